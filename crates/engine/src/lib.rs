@@ -1,0 +1,1 @@
+//! Submits, claims, drives, rescues and retires runs; owns the clock and the executor port

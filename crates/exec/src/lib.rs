@@ -1,0 +1,1 @@
+//! Touches the world for a run: infrastructure code, commands, templates, git

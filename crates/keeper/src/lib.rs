@@ -1,0 +1,1 @@
+//! Holds child processes across daemon restarts: spawn, signal, reap, capture

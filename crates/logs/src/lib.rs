@@ -1,0 +1,1 @@
+//! Attempt logs as local files: append, redact, read from an offset, follow

@@ -1,0 +1,1 @@
+//! Runs one command well through the keeper: stop sequence, tree sweep, identity

@@ -1,0 +1,1 @@
+//! Test doubles and fixtures: virtual clock, scripted executor, real PostgreSQL and git

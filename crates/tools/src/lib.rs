@@ -1,0 +1,1 @@
+//! Chooses, downloads and verifies OpenTofu and Terraform
