@@ -1,1 +1,54 @@
-//! The nouns of Piton, the transitions of a run and the invariants of the ledger
+//! The nouns of Piton, the transitions of a run and the invariants of the ledger.
+//!
+//! # Purpose
+//! Every other crate speaks in these types. Nothing here waits, reads a clock, touches a file or knows which of the
+//! five dialects a declaration came from.
+//!
+//! # Theory of operation
+//! A [`Trigger`](Origin) turns a declaration into a [`Run`]: one durable execution of a frozen [`Action`] for one
+//! [`Subject`]. A run has four states ([`RunState`]) and exactly one function changes them: [`Run::apply`]. Each change
+//! is an [`Event`]; the state of a run is the fold of its events, and what people see of a workspace or a job
+//! ([`Projection`]) is folded from the same events in the same transaction.
+//!
+//! # Invariants
+//! - An ended run never changes ([`Run::apply`] refuses every event).
+//! - The attempt number rises with every claim and fences every write of that attempt.
+//! - An approval names the digest of the plan that was shown; another digest is refused.
+//! - A step that may have had an effect outside is never repeated blindly: losing its lease ends the run as
+//!   [`Outcome::Indeterminate`].
+//!
+//! [`audit`](mod@audit) states these once for tests, simulations and `piton doctor`.
+//!
+//! # Deliberately absent
+//! Storage, scheduling policy (see `piton-engine`), parsing of files (see `piton-spec`).
+#![warn(missing_docs)]
+
+mod action;
+pub mod audit;
+mod backoff;
+mod event;
+mod failure;
+mod gate;
+mod identity;
+mod origin;
+mod projection;
+mod report;
+mod run;
+mod secret;
+mod subject;
+
+pub use action::{
+    Action, Approval as ApprovalPolicy, Command, CommandStep, CustomCommands, Iac, IacStep, Operation, Program, Source,
+    Step, ToolChoice,
+};
+pub use backoff::Backoff;
+pub use event::{Event, LedgerEntry, Record, SkipReason};
+pub use failure::{Failure, FailureClass};
+pub use gate::{Approval, Decision, Gate};
+pub use identity::{AttemptNo, By, DedupKey, Digest, InvalidName, LockKey, Mode, Name, Rev, RunId, Seq, WorkerId};
+pub use origin::{Origin, TriggerWord};
+pub use projection::{JobState, JobStatus, Projection, WorkspacePhase, WorkspaceState};
+pub use report::{OutputValue, PlanSummary, Report, ResourceChange, ToolUsed};
+pub use run::{CancelRequest, IllegalTransition, Lease, NewRun, Outcome, OutcomeKind, Phase, Resume, Run, RunState};
+pub use secret::Secret;
+pub use subject::{Subject, SubjectKind};

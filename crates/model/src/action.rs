@@ -1,0 +1,310 @@
+//! What a run does, frozen when it is submitted, and the steps it walks through.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Digest, Mode, Name, Secret};
+
+/// What a run does. Frozen at submission: a reload never changes a run that exists.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Action {
+    /// OpenTofu or Terraform over a directory of code.
+    Iac(Iac),
+    /// One program or script.
+    Command(Command),
+}
+
+/// Deploys, destroys or plans infrastructure code.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Iac {
+    /// What to do with it.
+    pub operation: Operation,
+    /// Where the code comes from.
+    pub source: Source,
+    /// Name of the directory below `deployments/` in which the tool works and keeps its state.
+    pub deployment: Name,
+    /// The value of the variable `workspace_name`, passed when the code declares it.
+    pub workspace_name: Name,
+    /// Which tool.
+    #[serde(default)]
+    pub tool: ToolChoice,
+    /// Which version of the tool: exact or a constraint; none for what the code requires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Values of input variables.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub vars: BTreeMap<String, serde_json::Value>,
+    /// Variable files, relative to the source.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub var_files: Vec<PathBuf>,
+    /// Environment of the tool, beside what Piton sets itself.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, Secret<String>>,
+    /// Whether a person must approve the plan.
+    #[serde(default)]
+    pub approval: Approval,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+    /// Commands that replace the tool's own.
+    #[serde(default, skip_serializing_if = "CustomCommands::is_empty")]
+    pub commands: CustomCommands,
+    /// Digest of the declaration and its files when the run was submitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_digest: Option<Digest>,
+}
+
+/// What to do with infrastructure code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Operation {
+    /// Create or change what the code describes, optionally in a mode.
+    Deploy {
+        /// The mode to deploy in, for workspaces with modes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mode: Option<Mode>,
+    },
+    /// Destroy everything in the state.
+    Destroy,
+    /// Show what a deploy would change, and stop there.
+    Plan {
+        /// The mode to plan for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mode: Option<Mode>,
+    },
+}
+
+impl Operation {
+    /// The mode, where the operation has one.
+    pub fn mode(&self) -> Option<&Mode> {
+        match self {
+            Operation::Deploy { mode } | Operation::Plan { mode } => mode.as_ref(),
+            Operation::Destroy => None,
+        }
+    }
+
+    /// The verb for people.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Operation::Deploy { .. } => "deploy",
+            Operation::Destroy => "destroy",
+            Operation::Plan { .. } => "plan",
+        }
+    }
+}
+
+/// Where infrastructure code comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "snake_case")]
+pub enum Source {
+    /// A directory of the host; its own `main.tf` wins over a template.
+    Directory {
+        /// Absolute path.
+        path: PathBuf,
+    },
+    /// A registered template, with the other files of a workspace directory laid over it where there is one.
+    Template {
+        /// The template's name.
+        name: Name,
+        /// The workspace directory, if any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        overlay: Option<PathBuf>,
+    },
+}
+
+/// Which tool runs infrastructure code.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolChoice {
+    /// `tofu` on PATH, else `terraform` on PATH, else a downloaded OpenTofu.
+    #[default]
+    Auto,
+    /// OpenTofu.
+    Tofu,
+    /// Terraform.
+    Terraform,
+}
+
+/// Whether a person must approve a plan before it is applied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "policy", rename_all = "snake_case")]
+pub enum Approval {
+    /// Apply at once.
+    #[default]
+    None,
+    /// Wait for a decision, at most this long.
+    Manual {
+        /// After this the run ends as expired.
+        timeout: Duration,
+    },
+}
+
+/// Commands that replace the tool's own, run by a shell in the deployment directory.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CustomCommands {
+    /// Replaces `init`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<String>,
+    /// Replaces `plan`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// Replaces the apply of a deploy or a destroy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apply: Option<String>,
+}
+
+impl CustomCommands {
+    /// No command is replaced.
+    pub fn is_empty(&self) -> bool {
+        *self == CustomCommands::default()
+    }
+}
+
+/// Runs one program or script.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// What to run.
+    pub program: Program,
+    /// Environment, beside what Piton sets itself.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, Secret<String>>,
+    /// Name of the directory below `deployments/` that is the base of `working_dir`.
+    pub deployment: Name,
+    /// Working directory, relative to the deployment directory or absolute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub working_dir: Option<PathBuf>,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+}
+
+/// The program of a [`Command`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Program {
+    /// A script with its own `#!` line, else for `/bin/sh`.
+    Script {
+        /// The whole text.
+        text: String,
+    },
+    /// A line for `/bin/sh -c`.
+    Shell {
+        /// The line.
+        line: String,
+    },
+    /// A program and its arguments; no shell is involved.
+    Exec {
+        /// Program, then arguments.
+        argv: Vec<String>,
+    },
+}
+
+/// Where in its action a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "action", content = "step")]
+pub enum Step {
+    /// A step of [`Action::Iac`].
+    Iac(IacStep),
+    /// A step of [`Action::Command`].
+    Command(CommandStep),
+}
+
+/// The steps of [`Action::Iac`], in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IacStep {
+    /// Choose the tool and lay out the deployment directory.
+    Prepare,
+    /// `init`
+    Init,
+    /// `plan -out`, and the summary of what it would change. A gate may follow.
+    Plan,
+    /// `apply` of exactly that plan.
+    Apply,
+    /// Read the outputs.
+    Outputs,
+}
+
+/// The steps of [`Action::Command`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommandStep {
+    /// Run the program.
+    Execute,
+}
+
+impl Action {
+    /// The step every fresh pass begins with.
+    pub fn first_step(&self) -> Step {
+        match self {
+            Action::Iac(_) => Step::Iac(IacStep::Prepare),
+            Action::Command(_) => Step::Command(CommandStep::Execute),
+        }
+    }
+
+    /// The step that an approved gate leads to.
+    pub fn approved_step(&self) -> Step {
+        match self {
+            Action::Iac(_) => Step::Iac(IacStep::Apply),
+            Action::Command(_) => Step::Command(CommandStep::Execute),
+        }
+    }
+
+    /// How long one attempt may take.
+    pub fn timeout(&self) -> Duration {
+        match self {
+            Action::Iac(iac) => iac.timeout,
+            Action::Command(command) => command.timeout,
+        }
+    }
+
+    /// The verb for people: `deploy`, `destroy`, `plan` or `run`.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Action::Iac(iac) => iac.operation.verb(),
+            Action::Command(_) => "run",
+        }
+    }
+}
+
+impl Step {
+    /// The step after this one; none after the last.
+    pub fn next(self) -> Option<Step> {
+        match self {
+            Step::Iac(IacStep::Prepare) => Some(Step::Iac(IacStep::Init)),
+            Step::Iac(IacStep::Init) => Some(Step::Iac(IacStep::Plan)),
+            Step::Iac(IacStep::Plan) => Some(Step::Iac(IacStep::Apply)),
+            Step::Iac(IacStep::Apply) => Some(Step::Iac(IacStep::Outputs)),
+            Step::Iac(IacStep::Outputs) | Step::Command(CommandStep::Execute) => None,
+        }
+    }
+
+    /// Whether stopping in the middle may leave an effect outside that nobody recorded.
+    pub fn may_have_effect(self) -> bool {
+        match self {
+            Step::Iac(IacStep::Apply) | Step::Command(CommandStep::Execute) => true,
+            Step::Iac(IacStep::Prepare | IacStep::Init | IacStep::Plan | IacStep::Outputs) => false,
+        }
+    }
+
+    /// The step's word, as logs, tables and the API show it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Step::Iac(IacStep::Prepare) => "prepare",
+            Step::Iac(IacStep::Init) => "init",
+            Step::Iac(IacStep::Plan) => "plan",
+            Step::Iac(IacStep::Apply) => "apply",
+            Step::Iac(IacStep::Outputs) => "outputs",
+            Step::Command(CommandStep::Execute) => "execute",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}

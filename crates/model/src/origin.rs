@@ -1,0 +1,130 @@
+//! Why a run exists.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{By, DedupKey, Digest, Seq, Subject};
+
+/// Why a run exists. Each origin but a call yields a key, and the same key never makes two runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "trigger", rename_all = "snake_case")]
+pub enum Origin {
+    /// A line of a schedule fired.
+    Cron {
+        /// When it was due.
+        fire: Timestamp,
+        /// The line, as it was written.
+        line: String,
+    },
+    /// Something in the ledger happened.
+    Event {
+        /// Which entry.
+        seq: Seq,
+        /// The word that the schedule listened for.
+        word: TriggerWord,
+    },
+    /// The host was started.
+    Boot {
+        /// The kernel's id of this boot.
+        boot_id: String,
+    },
+    /// A declaration or its files changed.
+    Change {
+        /// Digest of what it is now.
+        digest: Digest,
+    },
+    /// Somebody asked for it.
+    Call {
+        /// Who.
+        by: By,
+    },
+}
+
+impl Origin {
+    /// The key that keeps this origin from making a second run for `subject`.
+    pub fn dedup_key(&self, subject: &Subject) -> Option<DedupKey> {
+        match self {
+            Origin::Cron { fire, .. } => Some(DedupKey::new(format!("cron:{subject}:{fire}"))),
+            Origin::Event { seq, .. } => Some(DedupKey::new(format!("event:{subject}:{seq}"))),
+            Origin::Boot { boot_id } => Some(DedupKey::new(format!("boot:{subject}:{boot_id}"))),
+            // The same content may come back after another one; whether it was already deployed is the trigger's
+            // question to the workspace's state, not a matter of uniqueness.
+            Origin::Change { .. } | Origin::Call { .. } => None,
+        }
+    }
+
+    /// Who is behind it.
+    pub fn by(&self) -> By {
+        match self {
+            Origin::Call { by } => by.clone(),
+            Origin::Cron { .. } | Origin::Event { .. } | Origin::Boot { .. } | Origin::Change { .. } => By::System,
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Cron { line, .. } => write!(f, "schedule `{line}`"),
+            Origin::Event { word, .. } => write!(f, "{word}"),
+            Origin::Boot { .. } => write!(f, "{}", TriggerWord::Reboot),
+            Origin::Change { .. } => f.write_str("changed configuration"),
+            Origin::Call { by } => write!(f, "{by}"),
+        }
+    }
+}
+
+/// The words that may stand in a schedule in place of a cron expression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum TriggerWord {
+    /// A deployment of the workspace succeeded.
+    #[serde(rename = "@deployment")]
+    Deployment,
+    /// A deployment of the workspace failed.
+    #[serde(rename = "@deployment-failed")]
+    DeploymentFailed,
+    /// The workspace was destroyed.
+    #[serde(rename = "@destroy")]
+    Destroy,
+    /// Destroying the workspace failed.
+    #[serde(rename = "@destroy-failed")]
+    DestroyFailed,
+    /// The host was started.
+    #[serde(rename = "@reboot")]
+    Reboot,
+}
+
+impl TriggerWord {
+    /// All words.
+    pub const ALL: [TriggerWord; 5] = [
+        TriggerWord::Deployment,
+        TriggerWord::DeploymentFailed,
+        TriggerWord::Destroy,
+        TriggerWord::DestroyFailed,
+        TriggerWord::Reboot,
+    ];
+
+    /// The word as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TriggerWord::Deployment => "@deployment",
+            TriggerWord::DeploymentFailed => "@deployment-failed",
+            TriggerWord::Destroy => "@destroy",
+            TriggerWord::DestroyFailed => "@destroy-failed",
+            TriggerWord::Reboot => "@reboot",
+        }
+    }
+
+    /// Recognises a word.
+    pub fn parse(text: &str) -> Option<TriggerWord> {
+        TriggerWord::ALL.into_iter().find(|word| word.as_str() == text)
+    }
+}
+
+impl fmt::Display for TriggerWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}

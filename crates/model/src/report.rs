@@ -1,0 +1,105 @@
+//! What a run has found out, kept with it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Digest;
+
+/// What a run has found out so far. Steps add to it; nothing is ever taken away within an attempt.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The tool that runs the code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<ToolUsed>,
+    /// What the plan would change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanSummary>,
+    /// The outputs after the apply, sensitive values masked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<BTreeMap<String, OutputValue>>,
+    /// Exit code of the last program that a command ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+}
+
+impl Report {
+    /// Takes over whatever `newer` knows.
+    pub fn merge(&mut self, newer: Report) {
+        let Report { tool, plan, outputs, exit_code } = newer;
+        self.tool = tool.or(self.tool.take());
+        self.plan = plan.or(self.plan.take());
+        self.outputs = outputs.or(self.outputs.take());
+        self.exit_code = exit_code.or(self.exit_code);
+    }
+}
+
+/// Which tool ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolUsed {
+    /// `tofu` or `terraform`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The program's path.
+    pub path: String,
+}
+
+/// What a plan would change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanSummary {
+    /// Digest of the resource and output changes, equal for plans that would do the same.
+    pub digest: Digest,
+    /// SHA-256 of the plan file itself.
+    pub file_digest: Digest,
+    /// Resources to create.
+    pub add: u32,
+    /// Resources to change in place.
+    pub change: u32,
+    /// Resources to destroy and create anew.
+    pub replace: u32,
+    /// Resources to destroy.
+    pub destroy: u32,
+    /// Whether outputs change.
+    pub output_changes: u32,
+    /// The changes one by one, destroys first; at most a few hundred.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<ResourceChange>,
+}
+
+impl PlanSummary {
+    /// Nothing would change.
+    pub fn is_empty(&self) -> bool {
+        self.add == 0 && self.change == 0 && self.replace == 0 && self.destroy == 0 && self.output_changes == 0
+    }
+
+    /// `2 to add, 1 to change, 0 to replace, 0 to destroy`.
+    pub fn sentence(&self) -> String {
+        format!(
+            "{} to add, {} to change, {} to replace, {} to destroy",
+            self.add, self.change, self.replace, self.destroy
+        )
+    }
+}
+
+/// One resource that a plan would change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceChange {
+    /// The resource's address.
+    pub address: String,
+    /// `create`, `update`, `replace`, `delete`, `read` or `forget`.
+    pub action: String,
+    /// Why, where the tool says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// One output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OutputValue {
+    /// The value; null where it is sensitive.
+    pub value: serde_json::Value,
+    /// Whether the code marks it sensitive.
+    #[serde(default)]
+    pub sensitive: bool,
+}

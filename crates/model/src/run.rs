@@ -1,0 +1,578 @@
+//! A run and its state machine.
+
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Action, Approval, AttemptNo, Backoff, By, Decision, DedupKey, Event, Failure, FailureClass, Gate, LockKey, Origin,
+    Report, RunId, Step, Subject, WorkerId,
+};
+
+/// A run that is about to be submitted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewRun {
+    /// Its id.
+    pub id: RunId,
+    /// What it is about.
+    pub subject: Subject,
+    /// What it does.
+    pub action: Action,
+    /// Why it exists.
+    pub origin: Origin,
+    /// It may be claimed from then on.
+    pub due: Timestamp,
+    /// Higher goes first among runs that are due.
+    pub priority: i32,
+    /// How often and when it is tried again after a transient failure.
+    pub retry: Backoff,
+    /// The run that this one tries again.
+    pub retry_of: Option<RunId>,
+    /// Keeps a second run of the same trigger from being accepted.
+    pub dedup_key: Option<DedupKey>,
+    /// Keeps two runs from being active at once.
+    pub lock_key: Option<LockKey>,
+}
+
+/// One durable execution of a frozen action.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its id.
+    pub id: RunId,
+    /// What it is about.
+    pub subject: Subject,
+    /// What it does.
+    pub action: Action,
+    /// Why it exists.
+    pub origin: Origin,
+    /// Higher goes first among runs that are due.
+    #[serde(default)]
+    pub priority: i32,
+    /// How often and when it is tried again after a transient failure.
+    #[serde(default)]
+    pub retry: Backoff,
+    /// The run that this one tries again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<RunId>,
+    /// See [`NewRun::dedup_key`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dedup_key: Option<DedupKey>,
+    /// See [`NewRun::lock_key`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock_key: Option<LockKey>,
+    /// When it was accepted.
+    pub submitted_at: Timestamp,
+    /// When it was first claimed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// How often it was claimed.
+    #[serde(default)]
+    pub attempts: u32,
+    /// How often it failed and was put back; approvals do not count.
+    #[serde(default)]
+    pub failures: u32,
+    /// The furthest step that was begun in the current pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reached: Option<Step>,
+    /// What it found out.
+    #[serde(default)]
+    pub report: Report,
+    /// Where it stands.
+    pub state: RunState,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "phase", rename_all = "snake_case")]
+pub enum RunState {
+    /// Nobody holds it. It may be claimed once `due` has passed and its lock is free.
+    Pending {
+        /// From when on.
+        due: Timestamp,
+        /// How it begins when it is claimed.
+        resume: Resume,
+    },
+    /// One worker holds it, fenced by the attempt number of the lease.
+    Running {
+        /// Who holds it, and until when.
+        lease: Lease,
+        /// The step it is in.
+        step: Step,
+        /// The approval it was resumed with.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        approval: Option<Approval>,
+        /// Whether it shall stop.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cancel: Option<CancelRequest>,
+    },
+    /// A person must decide. Nobody holds it, and its lock stays taken.
+    Gated {
+        /// What is asked.
+        gate: Gate,
+        /// When the question lapses.
+        expires: Timestamp,
+    },
+    /// It is over, for good. Trying again is a new run with `retry_of`.
+    Ended {
+        /// How it ended.
+        outcome: Outcome,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// The four states without their data: the column that queries filter by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// [`RunState::Pending`]
+    Pending,
+    /// [`RunState::Running`]
+    Running,
+    /// [`RunState::Gated`]
+    Gated,
+    /// [`RunState::Ended`]
+    Ended,
+}
+
+impl Phase {
+    /// All phases.
+    pub const ALL: [Phase; 4] = [Phase::Pending, Phase::Running, Phase::Gated, Phase::Ended];
+
+    /// The phase's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Phase::Pending => "pending",
+            Phase::Running => "running",
+            Phase::Gated => "gated",
+            Phase::Ended => "ended",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// How a pending run begins when it is claimed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "resume")]
+pub enum Resume {
+    /// At the first step.
+    Fresh,
+    /// At the first step, after a failed attempt.
+    Backoff {
+        /// The failure that put it back.
+        failure: Failure,
+    },
+    /// After the gate, with this approval.
+    Approved {
+        /// What was approved, and by whom.
+        approval: Approval,
+    },
+}
+
+/// Who holds a running run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The worker.
+    pub worker: WorkerId,
+    /// The number of this attempt: the fencing token.
+    pub attempt: AttemptNo,
+    /// When the attempt began.
+    pub since: Timestamp,
+    /// When the lease ends unless it is renewed.
+    pub until: Timestamp,
+}
+
+/// Somebody wants a running run stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelRequest {
+    /// Who.
+    pub by: By,
+    /// When it was asked.
+    pub at: Timestamp,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The newer run that takes its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<RunId>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum Outcome {
+    /// All steps are done.
+    Succeeded,
+    /// A step failed for good.
+    Failed {
+        /// Why.
+        failure: Failure,
+    },
+    /// It was stopped because it took too long.
+    TimedOut {
+        /// What was running.
+        failure: Failure,
+    },
+    /// It was stopped because someone asked for it.
+    Cancelled {
+        /// Who.
+        by: By,
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// The plan was not approved.
+    Rejected {
+        /// Who said no.
+        by: By,
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// Nobody decided in time.
+    Expired,
+    /// A newer run took its place.
+    Superseded {
+        /// That run.
+        by: RunId,
+    },
+    /// Nobody saw how it ended, and it may have had an effect. Only a person moves on from here.
+    Indeterminate {
+        /// What is known.
+        failure: Failure,
+    },
+}
+
+/// An outcome without its data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each is the outcome of the same name")]
+pub enum OutcomeKind {
+    Succeeded,
+    Failed,
+    TimedOut,
+    Cancelled,
+    Rejected,
+    Expired,
+    Superseded,
+    Indeterminate,
+}
+
+impl OutcomeKind {
+    /// All kinds.
+    pub const ALL: [OutcomeKind; 8] = [
+        OutcomeKind::Succeeded,
+        OutcomeKind::Failed,
+        OutcomeKind::TimedOut,
+        OutcomeKind::Cancelled,
+        OutcomeKind::Rejected,
+        OutcomeKind::Expired,
+        OutcomeKind::Superseded,
+        OutcomeKind::Indeterminate,
+    ];
+
+    /// The outcome's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            OutcomeKind::Succeeded => "succeeded",
+            OutcomeKind::Failed => "failed",
+            OutcomeKind::TimedOut => "timed_out",
+            OutcomeKind::Cancelled => "cancelled",
+            OutcomeKind::Rejected => "rejected",
+            OutcomeKind::Expired => "expired",
+            OutcomeKind::Superseded => "superseded",
+            OutcomeKind::Indeterminate => "indeterminate",
+        }
+    }
+}
+
+impl fmt::Display for OutcomeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Outcome {
+    /// The outcome without its data.
+    pub fn kind(&self) -> OutcomeKind {
+        match self {
+            Outcome::Succeeded => OutcomeKind::Succeeded,
+            Outcome::Failed { .. } => OutcomeKind::Failed,
+            Outcome::TimedOut { .. } => OutcomeKind::TimedOut,
+            Outcome::Cancelled { .. } => OutcomeKind::Cancelled,
+            Outcome::Rejected { .. } => OutcomeKind::Rejected,
+            Outcome::Expired => OutcomeKind::Expired,
+            Outcome::Superseded { .. } => OutcomeKind::Superseded,
+            Outcome::Indeterminate { .. } => OutcomeKind::Indeterminate,
+        }
+    }
+
+    /// The failure behind it, where there is one.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Outcome::Failed { failure } | Outcome::TimedOut { failure } | Outcome::Indeterminate { failure } => {
+                Some(failure)
+            }
+            Outcome::Succeeded
+            | Outcome::Cancelled { .. }
+            | Outcome::Rejected { .. }
+            | Outcome::Expired
+            | Outcome::Superseded { .. } => None,
+        }
+    }
+
+    /// One line for people.
+    pub fn sentence(&self) -> String {
+        let because = |reason: &Option<String>| reason.as_ref().map_or(String::new(), |r| format!(": {r}"));
+        match self {
+            Outcome::Succeeded => "succeeded".to_owned(),
+            Outcome::Failed { failure } | Outcome::TimedOut { failure } | Outcome::Indeterminate { failure } => {
+                failure.message.clone()
+            }
+            Outcome::Cancelled { by, reason } => format!("cancelled by {by}{}", because(reason)),
+            Outcome::Rejected { by, reason } => format!("rejected by {by}{}", because(reason)),
+            Outcome::Expired => "nobody decided in time".to_owned(),
+            Outcome::Superseded { by } => format!("superseded by run {by}"),
+        }
+    }
+}
+
+/// An event that may not happen in the state a run is in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a run that is {phase} cannot take `{event}`: {why}")]
+pub struct IllegalTransition {
+    /// The state it is in.
+    pub phase: Phase,
+    /// The event.
+    pub event: &'static str,
+    /// Why not.
+    pub why: &'static str,
+}
+
+impl Run {
+    /// A run as it is when it has just been accepted.
+    pub fn submitted(new: NewRun, at: Timestamp) -> Run {
+        let NewRun { id, subject, action, origin, due, priority, retry, retry_of, dedup_key, lock_key } = new;
+        Run {
+            id,
+            subject,
+            action,
+            origin,
+            priority,
+            retry,
+            retry_of,
+            dedup_key,
+            lock_key,
+            submitted_at: at,
+            started_at: None,
+            attempts: 0,
+            failures: 0,
+            reached: None,
+            report: Report::default(),
+            state: RunState::Pending { due, resume: Resume::Fresh },
+        }
+    }
+
+    /// The state without its data.
+    pub fn phase(&self) -> Phase {
+        match self.state {
+            RunState::Pending { .. } => Phase::Pending,
+            RunState::Running { .. } => Phase::Running,
+            RunState::Gated { .. } => Phase::Gated,
+            RunState::Ended { .. } => Phase::Ended,
+        }
+    }
+
+    /// How it ended, if it has.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        match &self.state {
+            RunState::Ended { outcome, .. } => Some(outcome),
+            RunState::Pending { .. } | RunState::Running { .. } | RunState::Gated { .. } => None,
+        }
+    }
+
+    /// The step it is in, while it is running.
+    pub fn step(&self) -> Option<Step> {
+        match &self.state {
+            RunState::Running { step, .. } => Some(*step),
+            RunState::Pending { .. } | RunState::Gated { .. } | RunState::Ended { .. } => None,
+        }
+    }
+
+    /// The lease, while it is running.
+    pub fn lease(&self) -> Option<&Lease> {
+        match &self.state {
+            RunState::Running { lease, .. } => Some(lease),
+            RunState::Pending { .. } | RunState::Gated { .. } | RunState::Ended { .. } => None,
+        }
+    }
+
+    /// When something is due without anybody's doing: a claim, the end of a lease, the expiry of a gate.
+    pub fn due(&self) -> Option<Timestamp> {
+        match &self.state {
+            RunState::Pending { due, .. } => Some(*due),
+            RunState::Running { lease, .. } => Some(lease.until),
+            RunState::Gated { expires, .. } => Some(*expires),
+            RunState::Ended { .. } => None,
+        }
+    }
+
+    /// What the run is after `event` happened at `at`. The only way the state of a run changes.
+    pub fn apply(&self, event: &Event, at: Timestamp) -> Result<Run, IllegalTransition> {
+        let illegal = |why| Err(IllegalTransition { phase: self.phase(), event: event.as_str(), why });
+        let mut run = self.clone();
+        run.state = match (&self.state, event) {
+            (RunState::Pending { resume, .. }, Event::Claimed { worker, attempt, lease_until }) => {
+                if *attempt != AttemptNo::after(self.attempts) {
+                    return illegal("the attempt number does not follow the last one");
+                }
+                let (step, approval) = match resume {
+                    Resume::Fresh | Resume::Backoff { .. } => (self.action.first_step(), None),
+                    Resume::Approved { approval } => (self.action.approved_step(), Some(approval.clone())),
+                };
+                if approval.is_none() {
+                    run.report = Report::default();
+                }
+                run.attempts = attempt.get();
+                run.started_at = self.started_at.or(Some(at));
+                run.reached = Some(step);
+                let lease =
+                    Lease { worker: worker.clone(), attempt: *attempt, since: at, until: (*lease_until).max(at) };
+                RunState::Running { lease, step, approval, cancel: None }
+            }
+            (RunState::Pending { .. }, Event::CancelAsked { by, reason, superseded_by }) => {
+                RunState::Ended { outcome: cancelled(by, reason.as_ref(), *superseded_by), at }
+            }
+            (RunState::Pending { .. }, _) => return illegal("nobody holds it"),
+
+            (RunState::Running { lease, step, approval, cancel }, Event::StepPassed { step: passed, report }) => {
+                if passed != step {
+                    return illegal("it is in another step");
+                }
+                let Some(next) = step.next() else { return illegal("there is no next step") };
+                run.report.merge(report.clone());
+                run.reached = Some(next);
+                RunState::Running {
+                    lease: lease.clone(),
+                    step: next,
+                    approval: approval.clone(),
+                    cancel: cancel.clone(),
+                }
+            }
+            (RunState::Running { cancel, .. }, Event::GateReached { gate, expires, report }) => {
+                run.report.merge(report.clone());
+                match cancel {
+                    Some(request) => RunState::Ended { outcome: request.outcome(), at },
+                    None => RunState::Gated { gate: gate.clone(), expires: *expires },
+                }
+            }
+            (RunState::Running { cancel, .. }, Event::Failed { failure }) => {
+                run.failures += 1;
+                run.report.exit_code = failure.exit_code.or(run.report.exit_code);
+                self.after_failure(run.failures, failure, cancel.as_ref(), at)
+            }
+            (RunState::Running { step, cancel, .. }, Event::LeaseLost) => match cancel {
+                _ if step.may_have_effect() => {
+                    RunState::Ended { outcome: Outcome::Indeterminate { failure: lease_lost(*step) }, at }
+                }
+                Some(request) => RunState::Ended { outcome: request.outcome(), at },
+                None => RunState::Pending { due: at, resume: Resume::Fresh },
+            },
+            (RunState::Running { lease, step, approval, cancel }, Event::CancelAsked { by, reason, superseded_by }) => {
+                let request =
+                    CancelRequest { by: by.clone(), at, reason: reason.clone(), superseded_by: *superseded_by };
+                RunState::Running {
+                    lease: lease.clone(),
+                    step: *step,
+                    approval: approval.clone(),
+                    cancel: Some(cancel.clone().unwrap_or(request)),
+                }
+            }
+            // A cancel request that comes when the work is already done does not undo it.
+            (RunState::Running { .. }, Event::Done { report }) => {
+                run.report.merge(report.clone());
+                RunState::Ended { outcome: Outcome::Succeeded, at }
+            }
+            (RunState::Running { .. }, Event::Decided { .. }) => return illegal("no decision is owed"),
+            (RunState::Running { .. }, _) => return illegal("a worker holds it"),
+
+            (RunState::Gated { gate, .. }, Event::Decided { decision: Decision::Approve { digest }, by }) => {
+                if *digest != gate.digest {
+                    return illegal("the approval is for another plan");
+                }
+                let approval = Approval { digest: digest.clone(), by: by.clone() };
+                RunState::Pending { due: at, resume: Resume::Approved { approval } }
+            }
+            (RunState::Gated { .. }, Event::Decided { decision: Decision::Reject { reason }, by }) => {
+                RunState::Ended { outcome: Outcome::Rejected { by: by.clone(), reason: reason.clone() }, at }
+            }
+            (RunState::Gated { expires, .. }, Event::Decided { decision: Decision::Expire, .. }) => {
+                if at < *expires {
+                    return illegal("there is time left to decide");
+                }
+                RunState::Ended { outcome: Outcome::Expired, at }
+            }
+            (RunState::Gated { .. }, Event::CancelAsked { by, reason, superseded_by }) => {
+                RunState::Ended { outcome: cancelled(by, reason.as_ref(), *superseded_by), at }
+            }
+            (RunState::Gated { .. }, _) => return illegal("it waits for a decision"),
+
+            (RunState::Ended { .. }, _) => return illegal("it is over"),
+        };
+        Ok(run)
+    }
+
+    fn after_failure(
+        &self,
+        failures: u32,
+        failure: &Failure,
+        cancel: Option<&CancelRequest>,
+        at: Timestamp,
+    ) -> RunState {
+        let ended = |outcome| RunState::Ended { outcome, at };
+        let failure = failure.clone();
+        // What nobody saw stays uncertain, even if someone had asked to stop it.
+        match (failure.class, cancel) {
+            (FailureClass::Uncertain, _) => ended(Outcome::Indeterminate { failure }),
+            (_, Some(request)) => ended(request.outcome()),
+            (FailureClass::TimedOut, None) => ended(Outcome::TimedOut { failure }),
+            (FailureClass::Permanent | FailureClass::Interrupted, None) => ended(Outcome::Failed { failure }),
+            (FailureClass::Transient, None) => match self.retry.delay(failures) {
+                Some(delay) => {
+                    let delay = SignedDuration::try_from(delay).unwrap_or(SignedDuration::MAX);
+                    let due = at.checked_add(delay).unwrap_or(Timestamp::MAX);
+                    RunState::Pending { due, resume: Resume::Backoff { failure } }
+                }
+                None => ended(Outcome::Failed { failure }),
+            },
+        }
+    }
+}
+
+impl CancelRequest {
+    fn outcome(&self) -> Outcome {
+        cancelled(&self.by, self.reason.as_ref(), self.superseded_by)
+    }
+}
+
+fn cancelled(by: &By, reason: Option<&String>, superseded_by: Option<RunId>) -> Outcome {
+    match superseded_by {
+        Some(newer) => Outcome::Superseded { by: newer },
+        None => Outcome::Cancelled { by: by.clone(), reason: reason.cloned() },
+    }
+}
+
+fn lease_lost(step: Step) -> Failure {
+    Failure::new(
+        FailureClass::Uncertain,
+        "lease_lost",
+        format!("the worker was lost during `{step}`, and nobody saw how it ended"),
+    )
+    .hint("check what exists, then run it again")
+}

@@ -1,0 +1,113 @@
+//! What must hold whatever happens to a run.
+
+use std::time::Duration;
+
+use piton_model::{
+    Backoff, By, Decision, Digest, Event, Failure, FailureClass, Gate, IacStep, Outcome, Phase, Report, Run, RunState,
+    Step,
+};
+use proptest::prelude::*;
+
+use crate::samples::{any_event, at, claimed, deploy, walk};
+
+const RETRY: Backoff = Backoff { max_attempts: 3, first: Duration::from_secs(1), cap: Duration::from_secs(9) };
+
+proptest! {
+    #[test]
+    fn invariants_hold_under_random_events(events in prop::collection::vec(any_event(), 0..60)) {
+        let start = deploy(1, RETRY);
+        let mut before = start.clone();
+        for (event, after) in walk(&start, &events) {
+            prop_assert!(before.phase() != Phase::Ended, "an ended run took {event:?}");
+            prop_assert!(after.attempts >= before.attempts);
+            prop_assert_eq!(after.attempts > before.attempts, matches!(event, Event::Claimed { .. }));
+            if let (Some(_), Some(Outcome::Succeeded)) = (&before.step(), after.outcome()) {
+                prop_assert!(matches!(event, Event::Done { .. }), "success without Done");
+            }
+            let began_apply = after.step() == Some(Step::Iac(IacStep::Apply)) && before.step() != after.step();
+            if began_apply && matches!(event, Event::Claimed { .. }) {
+                let approved = matches!(&after.state, RunState::Running { approval: Some(_), .. });
+                prop_assert!(approved, "a claim led to apply without an approval");
+            }
+            if matches!(event, Event::LeaseLost) && before.step().is_some_and(Step::may_have_effect) {
+                let indeterminate = matches!(after.outcome(), Some(Outcome::Indeterminate { .. }));
+                prop_assert!(indeterminate, "a lost apply was put back");
+            }
+            before = after;
+        }
+    }
+
+    #[test]
+    fn runs_survive_being_stored(events in prop::collection::vec(any_event(), 0..60)) {
+        for (event, run) in walk(&deploy(1, RETRY), &events) {
+            let text = serde_json::to_string(&run).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<Run>(&text).unwrap(), &run);
+            let text = serde_json::to_string(&event).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<Event>(&text).unwrap(), &event);
+        }
+    }
+}
+
+fn drive(mut run: Run, events: &[Event]) -> Run {
+    for (second, event) in (1i64..).zip(events) {
+        run = run.apply(event, at(second)).unwrap();
+    }
+    run
+}
+
+fn passed(step: IacStep) -> Event {
+    Event::StepPassed { step: Step::Iac(step), report: Report::default() }
+}
+
+fn gated(digest: &[u8]) -> Run {
+    let run = deploy(1, Backoff::NONE);
+    let gate = Gate { digest: Digest::of(digest), question: "1 to add".into() };
+    let first = claimed(&run, 1);
+    let reached = Event::GateReached { gate, expires: at(1000), report: Report::default() };
+    drive(run, &[first, passed(IacStep::Prepare), passed(IacStep::Init), reached])
+}
+
+#[test]
+fn an_approval_of_another_plan_is_refused() {
+    let approve =
+        |digest: &[u8]| Event::Decided { decision: Decision::Approve { digest: Digest::of(digest) }, by: By::System };
+    let run = gated(b"plan A");
+    assert!(run.apply(&approve(b"plan B"), at(10)).is_err());
+    let approved = run.apply(&approve(b"plan A"), at(10)).unwrap();
+    let running = approved.apply(&claimed(&approved, 11), at(11)).unwrap();
+    assert_eq!(running.step(), Some(Step::Iac(IacStep::Apply)));
+    assert_eq!(running.attempts, 2);
+}
+
+#[test]
+fn a_gate_expires_only_when_its_time_has_come() {
+    let expire = Event::Decided { decision: Decision::Expire, by: By::System };
+    let run = gated(b"plan");
+    assert!(run.apply(&expire, at(999)).is_err());
+    assert_eq!(run.apply(&expire, at(1000)).unwrap().outcome(), Some(&Outcome::Expired));
+}
+
+#[test]
+fn transient_failures_are_retried_until_the_policy_says_no() {
+    let mut run = deploy(1, RETRY);
+    let failure = Failure::new(FailureClass::Transient, "network", "no route");
+    for expected in [Phase::Pending, Phase::Pending, Phase::Ended] {
+        run = run.apply(&claimed(&run, 1), at(1)).unwrap();
+        run = run.apply(&Event::Failed { failure: failure.clone() }, at(2)).unwrap();
+        assert_eq!(run.phase(), expected);
+    }
+}
+
+#[test]
+fn a_cancelled_run_ends_cancelled_unless_nobody_saw_its_end() {
+    let cancel = Event::CancelAsked { by: By::User("ana".into()), reason: None, superseded_by: None };
+    let run = deploy(1, RETRY);
+    let running = drive(run.clone(), &[claimed(&run, 1), cancel.clone()]);
+    assert_eq!(running.phase(), Phase::Running);
+    let stopped = Failure::new(FailureClass::Interrupted, "interrupted", "stopped");
+    let ended = running.apply(&Event::Failed { failure: stopped }, at(9)).unwrap();
+    assert!(matches!(ended.outcome(), Some(Outcome::Cancelled { .. })));
+    let unseen = Failure::new(FailureClass::Uncertain, "killed", "killed");
+    let ended = running.apply(&Event::Failed { failure: unseen }, at(9)).unwrap();
+    assert!(matches!(ended.outcome(), Some(Outcome::Indeterminate { .. })));
+}
