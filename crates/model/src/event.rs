@@ -128,8 +128,16 @@ pub enum Record {
         /// The line of the schedule.
         line: String,
         /// Why there is no run.
+        #[serde(flatten)]
         reason: SkipReason,
+        /// How many fires of the line this stands for; `due` is the last of them.
+        #[serde(default = "one")]
+        count: u32,
     },
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// Why a trigger that fired made no run.
