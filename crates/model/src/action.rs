@@ -53,9 +53,14 @@ pub struct Iac {
     /// Commands that replace the tool's own.
     #[serde(default, skip_serializing_if = "CustomCommands::is_empty")]
     pub commands: CustomCommands,
-    /// Digest of the declaration and its files when the run was submitted.
+    /// Digest of all that the deployment depends on when the run was submitted: the declaration, its files and the
+    /// template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_digest: Option<Digest>,
+    /// Digest of the declaration and its files alone. A changed declaration is deployed at once, a changed template
+    /// with the next deployment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declaration_digest: Option<Digest>,
 }
 
 /// What to do with infrastructure code.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Action, Digest, Event, IacStep, Mode, Operation, Outcome, Run, RunId, RunState, Step, Subject};
+use crate::{Action, Digest, Event, Iac, IacStep, Mode, Operation, Outcome, Run, RunId, RunState, Step, Subject};
 
 /// What people see of a subject. Written in the same transaction as the event that changes it; never set by hand.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -106,9 +106,12 @@ pub struct WorkspaceState {
     /// Why the last destroy failed; none after a success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_destroy_error: Option<String>,
-    /// Digest of the declaration and files that were last deployed, or that the last deployment failed with.
+    /// Digest of all that was last deployed, or that the last deployment failed with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempted: Option<Digest>,
+    /// The part of it that is the declaration and its own files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempted_declaration: Option<Digest>,
     /// The latest run of any kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_run: Option<RunId>,
@@ -152,6 +155,11 @@ impl WorkspaceState {
         next
     }
 
+    fn attempt(&mut self, iac: &Iac) {
+        self.attempted.clone_from(&iac.source_digest);
+        self.attempted_declaration.clone_from(&iac.declaration_digest);
+    }
+
     fn settle(&mut self, run: &Run, operation: &Operation, outcome: &Outcome, at: Timestamp) {
         let Action::Iac(iac) = &run.action else { return };
         let began_to_apply = run.reached >= Some(Step::Iac(IacStep::Apply));
@@ -160,14 +168,14 @@ impl WorkspaceState {
                 self.settled = WorkspacePhase::Deployed { mode: mode.clone() };
                 self.last_deployed = Some(at);
                 self.last_deploy_error = None;
-                self.attempted.clone_from(&iac.source_digest);
+                self.attempt(iac);
             }
             (Outcome::Succeeded, Operation::Destroy) => {
                 self.settled = WorkspacePhase::Destroyed;
                 self.last_destroyed = Some(at);
                 self.last_destroy_error = None;
                 self.last_deploy_error = None;
-                self.attempted = None;
+                (self.attempted, self.attempted_declaration) = (None, None);
             }
             (
                 Outcome::Failed { .. } | Outcome::TimedOut { .. } | Outcome::Indeterminate { .. },
@@ -175,7 +183,7 @@ impl WorkspaceState {
             ) => {
                 self.settled = WorkspacePhase::Failed;
                 self.last_deploy_error = Some(outcome.sentence());
-                self.attempted.clone_from(&iac.source_digest);
+                self.attempt(iac);
             }
             (Outcome::Failed { .. } | Outcome::TimedOut { .. } | Outcome::Indeterminate { .. }, Operation::Destroy) => {
                 self.settled = WorkspacePhase::Failed;
@@ -185,7 +193,7 @@ impl WorkspaceState {
             (Outcome::Cancelled { .. } | Outcome::Superseded { .. }, Operation::Deploy { .. }) if began_to_apply => {
                 self.settled = WorkspacePhase::Failed;
                 self.last_deploy_error = Some(outcome.sentence());
-                self.attempted.clone_from(&iac.source_digest);
+                self.attempt(iac);
             }
             (Outcome::Cancelled { .. } | Outcome::Superseded { .. }, Operation::Destroy) if began_to_apply => {
                 self.settled = WorkspacePhase::Failed;

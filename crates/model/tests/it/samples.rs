@@ -30,6 +30,7 @@ pub fn deploy(random: u8, retry: Backoff) -> Run {
         timeout: Duration::from_secs(60),
         commands: piton_model::CustomCommands::default(),
         source_digest: None,
+        declaration_digest: None,
     });
     let lock_key = Some(subject.lock_key());
     let origin = Origin::Call { by: By::System };
