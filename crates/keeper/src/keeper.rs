@@ -1,0 +1,91 @@
+//! The keeper itself: one thread, one poll, no async.
+
+mod connection;
+mod environment;
+mod hold;
+mod journal;
+mod place;
+mod requests;
+mod spawn;
+mod sweep;
+mod table;
+mod tree;
+
+use std::fmt;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use environment::{OomShield, Wakeups, close_inherited_on_exec, detach};
+use hold::Keeper;
+use place::Place;
+use table::Table;
+
+/// Why a keeper cannot start, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another keeper has the directory.
+    #[error("another keeper{} already holds {}", holder.map(|pid| format!(" (pid {pid})")).unwrap_or_default(), dir.display())]
+    Held {
+        /// The directory.
+        dir: PathBuf,
+        /// The other keeper's pid, if it is known.
+        holder: Option<u32>,
+    },
+    /// The directory, or a file the keeper needs in it, cannot be used.
+    #[error("cannot use the directory {}: {source}", dir.display())]
+    Directory {
+        /// The directory.
+        dir: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The socket cannot be opened.
+    #[error("cannot listen on {}: {source}", path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The operating system refuses what a keeper cannot live without.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// Holds children in `dir` until told to stop; blocks as long.
+///
+/// To be called first thing in a process of its own, before any thread exists: it leaves the session, takes over signals, standard
+/// streams and the current directory of the whole process, and reaps every child the process ever has.
+pub fn run(dir: &Path) -> Result<(), Error> {
+    let place = Place::claim(dir)?;
+    close_inherited_on_exec();
+    place.redirect_output()?;
+    detach();
+    // The handlers have to stand before the first look at the children, or an end between the two would go unnoticed.
+    let wakeups = Wakeups::install().map_err(|source| Error::System { what: "catch signals", source })?;
+    let oom = OomShield::raise();
+    let table = Table::open(place.dir()).map_err(|source| Error::Directory { dir: place.dir().to_owned(), source })?;
+    let listener = place.listen()?;
+    Keeper::new(place, wakeups, oom, table, listener).hold()
+}
+
+/// Writes a line into the keeper's diary.
+fn note(what: fmt::Arguments<'_>) {
+    // If the diary cannot be written there is nobody left to tell.
+    let _ = writeln!(io::stderr(), "{}.{:06} {what}", now_unix_us() / 1_000_000, now_unix_us() % 1_000_000);
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the keeper runs in real time only, and nothing is decided by this value"
+)]
+fn now_unix_us() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,106 @@
+//! What the keeper changes about its own process, and how it spares its children the effects.
+
+use std::fs;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::io::FdFlags;
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+
+use super::note;
+
+/// Leaves the starter's session and becomes the parent of its descendants' orphans.
+pub(super) fn detach() {
+    // Fails only for a group leader, that is, when started by hand from a shell with job control.
+    let _ = rustix::process::setsid();
+    if let Err(error) = rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
+        note(format_args!("cannot become a subreaper: {error}; orphans will go to init"));
+    }
+}
+
+/// Keeps descriptors that the keeper itself inherited by somebody's mistake from its children.
+#[expect(unsafe_code, reason = "there is no safe way to name a descriptor one did not open")]
+pub(super) fn close_inherited_on_exec() {
+    let Ok(open) = fs::read_dir("/proc/self/fd") else { return };
+    for number in open.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()) {
+        if number > 2 {
+            // SAFETY: the borrow ends with the statement and no other thread exists to close or reuse the number in between. For the
+            // directory's own descriptor, and for all std opened, the flag is already set.
+            let fd = unsafe { BorrowedFd::borrow_raw(number) };
+            // It is no longer open: nothing to do.
+            let _ = rustix::io::fcntl_setfd(fd, FdFlags::CLOEXEC);
+        }
+    }
+}
+
+/// Turns signals into bytes in a socket that can be polled.
+///
+/// Unwanted signals are *caught*, not ignored: an ignored signal stays ignored in every program the keeper executes, a caught one goes back to
+/// its default. That holds also for those the keeper itself was started to ignore, as a shell does for background commands.
+#[derive(Debug)]
+pub(super) struct Wakeups {
+    reader: UnixStream,
+    terminate: Arc<AtomicBool>,
+}
+
+impl Wakeups {
+    pub(super) fn install() -> io::Result<Self> {
+        let (reader, writer) = UnixStream::pair()?;
+        reader.set_nonblocking(true)?;
+        let terminate = Arc::new(AtomicBool::new(false));
+        // Registered before the byte that announces it.
+        signal_hook::flag::register(SIGTERM, Arc::clone(&terminate))?;
+        for signal in [SIGCHLD, SIGTERM] {
+            signal_hook::low_level::pipe::register(signal, writer.try_clone()?)?;
+        }
+        for signal in [SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2] {
+            signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
+        }
+        Ok(Self { reader, terminate })
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.reader.as_fd()
+    }
+
+    /// Forgets what has been announced; what is announced later wakes again.
+    pub(super) fn drain(&mut self) {
+        let mut bytes = [0; 256];
+        while matches!(self.reader.read(&mut bytes), Ok(count) if count > 0) {}
+    }
+
+    /// Whether SIGTERM came since last asked.
+    pub(super) fn take_terminate(&self) -> bool {
+        self.terminate.swap(false, Ordering::Relaxed)
+    }
+}
+
+const OOM_SCORE: &str = "/proc/self/oom_score_adj";
+const SHIELDED: &str = "-900";
+
+/// Makes the keeper a bad choice for the kernel's out-of-memory killer, where it may.
+#[derive(Debug)]
+pub(super) struct OomShield {
+    /// The score children should have, if the keeper's differs.
+    unshielded: Option<String>,
+}
+
+impl OomShield {
+    pub(super) fn raise() -> Self {
+        let before = fs::read_to_string(OOM_SCORE).ok();
+        Self { unshielded: before.filter(|_| fs::write(OOM_SCORE, SHIELDED).is_ok()) }
+    }
+
+    /// Does something without the shield, as starting a program that would inherit it.
+    pub(super) fn lowered<T>(&self, work: impl FnOnce() -> T) -> T {
+        let Some(score) = &self.unshielded else { return work() };
+        // A higher score is always allowed; back down it is where it was before.
+        let _ = fs::write(OOM_SCORE, score.trim());
+        let result = work();
+        let _ = fs::write(OOM_SCORE, SHIELDED);
+        result
+    }
+}

@@ -1,0 +1,53 @@
+//! Killing what is left of a child's tree, a look at a time so that the keeper stays responsive.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::time::{Duration, Instant};
+
+use super::table::Held;
+use super::tree;
+use crate::protocol::SweepReport;
+use crate::{Signal, Token};
+
+/// How long a sweep tries. A killed process dies within milliseconds unless the kernel itself is stuck.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The pause between two looks.
+pub(super) const PAUSE: Duration = Duration::from_millis(5);
+
+#[derive(Debug)]
+pub(super) struct Sweep {
+    pub(super) connection: u64,
+    pub(super) request: u64,
+    of: Held,
+    killed: BTreeSet<(u32, u64)>,
+    deadline: Instant,
+}
+
+impl Sweep {
+    pub(super) fn new(connection: u64, request: u64, of: Held) -> Self {
+        Self { connection, request, of, killed: BTreeSet::new(), deadline: Instant::now() + PATIENCE }
+    }
+
+    pub(super) fn token(&self) -> &Token {
+        &self.of.child.token
+    }
+
+    /// Looks once, kills whom it finds; the report when nobody is left or patience is.
+    pub(super) fn look(&mut self, keeper: &OsStr) -> Option<SweepReport> {
+        let found = tree::members(&tree::picture_for(&self.of.child, keeper), &self.of);
+        let killed = self.killed.len() as u32;
+        if found.is_empty() {
+            return Some(SweepReport { killed, survivors: Vec::new() });
+        }
+        if Instant::now() > self.deadline {
+            return Some(SweepReport { killed, survivors: found.iter().map(|stat| stat.pid).collect() });
+        }
+        // Who may not be killed stays in the picture and is reported as a survivor.
+        for stat in found {
+            if let Ok(true) = tree::signal_one(stat.pid, stat.start_ticks, Signal::Kill) {
+                self.killed.insert((stat.pid, stat.start_ticks));
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,194 @@
+//! The children the keeper holds, in memory and in the journal: every change goes to both.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::journal::{Entry, Journal};
+use super::note;
+use crate::{Child, ExitStatus, Output, State, Token};
+
+/// A child and what only the keeper needs to know of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Held {
+    pub(super) child: Child,
+    /// The session it was started in. Tells its process group from a later one that got the same number.
+    pub(super) session: u32,
+}
+
+/// A child that is about to be started.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Starting {
+    pub(super) token: Token,
+    pub(super) stdout: Output,
+    pub(super) stderr: Output,
+    pub(super) at_unix_us: i64,
+}
+
+#[derive(Debug)]
+pub(super) struct Table {
+    held: BTreeMap<Token, Held>,
+    running: BTreeMap<u32, Token>,
+    /// Announced to be started and never heard of again.
+    uncertain: BTreeMap<Token, Starting>,
+    journal: Journal,
+}
+
+impl Table {
+    /// Reads the journal as the last keeper left it. [`Table::settle`] has to follow.
+    pub(super) fn open(dir: &Path) -> io::Result<Self> {
+        let (journal, entries) = Journal::open(dir)?;
+        let (mut held, mut uncertain) = (BTreeMap::new(), BTreeMap::new());
+        for entry in entries {
+            match entry {
+                Entry::Starting(one) => {
+                    uncertain.insert(one.token.clone(), one);
+                }
+                Entry::Held(one) => {
+                    uncertain.remove(&one.child.token);
+                    held.insert(one.child.token.clone(), one);
+                }
+                Entry::Forgotten(token) => {
+                    uncertain.remove(&token);
+                    held.remove(&token);
+                }
+            }
+        }
+        Ok(Self { held, running: BTreeMap::new(), uncertain, journal })
+    }
+
+    /// Compares what the journal says with the world: `now` tells the present state of a child that is not known to have ended,
+    /// `find` looks for a process that carries a token.
+    pub(super) fn settle(&mut self, now: impl Fn(&Child) -> State, find: impl Fn(&Starting) -> Option<Held>) {
+        for (token, starting) in std::mem::take(&mut self.uncertain) {
+            match find(&starting) {
+                Some(held) => drop(self.held.insert(token, held)),
+                None => drop(self.uncertain.insert(token, starting)),
+            }
+        }
+        for held in self.held.values_mut().filter(|held| held.child.exit().is_none()) {
+            held.child.state = now(&held.child);
+            if held.child.state == State::Running {
+                self.running.insert(held.child.identity.pid, held.child.token.clone());
+            }
+        }
+        self.repair();
+    }
+
+    pub(super) fn get(&self, token: &Token) -> Option<&Held> {
+        self.held.get(token)
+    }
+
+    pub(super) fn is_uncertain(&self, token: &Token) -> bool {
+        self.uncertain.contains_key(token)
+    }
+
+    /// Children in the order of their tokens, after this one.
+    pub(super) fn after(&self, token: Option<&Token>) -> impl Iterator<Item = &Child> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = token.map_or(Unbounded, Excluded);
+        self.held.range((from, Unbounded)).map(|(_, held)| &held.child)
+    }
+
+    /// How many children of this keeper are alive.
+    pub(super) fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Children that are alive and belong to an earlier keeper.
+    pub(super) fn orphaned(&self) -> impl Iterator<Item = &Child> {
+        self.after(None).filter(|child| child.state == State::Orphaned)
+    }
+
+    /// Notes that a child is about to be started. Without this note it must not be.
+    pub(super) fn begin(&mut self, starting: Starting) -> io::Result<()> {
+        let token = starting.token.clone();
+        self.uncertain.insert(token.clone(), starting.clone());
+        self.record(&[Entry::Starting(starting)], false).inspect_err(|_| drop(self.uncertain.remove(&token)))
+    }
+
+    /// Notes that the child could not be started.
+    pub(super) fn abandon(&mut self, token: &Token) {
+        self.uncertain.remove(token);
+        self.record_or_note(&[Entry::Forgotten(token.clone())], false);
+    }
+
+    /// Notes that the child runs.
+    pub(super) fn started(&mut self, held: Held) {
+        let token = held.child.token.clone();
+        self.uncertain.remove(&token);
+        self.running.insert(held.child.identity.pid, token.clone());
+        self.held.insert(token, held.clone());
+        self.record_or_note(&[Entry::Held(held)], false);
+    }
+
+    /// Notes the ends of processes, of which only some may be children; gives back those that are, once it is safe to tell of them.
+    pub(super) fn ended(&mut self, dead: &[(u32, ExitStatus)], at_unix_us: i64) -> Vec<Child> {
+        let tokens: Vec<_> =
+            dead.iter().filter_map(|(pid, status)| Some((self.running.remove(pid)?, *status))).collect();
+        self.mark_ended(&tokens, at_unix_us)
+    }
+
+    /// Notes that children of an earlier keeper are gone.
+    pub(super) fn vanished(&mut self, tokens: Vec<Token>, at_unix_us: i64) -> Vec<Child> {
+        let tokens: Vec<_> = tokens.into_iter().map(|token| (token, ExitStatus::Unknown)).collect();
+        self.mark_ended(&tokens, at_unix_us)
+    }
+
+    fn mark_ended(&mut self, tokens: &[(Token, ExitStatus)], at_unix_us: i64) -> Vec<Child> {
+        let mut entries = Vec::with_capacity(tokens.len());
+        let mut children = Vec::with_capacity(tokens.len());
+        for (token, status) in tokens {
+            if let Some(held) = self.held.get_mut(token) {
+                held.child.state = State::Exited { status: *status, at_unix_us };
+                entries.push(Entry::Held(held.clone()));
+                children.push(held.child.clone());
+            }
+        }
+        if !entries.is_empty() {
+            // Where the disk refuses, telling an exit that a crash of the keeper could lose beats telling nothing.
+            self.record_or_note(&entries, true);
+        }
+        children
+    }
+
+    /// Forgets a child that has ended, or one that may never have been.
+    pub(super) fn forget(&mut self, token: &Token) {
+        if self.held.remove(token).is_some() | self.uncertain.remove(token).is_some() {
+            self.record_or_note(&[Entry::Forgotten(token.clone())], false);
+        }
+    }
+
+    /// Whether something the keeper should remember is in memory only.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.journal.is_damaged()
+    }
+
+    /// Tries again to bring everything to disk.
+    pub(super) fn repair(&mut self) {
+        if self.journal.is_damaged() {
+            self.record_or_note(&[], false);
+        }
+    }
+
+    fn record_or_note(&mut self, entries: &[Entry], sync: bool) {
+        let was_damaged = self.journal.is_damaged();
+        if let Err(error) = self.record(entries, sync)
+            && !was_damaged
+        {
+            note(format_args!("cannot write the journal: {error}; trying again every second"));
+        }
+    }
+
+    /// Writes entries whose effect is already in memory, so that a rewrite contains them.
+    fn record(&mut self, entries: &[Entry], sync: bool) -> io::Result<()> {
+        if !self.journal.wants_rewrite() {
+            return self.journal.append(entries, sync);
+        }
+        let uncertain = self.uncertain.values().cloned().map(Entry::Starting);
+        let held = self.held.values().cloned().map(Entry::Held);
+        self.journal.rewrite(&uncertain.chain(held).collect::<Vec<_>>())
+    }
+}

@@ -1,0 +1,125 @@
+//! The few facts the keeper reads from `/proc`, by hand: a general crate would cost more memory than the keeper itself.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::os::unix::ffi::OsStrExt;
+
+use crate::Token;
+use crate::spec::{KEEPER_VARIABLE, TOKEN_VARIABLE};
+
+/// The parts of `/proc/PID/stat` that place a process in the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stat {
+    pub(crate) pid: u32,
+    pub(crate) state: u8,
+    pub(crate) parent: u32,
+    pub(crate) group: u32,
+    pub(crate) session: u32,
+    pub(crate) start_ticks: u64,
+}
+
+impl Stat {
+    pub(crate) fn read(pid: u32) -> Option<Self> {
+        Self::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn parse(line: &[u8]) -> Option<Self> {
+        // The command name stands in parentheses and may itself contain `) R 1`, so the last `)` ends it.
+        let open = line.iter().position(|byte| *byte == b'(')?;
+        let close = line.iter().rposition(|byte| *byte == b')')?;
+        let pid = std::str::from_utf8(line.get(..open)?).ok()?.trim().parse().ok()?;
+        let rest = std::str::from_utf8(line.get(close + 1..)?).ok()?;
+        // `rest` begins with field 3.
+        let mut fields = rest.split_ascii_whitespace();
+        let state = *fields.next()?.as_bytes().first()?;
+        let mut number = |skip| fields.nth(skip)?.parse::<u64>().ok();
+        let id = |value: u64| u32::try_from(value).ok();
+        let (parent, group, session) = (id(number(0)?)?, id(number(0)?)?, id(number(0)?)?);
+        Some(Self { pid, state, parent, group, session, start_ticks: number(22 - 7)? })
+    }
+
+    /// Whether it still executes; `Z` and `X` are dead.
+    pub(crate) fn is_live(&self) -> bool {
+        !matches!(self.state, b'Z' | b'X' | b'x')
+    }
+}
+
+/// Every process that started at or after `since` and still executes.
+///
+/// Nothing descends from a process older than itself, so the bound spares the keeper the rest of a busy machine.
+pub(crate) fn started_since(since: u64) -> Vec<Stat> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter_map(Stat::read)
+        .filter(|stat| stat.start_ticks >= since && stat.is_live())
+        .collect()
+}
+
+/// The token a process carries, if the keeper of this directory gave it one. Unreadable environments carry none.
+pub(crate) fn token_of(pid: u32, keeper_dir: &OsStr) -> Option<Token> {
+    let environ = File::open(format!("/proc/{pid}/environ")).ok()?;
+    token_in(BufReader::with_capacity(16 * 1024, environ), keeper_dir.as_bytes())
+}
+
+fn token_in(mut environ: impl BufRead, keeper_dir: &[u8]) -> Option<Token> {
+    let (mut token, mut ours) = (None, false);
+    let mut entry = Vec::new();
+    loop {
+        entry.clear();
+        if environ.read_until(0, &mut entry).ok()? == 0 {
+            return None;
+        }
+        let text = entry.strip_suffix(&[0]).unwrap_or(&entry);
+        if let Some(value) = value_of(text, TOKEN_VARIABLE) {
+            token = std::str::from_utf8(value).ok().and_then(|value| value.parse().ok());
+        } else if let Some(value) = value_of(text, KEEPER_VARIABLE) {
+            ours = value == keeper_dir;
+        }
+        if ours && token.is_some() {
+            return token;
+        }
+    }
+}
+
+fn value_of<'a>(entry: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_command_name_moves_no_field() {
+        let line = b"77 (a) R 1 1 (b\n\xff) S 12 13 14 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 9876 99 1\n";
+        let stat = Stat::parse(line).unwrap();
+        let expected = Stat { pid: 77, state: b'S', parent: 12, group: 13, session: 14, start_ticks: 9876 };
+        assert_eq!(stat, expected);
+        assert_eq!(Stat::parse(b"77 (a"), None);
+        assert_eq!(Stat::parse(b"77 (a) S 1 2"), None);
+        assert_eq!(Stat::parse(b""), None);
+    }
+
+    #[test]
+    fn finds_itself() {
+        let me = Stat::read(std::process::id()).unwrap();
+        assert_eq!(me.parent, std::os::unix::process::parent_id());
+        assert!(started_since(me.start_ticks).iter().any(|stat| stat.pid == me.pid));
+        assert!(started_since(me.start_ticks + 1).iter().all(|stat| stat.pid != me.pid));
+    }
+
+    #[test]
+    fn a_token_counts_only_with_its_keeper() {
+        let found = |environ: &[u8]| token_in(environ, b"/data").map(String::from);
+        assert_eq!(found(b"A=1\0PITON_KEEPER=/data\0PITON_TOKEN=run/1\0B=2\0"), Some("run/1".into()));
+        assert_eq!(found(b"PITON_TOKEN=run/1\0PITON_KEEPER=/data"), Some("run/1".into()));
+        assert_eq!(found(b"PITON_TOKEN=run/1\0PITON_KEEPER=/other\0"), None);
+        assert_eq!(found(b"PITON_TOKEN=run/1\0"), None);
+        assert_eq!(found(b"PITON_TOKEN=no token\0PITON_KEEPER=/data\0"), None);
+        assert_eq!(found(b"XPITON_TOKEN=a\0XPITON_KEEPER=/data\0"), None);
+        assert_eq!(found(b""), None);
+    }
+}
