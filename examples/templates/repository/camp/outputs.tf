@@ -1,0 +1,4 @@
+output "tents" {
+  description = "What was pitched"
+  value       = terraform_data.tent[*].output
+}
