@@ -19,11 +19,15 @@ use crate::proc_table::Stat;
 pub struct BootId(String);
 
 impl BootId {
-    /// The running boot. `None` where `/proc` is not mounted.
+    /// The running boot. `None` where `/proc` is not mounted or no descriptor is free to read it.
     pub fn current() -> Option<Self> {
-        static CURRENT: OnceLock<Option<BootId>> = OnceLock::new();
-        let read = || fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
-        CURRENT.get_or_init(|| read().map(|text| Self(text.trim().to_owned()))).clone()
+        static CURRENT: OnceLock<BootId> = OnceLock::new();
+        // Only success is remembered: what failed for want of a descriptor may succeed a moment later.
+        if let Some(known) = CURRENT.get() {
+            return Some(known.clone());
+        }
+        let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        Some(CURRENT.get_or_init(|| Self(text.trim().to_owned())).clone())
     }
 }
 

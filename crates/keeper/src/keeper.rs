@@ -21,6 +21,8 @@ use hold::Keeper;
 use place::Place;
 use table::Table;
 
+use crate::BootId;
+
 /// Why a keeper cannot start, or had to end.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -63,6 +65,10 @@ pub enum Error {
 /// To be called first thing in a process of its own, before any thread exists: it leaves the session, takes over signals, standard
 /// streams and the current directory of the whole process, and reaps every child the process ever has.
 pub fn run(dir: &Path) -> Result<(), Error> {
+    if BootId::current().is_none() {
+        let source = io::Error::other("/proc/sys/kernel/random/boot_id cannot be read");
+        return Err(Error::System { what: "tell processes apart", source });
+    }
     let place = Place::claim(dir)?;
     close_inherited_on_exec();
     place.redirect_output()?;

@@ -127,6 +127,19 @@ fn read(file: &File) -> io::Result<Vec<Entry>> {
 mod tests {
     use super::*;
 
+    impl Journal {
+        /// Every write fails from here on, as on a full disk.
+        pub(in crate::keeper) fn fill_the_disk(&mut self) {
+            self.file = OpenOptions::new().append(true).open("/dev/full").unwrap();
+            // A rewrite begins by replacing this name, which a directory that is not empty refuses.
+            fs::create_dir_all(self.path.with_extension("new").join("x")).unwrap();
+        }
+
+        pub(in crate::keeper) fn empty_the_disk(&mut self) {
+            fs::remove_dir_all(self.path.with_extension("new")).unwrap();
+        }
+    }
+
     fn forgotten(token: &str) -> Entry {
         Entry::Forgotten(token.parse().unwrap())
     }

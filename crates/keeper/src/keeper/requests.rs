@@ -1,6 +1,7 @@
 //! What each request does.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -133,8 +134,8 @@ impl Keeper {
         if self.table.is_uncertain(&token) {
             return Err(start_uncertain(&token));
         }
-        let boot_id = BootId::current()
-            .ok_or_else(|| Refusal::new(RefusalKind::System, "cannot read the boot id: is /proc mounted?"))?;
+        let boot_id =
+            BootId::current().ok_or_else(|| Refusal::new(RefusalKind::Resources, "cannot read the boot id"))?;
         let starting = Starting {
             token: token.clone(),
             stdout: spec.stdout.clone(),
@@ -142,7 +143,7 @@ impl Keeper {
             at_unix_us: now_unix_us(),
         };
         // A descriptor kept in reserve, so that the child's identity can be read even if it takes the last one.
-        let reserve = std::fs::File::open("/dev/null")
+        let reserve = File::open("/dev/null")
             .map_err(|error| Refusal::new(RefusalKind::Resources, format!("cannot start {token} now: {error}")))?;
         self.table.begin(starting).map_err(|error| {
             Refusal::new(RefusalKind::Journal, format!("cannot write the keeper's journal: {error}"))
@@ -233,8 +234,8 @@ impl Keeper {
         if !exe.is_absolute() {
             return refuse(io::Error::other("not an absolute path"));
         }
-        if let Err(error) = rustix::fs::access(exe, Access::EXEC_OK) {
-            return refuse(error.into());
+        if let Err(error) = check_binary(exe) {
+            return refuse(error);
         }
         if self.table.is_damaged() {
             return refuse(io::Error::other("the journal cannot be written, the children would be forgotten"));
@@ -256,6 +257,14 @@ impl Keeper {
 #[derive(Deserialize)]
 struct Numbered {
     id: u64,
+}
+
+/// The C library hands what the kernel refuses as a format to a shell, so anything but a binary would turn the keeper into one.
+fn check_binary(exe: &Path) -> io::Result<()> {
+    rustix::fs::access(exe, Access::EXEC_OK)?;
+    let mut magic = [0; 4];
+    File::open(exe)?.read_exact(&mut magic)?;
+    if magic == *b"\x7fELF" { Ok(()) } else { Err(io::Error::other("not an ELF binary")) }
 }
 
 fn start_uncertain(token: &Token) -> Refusal {

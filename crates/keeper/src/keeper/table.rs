@@ -192,3 +192,91 @@ impl Table {
         self.journal.rewrite(&uncertain.chain(held).collect::<Vec<_>>())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{BootId, ProcessIdentity};
+
+    fn fresh() -> (tempfile::TempDir, Table) {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("keeper")).unwrap();
+        let table = reopen(dir.path());
+        (dir, table)
+    }
+
+    /// The table as a keeper finds it that is not the parent of anything in it; all that was alive is.
+    fn reopen(dir: &Path) -> Table {
+        let mut table = Table::open(dir).unwrap();
+        table.settle(|_| State::Orphaned, |_| None);
+        assert!(!table.is_damaged());
+        table
+    }
+
+    fn starting(token: &str) -> Starting {
+        let token = token.parse().unwrap();
+        Starting { token, stdout: Output::Null, stderr: Output::Null, at_unix_us: 1 }
+    }
+
+    fn running(token: &str, pid: u32) -> Held {
+        let identity = ProcessIdentity { pid, start_ticks: 5, boot_id: BootId::current().unwrap() };
+        let Starting { token, stdout, stderr, at_unix_us } = starting(token);
+        let child = Child { token, identity, state: State::Running, spawned_at_unix_us: at_unix_us, stdout, stderr };
+        Held { child, session: 1 }
+    }
+
+    fn states(table: &Table) -> Vec<(&str, State)> {
+        table.after(None).map(|child| (child.token.as_str(), child.state)).collect()
+    }
+
+    #[test]
+    fn what_was_recorded_is_read_back() {
+        let (dir, mut table) = fresh();
+        for (pid, token) in (10..).zip(["a", "b", "c", "d"]) {
+            table.begin(starting(token)).unwrap();
+            table.started(running(token, pid));
+        }
+        table.begin(starting("lost")).unwrap();
+        table.begin(starting("failed")).unwrap();
+        table.abandon(&"failed".parse().unwrap());
+        // 99 is an orphan that only had to be reaped.
+        let ended =
+            table.ended(&[(10, ExitStatus::Code(3)), (99, ExitStatus::Code(0)), (11, ExitStatus::Signal(9))], 7);
+        assert_eq!(
+            ended.iter().map(|child| child.exit()).collect::<Vec<_>>(),
+            [Some(ExitStatus::Code(3)), Some(ExitStatus::Signal(9))]
+        );
+        table.forget(&"b".parse().unwrap());
+        assert_eq!(table.running(), 2);
+        // A reused pid must not end the first child again.
+        assert!(table.ended(&[(10, ExitStatus::Code(0))], 8).is_empty());
+
+        let table = reopen(dir.path());
+        let exited = State::Exited { status: ExitStatus::Code(3), at_unix_us: 7 };
+        assert_eq!(states(&table), [("a", exited), ("c", State::Orphaned), ("d", State::Orphaned)]);
+        assert!(table.is_uncertain(&"lost".parse().unwrap()));
+        assert!(!table.is_uncertain(&"failed".parse().unwrap()));
+        assert_eq!(states(&reopen(dir.path())), states(&table));
+    }
+
+    #[test]
+    fn on_a_full_disk_nothing_starts_and_nothing_is_lost() {
+        let (dir, mut table) = fresh();
+        table.begin(starting("a")).unwrap();
+        table.started(running("a", 10));
+        table.journal.fill_the_disk();
+
+        assert!(table.begin(starting("b")).is_err());
+        assert!(!table.is_uncertain(&"b".parse().unwrap()));
+        assert_eq!(table.ended(&[(10, ExitStatus::Code(3))], 7).len(), 1);
+        assert!(table.is_damaged());
+        table.repair();
+        assert!(table.is_damaged());
+
+        table.journal.empty_the_disk();
+        table.repair();
+        assert!(!table.is_damaged());
+        let exited = State::Exited { status: ExitStatus::Code(3), at_unix_us: 7 };
+        assert_eq!(states(&reopen(dir.path())), [("a", exited)]);
+    }
+}

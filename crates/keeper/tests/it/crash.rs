@@ -155,7 +155,7 @@ async fn an_orphaned_tree_is_swept_too() {
 async fn a_start_nobody_finished_is_neither_forgotten_nor_repeated() {
     let nest = Nest::new();
     let client = nest.client().await;
-    let child = client.spawn(&token("there"), &nest.script("sleep 1000")).await.unwrap();
+    let child = client.spawn(&token("there"), &nest.script("exec sleep 1000")).await.unwrap();
     kill_keeper(&client).await;
     let starting =
         |token: &str| format!(r#"{{"starting":{{"token":"{token}","stdout":"null","stderr":"null","at_unix_us":1}}}}"#);

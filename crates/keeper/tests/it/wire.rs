@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
 use piton_keeper::frame::{Decoder, MAX_FRAME, encode};
 use piton_keeper::protocol::{Hello, PROTOCOL_VERSION, RefusalKind, ToClient};
@@ -118,7 +117,7 @@ async fn a_client_that_never_reads_holds_up_nobody() {
         client.spawn(&token(&format!("{index}/{}", "x".repeat(150))), &nest.script("exit 0")).await.unwrap();
     }
     let mut greedy = raw(&nest);
-    greedy.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+    greedy.set_write_timeout(Some(PATIENCE)).unwrap();
     greedy.write_all(&hello(PROTOCOL_VERSION)).unwrap();
     let list = frame(br#"{"id":1,"request":{"list":{"after":null}}}"#);
     let mut hung_up = false;
