@@ -17,7 +17,12 @@ pub(crate) struct Stat {
     pub(crate) group: u32,
     pub(crate) session: u32,
     pub(crate) start_ticks: u64,
+    /// Between two programs: `execve` has dropped the old environment and not yet laid out the new one.
+    pub(crate) is_executing: bool,
 }
+
+/// `PF_KTHREAD` of the kernel: a thread of its own, which never has an environment.
+const KERNEL_THREAD: u64 = 0x0020_0000;
 
 impl Stat {
     pub(crate) fn read(pid: u32) -> Option<Self> {
@@ -30,13 +35,21 @@ impl Stat {
         let close = line.iter().rposition(|byte| *byte == b')')?;
         let pid = std::str::from_utf8(line.get(..open)?).ok()?.trim().parse().ok()?;
         let rest = std::str::from_utf8(line.get(close + 1..)?).ok()?;
-        // `rest` begins with field 3.
-        let mut fields = rest.split_ascii_whitespace();
-        let state = *fields.next()?.as_bytes().first()?;
-        let mut number = |skip| fields.nth(skip)?.parse::<u64>().ok();
-        let id = |value: u64| u32::try_from(value).ok();
-        let (parent, group, session) = (id(number(0)?)?, id(number(0)?)?, id(number(0)?)?);
-        Some(Self { pid, state, parent, group, session, start_ticks: number(22 - 7)? })
+        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+        // `rest` begins with field 3; numbers as in proc(5).
+        let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+        let id = |field| u32::try_from(number(field)?).ok();
+        let state = *fields.first()?.as_bytes().first()?;
+        let (flags, environment_end) = (number(9)?, number(51).unwrap_or(0));
+        Some(Self {
+            pid,
+            state,
+            parent: id(4)?,
+            group: id(5)?,
+            session: id(6)?,
+            start_ticks: number(22)?,
+            is_executing: environment_end == 0 && flags & KERNEL_THREAD == 0,
+        })
     }
 
     /// Whether it still executes; `Z` and `X` are dead.
@@ -58,10 +71,42 @@ pub(crate) fn started_since(since: u64) -> Vec<Stat> {
         .collect()
 }
 
-/// The token a process carries, if the keeper of this directory gave it one. Unreadable environments carry none.
-pub(crate) fn token_of(pid: u32, keeper_dir: &OsStr) -> Option<Token> {
-    let environ = File::open(format!("/proc/{pid}/environ")).ok()?;
-    token_in(BufReader::with_capacity(16 * 1024, environ), keeper_dir.as_bytes())
+/// What a process's environment says of where it belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// The keeper of this directory gave it this token, or gave it to an ancestor.
+    Token(Token),
+    /// Nothing.
+    Nothing,
+    /// Nothing yet: it is just becoming another program and may well carry a token in a moment.
+    NotYet,
+}
+
+impl Mark {
+    pub(crate) fn read(pid: u32, keeper_dir: &OsStr) -> Self {
+        for _ in 0..3 {
+            // Another user's process, or one that is gone.
+            let Ok(environ) = File::open(format!("/proc/{pid}/environ")) else { return Self::Nothing };
+            let mut environ = BufReader::with_capacity(16 * 1024, environ);
+            if environ.fill_buf().is_ok_and(|bytes| !bytes.is_empty()) {
+                return token_in(environ, keeper_dir.as_bytes()).map_or(Self::Nothing, Self::Token);
+            }
+            match Stat::read(pid) {
+                Some(stat) if stat.is_live() && stat.is_executing => return Self::NotYet,
+                None => return Self::Nothing,
+                // Truly empty, or complete just now: once more tells which.
+                Some(_) => {}
+            }
+        }
+        Self::Nothing
+    }
+
+    pub(crate) fn token(&self) -> Option<&Token> {
+        match self {
+            Self::Token(token) => Some(token),
+            Self::Nothing | Self::NotYet => None,
+        }
+    }
 }
 
 fn token_in(mut environ: impl BufRead, keeper_dir: &[u8]) -> Option<Token> {
@@ -96,7 +141,8 @@ mod tests {
     fn a_hostile_command_name_moves_no_field() {
         let line = b"77 (a) R 1 1 (b\n\xff) S 12 13 14 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 9876 99 1\n";
         let stat = Stat::parse(line).unwrap();
-        let expected = Stat { pid: 77, state: b'S', parent: 12, group: 13, session: 14, start_ticks: 9876 };
+        let expected =
+            Stat { pid: 77, state: b'S', parent: 12, group: 13, session: 14, start_ticks: 9876, is_executing: true };
         assert_eq!(stat, expected);
         assert_eq!(Stat::parse(b"77 (a"), None);
         assert_eq!(Stat::parse(b"77 (a) S 1 2"), None);
@@ -107,6 +153,7 @@ mod tests {
     fn finds_itself() {
         let me = Stat::read(std::process::id()).unwrap();
         assert_eq!(me.parent, std::os::unix::process::parent_id());
+        assert!(!me.is_executing);
         assert!(started_since(me.start_ticks).iter().any(|stat| stat.pid == me.pid));
         assert!(started_since(me.start_ticks + 1).iter().all(|stat| stat.pid != me.pid));
     }

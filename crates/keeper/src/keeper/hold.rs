@@ -267,7 +267,7 @@ fn present_state(child: &Child) -> State {
 
 /// Looks for a process that was started under this token by a keeper that died before it could say so.
 fn find_started(starting: &Starting, keeper: &OsStr) -> Option<Held> {
-    let carries = |process: &tree::Process| process.token.as_ref() == Some(&starting.token);
+    let carries = |process: &tree::Process| process.mark.token() == Some(&starting.token);
     let oldest = tree::picture(0, keeper).into_iter().filter(carries).min_by_key(|process| process.stat.start_ticks)?;
     let child = Child {
         token: starting.token.clone(),

@@ -21,11 +21,13 @@ pub(super) struct Sweep {
     of: Held,
     killed: BTreeSet<(u32, u64)>,
     deadline: Instant,
+    /// The last look found nobody.
+    calm: bool,
 }
 
 impl Sweep {
     pub(super) fn new(connection: u64, request: u64, of: Held) -> Self {
-        Self { connection, request, of, killed: BTreeSet::new(), deadline: Instant::now() + PATIENCE }
+        Self { connection, request, of, killed: BTreeSet::new(), deadline: Instant::now() + PATIENCE, calm: false }
     }
 
     pub(super) fn token(&self) -> &Token {
@@ -34,14 +36,18 @@ impl Sweep {
 
     /// Looks once, kills whom it finds; the report when nobody is left or patience is.
     pub(super) fn look(&mut self, keeper: &OsStr) -> Option<SweepReport> {
-        let found = tree::members(&tree::picture_for(&self.of.child, keeper), &self.of);
+        let picture = tree::picture_for(&self.of.child, keeper);
+        let found = tree::members(&picture, &self.of);
         let killed = self.killed.len() as u32;
-        if found.is_empty() {
-            return Some(SweepReport { killed, survivors: Vec::new() });
-        }
         if Instant::now() > self.deadline {
             return Some(SweepReport { killed, survivors: found.iter().map(|stat| stat.pid).collect() });
         }
+        if found.is_empty() && tree::is_settled(&picture) {
+            // A picture is taken process by process. Where something was alive a moment ago, it may have forked behind the camera's back.
+            let was_calm = std::mem::replace(&mut self.calm, true);
+            return (was_calm || self.killed.is_empty()).then_some(SweepReport { killed, survivors: Vec::new() });
+        }
+        self.calm = false;
         // Who may not be killed stays in the picture and is reported as a survivor.
         for stat in found {
             if let Ok(true) = tree::signal_one(stat.pid, stat.start_ticks, Signal::Kill) {

@@ -6,21 +6,20 @@ use rustix::io::Errno;
 
 use super::table::Held;
 use crate::identity::signal_exactly;
-use crate::proc_table::{Stat, started_since, token_of};
-use crate::{Child, Signal, Token};
+use crate::proc_table::{Mark, Stat, started_since};
+use crate::{Child, Signal};
 
 /// A process in the picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Process {
     pub(super) stat: Stat,
-    /// The token it carries, if this keeper gave it one.
-    pub(super) token: Option<Token>,
+    pub(super) mark: Mark,
 }
 
 /// Every process, but the keeper: it is in nobody's tree, even if something in the tree happened to start it.
 pub(super) fn picture(since: u64, keeper: &OsStr) -> Vec<Process> {
     let others = started_since(since).into_iter().filter(|stat| stat.pid != std::process::id());
-    others.map(|stat| Process { stat, token: token_of(stat.pid, keeper) }).collect()
+    others.map(|stat| Process { stat, mark: Mark::read(stat.pid, keeper) }).collect()
 }
 
 /// The picture as far as it can matter to this child.
@@ -36,7 +35,7 @@ pub(super) fn group(picture: &[Process], of: &Held) -> Vec<Stat> {
 /// The child, its group, whoever carries its token, and all their descendants.
 pub(super) fn members(picture: &[Process], of: &Held) -> Vec<Stat> {
     let belongs = |process: &Process| {
-        is_child(of, &process.stat) || process.token.as_ref() == Some(&of.child.token) || in_group(picture, of, process)
+        is_child(of, &process.stat) || process.mark.token() == Some(&of.child.token) || in_group(picture, of, process)
     };
     let (mut members, mut others): (Vec<_>, Vec<_>) = picture.iter().partition(|process| belongs(process));
     // Ancestry is proof whatever the environment says; each turn finds one more generation.
@@ -52,6 +51,11 @@ pub(super) fn members(picture: &[Process], of: &Held) -> Vec<Stat> {
     members.into_iter().map(|process| process.stat).collect()
 }
 
+/// Whether nobody in the picture could yet turn out to be a member.
+pub(super) fn is_settled(picture: &[Process]) -> bool {
+    picture.iter().all(|process| process.mark != Mark::NotYet)
+}
+
 fn is_child(of: &Held, stat: &Stat) -> bool {
     (stat.pid, stat.start_ticks) == (of.child.identity.pid, of.child.identity.start_ticks)
 }
@@ -63,7 +67,7 @@ fn in_group(picture: &[Process], of: &Held, process: &Process) -> bool {
     process.stat.group == number
         && process.stat.session == of.session
         && process.stat.start_ticks >= of.child.identity.start_ticks
-        && process.token.as_ref().is_none_or(|token| *token == of.child.token)
+        && process.mark.token().is_none_or(|token| *token == of.child.token)
         && !picture.iter().any(|other| other.stat.pid == number && !is_child(of, &other.stat))
 }
 
@@ -94,7 +98,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{BootId, Output, ProcessIdentity, State};
+    use crate::{BootId, Output, ProcessIdentity, State, Token};
 
     const KEEPER: u32 = 2;
     const SESSION: u32 = 2;
@@ -113,8 +117,9 @@ mod tests {
     }
 
     fn process(pid: u32, parent: u32, group: u32, session: u32, token: Option<&str>) -> Process {
-        let stat = Stat { pid, state: b'S', parent, group, session, start_ticks: 100 + u64::from(pid) };
-        Process { stat, token: token.map(|token| token.parse().unwrap()) }
+        let stat =
+            Stat { pid, state: b'S', parent, group, session, start_ticks: 100 + u64::from(pid), is_executing: false };
+        Process { stat, mark: token.map_or(Mark::Nothing, |token| Mark::Token(token.parse().unwrap())) }
     }
 
     fn pids(of: &[Stat]) -> Vec<u32> {
@@ -164,7 +169,7 @@ mod tests {
             for (pid, (parent, how)) in (12..).zip(shape) {
                 let parent = picture[parent % picture.len()].clone();
                 let (group, session) = if how == 2 { (pid, pid) } else { (parent.stat.group, parent.stat.session) };
-                let token = parent.token.as_ref().filter(|_| how != 1).map(Token::as_str);
+                let token = parent.mark.token().filter(|_| how != 1).map(Token::as_str);
                 picture.push(process(pid, parent.stat.pid, group, session, token));
             }
             let (mut ours, theirs) = (pids(&members(&picture, &a)), pids(&members(&picture, &b)));

@@ -15,7 +15,7 @@ use tokio::time::{Instant, interval, timeout};
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Nest {
-    dir: tempfile::TempDir,
+    _dir: tempfile::TempDir,
     root: PathBuf,
 }
 
@@ -23,7 +23,7 @@ impl Nest {
     pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("piton-keeper-").tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
-        Self { dir, root }
+        Self { _dir: dir, root }
     }
 
     pub fn dir(&self) -> &Path {
@@ -55,6 +55,19 @@ impl Nest {
         argv
     }
 
+    fn is_mine(&self, pid: u32) -> bool {
+        let root = self.root.as_os_str().as_bytes();
+        let names = |file: &str| {
+            let text = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+            text.windows(root.len()).any(|window| window == root)
+        };
+        pid != std::process::id()
+            && lives(pid)
+            && (names("cmdline")
+                || names("environ")
+                || fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(&self.root)))
+    }
+
     pub async fn client(&self) -> Client {
         self.client_of(&self.keeper_argv()).await
     }
@@ -78,23 +91,9 @@ impl Nest {
 
 impl Drop for Nest {
     fn drop(&mut self) {
-        let keeper = fs::read_to_string(self.file("keeper.lock")).ok();
-        // The keeper first, so that it cannot start anything; its pid counts only while it is in this directory.
-        let keeper = keeper
-            .and_then(|pid| pid.trim().parse().ok())
-            .filter(|pid| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == self.root));
-        kill_all(keeper);
-        let mark = [b"PITON_KEEPER=", self.dir.path().canonicalize().unwrap().as_os_str().as_bytes()].concat();
-        kill_all(processes().filter(|pid| {
-            fs::read(format!("/proc/{pid}/environ"))
-                .is_ok_and(|all| all.split(|byte| *byte == 0).any(|one| one == mark))
-        }));
-    }
-}
-
-fn kill_all(pids: impl IntoIterator<Item = u32>) {
-    for pid in pids {
-        kill(pid, Signal::KILL);
+        // A keeper names the directory in its arguments, a child in its environment or, while it is still becoming its program, as the current
+        // directory. Killing a parent may come too late for what it just forked, hence again until nobody is found.
+        while processes().filter(|pid| self.is_mine(*pid)).map(|pid| kill(pid, Signal::KILL)).count() > 0 {}
     }
 }
 

@@ -40,7 +40,7 @@ async fn an_upgrade_keeps_pid_lock_and_children() {
     let mut spec = nest.script("");
     spec.argv = vec!["sleep".into(), "1000".into()];
     let pid = client.spawn(&token("b"), &spec).await.unwrap().identity.pid;
-    assert_eq!(fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count(), 3);
+    until("only three descriptors", || fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count() == 3).await;
     let score = |pid: &str| fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap();
     assert_eq!(score(&pid.to_string()), score("self"));
     within(client.sweep(&token("b"))).await.unwrap();
