@@ -1,1 +1,52 @@
-//! Text of every dialect becomes a catalog of declarations and a list of diagnostics
+//! Text of every dialect becomes a catalog of declarations and a list of diagnostics.
+//!
+//! # Purpose
+//! People write `workspaces/NAME/config.json`, `jobs/*.json`, `templates/registry.json` and `piton.toml`. [`load`]
+//! turns the first three into a [`Catalog`] of typed, validated declarations; [`Config`] is the fourth.
+//!
+//! # Theory of operation
+//! Every format is parsed into one tree whose values remember where they stood. Typed readers walk that tree, take
+//! what they know and record what is wrong, each with file, line, column, field and hint ([`Diagnostic`]), so one look
+//! finds everything. A declaration without errors becomes part of the catalog; then declarations are joined to what
+//! they refer to (templates, files, other jobs).
+//!
+//! # Invariants
+//! - The catalog only ever holds valid declarations. A broken file keeps the last good version of what it declares.
+//! - One bad file never affects what another file declares.
+//! - No input panics or exhausts the stack or the memory: sizes, depths and the number of diagnostics are bounded.
+//! - Reading twice what did not change yields equal catalogs: `Catalog::diff(a, a)` is empty.
+//! - The environment is a parameter, never read from the process.
+//!
+//! # Deliberately absent
+//! Watching files, deciding when something is due (see `piton-engine`), fetching templates (see `piton-exec`).
+#![warn(missing_docs)]
+
+mod cache;
+mod catalog;
+mod diagnostic;
+mod document;
+mod duration;
+mod fields;
+mod job;
+mod layout;
+mod load;
+mod order;
+mod placeholder;
+mod read_job;
+mod read_workspace;
+mod schedule;
+mod standalone;
+mod suggest;
+mod template;
+mod tree;
+mod workspace;
+
+pub use catalog::{Catalog, Change};
+pub use diagnostic::{Diagnostic, Place, Severity};
+pub use duration::{InvalidDuration, format_duration, parse_duration};
+pub use job::{Job, JobWork, STANDALONE};
+pub use layout::{Defaults, Layout};
+pub use load::load;
+pub use schedule::{CatchUp, Effect, JobTrigger, ScheduleLine};
+pub use template::{Registry, Template};
+pub use workspace::{Workspace, WorkspaceCommands};

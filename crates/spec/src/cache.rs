@@ -1,0 +1,101 @@
+//! What was read from which file, so that a reload reads only what changed.
+
+use std::collections::BTreeMap;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use piton_model::Digest;
+
+use crate::diagnostic::Diagnostic;
+use crate::layout::Defaults;
+use crate::read_job::JobDraft;
+use crate::read_workspace::WorkspaceDraft;
+use crate::template::Registry;
+
+/// Everything that earlier loads know about files.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cache {
+    /// Drafts hold defaults in the place of what they leave out, so other defaults make them void.
+    pub(crate) defaults: Option<Defaults>,
+    pub(crate) files: BTreeMap<PathBuf, Arc<ReadFile>>,
+    pub(crate) trees: BTreeMap<PathBuf, Arc<ReadTree>>,
+}
+
+/// What one file declares.
+#[derive(Debug)]
+pub(crate) struct ReadFile {
+    pub(crate) stamp: Stamp,
+    pub(crate) content: Content,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+/// The content of a file by its kind; none where the file is broken.
+#[derive(Debug)]
+pub(crate) enum Content {
+    Workspace(Option<WorkspaceDraft>),
+    Job(Option<JobDraft>),
+    Registry(Option<Registry>),
+}
+
+/// The files of a workspace's directory.
+#[derive(Debug)]
+pub(crate) struct ReadTree {
+    pub(crate) stamps: Vec<(PathBuf, Stamp)>,
+    pub(crate) digest: Digest,
+}
+
+/// What says whether a file changed, without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    pub(crate) fn of(metadata: &Metadata) -> Stamp {
+        Stamp {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Whether the file had been left alone long enough at `now` for a later write to show in its times. File systems
+    /// round times; a file written, read and written again within one tick would look unchanged.
+    pub(crate) fn is_settled(&self, now: FileTime) -> bool {
+        self.changed.0.saturating_add(2) < now.0
+    }
+
+    /// The parts that stand for the content of a file that is too large to read.
+    pub(crate) fn outline(&self) -> String {
+        format!("{} {}.{:09}", self.size, self.modified.0, self.modified.1)
+    }
+}
+
+/// Seconds of the clock that stamps files.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FileTime(i64);
+
+impl FileTime {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "compared with the times of real files, which do not follow the engine's clock; decides only whether \
+                  to trust the cache"
+    )]
+    pub(crate) fn now() -> FileTime {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        FileTime(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+    }
+}

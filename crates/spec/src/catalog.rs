@@ -1,0 +1,100 @@
+//! Everything that is declared and valid, and how two such states differ.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use piton_model::{Name, Subject};
+
+use crate::cache::Cache;
+use crate::{Job, Template, Workspace};
+
+/// Everything that is declared and valid. It only ever holds valid declarations: a broken file keeps the last good
+/// version of what it declares.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    /// Workspaces by name.
+    pub workspaces: BTreeMap<Name, Arc<Workspace>>,
+    /// Jobs by identity: those of workspaces, and standalone ones.
+    pub jobs: BTreeMap<Subject, Arc<Job>>,
+    /// Registered templates by name.
+    pub templates: BTreeMap<Name, Arc<Template>>,
+    /// What was read from which file, so that the next load reads only what changed.
+    pub(crate) cache: Cache,
+}
+
+/// How one subject differs between two catalogs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// It is new.
+    Added(Subject),
+    /// It is gone.
+    Removed(Subject),
+    /// Its declaration or its files changed.
+    Changed(Subject),
+}
+
+impl Change {
+    /// What changed.
+    pub fn subject(&self) -> &Subject {
+        match self {
+            Change::Added(subject) | Change::Removed(subject) | Change::Changed(subject) => subject,
+        }
+    }
+}
+
+impl Catalog {
+    /// Whether the triggers of `subject` are in force: it is declared and enabled, and so is its workspace.
+    pub fn is_enabled(&self, subject: &Subject) -> bool {
+        let workspace = |name| self.workspaces.get(name).is_some_and(|workspace| workspace.enabled);
+        match subject {
+            Subject::Workspace(name) => workspace(name),
+            Subject::Job { workspace: scope, .. } => {
+                self.jobs.get(subject).is_some_and(|job| job.enabled) && scope.as_ref().is_none_or(workspace)
+            }
+        }
+    }
+
+    /// Every subject: workspaces, then jobs.
+    pub fn subjects(&self) -> impl Iterator<Item = Subject> {
+        self.workspaces.keys().cloned().map(Subject::Workspace).chain(self.jobs.keys().cloned())
+    }
+
+    /// The jobs of a workspace, or the standalone ones, by name.
+    pub fn jobs_of(&self, workspace: Option<&Name>) -> impl Iterator<Item = &Arc<Job>> {
+        self.jobs.values().filter(move |job| job.workspace() == workspace)
+    }
+
+    /// The workspaces and jobs that are made from a template.
+    pub fn users_of(&self, template: &Name) -> Vec<Subject> {
+        let workspaces = self.workspaces.values().filter(|w| w.template() == Some(template)).map(|w| w.subject());
+        let uses = |job: &&Arc<Job>| matches!(&job.work, crate::JobWork::Template(name) if name == template);
+        workspaces.chain(self.jobs.values().filter(uses).map(|job| job.subject.clone())).collect()
+    }
+
+    /// What is different in `new`, in the order of the subjects.
+    pub fn diff(old: &Catalog, new: &Catalog) -> Vec<Change> {
+        let mut changes = Vec::new();
+        compare(&old.workspaces, &new.workspaces, |name| Subject::Workspace(name.clone()), &mut changes);
+        compare(&old.jobs, &new.jobs, Subject::clone, &mut changes);
+        changes.sort_by(|a, b| a.subject().cmp(b.subject()));
+        changes
+    }
+}
+
+fn compare<K: Ord, V: PartialEq>(
+    old: &BTreeMap<K, Arc<V>>,
+    new: &BTreeMap<K, Arc<V>>,
+    subject: impl Fn(&K) -> Subject,
+    changes: &mut Vec<Change>,
+) {
+    for (key, before) in old {
+        match new.get(key) {
+            None => changes.push(Change::Removed(subject(key))),
+            Some(after) if !Arc::ptr_eq(before, after) && before != after => {
+                changes.push(Change::Changed(subject(key)));
+            }
+            Some(_) => {}
+        }
+    }
+    changes.extend(new.keys().filter(|key| !old.contains_key(key)).map(|key| Change::Added(subject(key))));
+}

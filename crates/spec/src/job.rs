@@ -1,0 +1,182 @@
+//! Jobs: scripts, commands and templates that run on a schedule or after an event.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use piton_model::{
+    Action, ApprovalPolicy, Command, CustomCommands, Digest, Iac, Name, Operation, Program, Secret, Source, Subject,
+    ToolChoice,
+};
+
+use crate::{Catalog, CatchUp, JobTrigger};
+
+/// The identity that jobs outside workspaces have where a workspace's name is expected.
+pub const STANDALONE: &str = "_standalone_";
+
+/// A validated job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// Its identity: of a workspace, or standalone.
+    pub subject: Subject,
+    /// The file that declares it.
+    pub file: PathBuf,
+    /// Whether its triggers are in force; see also [`Catalog::is_enabled`].
+    pub enabled: bool,
+    /// What it is for, in its author's words.
+    pub description: Option<String>,
+    /// What it does.
+    pub work: JobWork,
+    /// What starts it by itself; empty for a job that is only started by hand.
+    pub triggers: Vec<JobTrigger>,
+    /// The zone its cron expressions are read in.
+    pub time_zone: TimeZone,
+    /// What is done about fires that were missed.
+    pub catch_up: CatchUp,
+    /// Environment, beside what Piton sets itself.
+    pub environment: BTreeMap<String, Secret<String>>,
+    /// Working directory, relative to the deployment directory or absolute.
+    pub working_dir: Option<PathBuf>,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+    /// Jobs of the same scope whose last run must have succeeded.
+    pub depends_on: Vec<Name>,
+    /// Words to find it by.
+    pub tags: BTreeSet<String>,
+}
+
+/// What a job does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobWork {
+    /// A script with its own `#!` line.
+    Script(String),
+    /// A line for `/bin/sh -c`.
+    Command(String),
+    /// Deploys a registered template into a deployment of the job's own.
+    Template(Name),
+}
+
+impl JobWork {
+    /// The word that `type` has in the file.
+    pub fn type_word(&self) -> &'static str {
+        match self {
+            JobWork::Script(_) => "script",
+            JobWork::Command(_) => "command",
+            JobWork::Template(_) => "template",
+        }
+    }
+}
+
+impl Job {
+    /// The job's own name.
+    pub fn name(&self) -> &Name {
+        self.subject.name()
+    }
+
+    /// The workspace it belongs to, if any.
+    pub fn workspace(&self) -> Option<&Name> {
+        self.subject.workspace()
+    }
+
+    /// The jobs it depends on.
+    pub fn dependencies(&self) -> impl Iterator<Item = Subject> {
+        self.depends_on.iter().map(|name| Subject::Job { workspace: self.workspace().cloned(), name: name.clone() })
+    }
+
+    /// The name under which its workspace is known to programs: `_standalone_` where there is none.
+    pub fn workspace_id(&self) -> Name {
+        self.workspace().cloned().unwrap_or_else(standalone)
+    }
+
+    /// The deployment that it works in.
+    ///
+    /// A script or a command works where its workspace is deployed; a template is deployed apart, so that the state of
+    /// the workspace is never touched.
+    pub fn deployment(&self) -> Name {
+        match self.work {
+            JobWork::Script(_) | JobWork::Command(_) => self.workspace_id(),
+            JobWork::Template(_) => template_deployment(&self.subject),
+        }
+    }
+
+    /// What a run of this job does. `catalog` says which tool its workspace uses.
+    pub fn action(&self, catalog: &Catalog) -> Action {
+        let program = match &self.work {
+            JobWork::Script(text) => Program::Script { text: text.clone() },
+            JobWork::Command(line) => Program::Shell { line: line.clone() },
+            JobWork::Template(name) => return Action::Iac(self.template_action(name, catalog)),
+        };
+        Action::Command(Command {
+            program,
+            env: self.environment.clone(),
+            deployment: self.deployment(),
+            working_dir: self.working_dir.clone(),
+            timeout: self.timeout,
+        })
+    }
+
+    fn template_action(&self, template: &Name, catalog: &Catalog) -> Iac {
+        let workspace = self.workspace().and_then(|name| catalog.workspaces.get(name));
+        let content = catalog.templates.get(template).map(|template| template.content_hash.as_str());
+        Iac {
+            operation: Operation::Deploy { mode: None },
+            source: Source::Template { name: template.clone(), overlay: None },
+            deployment: self.deployment(),
+            workspace_name: self.workspace_id(),
+            tool: workspace.map_or_else(ToolChoice::default, |workspace| workspace.tool),
+            version: workspace.and_then(|workspace| workspace.version.clone()),
+            vars: BTreeMap::new(),
+            var_files: Vec::new(),
+            env: self.environment.clone(),
+            approval: ApprovalPolicy::None,
+            timeout: self.timeout,
+            commands: CustomCommands::default(),
+            source_digest: content.map(|content| Digest::of(format!("template {template} {content}").as_bytes())),
+            declaration_digest: None,
+        }
+    }
+}
+
+/// `_standalone_` as a name.
+pub(crate) fn standalone() -> Name {
+    #[expect(clippy::expect_used, reason = "a constant that a test parses")]
+    Name::parse(STANDALONE).expect("`_standalone_` is a name")
+}
+
+/// The deployment of a template job: `_job_SCOPE_NAME`, made unique by a digest where that could mean two jobs.
+fn template_deployment(subject: &Subject) -> Name {
+    let (scope, named_scope) = match subject.workspace() {
+        Some(workspace) => (workspace.as_str(), workspace.as_str() == "standalone"),
+        None => ("standalone", false),
+    };
+    let plain = format!("_job_{scope}_{}", subject.name());
+    // Without `_` in the scope the text splits in one way only.
+    let unique = !scope.contains('_') && !named_scope;
+    match Name::parse(&plain) {
+        Ok(name) if unique => name,
+        _ => {
+            let digest = Digest::of(subject.to_string().as_bytes());
+            let beginning: String = plain.chars().take(80).collect();
+            let text = format!("{beginning}_{}", digest.short());
+            Name::parse(&text).unwrap_or_else(|_| standalone())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn template_jobs_have_deployments_of_their_own() {
+        let of = |text: &str| template_deployment(&text.parse().unwrap()).to_string();
+        assert_eq!(standalone().as_str(), STANDALONE);
+        assert_eq!(of("job/web/backup"), "_job_web_backup");
+        assert_eq!(of("job/cleanup"), "_job_standalone_cleanup");
+        assert_ne!(of("job/standalone/cleanup"), of("job/cleanup"));
+        assert_ne!(of("job/a_b/c"), of("job/a/b_c"));
+        let long = "x".repeat(100);
+        assert_ne!(of(&format!("job/{long}/a")), of(&format!("job/{long}/b")));
+    }
+}

@@ -1,0 +1,216 @@
+//! A table becomes a [`Job`]: as an element of a workspace's `jobs`, or as a file of its own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use piton_model::{Name, Secret, Subject, TriggerWord};
+
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::document::Document;
+use crate::fields::{Fields, Findings, Item};
+use crate::layout::Defaults;
+use crate::placeholder::fill;
+use crate::schedule::{read_time_zone, read_triggers};
+use crate::{CatchUp, Job, JobTrigger, JobWork};
+
+/// A job as its file declares it; whether what it refers to exists is not known yet.
+#[derive(Debug, Clone)]
+pub(crate) struct JobDraft {
+    pub(crate) job: Job,
+    /// What to say if the template it names is missing.
+    pub(crate) template: Option<Reference>,
+    /// What to say if a job it depends on is missing; in the order of `job.depends_on`.
+    pub(crate) depends_on: Vec<Reference>,
+    /// What to say if another declaration has the same name.
+    pub(crate) name_taken: Diagnostic,
+}
+
+/// A name that must exist elsewhere, and the diagnostic for when it does not.
+#[derive(Debug, Clone)]
+pub(crate) struct Reference {
+    pub(crate) name: Name,
+    pub(crate) missing: Diagnostic,
+}
+
+/// What surrounds the declaration of a job.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) workspace: Option<&'a Name>,
+    pub(crate) file: &'a Path,
+    pub(crate) defaults: &'a Defaults,
+    /// Zone of the workspace, where it has one of its own.
+    pub(crate) time_zone: &'a jiff::tz::TimeZone,
+}
+
+/// Reads a file that declares one standalone job.
+pub(crate) fn read_job_file(
+    file: &Path,
+    document: &Document,
+    defaults: &Defaults,
+) -> (Option<JobDraft>, Vec<Diagnostic>) {
+    let findings = Findings::new(file, document);
+    let surroundings = Surroundings { workspace: None, file, defaults, time_zone: &defaults.time_zone };
+    let draft = findings.table().and_then(|fields| read_job(fields, &surroundings));
+    let draft = draft.filter(|_| !findings.any_error());
+    (draft, findings.into_diagnostics())
+}
+
+/// Reads the table of one job. Yields a draft as soon as the job has a name, even if other fields are wrong: the
+/// caller asks the findings.
+pub(crate) fn read_job(mut fields: Fields<'_, '_>, around: &Surroundings<'_>) -> Option<JobDraft> {
+    let whole = fields.item.clone();
+    let name_item = fields.get("name");
+    let name = match &name_item {
+        Some(item) => item.name(),
+        None => name_of_file(around).or_else(|| {
+            whole.report(whole.error("missing_field", "a job needs a `name`"));
+            None
+        }),
+    };
+    let work = read_work(&mut fields);
+    let triggers = fields.get("schedule").map(|item| read_triggers(&item)).unwrap_or_default();
+    let time_zone = fields.get("timezone").and_then(|item| read_time_zone(&item));
+    let catch_up = fields.get("catch_up").and_then(|item| item.choice(&CatchUp::CHOICES));
+    let environment = fields.get("environment").map(|item| {
+        let variables = item.environment();
+        fill_in(&item, variables, around.workspace, name.as_ref())
+    });
+    let working_dir = fields.get("working_dir").and_then(|item| item.filled()).map(PathBuf::from);
+    let timeout = fields.get("timeout").and_then(|item| item.duration());
+    let enabled = fields.get("enabled").and_then(|item| item.flag());
+    let description = fields.get("description").and_then(|item| item.text()).map(str::to_owned);
+    let depends_on = fields.get("depends_on").map(|item| read_dependencies(&item)).unwrap_or_default();
+    let tags = fields.get("tags").map(|item| item.tags()).unwrap_or_default();
+    if around.workspace.is_none() {
+        warn_of_dead_triggers(fields.get("schedule").as_ref(), &triggers);
+    }
+    fields.finish(Severity::Warning);
+
+    let name = name?;
+    let (work, template) = work?;
+    let message = format!("there is another job with the name `{name}`");
+    let name_taken = name_item.as_ref().unwrap_or(&whole).error("duplicate_name", message);
+    let job = Job {
+        subject: Subject::Job { workspace: around.workspace.cloned(), name },
+        file: around.file.to_path_buf(),
+        enabled: enabled.unwrap_or(true),
+        description,
+        work,
+        triggers,
+        time_zone: time_zone.unwrap_or_else(|| around.time_zone.clone()),
+        catch_up: catch_up.unwrap_or(CatchUp::Skip),
+        environment: environment.unwrap_or_default(),
+        working_dir,
+        timeout: timeout.unwrap_or(around.defaults.job_timeout),
+        depends_on: depends_on.iter().map(|reference| reference.name.clone()).collect(),
+        tags,
+    };
+    Some(JobDraft { job, template, depends_on, name_taken })
+}
+
+/// A standalone job without a name has that of its file.
+fn name_of_file(around: &Surroundings<'_>) -> Option<Name> {
+    match around.workspace {
+        None => Name::parse(around.file.file_stem()?.to_str()?).ok(),
+        Some(_) => None,
+    }
+}
+
+fn read_work(fields: &mut Fields<'_, '_>) -> Option<(JobWork, Option<Reference>)> {
+    let whole = fields.item.clone();
+    let kind = fields.get("type");
+    let [script, command, template] = ["script", "command", "template"].map(|key| fields.get(key));
+    let Some(kind_item) = kind else {
+        let present = [("script", &script), ("command", &command), ("template", &template)];
+        let word = present.iter().find(|(_, item)| item.is_some()).map_or("command", |(word, _)| *word);
+        let error = whole.error("missing_field", "a job needs a `type`: script, command or template");
+        whole.report(error.hint(format!("add `\"type\": \"{word}\"`")));
+        return None;
+    };
+    let kind = kind_item.choice(&[("script", 0), ("command", 1), ("template", 2)])?;
+    let all = [("script", script), ("command", command), ("template", template)];
+    let mut chosen = None;
+    for (index, (word, item)) in all.into_iter().enumerate() {
+        if index == kind {
+            chosen = Some((word, item));
+        } else if let Some(item) = item {
+            let message = format!("a job of type `{}` does not use this", ["script", "command", "template"][kind]);
+            item.report(item.warning("unused_field", message));
+        }
+    }
+    let (word, item) = chosen?;
+    let Some(item) = item else {
+        let message = format!("a job of type `{word}` needs a `{word}`");
+        kind_item.report(kind_item.error("missing_field", message));
+        return None;
+    };
+    match word {
+        "script" => Some((JobWork::Script(item.filled()?.to_owned()), None)),
+        "command" => Some((JobWork::Command(item.filled()?.to_owned()), None)),
+        _ => {
+            let reference = read_template(&item)?;
+            Some((JobWork::Template(reference.name.clone()), Some(reference)))
+        }
+    }
+}
+
+/// Reads the name of a template.
+pub(crate) fn read_template(item: &Item<'_, '_>) -> Option<Reference> {
+    let name = item.name()?;
+    let missing = item.error("missing_template", format!("there is no template `{name}`"));
+    Some(Reference { name, missing })
+}
+
+fn read_dependencies(item: &Item<'_, '_>) -> Vec<Reference> {
+    let mut references: Vec<Reference> = Vec::new();
+    for item in item.one_or_many() {
+        let Some(name) = item.name() else { continue };
+        if references.iter().any(|reference| reference.name == name) {
+            item.report(item.warning("duplicate_name", format!("`{name}` is there twice")));
+            continue;
+        }
+        let missing = item.error("unknown_dependency", format!("there is no job `{name}` to depend on"));
+        references.push(Reference { name, missing });
+    }
+    references
+}
+
+fn fill_in(
+    item: &Item<'_, '_>,
+    variables: BTreeMap<String, Secret<String>>,
+    workspace: Option<&Name>,
+    job: Option<&Name>,
+) -> BTreeMap<String, Secret<String>> {
+    let lookup = |key: &str| match key {
+        "workspace_name" => Some(workspace.map_or(crate::STANDALONE.to_owned(), Name::to_string)),
+        "job_name" => job.map(Name::to_string),
+        _ => None,
+    };
+    let mut filled_in = BTreeMap::new();
+    for (name, value) in variables {
+        let (filled, unknown) = fill(value.expose(), lookup);
+        for placeholder in unknown.iter().filter(|placeholder| **placeholder != "job_name") {
+            // The value may be a secret: the placeholder's own text is shown, nothing around it.
+            let message =
+                format!("`{name}` holds the unknown placeholder `{{{{{}}}}}`", crate::fields::shown(placeholder));
+            item.report(
+                item.warning("unknown_placeholder", message)
+                    .hint("`{{workspace_name}}` and `{{job_name}}` are filled in; anything else stays as it is"),
+            );
+        }
+        filled_in.insert(name, Secret::new(filled));
+    }
+    filled_in
+}
+
+/// Only a workspace is deployed and destroyed.
+fn warn_of_dead_triggers(item: Option<&Item<'_, '_>>, triggers: &[JobTrigger]) {
+    let Some(item) = item else { return };
+    for trigger in triggers {
+        if let JobTrigger::Word(word) = trigger
+            && *word != TriggerWord::Reboot
+        {
+            let message = format!("`{word}` never happens to a standalone job, which has no deployment");
+            item.report(item.warning("dead_trigger", message).hint("declare the job in a workspace's config.json"));
+        }
+    }
+}
