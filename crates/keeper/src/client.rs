@@ -50,7 +50,8 @@ pub enum Error {
     /// What answers does not behave like a keeper.
     #[error("the keeper's answer makes no sense: {0}")]
     Protocol(String),
-    /// The connection is gone, and with it perhaps the keeper. What was asked may or may not have been done; connect and ask again.
+    /// The connection is gone, and with it perhaps the keeper. What was asked may or may not have been done; connect
+    /// and ask again.
     #[error("the connection to the keeper is lost")]
     Disconnected,
     /// The request cannot be put into a frame.
@@ -80,8 +81,8 @@ impl Client {
         Ok(client)
     }
 
-    /// Connects to the keeper of this directory; if none answers, starts one with this command and connects to it, or to the one that
-    /// another daemon started in the same moment.
+    /// Connects to the keeper of this directory; if none answers, starts one with this command and connects to it, or
+    /// to the one that another daemon started in the same moment.
     pub async fn connect_or_start(dir: &Path, keeper_argv: &[OsString]) -> Result<Self, Error> {
         match Self::connect(dir).await {
             Err(Error::Absent { .. } | Error::Disconnected) => start::start_and_connect(dir, keeper_argv).await,
@@ -142,8 +143,8 @@ impl Client {
 
     /// Waits until the child has ended, which may already be so.
     ///
-    /// [`Error::Disconnected`] says nothing about the child: whether it lives is for [`is_alive`](crate::is_alive) to say, how it ended perhaps
-    /// for the next keeper.
+    /// [`Error::Disconnected`] says nothing about the child: whether it lives is for [`is_alive`](crate::is_alive) to
+    /// say, how it ended perhaps for the next keeper.
     pub async fn wait(&self, token: &Token) -> Result<ExitStatus, Error> {
         // Registered before asking: an end between the two would otherwise be missed.
         let ended = self.link.watch(token)?;
@@ -153,7 +154,8 @@ impl Client {
         ended.await
     }
 
-    /// Ends the keeper; with `if_idle` only if nothing runs. Without, children go on, but nobody will learn their exit status.
+    /// Ends the keeper; with `if_idle` only if nothing runs. Without, children go on, but nobody will learn their exit
+    /// status.
     pub async fn stop(&self, if_idle: bool) -> Result<(), Error> {
         self.done(Request::Stop { if_idle }).await
     }

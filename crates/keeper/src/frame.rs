@@ -39,7 +39,8 @@ impl Decoder {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next complete body, `None` until more bytes arrive. After an error the stream has lost its rhythm and must be closed.
+    /// The next complete body, `None` until more bytes arrive. After an error the stream has lost its rhythm and must
+    /// be closed.
     pub fn next_body(&mut self) -> Result<Option<Vec<u8>>, FrameError> {
         let Some((header, rest)) = self.buffer.split_first_chunk::<HEADER>() else { return Ok(None) };
         let length = u32::from_be_bytes(*header) as usize;

@@ -1,7 +1,7 @@
 //! Which process a pid means.
 //!
-//! A pid alone is reused. A start *time* moves when the clock is set. The boot's id and the start in clock ticks since that boot do
-//! neither, so the three together name one process for ever.
+//! A pid alone is reused. A start *time* moves when the clock is set. The boot's id and the start in clock ticks since
+//! that boot do neither, so the three together name one process for ever.
 
 use std::fs;
 use std::sync::OnceLock;

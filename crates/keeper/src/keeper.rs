@@ -27,7 +27,7 @@ use crate::BootId;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Another keeper has the directory.
-    #[error("another keeper{} already holds {}", holder.map(|pid| format!(" (pid {pid})")).unwrap_or_default(), dir.display())]
+    #[error("another keeper{} already holds {}", in_brackets(*holder), dir.display())]
     Held {
         /// The directory.
         dir: PathBuf,
@@ -60,10 +60,15 @@ pub enum Error {
     },
 }
 
+fn in_brackets(pid: Option<u32>) -> String {
+    pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
+}
+
 /// Holds children in `dir` until told to stop; blocks as long.
 ///
-/// To be called first thing in a process of its own, before any thread exists: it leaves the session, takes over signals, standard
-/// streams and the current directory of the whole process, and reaps every child the process ever has.
+/// To be called first thing in a process of its own, before any thread exists: it leaves the session, takes over
+/// signals, standard streams and the current directory of the whole process, and reaps every child the process ever
+/// has.
 pub fn run(dir: &Path) -> Result<(), Error> {
     if BootId::current().is_none() {
         let source = io::Error::other("/proc/sys/kernel/random/boot_id cannot be read");

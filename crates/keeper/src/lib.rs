@@ -2,15 +2,16 @@
 //!
 //! # Purpose
 //!
-//! A child whose parent dies loses the one who may learn its exit status; a child whose output is a pipe dies with the reader. A tool
-//! killed that way in the middle of an apply loses its state and leaves its lock behind. So neither the daemon's crash nor its
-//! upgrade may touch a child: children belong to the keeper, and write to files.
+//! A child whose parent dies loses the one who may learn its exit status; a child whose output is a pipe dies with the
+//! reader. A tool killed that way in the middle of an apply loses its state and leaves its lock behind. So neither the
+//! daemon's crash nor its upgrade may touch a child: children belong to the keeper, and write to files.
 //!
 //! # Theory of operation
 //!
-//! [`run`] is the keeper: one single-threaded process per data directory that does nothing but poll a Unix socket and the arrival of
-//! signals. It starts children on request, each in its own process group and under a [`Token`] of the caller's choice, reaps them, and
-//! keeps each exit status until the caller acknowledges it. [`client::Client`] is the other end of the socket, for tokio.
+//! [`run`] is the keeper: one single-threaded process per data directory that does nothing but poll a Unix socket and
+//! the arrival of signals. It starts children on request, each in its own process group and under a [`Token`] of the
+//! caller's choice, reaps them, and keeps each exit status until the caller acknowledges it. [`client::Client`] is the
+//! other end of the socket, for tokio.
 //!
 //! Everything the keeper promises to remember is a line in its journal, `DIR/keeper/journal`:
 //!
@@ -19,29 +20,33 @@
 //! 3. when it ended, how: synced to the disk *before* anybody is told;
 //! 4. when it was acknowledged, that it may be forgotten.
 //!
-//! A keeper that finds a journal takes over what it says. Children that are still its own (it was upgraded in place) run on as before;
-//! children whose keeper was killed become [`State::Orphaned`]: watched through a pidfd, still signalled and swept, but their status is
-//! [`ExitStatus::Unknown`], because only a parent may ask for it.
+//! A keeper that finds a journal takes over what it says. Children that are still its own (it was upgraded in place)
+//! run on as before; children whose keeper was killed become [`State::Orphaned`]: watched through a pidfd, still
+//! signalled and swept, but their status is [`ExitStatus::Unknown`], because only a parent may ask for it.
 //!
-//! Who belongs to a child's tree is read from `/proc`: its group, its descendants, and every process that carries its token in the
-//! environment, which survives `setsid` and the double fork. As a subreaper the keeper reaps the orphans among them.
+//! Who belongs to a child's tree is read from `/proc`: its group, its descendants, and every process that carries its
+//! token in the environment, which survives `setsid` and the double fork. As a subreaper the keeper reaps the orphans
+//! among them.
 //!
 //! # Invariants
 //!
-//! - A token is started at most once, also when a keeper is killed in the middle of starting it (`spawn::a_token_is_started_once`,
-//!   `crash::a_killed_keepers_children_are_found_again`).
-//! - An announced exit is on disk; it stays known until it is acknowledged (`crash::exits_outlive_the_keeper`).
+//! - Until it is acknowledged, a token is started at most once, also when a keeper is killed in the middle of starting
+//!   it (`spawn::a_token_is_started_once`, `crash::a_killed_keepers_children_are_found_again`).
+//! - An announced exit is on disk; it stays known until it is acknowledged (`crash::exits_outlive_the_keeper`). Only
+//!   where the disk refuses is it announced from memory, and written as soon as the disk lets it.
 //! - No zombie stays (`reap::a_thousand_quick_children`).
-//! - A child gets the given environment, descriptors 0 to 2 and default signal handling, whatever the keeper inherited (`spawn`).
-//! - No signal reaches a process that is not the child's: pids are checked against their start, groups against their session.
+//! - A child gets the given environment, descriptors 0 to 2 and default signal handling, whatever the keeper inherited
+//!   (`spawn`).
+//! - No signal reaches a process that is not the child's: pids are checked against their start, groups against their
+//!   session.
 //! - One keeper per directory, by a lock that ends with its holder (`place::one_keeper_per_directory`).
 //! - The keeper never writes environments or arguments to disk or log: they hold secrets.
 //!
 //! # Deliberately absent
 //!
-//! No restart policy, timeout, stop sequence or output rotation: these are the daemon's, and change more often than the keeper may. No
-//! network and no tokio in the keeper's half. No cgroups yet: an orphan that leaves group and session *and* wipes its environment
-//! escapes a sweep.
+//! No restart policy, timeout, stop sequence or output rotation: these are the daemon's, and change more often than the
+//! keeper may. No network and no tokio in the keeper's half. No cgroups yet: an orphan that leaves group and session
+//! *and* wipes its environment escapes a sweep.
 
 mod child;
 pub mod client;

@@ -1,4 +1,5 @@
-//! Operating-system strings in JSON: text where they are UTF-8, a list of bytes where they are not, so that nothing is lost.
+//! Operating-system strings in JSON: text where they are UTF-8, a list of bytes where they are not, so that nothing is
+//! lost.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -1,8 +1,8 @@
 //! The messages between a client and the keeper. Each is the JSON body of one [`frame`](crate::frame).
 //!
-//! A connection begins with [`Hello`] and is answered [`ToClient::Welcome`] or [`ToClient::Refused`]; then requests and their answers
-//! follow, matched by id, and, after [`Request::Subscribe`], events between them. A keeper lives longer than the daemon that
-//! started it, so each side understands its own version and the one before.
+//! A connection begins with [`Hello`] and is answered [`ToClient::Welcome`] or [`ToClient::Refused`]; then requests and
+//! their answers follow, matched by id, and, after [`Request::Subscribe`], events between them. A keeper lives longer
+//! than the daemon that started it, so each side understands its own version and the one before.
 
 use serde::{Deserialize, Serialize};
 
@@ -74,12 +74,14 @@ pub enum Request {
     },
     /// Send this connection an [`Event`] for each child that ends from now on. Answered by [`Reply::Done`].
     Subscribe,
-    /// End the keeper. Children that still run go on, but their exit statuses will be lost. Answered by [`Reply::Done`].
+    /// End the keeper. Children that still run go on, but their exit statuses will be lost. Answered by
+    /// [`Reply::Done`].
     Stop {
         /// Refuse if anything still runs.
         if_idle: bool,
     },
-    /// Replace the keeper's program while it keeps its pid and so its children. On success the connection closes without an answer.
+    /// Replace the keeper's program while it keeps its pid and so its children. On success the connection closes
+    /// without an answer.
     Upgrade {
         /// The new program's absolute path; it is started with the keeper's own arguments.
         #[serde(with = "crate::os_text::value")]

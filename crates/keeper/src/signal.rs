@@ -71,8 +71,12 @@ impl Signal {
 
 /// The text names no signal that Piton sends.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown signal {0:?}; known are {known}", known = Signal::ALL.iter().map(|s| s.name()).collect::<Vec<_>>().join(", "))]
+#[error("unknown signal {0:?}; known are {known}", known = all_names())]
 pub struct UnknownSignal(String);
+
+fn all_names() -> String {
+    Signal::ALL.iter().map(|signal| signal.name()).collect::<Vec<_>>().join(", ")
+}
 
 impl FromStr for Signal {
     type Err = UnknownSignal;

@@ -17,7 +17,8 @@ pub const KEEPER_VARIABLE: &str = "PITON_KEEPER";
 /// One command, complete: nothing is inherited from the keeper but its user, limits and umask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
-    /// Program and arguments. A program without `/` is looked up in the `PATH` of [`Spec::env`], one with `/` relative to [`Spec::cwd`].
+    /// Program and arguments. A program without `/` is looked up in the `PATH` of [`Spec::env`], one with `/` relative
+    /// to [`Spec::cwd`].
     #[serde(with = "os_text::list")]
     pub argv: Vec<OsString>,
     /// The whole environment; the keeper adds only [`TOKEN_VARIABLE`] and [`KEEPER_VARIABLE`].

@@ -1,4 +1,5 @@
-//! The keeper as a program of its own: `piton-keeper --dir DIR`, the same as the hidden command `piton keeper --dir DIR`.
+//! The keeper as a program of its own: `piton-keeper --dir DIR`, the same as the hidden command `piton keeper --dir
+//! DIR`.
 
 use std::ffi::OsString;
 use std::io::Write;

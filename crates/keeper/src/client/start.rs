@@ -58,7 +58,8 @@ fn start(dir: &Path, argv: &[OsString]) -> io::Result<oneshot::Receiver<ExitStat
     command.args(arguments).env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     let mut keeper = command.spawn()?;
     let (sender, ended) = oneshot::channel();
-    // A thread, because a task would hold up the runtime's end for as long as the keeper lives, and somebody has to reap it.
+    // A thread, because a task would hold up the runtime's end for as long as the keeper lives, and somebody has to
+    // reap it.
     std::thread::Builder::new().name("keeper-wait".to_owned()).stack_size(64 * 1024).spawn(move || {
         if let Ok(status) = keeper.wait() {
             let _ = sender.send(status);

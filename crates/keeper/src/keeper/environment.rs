@@ -27,8 +27,8 @@ pub(super) fn close_inherited_on_exec() {
     let Ok(open) = fs::read_dir("/proc/self/fd") else { return };
     for number in open.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()) {
         if number > 2 {
-            // SAFETY: the borrow ends with the statement and no other thread exists to close or reuse the number in between. For the
-            // directory's own descriptor, and for all std opened, the flag is already set.
+            // SAFETY: the borrow ends with the statement and no other thread exists to close or reuse the number in
+            // between. For the directory's own descriptor, and for all std opened, the flag is already set.
             let fd = unsafe { BorrowedFd::borrow_raw(number) };
             // It is no longer open: nothing to do.
             let _ = rustix::io::fcntl_setfd(fd, FdFlags::CLOEXEC);
@@ -38,8 +38,9 @@ pub(super) fn close_inherited_on_exec() {
 
 /// Turns signals into bytes in a socket that can be polled.
 ///
-/// Unwanted signals are *caught*, not ignored: an ignored signal stays ignored in every program the keeper executes, a caught one goes back to
-/// its default. That holds also for those the keeper itself was started to ignore, as a shell does for background commands.
+/// Unwanted signals are *caught*, not ignored: an ignored signal stays ignored in every program the keeper executes, a
+/// caught one goes back to its default. That holds also for those the keeper itself was started to ignore, as a shell
+/// does for background commands.
 #[derive(Debug)]
 pub(super) struct Wakeups {
     reader: UnixStream,

@@ -256,7 +256,8 @@ fn ending(pid: rustix::process::Pid, status: WaitStatus) -> Option<(u32, ExitSta
 fn present_state(child: &Child) -> State {
     let exited = State::Exited { status: ExitStatus::Unknown, at_unix_us: now_unix_us() };
     let Some(pid) = child.identity.rustix_pid().filter(|_| child.identity.exists()) else { return exited };
-    // Only a parent may wait for a process: an answer means that this keeper was upgraded in place and is still the parent.
+    // Only a parent may wait for a process: an answer means that this keeper was upgraded in place and is still the
+    // parent.
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     match rustix::process::waitid(WaitId::Pid(pid), options) {
         Ok(_) => State::Running,

@@ -1,8 +1,8 @@
 //! The keeper's memory on disk: one line of JSON per thing it promised to remember.
 //!
-//! A killed keeper needs only that lines reach the kernel, a machine that loses power needs them synced. Only exits are synced, and
-//! those of one turn together: a sync costs milliseconds, a thousand children may end in the same second, and a machine that lost power
-//! has lost its running children anyway.
+//! A killed keeper needs only that lines reach the kernel, a machine that loses power needs them synced. Only exits are
+//! synced, and those of one turn together: a sync costs milliseconds, a thousand children may end in the same second,
+//! and a machine that lost power has lost its running children anyway.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -61,7 +61,8 @@ impl Journal {
     pub(super) fn append(&mut self, entries: &[Entry], sync: bool) -> io::Result<()> {
         let lines = lines(entries)?;
         let written = self.file.write_all(&lines).and_then(|()| if sync { self.file.sync_data() } else { Ok(()) });
-        // After a failed sync the kernel may have dropped the pages and forgotten that it did: never sync this file again.
+        // After a failed sync the kernel may have dropped the pages and forgotten that it did: never sync this file
+        // again.
         self.damaged |= written.is_err();
         self.bytes += lines.len() as u64;
         written

@@ -58,7 +58,8 @@ impl Place {
         self.dir.as_os_str()
     }
 
-    /// A second handle on the lock. A program that is executed with it as standard input inherits the lock, not a chance at it.
+    /// A second handle on the lock. A program that is executed with it as standard input inherits the lock, not a
+    /// chance at it.
     pub(super) fn share_lock(&self) -> io::Result<File> {
         self.lock.try_clone()
     }

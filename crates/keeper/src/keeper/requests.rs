@@ -191,7 +191,8 @@ impl Keeper {
         let reached = match (target, state) {
             (Target::Process, State::Exited { .. }) => Ok(0),
             (Target::Process, _) => tree::signal_one(identity.pid, identity.start_ticks, signal).map(usize::from),
-            // While its leader is not reaped the group's number is its own, and the kernel misses nobody who is just forking.
+            // While its leader is not reaped the group's number is its own, and the kernel misses nobody who is just
+            // forking.
             (Target::Group, State::Running) => signal_group(identity, signal),
             (Target::Group, _) => tree::signal_all(&tree::group(&picture(), held), signal),
             (Target::Tree, _) => tree::signal_all(&tree::members(&picture(), held), signal),
@@ -223,8 +224,8 @@ impl Keeper {
 
     /// Becomes another program; comes back only with the reason why not.
     ///
-    /// The pid stays and with it the children; the journal says who they are. The lock goes along as standard input, so that no other keeper
-    /// can slip in between.
+    /// The pid stays and with it the children; the journal says who they are. The lock goes along as standard input, so
+    /// that no other keeper can slip in between.
     fn upgrade(&mut self, exe: &Path) -> Refusal {
         let refuse = |error: io::Error| {
             let message = format!("cannot become {}: {error}", exe.display());
@@ -259,7 +260,8 @@ struct Numbered {
     id: u64,
 }
 
-/// The C library hands what the kernel refuses as a format to a shell, so anything but a binary would turn the keeper into one.
+/// The C library hands what the kernel refuses as a format to a shell, so anything but a binary would turn the keeper
+/// into one.
 fn check_binary(exe: &Path) -> io::Result<()> {
     rustix::fs::access(exe, Access::EXEC_OK)?;
     let mut magic = [0; 4];

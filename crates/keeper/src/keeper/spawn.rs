@@ -19,7 +19,8 @@ use crate::{Output, Spec, Token};
 /// Where a program is looked for when the environment has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// Starts the process and gives its pid. It is the keeper's child and not yet reaped, so the pid cannot mean another process.
+/// Starts the process and gives its pid. It is the keeper's child and not yet reaped, so the pid cannot mean another
+/// process.
 pub(super) fn spawn(spec: &Spec, token: &Token, keeper: &OsStr) -> Result<u32, Refusal> {
     let invalid = |error: &dyn std::error::Error| Refusal::new(RefusalKind::BadSpec, error.to_string());
     spec.validate().map_err(|error| invalid(&error))?;
@@ -135,7 +136,8 @@ fn open_outputs(stdout: &Output, stderr: &Output) -> Result<(Stdio, Stdio), Refu
 
 fn open_output(output: &Output) -> Result<Option<File>, Refusal> {
     let Some(path) = output.path() else { return Ok(None) };
-    // Neither a FIFO nor a device may be put in the file's place: opening the one would hang the keeper, writing to the other is no log.
+    // Neither a FIFO nor a device may be put in the file's place: opening the one would hang the keeper, writing to the
+    // other is no log.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = OpenOptions::new()
         .create(true)

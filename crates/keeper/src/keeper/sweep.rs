@@ -43,7 +43,8 @@ impl Sweep {
             return Some(SweepReport { killed, survivors: found.iter().map(|stat| stat.pid).collect() });
         }
         if found.is_empty() && tree::is_settled(&picture) {
-            // A picture is taken process by process. Where something was alive a moment ago, it may have forked behind the camera's back.
+            // A picture is taken process by process. Where something was alive a moment ago, it may have forked behind
+            // the camera's back.
             let was_calm = std::mem::replace(&mut self.calm, true);
             return (was_calm || self.killed.is_empty()).then_some(SweepReport { killed, survivors: Vec::new() });
         }

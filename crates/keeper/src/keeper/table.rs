@@ -59,8 +59,8 @@ impl Table {
         Ok(Self { held, running: BTreeMap::new(), uncertain, journal })
     }
 
-    /// Compares what the journal says with the world: `now` tells the present state of a child that is not known to have ended,
-    /// `find` looks for a process that carries a token.
+    /// Compares what the journal says with the world: `now` tells the present state of a child that is not known to
+    /// have ended, `find` looks for a process that carries a token.
     pub(super) fn settle(&mut self, now: impl Fn(&Child) -> State, find: impl Fn(&Starting) -> Option<Held>) {
         for (token, starting) in std::mem::take(&mut self.uncertain) {
             match find(&starting) {
@@ -124,7 +124,8 @@ impl Table {
         self.record_or_note(&[Entry::Held(held)], false);
     }
 
-    /// Notes the ends of processes, of which only some may be children; gives back those that are, once it is safe to tell of them.
+    /// Notes the ends of processes, of which only some may be children; gives back those that are, once it is safe to
+    /// tell of them.
     pub(super) fn ended(&mut self, dead: &[(u32, ExitStatus)], at_unix_us: i64) -> Vec<Child> {
         let tokens: Vec<_> =
             dead.iter().filter_map(|(pid, status)| Some((self.running.remove(pid)?, *status))).collect();

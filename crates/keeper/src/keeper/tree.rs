@@ -60,8 +60,9 @@ fn is_child(of: &Held, stat: &Stat) -> bool {
     (stat.pid, stat.start_ticks) == (of.child.identity.pid, of.child.identity.start_ticks)
 }
 
-/// A group's number is the pid of its first process and is reused like it once the group is empty. So it counts only within the session
-/// the child was started in, and not for who carries another child's token or while another process leads it.
+/// A group's number is the pid of its first process and is reused like it once the group is empty. So it counts only
+/// within the session the child was started in, and not for who carries another child's token or while another process
+/// leads it.
 fn in_group(picture: &[Process], of: &Held, process: &Process) -> bool {
     let number = of.child.identity.pid;
     process.stat.group == number
@@ -71,7 +72,8 @@ fn in_group(picture: &[Process], of: &Held, process: &Process) -> bool {
         && !picture.iter().any(|other| other.stat.pid == number && !is_child(of, &other.stat))
 }
 
-/// Sends the signal to each process; gives how many were still there. Stopped ones are continued, or they would not notice.
+/// Sends the signal to each process; gives how many were still there. Stopped ones are continued, or they would not
+/// notice.
 pub(super) fn signal_all(processes: &[Stat], signal: Signal) -> Result<usize, Errno> {
     let mut reached = 0;
     let mut failed = None;

@@ -91,8 +91,9 @@ impl Nest {
 
 impl Drop for Nest {
     fn drop(&mut self) {
-        // A keeper names the directory in its arguments, a child in its environment or, while it is still becoming its program, as the current
-        // directory. Killing a parent may come too late for what it just forked, hence again until nobody is found.
+        // A keeper names the directory in its arguments, a child in its environment or, while it is still becoming its
+        // program, as the current directory. Killing a parent may come too late for what it just forked, hence again
+        // until nobody is found.
         while processes().filter(|pid| self.is_mine(*pid)).map(|pid| kill(pid, Signal::KILL)).count() > 0 {}
     }
 }

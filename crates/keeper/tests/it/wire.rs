@@ -51,7 +51,7 @@ async fn a_version_too_far_away_is_refused() {
     newer.write_all(&hello(PROTOCOL_VERSION + 1)).unwrap();
     newer.shutdown(std::net::Shutdown::Write).unwrap();
     assert!(
-        matches!(read_to_end(newer).as_slice(), [ToClient::Welcome(welcome)] if welcome.protocol_version == PROTOCOL_VERSION)
+        matches!(read_to_end(newer).as_slice(), [ToClient::Welcome(us)] if us.protocol_version == PROTOCOL_VERSION)
     );
     assert_eq!(client.list().await.unwrap(), []);
 }
