@@ -78,7 +78,9 @@ impl Scene {
         let mut chunks = Box::pin(self.store.follow(self.run, 0, ended));
         let mut seen = Vec::new();
         let search = async {
-            while !contains(&seen, text) {
+            let mut searched = 0;
+            while !contains(&seen[searched..], text) {
+                searched = seen.len().saturating_sub(text.len());
                 let chunk = futures_util::StreamExt::next(&mut chunks).await.unwrap();
                 seen.extend(chunk.unwrap().bytes);
             }

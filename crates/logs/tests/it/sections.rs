@@ -129,10 +129,12 @@ fn holes_exist(path: &std::path::Path) -> bool {
 async fn a_long_line_is_written_in_pieces() {
     let scene = Scene::new();
     let log = scene.open().await;
-    let line = vec![b'-'; 10 << 20];
+    let mut line = vec![b'-'; 10 << 20];
     scene.raw("a").write_all(&line).unwrap();
     // The line has not ended, yet all of it is there.
-    scene.pump_until(&log, "a", &line).await;
+    line.extend(b"[the end");
+    scene.raw("a").write_all(b"[the end").unwrap();
+    scene.pump_until(&log, "a", b"[the end").await;
     scene.again(&log, "a").await;
     assert!(scene.log() == [b"$ a\n".as_slice(), &line, b"\n"].concat());
 }
