@@ -1,1 +1,38 @@
-//! Wire types, error codes and the typed client
+//! Wire types, error codes and the typed client.
+//!
+//! # Purpose
+//! What travels between Piton and those who talk to it, in JSON. These types are the stable outside: they repeat some
+//! shapes of the model on purpose, so that the model may change without breaking anybody.
+//!
+//! # Theory of operation
+//! The server builds these types and nothing else; the [`Client`] reads them, over a unix socket or straight from a
+//! router in the same process. Every error is a [`Problem`] (RFC 9457) with a stable [`code`](Problem::code).
+//!
+//! # Invariants
+//! Unknown members are ignored when reading, absent ones have defaults: an older client reads a newer server.
+//!
+//! # Deliberately absent
+//! Any dependency on the model or the engine.
+#![warn(missing_docs)]
+
+mod client;
+mod job;
+mod page;
+mod problem;
+mod run;
+mod sse;
+mod status;
+mod template;
+mod workspace;
+
+pub use client::{Body, Client, Error, LogItem, Transport};
+pub use job::{Job, JobDraft};
+pub use page::Page;
+pub use problem::Problem;
+pub use run::{
+    ApproveRequest, CancelRequest, Explanation, Failure, Gate, Origin, Output, Plan, PlanChange, Run, Submitted, Tool,
+};
+pub use sse::{SseEvent, SseParser};
+pub use status::{Diagnostic, Overview, Version};
+pub use template::{NewTemplate, Template, TemplateUpdate, Validation, ValidationFinding};
+pub use workspace::{DeployRequest, ModeRequest, ScheduleLine, Upcoming, Workspace};

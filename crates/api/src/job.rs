@@ -1,0 +1,73 @@
+//! Scheduled jobs on the wire.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A scheduled job: what is declared, and how it went.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its name.
+    pub name: String,
+    /// The workspace it belongs to; absent for a standalone job.
+    #[serde(default)]
+    pub workspace: Option<String>,
+    /// `script`, `command` or `template`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Whether its schedule is in force.
+    pub enabled: bool,
+    /// Whether its schedule was suspended.
+    #[serde(default)]
+    pub suspended: bool,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Its triggers as they were written.
+    #[serde(default)]
+    pub schedule: Vec<String>,
+    /// Jobs that must have succeeded.
+    #[serde(default)]
+    pub depends_on: Vec<String>,
+    /// Tags.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// `pending`, `running`, `success`, `failed`, `timeout`; `disabled` where it is disabled and never ran.
+    pub status: String,
+    /// Runs that were begun.
+    pub run_count: u64,
+    /// Runs that succeeded.
+    pub success_count: u64,
+    /// Runs that did not.
+    pub failure_count: u64,
+    /// When a run last began.
+    #[serde(default)]
+    pub last_run: Option<Timestamp>,
+    /// When a run last succeeded.
+    #[serde(default)]
+    pub last_success: Option<Timestamp>,
+    /// When a run last failed.
+    #[serde(default)]
+    pub last_failure: Option<Timestamp>,
+    /// Why it failed.
+    #[serde(default)]
+    pub last_error: Option<String>,
+    /// Exit code of the last run.
+    #[serde(default)]
+    pub last_exit_code: Option<i32>,
+    /// The latest run's id.
+    #[serde(default)]
+    pub last_run_id: Option<String>,
+    /// When it is due next.
+    #[serde(default)]
+    pub next_run: Option<Timestamp>,
+}
+
+/// A standalone job to be created: the text of its file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobDraft {
+    /// `json`, `toml` or `yaml`.
+    pub format: String,
+    /// The text.
+    pub text: String,
+}

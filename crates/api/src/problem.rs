@@ -1,0 +1,34 @@
+//! Errors as RFC 9457 problems.
+
+use serde::{Deserialize, Serialize};
+
+/// An error as it travels: `application/problem+json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// A page about this kind of error.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What kind of error, in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What went wrong this time.
+    pub detail: String,
+    /// A stable word for programs.
+    pub code: String,
+    /// The same as `detail`, for older clients.
+    pub error: String,
+    /// What to try.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl Problem {
+    /// A problem with the title that belongs to its code.
+    pub fn new(status: u16, code: &str, detail: impl Into<String>, hint: Option<String>) -> Problem {
+        let detail = detail.into();
+        let title = code.replace('_', " ");
+        let kind = format!("/docs/errors/{code}");
+        Problem { kind, title, status, error: detail.clone(), detail, code: code.to_owned(), hint }
+    }
+}

@@ -1,0 +1,201 @@
+//! Runs on the wire.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// One durable execution.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its id.
+    pub id: String,
+    /// What it is about: `workspace/NAME`, `job/NAME`, `job/WORKSPACE/NAME`.
+    pub subject: String,
+    /// `workspace` or `job`.
+    pub kind: String,
+    /// `deploy`, `destroy`, `plan` or `run`.
+    pub action: String,
+    /// The mode of a deployment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    /// `pending`, `running`, `gated` or `ended`.
+    pub state: String,
+    /// How it ended: `succeeded`, `failed`, `timed_out`, `cancelled`, `rejected`, `expired`, `superseded`,
+    /// `indeterminate`.
+    #[serde(default)]
+    pub outcome: Option<String>,
+    /// How it ended, in a sentence.
+    #[serde(default)]
+    pub message: Option<String>,
+    /// The step it is in, or the furthest that it reached.
+    #[serde(default)]
+    pub step: Option<String>,
+    /// Whether somebody asked it to stop.
+    #[serde(default)]
+    pub cancelling: bool,
+    /// Attempts that were begun.
+    pub attempts: u32,
+    /// The worker that holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
+    /// Why it exists.
+    pub origin: Origin,
+    /// When it was accepted.
+    pub submitted_at: Timestamp,
+    /// From when on it may begin.
+    #[serde(default)]
+    pub due_at: Option<Timestamp>,
+    /// When it began.
+    #[serde(default)]
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    #[serde(default)]
+    pub ended_at: Option<Timestamp>,
+    /// The decision that is owed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
+    /// What the plan would change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Plan>,
+    /// Outputs after the apply; sensitive values are null.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<BTreeMap<String, Output>>,
+    /// The tool that ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<Tool>,
+    /// Exit code of the program that a job ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// The run that this one tries again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<String>,
+}
+
+/// Why a run exists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// `cron`, `event`, `boot`, `change` or `call`.
+    pub trigger: String,
+    /// In words.
+    pub text: String,
+    /// When the line of a schedule was due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fire: Option<Timestamp>,
+}
+
+/// A decision that is owed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gate {
+    /// Digest of the plan.
+    pub digest: String,
+    /// What is asked.
+    pub question: String,
+    /// When the question lapses.
+    pub expires_at: Timestamp,
+}
+
+/// What a plan would change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Digest of the changes.
+    pub digest: String,
+    /// Resources to create.
+    pub add: u32,
+    /// Resources to change in place.
+    pub change: u32,
+    /// Resources to destroy and create anew.
+    pub replace: u32,
+    /// Resources to destroy.
+    pub destroy: u32,
+    /// Outputs that change.
+    pub output_changes: u32,
+    /// One by one, destroys first.
+    #[serde(default)]
+    pub changes: Vec<PlanChange>,
+}
+
+/// One resource that a plan would change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanChange {
+    /// Its address.
+    pub address: String,
+    /// `create`, `update`, `replace`, `delete`, `read` or `forget`.
+    pub action: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// An output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Output {
+    /// Its value; null where it is sensitive.
+    pub value: serde_json::Value,
+    /// Whether the code marks it sensitive.
+    pub sensitive: bool,
+}
+
+/// The tool that ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tool {
+    /// `tofu` or `terraform`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The program, on the host of the daemon.
+    pub path: String,
+}
+
+/// Why a run failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// A stable word for programs.
+    pub code: String,
+    /// One sentence.
+    pub message: String,
+    /// What to try.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// A run was accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submitted {
+    /// Its id.
+    pub run: String,
+    /// What it is about.
+    pub subject: String,
+}
+
+/// Approves a plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApproveRequest {
+    /// Digest of the plan that was looked at; whatever is asked now, where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+}
+
+/// Cancels a run or rejects its plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CancelRequest {
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Why a run stands where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// One sentence.
+    pub summary: String,
+    /// What led to it or what it waits for.
+    pub reasons: Vec<String>,
+    /// What can be done.
+    pub hints: Vec<String>,
+}
