@@ -1,1 +1,202 @@
-//! Submits, claims, drives, rescues and retires runs; owns the clock and the executor port
+//! Submits, claims, drives, rescues and retires runs.
+//!
+//! # Purpose
+//! The heart: it turns declarations and requests into runs in the ledger, takes due runs, walks them through their
+//! steps and records what came of each.
+//!
+//! # Theory of operation
+//! Every loop is a struct with a `handle` that does one round (read, decide with a pure function, commit) and a `run`
+//! that waits and repeats. What is true stands in the store only; a loop that dies or a process that is killed between
+//! any two commits loses nothing, because the next `handle` of anybody starts from the store again:
+//!
+//! - [`triggers`]: schedules that are due, events in the ledger, changed declarations → submitted runs
+//! - `claim`: due runs → leases, as many as there are free slots
+//! - `drive`: one task for each leased run: execute the step, commit the event, repeat
+//! - `rescue`: leases and gates whose time is over
+//! - `retain`: runs that are old enough to go
+//!
+//! Dispatch is driven by timers: each loop sleeps until the earliest time at which something is due, and a commit
+//! wakes it earlier. Polling is only the backstop.
+//!
+//! # Invariants
+//! - A trigger makes at most one run, whatever crashes when: the schedule's cursor is compared and swapped in the same
+//!   transaction that inserts the run, and the run's key is unique.
+//! - A step begins only after the event that says so is durable.
+//! - Every write of an attempt is fenced by its number; a worker that lost its lease changes nothing any more.
+//!
+//! # Deliberately absent
+//! A leader, an in-process event bus, retries inside steps, and any knowledge of what a step does: see [`Executor`].
+#![warn(missing_docs)]
+
+mod admit;
+mod catalog;
+mod claim;
+mod clock;
+mod decide;
+mod drive;
+mod error;
+mod executor;
+mod explain;
+mod follow;
+mod ids;
+mod rescue;
+mod retain;
+mod shutdown;
+mod submit;
+pub mod triggers;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use piton_model::{RunId, WorkerId};
+use piton_store::Store;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use catalog::{Loaded, Loader};
+pub use clock::{Clock, VirtualClock};
+pub use drive::{Drive, Driven};
+pub use error::Error;
+pub use executor::{Executing, Executor, Passed, Task};
+pub use explain::{Explanation, Upcoming};
+pub use shutdown::Shutdown;
+
+/// How the engine behaves.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Who this worker is, the same after a restart on the same data directory.
+    pub worker: WorkerId,
+    /// How many runs may be executed here at once.
+    pub max_concurrent_runs: usize,
+    /// How long a lease lasts unless it is renewed.
+    pub lease: Duration,
+    /// The safety poll of every loop.
+    pub check_interval: Duration,
+    /// A job that is noticed later than this after it was due is skipped, unless it catches up.
+    pub start_deadline: Duration,
+    /// Finished runs older than this are removed …
+    pub keep_runs: Duration,
+    /// … but so many of each subject stay.
+    pub keep_runs_per_subject: usize,
+    /// The kernel's id of this boot, for `@reboot`.
+    pub boot_id: Option<String>,
+    /// Fixes the random part of run ids, for simulations.
+    pub seed: Option<u64>,
+}
+
+impl Config {
+    /// The defaults, for `worker`.
+    pub fn new(worker: WorkerId) -> Config {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Config {
+            worker,
+            max_concurrent_runs: cores * 4,
+            lease: Duration::from_secs(15),
+            check_interval: Duration::from_secs(60),
+            start_deadline: Duration::from_secs(60),
+            keep_runs: Duration::from_secs(90 * 24 * 3600),
+            keep_runs_per_subject: 50,
+            boot_id: None,
+            seed: None,
+        }
+    }
+}
+
+/// A handle on the engine; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Engine(Arc<Shared>);
+
+/// What all loops share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) store: Store,
+    pub(crate) clock: Clock,
+    pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) catalog: watch::Receiver<Arc<Loaded>>,
+    pub(crate) ids: ids::Ids,
+    pub(crate) slots: Arc<Semaphore>,
+    drivers: Mutex<HashMap<RunId, CancellationToken>>,
+    pub(crate) stages: shutdown::Stages,
+    pub(crate) tasks: TaskTracker,
+}
+
+impl Shared {
+    /// The runs that are driven here, and the token that stops each.
+    pub(crate) fn drivers(&self) -> MutexGuard<'_, HashMap<RunId, CancellationToken>> {
+        self.drivers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Engine {
+    /// An engine that does nothing by itself: requests can be made, and the loops be stepped by hand.
+    pub fn new(
+        config: Config,
+        store: Store,
+        clock: Clock,
+        executor: Arc<dyn Executor>,
+        catalog: watch::Receiver<Arc<Loaded>>,
+    ) -> Engine {
+        Engine(Arc::new(Shared {
+            ids: ids::Ids::new(config.seed),
+            slots: Arc::new(Semaphore::new(config.max_concurrent_runs)),
+            config,
+            store,
+            clock,
+            executor,
+            catalog,
+            drivers: Mutex::default(),
+            stages: shutdown::Stages::default(),
+            tasks: TaskTracker::new(),
+        }))
+    }
+
+    /// Takes back what this worker still holds, then starts all loops.
+    pub async fn start(&self) -> Result<(), Error> {
+        let shared = &self.0;
+        let held = shared.store.held_by(&shared.config.worker).await?;
+        let ids: Vec<RunId> = held.iter().map(|run| run.id).collect();
+        shared.executor.reconcile(&ids).await;
+        // Taken back first: the lease of a run that is driven again must not be rescued by another node meanwhile.
+        rescue::renew(shared).await?;
+        for run in held {
+            tracing::info!(run = %run.id, subject = %run.subject, step = ?run.step(), "taking back a run");
+            claim::spawn(shared, run, None, true);
+        }
+        let head = shared.store.head().await?;
+        shared.tasks.spawn(follow::Cancellations::new(shared.clone(), head).run());
+        shared.tasks.spawn(claim::Claimer::new(shared.clone()).run());
+        shared.tasks.spawn(rescue::Rescuer::new(shared.clone()).run());
+        shared.tasks.spawn(retain::Retainer::new(shared.clone()).run());
+        shared.tasks.spawn(triggers::Time::new(self).run());
+        shared.tasks.spawn(triggers::Events::new(self).run());
+        Ok(())
+    }
+
+    /// The store, for reading.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// The declarations as they are now, and what is wrong with them.
+    pub fn loaded(&self) -> Arc<Loaded> {
+        self.0.catalog.borrow().clone()
+    }
+
+    /// Notified when declarations change.
+    pub fn catalog_changes(&self) -> watch::Receiver<Arc<Loaded>> {
+        self.0.catalog.clone()
+    }
+
+    /// How many runs are driven here at this moment.
+    pub fn driving(&self) -> usize {
+        self.0.drivers().len()
+    }
+}

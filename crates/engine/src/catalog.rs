@@ -1,0 +1,179 @@
+//! Keeps the declarations of a directory loaded: watches the files, and publishes what is valid.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::{RecursiveMode, Watcher};
+use piton_spec::{Catalog, Change, Diagnostic, Layout};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+
+/// Editors and deployments write several files: a load begins when nothing was written for this long.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// A declaration must be gone for this long before it counts as removed, because a rename looks like a removal first.
+const ABSENCE: Duration = Duration::from_millis(700);
+
+/// The declarations as they are, and what is wrong with the files.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// The valid declarations.
+    pub catalog: Catalog,
+    /// What is wrong.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Loads the declarations again whenever a file changes.
+#[derive(Debug)]
+pub struct Loader {
+    layout: Layout,
+    clock: Clock,
+    interval: Duration,
+    loaded: watch::Sender<Arc<Loaded>>,
+    asked: Arc<Notify>,
+}
+
+impl Loader {
+    /// Loads once, and keeps what it takes to load again. `interval` is the safety poll.
+    pub fn new(layout: Layout, clock: Clock, interval: Duration) -> Loader {
+        let (catalog, diagnostics) = piton_spec::load(&layout, None);
+        report(&[], &diagnostics);
+        let loaded = watch::Sender::new(Arc::new(Loaded { catalog, diagnostics }));
+        Loader { layout, clock, interval, loaded, asked: Arc::default() }
+    }
+
+    /// What is loaded, now and after each change.
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Loaded>> {
+        self.loaded.subscribe()
+    }
+
+    /// Tells the loader to look at once.
+    pub fn trigger(&self) -> Arc<Notify> {
+        self.asked.clone()
+    }
+
+    /// Loads again, and publishes what changed.
+    pub async fn handle(&self) {
+        let (mut catalog, mut diagnostics) = self.load().await;
+        let before = self.loaded.borrow().clone();
+        let removed = |catalog: &Catalog| {
+            Catalog::diff(&before.catalog, catalog).iter().any(|change| matches!(change, Change::Removed(_)))
+        };
+        if removed(&catalog) {
+            self.clock.sleep(ABSENCE).await;
+            (catalog, diagnostics) = self.load().await;
+        }
+        let changes = Catalog::diff(&before.catalog, &catalog);
+        for change in &changes {
+            match change {
+                Change::Added(subject) => tracing::info!(%subject, "declaration added"),
+                Change::Changed(subject) => tracing::info!(%subject, "declaration changed"),
+                Change::Removed(subject) => tracing::info!(%subject, "declaration removed"),
+            }
+        }
+        if changes.is_empty() && diagnostics == before.diagnostics {
+            return;
+        }
+        report(&before.diagnostics, &diagnostics);
+        self.loaded.send_replace(Arc::new(Loaded { catalog, diagnostics }));
+    }
+
+    /// Watches until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let (touched, mut touches) = mpsc::channel(1);
+        let mut watching = places(&self.layout);
+        let mut watcher = self.watch(&watching, &touched);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                Some(()) = touches.recv() => self.until_quiet(&mut touches).await,
+                () = self.asked.notified() => {}
+                () = self.clock.sleep(self.interval) => {}
+            }
+            // A directory that has just appeared, or is another one now, must be watched before it is read.
+            let now = places(&self.layout);
+            if now != watching || watcher.is_none() {
+                watching = now;
+                watcher = self.watch(&watching, &touched);
+            }
+            self.handle().await;
+        }
+    }
+
+    fn watch(&self, places: &[Place], touched: &mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
+        let watcher = watch(places, touched.clone());
+        if let Err(error) = &watcher {
+            let interval = self.interval;
+            tracing::warn!(%error, ?interval, "cannot watch files, looking at them in intervals only");
+        }
+        watcher.ok()
+    }
+
+    async fn until_quiet(&self, touches: &mut mpsc::Receiver<()>) {
+        // Files that are written without a pause are loaded all the same after a while.
+        for _ in 0..10 {
+            tokio::select! {
+                Some(()) = touches.recv() => self.clock.sleep(QUIET / 4).await,
+                () = self.clock.sleep(QUIET) => return,
+            }
+        }
+    }
+
+    async fn load(&self) -> (Catalog, Vec<Diagnostic>) {
+        let layout = self.layout.clone();
+        let before = self.loaded.borrow().clone();
+        let reader = before.clone();
+        let read = tokio::task::spawn_blocking(move || piton_spec::load(&layout, Some(&reader.catalog)));
+        read.await.unwrap_or_else(|panic| {
+            tracing::error!(%panic, "loading the declarations failed");
+            (before.catalog.clone(), before.diagnostics.clone())
+        })
+    }
+}
+
+fn report(before: &[Diagnostic], now: &[Diagnostic]) {
+    for diagnostic in now.iter().filter(|diagnostic| !before.contains(diagnostic)) {
+        if diagnostic.is_error() {
+            tracing::error!("{diagnostic}");
+        } else {
+            tracing::warn!("{diagnostic}");
+        }
+    }
+    if now.iter().all(|diagnostic| !diagnostic.is_error()) && before.iter().any(Diagnostic::is_error) {
+        tracing::info!("all declarations are valid again");
+    }
+}
+
+/// A directory to watch: what it is on disk, and whether all that is below matters.
+type Place = (PathBuf, Option<u64>, RecursiveMode);
+
+fn places(layout: &Layout) -> Vec<Place> {
+    let directories = [&layout.workspaces, &layout.jobs, &layout.templates];
+    directories
+        .into_iter()
+        .filter_map(|directory| {
+            // Where it is not there yet, the nearest directory above it tells when it appears.
+            let path = directory.ancestors().find(|path| path.is_dir())?;
+            let mode = if path == directory { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
+            let inode = std::fs::metadata(path).ok().map(|metadata| metadata.ino());
+            Some((path.to_owned(), inode, mode))
+        })
+        .collect()
+}
+
+fn watch(places: &[Place], touched: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        if event.is_ok_and(|event| !event.kind.is_access()) {
+            // A full channel means that a load is about to begin anyway.
+            let _ = touched.try_send(());
+        }
+    })?;
+    for (path, _, mode) in places {
+        watcher.watch(path, *mode)?;
+    }
+    Ok(watcher)
+}

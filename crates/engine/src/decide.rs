@@ -1,0 +1,79 @@
+//! What people decide about a run: cancel, approve, reject, retry.
+
+use piton_model::{By, Decision, Digest, Event, NewRun, Origin, Phase, Run, RunId, RunState};
+use piton_store::{Guard, RecordError};
+
+use crate::{Engine, Error};
+
+impl Engine {
+    /// Asks for a run to stop. A run that has not begun ends at once; one that is under way stops gracefully.
+    pub async fn cancel(&self, id: RunId, by: By, reason: Option<String>) -> Result<Run, Error> {
+        let run = self.decide(id, Event::CancelAsked { by, reason, superseded_by: None }).await?;
+        if let Some(stop) = self.0.drivers().get(&id) {
+            stop.cancel();
+        }
+        self.cleanup(&run).await;
+        Ok(run)
+    }
+
+    /// Approves the plan that a run shows; with `digest`, only if it is that one.
+    pub async fn approve(&self, id: RunId, digest: Option<Digest>, by: By) -> Result<Run, Error> {
+        let digest = match digest {
+            Some(digest) => digest,
+            None => match self.run(id).await?.state {
+                RunState::Gated { gate, .. } => gate.digest,
+                RunState::Pending { .. } | RunState::Running { .. } | RunState::Ended { .. } => {
+                    return Err(Error::NothingToApprove(id));
+                }
+            },
+        };
+        self.decide(id, Event::Decided { decision: Decision::Approve { digest }, by }).await
+    }
+
+    /// Refuses the plan that a run shows.
+    pub async fn reject(&self, id: RunId, by: By, reason: Option<String>) -> Result<Run, Error> {
+        let run = self.decide(id, Event::Decided { decision: Decision::Reject { reason }, by }).await?;
+        self.cleanup(&run).await;
+        Ok(run)
+    }
+
+    /// Does the same again, as a new run.
+    pub async fn retry(&self, id: RunId, by: By) -> Result<Run, Error> {
+        let old = self.run(id).await?;
+        if old.phase() != Phase::Ended {
+            return Err(Error::NotEnded(id));
+        }
+        let now = self.0.clock.now();
+        let run = NewRun {
+            id: self.0.ids.run(now),
+            lock_key: old.lock_key,
+            subject: old.subject,
+            action: old.action,
+            origin: Origin::Call { by },
+            due: now,
+            priority: old.priority,
+            retry: old.retry,
+            retry_of: Some(id),
+            dedup_key: None,
+        };
+        self.submit_one(run).await
+    }
+
+    async fn decide(&self, id: RunId, event: Event) -> Result<Run, Error> {
+        match self.0.store.record(id, event, Guard::Any, self.0.clock.now()).await {
+            Ok(run) => Ok(run),
+            Err(RecordError::NotFound | RecordError::Fenced { .. }) => {
+                Err(Error::NotFound { what: "run", name: id.to_string(), nearest: None })
+            }
+            Err(RecordError::Illegal(illegal)) => Err(illegal.into()),
+            Err(RecordError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    /// A run that ended while nobody drove it leaves its files to whoever ended it.
+    async fn cleanup(&self, run: &Run) {
+        if run.outcome().is_some() {
+            self.0.executor.ended(run).await;
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What can go wrong with a request, by what the caller can do about it.
+
+use piton_model::{IllegalTransition, InvalidName, Mode, RunId, Subject};
+
+/// A request that could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such thing.
+    #[error("{what} '{name}' not found")]
+    NotFound {
+        /// What was looked for: `workspace`, `standalone job`, `run`.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// The nearest name that exists.
+        nearest: Option<String>,
+    },
+    /// A text that cannot be a name.
+    #[error(transparent)]
+    InvalidName(#[from] InvalidName),
+    /// The declaration is disabled.
+    #[error("{subject} is disabled", subject = quoted(.0))]
+    Disabled(Subject),
+    /// A run of the same subject is under way.
+    #[error("{subject} is currently {doing}", subject = quoted(.subject))]
+    Busy {
+        /// What is busy.
+        subject: Subject,
+        /// `deploying`, `destroying`, `running`, `waiting for approval`.
+        doing: &'static str,
+        /// The run that is under way.
+        run: RunId,
+    },
+    /// The workspace has modes and none was named.
+    #[error("workspace '{workspace}' needs a mode: {}", list(.modes))]
+    ModeRequired {
+        /// The workspace.
+        workspace: String,
+        /// What there is to choose from.
+        modes: Vec<Mode>,
+    },
+    /// The workspace has no such mode.
+    #[error("workspace '{workspace}' has no mode '{mode}'; there is {}", list(.modes))]
+    UnknownMode {
+        /// The workspace.
+        workspace: String,
+        /// What was asked for.
+        mode: String,
+        /// What there is to choose from.
+        modes: Vec<Mode>,
+    },
+    /// The job is not running.
+    #[error("{} is not running", quoted(.0))]
+    NotRunning(Subject),
+    /// The run is in a state that does not allow it.
+    #[error(transparent)]
+    Illegal(#[from] IllegalTransition),
+    /// An approval without the plan it is for.
+    #[error("run {0} has no plan that could be approved")]
+    NothingToApprove(RunId),
+    /// The run has not ended, so it cannot be retried.
+    #[error("run {0} has not ended yet")]
+    NotEnded(RunId),
+    /// Piton is shutting down and takes no new work.
+    #[error("piton is shutting down")]
+    ShuttingDown,
+    /// The store does not answer.
+    #[error(transparent)]
+    Store(#[from] piton_store::Error),
+}
+
+impl Error {
+    /// A stable word for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::NotFound { .. } => "not_found",
+            Error::InvalidName(_) => "invalid_name",
+            Error::Disabled(_) => "disabled",
+            Error::Busy { .. } => "busy",
+            Error::ModeRequired { .. } => "mode_required",
+            Error::UnknownMode { .. } => "unknown_mode",
+            Error::NotRunning(_) => "not_running",
+            Error::Illegal(_) => "illegal_transition",
+            Error::NothingToApprove(_) => "nothing_to_approve",
+            Error::NotEnded(_) => "not_ended",
+            Error::ShuttingDown => "shutting_down",
+            Error::Store(_) => "store_unavailable",
+        }
+    }
+
+    /// What to try.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::NotFound { nearest, .. } => nearest.as_ref().map(|name| format!("did you mean '{name}'?")),
+            Error::Disabled(_) => Some("set \"enabled\": true in its configuration".to_owned()),
+            Error::Busy { run, .. } => Some(format!("wait for run {run}, or cancel it: piton run cancel {run}")),
+            Error::NothingToApprove(_) => Some("only a run that waits at a gate can be approved".to_owned()),
+            Error::InvalidName(_)
+            | Error::ModeRequired { .. }
+            | Error::UnknownMode { .. }
+            | Error::NotRunning(_)
+            | Error::Illegal(_)
+            | Error::NotEnded(_)
+            | Error::ShuttingDown
+            | Error::Store(_) => None,
+        }
+    }
+}
+
+fn quoted(subject: &Subject) -> String {
+    match subject {
+        Subject::Workspace(name) => format!("workspace '{name}'"),
+        Subject::Job { workspace: None, name } => format!("standalone job '{name}'"),
+        Subject::Job { workspace: Some(workspace), name } => format!("job '{name}' of workspace '{workspace}'"),
+    }
+}
+
+fn list(modes: &[Mode]) -> String {
+    modes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,136 @@
+//! Why a run stands where it stands, and what is due next.
+
+use jiff::Timestamp;
+use piton_model::{By, Mode, Phase, Run, RunId, RunState};
+use piton_spec::{Effect, JobTrigger};
+
+use crate::{Engine, Error};
+
+/// Why a run stands where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// One sentence.
+    pub summary: String,
+    /// What led to it or what it waits for.
+    pub reasons: Vec<String>,
+    /// What can be done.
+    pub hints: Vec<String>,
+}
+
+/// A line of a schedule and when it is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upcoming {
+    /// When.
+    pub at: Timestamp,
+    /// `deploy`, `destroy` or `run`.
+    pub effect: &'static str,
+    /// In this mode.
+    pub mode: Option<Mode>,
+    /// The line as it was written.
+    pub line: String,
+}
+
+impl Engine {
+    /// Why is it waiting, why did it fail?
+    pub async fn explain(&self, id: RunId) -> Result<Explanation, Error> {
+        let run = self.run(id).await?;
+        let others = match &run.lock_key {
+            Some(_) if run.phase() == Phase::Pending => self.0.store.active_of(&run.subject).await?,
+            Some(_) | None => vec![],
+        };
+        let now = self.0.clock.now();
+        Ok(explain(&run, &others, now, self.0.slots.available_permits()))
+    }
+
+    /// The next `count` lines of a workspace's schedule that are due.
+    pub fn upcoming(&self, workspace: &str, count: usize) -> Result<Vec<Upcoming>, Error> {
+        let workspace = self.workspace(workspace)?;
+        if !workspace.enabled {
+            return Ok(vec![]);
+        }
+        let now = self.0.clock.now();
+        let mut upcoming: Vec<Upcoming> = workspace
+            .lines
+            .iter()
+            .flat_map(|line| {
+                line.schedule.upcoming(now, &workspace.time_zone).take(count).map(|at| Upcoming {
+                    at,
+                    effect: match line.effect {
+                        Effect::Deploy(_) => "deploy",
+                        Effect::Destroy => "destroy",
+                    },
+                    mode: match &line.effect {
+                        Effect::Deploy(mode) => mode.clone(),
+                        Effect::Destroy => None,
+                    },
+                    line: line.text.clone(),
+                })
+            })
+            .collect();
+        upcoming.sort_by_key(|upcoming| upcoming.at);
+        upcoming.truncate(count);
+        Ok(upcoming)
+    }
+
+    /// When a job is due next.
+    pub fn next_run(&self, workspace: Option<&str>, job: &str) -> Result<Option<Timestamp>, Error> {
+        let job = self.job(workspace, job)?;
+        if !self.loaded().catalog.is_enabled(&job.subject) {
+            return Ok(None);
+        }
+        let now = self.0.clock.now();
+        let next = |trigger: &JobTrigger| match trigger {
+            JobTrigger::Cron { schedule, .. } => schedule.next(now, &job.time_zone),
+            JobTrigger::Word(_) => None,
+        };
+        Ok(job.triggers.iter().filter_map(next).min())
+    }
+}
+
+/// Pure.
+fn explain(run: &Run, others: &[Run], now: Timestamp, free_slots: usize) -> Explanation {
+    let mut reasons = vec![format!("it was made by {}", run.origin)];
+    let mut hints = vec![];
+    let summary = match &run.state {
+        RunState::Pending { due, .. } => {
+            let ahead = others.iter().find(|other| other.id != run.id && (other.phase() != Phase::Pending || other.id < run.id));
+            if *due > now {
+                format!("it waits until {due}")
+            } else if let Some(ahead) = ahead {
+                reasons.push(format!("run {} of {} is {} and goes first", ahead.id, ahead.subject, ahead.phase()));
+                hints.push(format!("piton run show {}", ahead.id));
+                "it waits for another run of the same subject".to_owned()
+            } else if free_slots == 0 {
+                reasons.push("as many runs as scheduler.max_concurrent_runs allows are under way".to_owned());
+                "it waits for a free slot".to_owned()
+            } else {
+                "it waits for a worker to take it".to_owned()
+            }
+        }
+        RunState::Running { lease, step, cancel, .. } => {
+            reasons.push(format!("worker {} holds it, attempt {}, until {}", lease.worker, lease.attempt, lease.until));
+            match cancel {
+                Some(request) => format!("it is stopping during `{step}`, as {} asked", request.by),
+                None => format!("it is in `{step}` since the attempt began at {}", lease.since),
+            }
+        }
+        RunState::Gated { gate, expires } => {
+            reasons.push(format!("plan {}: {}", gate.digest.short(), gate.question));
+            hints.push(format!("piton run approve {}", run.id));
+            hints.push(format!("piton run reject {}", run.id));
+            format!("it waits for approval until {expires}")
+        }
+        RunState::Ended { outcome, at } => {
+            if let Some(failure) = outcome.failure() {
+                reasons.push(format!("{}: {}", failure.code, failure.message));
+                hints.extend(failure.hint.clone());
+                hints.push(format!("piton run logs {}", run.id));
+            }
+            format!("it ended at {at}: {}", outcome.kind())
+        }
+    };
+    if let (By::System, Some(step)) = (run.origin.by(), run.reached) {
+        reasons.push(format!("the furthest step it reached is `{step}`"));
+    }
+    Explanation { summary, reasons, hints }
+}

@@ -1,0 +1,81 @@
+//! Follows the ledger on behalf of the runs that are driven here: a request to cancel reaches them through it.
+
+use std::sync::Arc;
+
+use piton_model::{Event, Record, Run, RunId, Seq};
+
+use crate::clock::after;
+use crate::{Engine, Error, Shared};
+
+/// How many entries are read at once.
+pub(crate) const BATCH: usize = 500;
+
+pub(crate) struct Cancellations {
+    shared: Arc<Shared>,
+    seen: Seq,
+}
+
+impl Cancellations {
+    pub(crate) fn new(shared: Arc<Shared>, seen: Seq) -> Cancellations {
+        Cancellations { shared, seen }
+    }
+
+    /// Passes on the requests that came since the last round.
+    pub(crate) async fn handle(&mut self) -> Result<(), Error> {
+        loop {
+            let entries = self.shared.store.entries(self.seen, BATCH).await?;
+            let Some(last) = entries.last() else { return Ok(()) };
+            self.seen = last.seq;
+            let drivers = self.shared.drivers();
+            for entry in &entries {
+                if let Record::Run { run, event: Event::CancelAsked { .. }, .. } = &entry.record
+                    && let Some(stop) = drivers.get(run)
+                {
+                    stop.cancel();
+                }
+            }
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        let shared = self.shared.clone();
+        let mut changes = shared.store.changes();
+        loop {
+            changes.mark_unchanged();
+            if let Err(error) = self.handle().await {
+                tracing::error!(%error, "could not follow the ledger");
+            }
+            let backstop = after(shared.clock.now(), shared.config.check_interval);
+            tokio::select! {
+                () = shared.stages.over.cancelled() => return,
+                _ = changes.changed() => {}
+                () = shared.clock.sleep_until(backstop) => {}
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Waits until the run has ended or waits for a person.
+    pub async fn settled(&self, id: RunId) -> Result<Run, Error> {
+        let mut changes = self.0.store.changes();
+        loop {
+            changes.mark_unchanged();
+            let run = self.run(id).await?;
+            if matches!(run.phase(), piton_model::Phase::Ended | piton_model::Phase::Gated) {
+                return Ok(run);
+            }
+            let backstop = after(self.0.clock.now(), self.0.config.check_interval);
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = self.0.clock.sleep_until(backstop) => {}
+            }
+        }
+    }
+
+    /// A run by its id.
+    pub async fn run(&self, id: RunId) -> Result<Run, Error> {
+        let found = self.0.store.run(id).await?;
+        found.ok_or_else(|| Error::NotFound { what: "run", name: id.to_string(), nearest: None })
+    }
+}

@@ -1,0 +1,46 @@
+//! Removes runs that are old enough to go, and their logs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::before;
+use crate::{Error, Shared};
+
+const PAUSE: Duration = Duration::from_secs(3600);
+
+pub(crate) struct Retainer {
+    shared: Arc<Shared>,
+}
+
+impl Retainer {
+    pub(crate) fn new(shared: Arc<Shared>) -> Retainer {
+        Retainer { shared }
+    }
+
+    /// Removes what is old enough; how many runs that were.
+    pub(crate) async fn handle(&self) -> Result<usize, Error> {
+        let shared = &self.shared;
+        let now = shared.clock.now();
+        let oldest = before(now, shared.config.keep_runs);
+        let removed = shared.store.retain(oldest, shared.config.keep_runs_per_subject, now).await?;
+        let count = removed.runs.len();
+        // The log goes after the run: a crash in between leaves a log that nobody finds, not a run without one.
+        shared.executor.forget(removed.runs).await;
+        Ok(count)
+    }
+
+    pub(crate) async fn run(self) {
+        let shared = self.shared.clone();
+        loop {
+            match self.handle().await {
+                Ok(0) => {}
+                Ok(removed) => tracing::info!(removed, "old runs removed"),
+                Err(error) => tracing::error!(%error, "could not remove old runs"),
+            }
+            tokio::select! {
+                () = shared.stages.closing.cancelled() => return,
+                () = shared.clock.sleep(PAUSE) => {}
+            }
+        }
+    }
+}

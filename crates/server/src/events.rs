@@ -1,0 +1,78 @@
+//! The ledger as server-sent events, resumable.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use piton_model::{LedgerEntry, Seq};
+use serde::Deserialize;
+use tokio::sync::mpsc;
+
+use crate::problem::Answer;
+use crate::state::App;
+
+const BATCH: usize = 200;
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new().route("/events", get(show))
+}
+
+#[derive(Debug, Deserialize)]
+struct From {
+    /// After this position; from now on where absent.
+    after: Option<Seq>,
+}
+
+async fn show(State(app): State<App>, Query(from): Query<From>, headers: HeaderMap) -> Answer<Response> {
+    let resume = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
+    let after = match resume.or(from.after) {
+        Some(after) => after,
+        None => app.engine.store().head().await?,
+    };
+    let body = Body::from_stream(follow(app, after).map(Ok::<_, Infallible>));
+    let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, body).into_response())
+}
+
+fn follow(app: App, after: Seq) -> impl Stream<Item = Bytes> {
+    let (frames, mut received) = mpsc::channel::<Bytes>(64);
+    tokio::spawn(async move {
+        // Ends with an error when nobody reads any more.
+        let _ = feed(&app, after, &frames).await;
+    });
+    stream::poll_fn(move |context| received.poll_recv(context))
+}
+
+async fn feed(app: &App, mut after: Seq, frames: &mpsc::Sender<Bytes>) -> Result<(), mpsc::error::SendError<Bytes>> {
+    let mut changes = app.engine.store().changes();
+    let mut heartbeat = tokio::time::interval(HEARTBEAT);
+    loop {
+        changes.mark_unchanged();
+        let entries = app.engine.store().entries(after, BATCH).await.unwrap_or_default();
+        for entry in &entries {
+            after = entry.seq;
+            frames.send(frame(entry)).await?;
+        }
+        if entries.len() == BATCH {
+            continue;
+        }
+        tokio::select! {
+            _ = changes.changed() => {}
+            _ = heartbeat.tick() => frames.send(Bytes::from_static(b": heartbeat\n\n")).await?,
+            () = app.shutdown.cancelled() => return Ok(()),
+        }
+    }
+}
+
+fn frame(entry: &LedgerEntry) -> Bytes {
+    let data = serde_json::to_string(entry).unwrap_or_default();
+    Bytes::from(format!("event: ledger\nid: {}\ndata: {data}\n\n", entry.seq))
+}

@@ -1,0 +1,100 @@
+//! Health, and one page about everything.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use piton_api as api;
+use piton_model::{Projection, SubjectKind, WorkspaceState};
+use serde_json::{Value, json};
+
+use crate::problem::Answer;
+use crate::state::App;
+use crate::view;
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/health", get(|| async { Json(json!({ "status": "healthy" })) }))
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+}
+
+pub(crate) fn overview() -> Router<App> {
+    Router::new().route("/overview", get(show)).route("/doctor", get(doctor)).route("/shutdown", post(shutdown))
+}
+
+async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
+    let works = app.engine.accepting() && app.engine.store().head().await.is_ok();
+    if works { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
+}
+
+async fn show(State(app): State<App>) -> Answer<Json<api::Overview>> {
+    let store = app.engine.store();
+    let loaded = app.engine.loaded();
+    let states = store.projections(SubjectKind::Workspace).await?;
+    let mut workspaces = BTreeMap::new();
+    let mut next = vec![];
+    for workspace in loaded.catalog.workspaces.values() {
+        let state = match states.get(&workspace.subject()) {
+            Some(Projection::Workspace(state)) => state.clone(),
+            Some(Projection::Job(_)) | None => WorkspaceState::default(),
+        };
+        let status = if workspace.enabled { state.phase().as_str() } else { "disabled" };
+        *workspaces.entry(status.to_owned()).or_default() += 1;
+        let due = app.engine.upcoming(workspace.name.as_str(), 1)?;
+        next.extend(due.into_iter().map(|due| (workspace.subject().to_string(), view::upcoming(due))));
+    }
+    next.sort_by_key(|(_, due)| due.at);
+    next.truncate(5);
+    let mut jobs = BTreeMap::new();
+    let job_states = store.projections(SubjectKind::Job).await?;
+    for subject in loaded.catalog.jobs.keys() {
+        let status = match job_states.get(subject) {
+            Some(Projection::Job(state)) => state.status,
+            Some(Projection::Workspace(_)) | None => piton_model::JobStatus::Pending,
+        };
+        *jobs.entry(status.as_str().to_owned()).or_default() += 1;
+    }
+    let mut runs = BTreeMap::new();
+    for run in store.live().await? {
+        *runs.entry(run.phase().as_str().to_owned()).or_default() += 1;
+    }
+    let about = &app.about;
+    Ok(Json(api::Overview {
+        version: api::Version { version: about.version.to_owned(), commit: about.commit.map(str::to_owned) },
+        served_by: about.served_by.to_owned(),
+        pid: std::process::id(),
+        started_at: about.started_at,
+        directory: about.directory.display().to_string(),
+        data_directory: about.data_directory.display().to_string(),
+        store: about.store.to_owned(),
+        workspaces,
+        jobs,
+        runs,
+        next,
+        diagnostics: loaded.diagnostics.iter().map(view::diagnostic).collect(),
+        ledger_head: store.head().await?,
+    }))
+}
+
+/// The auditor's findings, and what the database says of itself.
+async fn doctor(State(app): State<App>) -> Answer<Json<Value>> {
+    let store = app.engine.store();
+    let violations: Vec<String> = store.audit().await?.iter().map(ToString::to_string).collect();
+    let database = store.check().await?;
+    let healthy = violations.is_empty() && database.is_empty();
+    Ok(Json(json!({
+        "healthy": healthy,
+        "ledger_head": store.head().await?,
+        "violations": violations,
+        "database": database,
+    })))
+}
+
+/// Drains: runs that are under way end first.
+async fn shutdown(State(app): State<App>) -> (StatusCode, Json<Value>) {
+    app.shutdown.cancel();
+    (StatusCode::ACCEPTED, Json(json!({ "draining": app.engine.driving() })))
+}

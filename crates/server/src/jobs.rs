@@ -1,0 +1,186 @@
+//! Scheduled jobs, under the name of CronJobs: `NAME`, or `WORKSPACE.NAME` for a job of a workspace.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use piton_api as api;
+use piton_model::{JobState, Projection};
+use piton_spec::Job;
+use piton_store::RunQuery;
+use serde::Deserialize;
+
+use crate::problem::{Answer, Refusal};
+use crate::state::{App, Caller};
+use crate::view;
+use crate::workspaces::accepted;
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/cronjobs", get(list).post(create))
+        .route("/cronjobs/{name}", get(show).delete(remove))
+        .route("/cronjobs/{name}/history", get(history))
+        .route("/cronjobs/{name}/suspend", post(suspend))
+        .route("/cronjobs/{name}/resume", post(resume))
+        .route("/cronjobs/{name}/trigger", post(trigger))
+        .route("/jobs/{name}/kill", post(kill))
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Scope {
+    workspace: Option<String>,
+    /// Only standalone jobs.
+    #[serde(default)]
+    standalone: bool,
+}
+
+async fn list(State(app): State<App>, Query(scope): Query<Scope>) -> Answer<Json<api::Page<api::Job>>> {
+    if let Some(workspace) = &scope.workspace {
+        app.engine.workspace(workspace)?;
+    }
+    let loaded = app.engine.loaded();
+    let wanted = |job: &&Arc<Job>| match (&scope.workspace, scope.standalone) {
+        (Some(workspace), _) => job.workspace().is_some_and(|name| name.as_str() == workspace),
+        (None, true) => job.workspace().is_none(),
+        (None, false) => true,
+    };
+    let mut items = vec![];
+    for job in loaded.catalog.jobs.values().filter(wanted) {
+        items.push(full(&app, job).await?);
+    }
+    Ok(Json(api::Page { items, next: None }))
+}
+
+async fn show(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<api::Job>> {
+    Ok(Json(full(&app, &*find(&app, &name)?).await?))
+}
+
+async fn full(app: &App, job: &Job) -> Answer<api::Job> {
+    let state = match app.engine.store().projection(&job.subject).await? {
+        Some(Projection::Job(state)) => state,
+        Some(Projection::Workspace(_)) | None => JobState::default(),
+    };
+    let suspended = app.engine.store().suspended().await?.contains(&job.subject);
+    let enabled = app.engine.loaded().catalog.is_enabled(&job.subject);
+    let mut view = view::job(job, &state, enabled, suspended);
+    let workspace = job.workspace().map(piton_model::Name::as_str);
+    view.next_run = app.engine.next_run(workspace, job.name().as_str())?.filter(|_| !suspended);
+    Ok(view)
+}
+
+/// A standalone job, or a job of a workspace: names may hold dots, so every dot may be the one between them.
+fn find(app: &App, name: &str) -> Answer<Arc<Job>> {
+    let standalone = app.engine.job(None, name);
+    if standalone.is_ok() {
+        return Ok(standalone?);
+    }
+    let places = name.match_indices('.').map(|(place, _)| (&name[..place], &name[place + 1..]));
+    let found = places.filter_map(|(workspace, job)| app.engine.job(Some(workspace), job).ok()).next();
+    match found {
+        Some(job) => Ok(job),
+        None => match name.split_once('.') {
+            Some((workspace, job)) if app.engine.workspace(workspace).is_ok() => {
+                Ok(app.engine.job(Some(workspace), job)?)
+            }
+            Some(_) | None => Ok(standalone?),
+        },
+    }
+}
+
+fn scope_of(job: &Job) -> (Option<&str>, &str) {
+    (job.workspace().map(piton_model::Name::as_str), job.name().as_str())
+}
+
+async fn trigger(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Caller(by): Caller,
+) -> Answer<(StatusCode, Json<api::Submitted>)> {
+    let job = find(&app, &name)?;
+    let (workspace, name) = scope_of(&job);
+    accepted(&app.engine.run_job(workspace, name, by).await?)
+}
+
+async fn kill(State(app): State<App>, Path(name): Path<String>, Caller(by): Caller) -> Answer<Json<Vec<String>>> {
+    let job = find(&app, &name)?;
+    let (workspace, name) = scope_of(&job);
+    let stopped = app.engine.kill_job(workspace, name, by).await?;
+    Ok(Json(stopped.iter().map(ToString::to_string).collect()))
+}
+
+async fn suspend(State(app): State<App>, Path(name): Path<String>, Caller(by): Caller) -> Answer<Json<api::Job>> {
+    let job = find(&app, &name)?;
+    let (workspace, name) = scope_of(&job);
+    app.engine.suspend_job(workspace, name, by).await?;
+    Ok(Json(full(&app, &job).await?))
+}
+
+async fn resume(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<api::Job>> {
+    let job = find(&app, &name)?;
+    let (workspace, name) = scope_of(&job);
+    app.engine.resume_job(workspace, name).await?;
+    Ok(Json(full(&app, &job).await?))
+}
+
+#[derive(Debug, Deserialize)]
+struct Limit {
+    limit: Option<usize>,
+}
+
+async fn history(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Query(limit): Query<Limit>,
+) -> Answer<Json<api::Page<api::Run>>> {
+    let subject = Some(find(&app, &name)?.subject.clone());
+    let limit = limit.limit.unwrap_or(20).clamp(1, 1000);
+    let page = app.engine.store().runs(&RunQuery { subject, limit, ..RunQuery::default() }).await?;
+    Ok(Json(api::Page { items: page.runs.iter().map(view::run).collect(), next: None }))
+}
+
+async fn create(
+    State(app): State<App>,
+    Json(draft): Json<api::JobDraft>,
+) -> Answer<(StatusCode, Json<api::Job>)> {
+    let directory = app.about.jobs_directory.clone();
+    let made = tokio::task::spawn_blocking(move || piton_spec::create_job(&directory, &draft.format, &draft.text));
+    let name = made.await.map_err(internal)?.map_err(|diagnostics| refused(&diagnostics))?;
+    let job = settled(&app, |app| app.engine.job(None, name.as_str()).ok()).await?;
+    Ok((StatusCode::CREATED, Json(full(&app, &job).await?)))
+}
+
+async fn remove(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<api::Job>> {
+    let job = find(&app, &name)?;
+    if job.workspace().is_some() {
+        let detail = format!("job '{name}' is declared in the configuration of its workspace");
+        let hint = Some(format!("edit {}", job.file.display()));
+        return Err(Refusal::new(StatusCode::CONFLICT, "declared_in_workspace", detail, hint));
+    }
+    let last = full(&app, &job).await?;
+    tokio::fs::remove_file(&job.file).await.map_err(internal)?;
+    settled(&app, |app| app.engine.job(None, &name).is_err().then_some(())).await?;
+    Ok(Json(last))
+}
+
+/// Waits until the catalog has taken over what was written.
+async fn settled<T>(app: &App, look: impl Fn(&App) -> Option<T>) -> Answer<T> {
+    let mut catalog = app.engine.catalog_changes();
+    app.reload.notify_one();
+    loop {
+        if let Some(found) = look(app) {
+            return Ok(found);
+        }
+        catalog.changed().await.map_err(internal)?;
+    }
+}
+
+fn internal(error: impl std::fmt::Display) -> Refusal {
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", error.to_string(), None)
+}
+
+fn refused(diagnostics: &[piton_spec::Diagnostic]) -> Refusal {
+    let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+    Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_job", lines.join("\n"), None)
+}

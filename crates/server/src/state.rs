@@ -1,0 +1,66 @@
+//! What handlers share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use jiff::Timestamp;
+use piton_engine::Engine;
+use piton_exec::Exec;
+use piton_logs::LogStore;
+use piton_model::By;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// What handlers share; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// Runs and declarations.
+    pub engine: Engine,
+    /// Logs of runs.
+    pub logs: LogStore,
+    /// Templates, and what else touches the world without a run.
+    pub exec: Exec,
+    /// Makes the catalog look at the files at once.
+    pub reload: Arc<Notify>,
+    /// Cancelled by whoever asks the daemon to end.
+    pub shutdown: CancellationToken,
+    /// Facts about this process.
+    pub about: Arc<About>,
+}
+
+/// Facts about the process that answers.
+#[derive(Debug)]
+pub struct About {
+    /// `0.1.0`
+    pub version: &'static str,
+    /// The commit it was built from.
+    pub commit: Option<&'static str>,
+    /// `daemon` or `local`.
+    pub served_by: &'static str,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// The directory of the declarations.
+    pub directory: PathBuf,
+    /// The directory of standalone jobs.
+    pub jobs_directory: PathBuf,
+    /// The directory of what Piton writes.
+    pub data_directory: PathBuf,
+    /// `sqlite` or `postgres`.
+    pub store: &'static str,
+}
+
+/// Who asks. The socket belongs to one user of the host, so the caller's word is taken for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller(pub(crate) By);
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let name = parts.headers.get("x-piton-user").and_then(|value| value.to_str().ok());
+        let name = name.filter(|name| !name.is_empty() && name.len() <= 64).unwrap_or("unknown");
+        Ok(Caller(By::User(name.to_owned())))
+    }
+}
