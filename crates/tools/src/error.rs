@@ -131,6 +131,14 @@ pub enum Error {
         /// The address.
         url: String,
     },
+    /// A link-local or metadata address, at once, after a redirect, or behind a name.
+    #[error("refusing to use {url}: {reason}")]
+    ForbiddenAddress {
+        /// The address.
+        url: String,
+        /// What it leads to.
+        reason: String,
+    },
     /// A mirror address that cannot be used.
     #[error("`{url}` cannot be a mirror: {reason}")]
     InvalidUrl {
@@ -229,6 +237,7 @@ impl Error {
             Error::UnknownKey { .. } => "unknown_key",
             Error::InvalidKey { .. } => "invalid_key",
             Error::InsecureUrl { .. } => "insecure_url",
+            Error::ForbiddenAddress { .. } => "forbidden_address",
             Error::InvalidUrl { .. } => "invalid_url",
             Error::Network { .. } => "network",
             Error::Http { .. } => "http_status",
@@ -282,6 +291,7 @@ impl Error {
             }
             Error::InvalidKey { .. } => "give an ASCII-armored public key with a signing-capable key".to_owned(),
             Error::InsecureUrl { .. } => "use https".to_owned(),
+            Error::ForbiddenAddress { .. } => "such addresses are never asked; use the mirror's proper name".to_owned(),
             Error::InvalidUrl { .. } => {
                 "give an address such as https://mirror.example/tools, credentials apart".to_owned()
             }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use reqwest::header::AUTHORIZATION;
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 
+use crate::address::{self, Forbidden, Resolver};
 use crate::error::Error;
 use crate::mirror::{Authorization, is_loopback, is_secure};
 
@@ -87,7 +88,8 @@ impl Fetcher {
             .user_agent(concat!("piton/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(self.patience.connect)
             .read_timeout(self.patience.idle)
-            .redirect(redirect::Policy::custom(follow));
+            .redirect(redirect::Policy::custom(follow))
+            .dns_resolver(Resolver);
         if !proxied {
             builder = builder.no_proxy();
         }
@@ -115,6 +117,9 @@ fn follow(attempt: redirect::Attempt<'_>) -> redirect::Action {
         let url = attempt.url().clone();
         return attempt.error(Downgrade(url));
     }
+    if let Some(address) = address::literal(attempt.url()).filter(|address| address::is_forbidden(*address)) {
+        return attempt.error(Forbidden(address));
+    }
     if attempt.previous().len() > MAX_REDIRECTS {
         return attempt.error("too many redirects");
     }
@@ -128,6 +133,9 @@ pub(crate) fn network(url: &Url, error: &reqwest::Error) -> Error {
     while let Some(error) = cause {
         if let Some(Downgrade(url)) = error.downcast_ref() {
             return Error::InsecureUrl { url: url.to_string() };
+        }
+        if let Some(forbidden) = error.downcast_ref::<Forbidden>() {
+            return Error::ForbiddenAddress { url: url.to_string(), reason: forbidden.to_string() };
         }
         let reason = error.to_string();
         if reasons.last() != Some(&reason) {

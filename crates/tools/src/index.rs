@@ -19,6 +19,7 @@ pub(crate) fn parse(tool: Tool, text: &[u8]) -> Result<Vec<Version>, serde_json:
         id: String,
     }
     #[derive(Deserialize)]
+    #[expect(clippy::zero_sized_map_values, reason = "the document is a map, of which only the keys matter")]
     struct Terraform {
         versions: BTreeMap<String, IgnoredAny>,
     }

@@ -23,7 +23,7 @@
 //!
 //! - A program in the cache is whole, and its archive's digest stood in a list that a trusted key signed.
 //! - What fails verification is deleted, never run, and never replaced by another version unasked.
-//! - Nothing is fetched in clear, except from this machine.
+//! - Nothing is fetched in clear, except from this machine, and nothing at all from link-local addresses.
 //! - Two installations of one version at once download it once.
 //!
 //! # Deliberately absent
@@ -32,6 +32,7 @@
 //! way to come to trust a key at run time, provider plugins, and retries: the caller knows better whether to try again,
 //! and [`Error::is_transient`] tells it whether that may help.
 
+mod address;
 mod choose;
 mod claim;
 mod constraint;

@@ -1,11 +1,11 @@
 //! Where releases come from: the vendors, or a mirror of them.
 
 use std::fmt;
-use std::net::IpAddr;
 
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 
+use crate::address::{self, Forbidden};
 use crate::error::Error;
 use crate::per_tool::PerTool;
 use crate::tool::{Platform, Tool};
@@ -33,6 +33,9 @@ impl Endpoint {
                 "http" => Error::InsecureUrl { url: text.to_owned() },
                 _ => invalid("only https is supported"),
             });
+        }
+        if let Some(address) = address::literal(&url).filter(|address| address::is_forbidden(*address)) {
+            return Err(Error::ForbiddenAddress { url: text.to_owned(), reason: Forbidden(address).to_string() });
         }
         Ok(Endpoint(url))
     }
@@ -68,9 +71,7 @@ pub(crate) fn is_secure(url: &Url) -> bool {
 
 /// Whether `url` leads back to this machine.
 pub(crate) fn is_loopback(url: &Url) -> bool {
-    // IPv6 hosts are written in brackets.
-    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    url.host_str() == Some("localhost") || address::literal(url).is_some_and(|address| address.is_loopback())
 }
 
 /// The value of an `Authorization` header, never shown.
@@ -221,6 +222,9 @@ mod tests {
         }
         for bad in ["ftp://localhost/", "mirror", "https://", "file:///etc", "https://m/?a=b", "https://m/#x"] {
             assert_eq!(code(bad), "invalid_url", "{bad}");
+        }
+        for bad in ["https://169.254.169.254/", "https://[fe80::1]/x", "https://[fd00:ec2::254]/"] {
+            assert_eq!(code(bad), "forbidden_address", "{bad}");
         }
         let error = Endpoint::parse("https://user:hunter2@mirror.example/").unwrap_err().to_string();
         assert!(!error.contains("hunter2"), "{error}");

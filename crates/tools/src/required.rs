@@ -41,7 +41,7 @@ pub fn find(tool: Tool, dir: &Path) -> Result<Vec<Required>, Error> {
     let mut found = Vec::new();
     for name in module_files(tool, dir)? {
         let path = dir.join(&name);
-        let Some(declared) = declarations(&path, &name) else { continue };
+        let Some(declared) = declarations(&path) else { continue };
         let mut here = Vec::new();
         for Declaration { text, line } in declared {
             let place = Place::File { path: path.clone(), line };
@@ -111,7 +111,7 @@ struct Declaration {
 }
 
 /// The declarations of one file, `None` if it cannot be read or understood.
-fn declarations(path: &Path, name: &str) -> Option<Vec<Declaration>> {
+fn declarations(path: &Path) -> Option<Vec<Declaration>> {
     if !fs::metadata(path).ok()?.is_file() {
         return None;
     }
@@ -119,7 +119,7 @@ fn declarations(path: &Path, name: &str) -> Option<Vec<Declaration>> {
     if !text.contains(KEYWORD) {
         return None;
     }
-    if name.ends_with(".json") { in_json(&text) } else { in_hcl(&text) }
+    if path.extension().is_some_and(|extension| extension == "json") { in_json(&text) } else { in_hcl(&text) }
 }
 
 fn in_hcl(text: &str) -> Option<Vec<Declaration>> {

@@ -76,7 +76,13 @@ pub struct Manager {
     platform: Platform,
     fetcher: Fetcher,
     answers: Mutex<Option<Answers>>,
-    indexes: PerTool<tokio::sync::Mutex<Option<(Instant, Arc<[Version]>)>>>,
+    indexes: PerTool<tokio::sync::Mutex<Option<Index>>>,
+}
+
+/// A list of releases, and since when it is known.
+struct Index {
+    since: Instant,
+    releases: Arc<[Version]>,
 }
 
 impl fmt::Debug for Manager {
@@ -110,14 +116,14 @@ impl Manager {
     pub async fn releases(&self, tool: Tool) -> Result<Arc<[Version]>, Error> {
         // Held while fetching, so that many runs starting at once fetch one list.
         let mut known = self.indexes[tool].lock().await;
-        if let Some((since, releases)) = &*known
-            && since.elapsed() < INDEX_LIFETIME
+        if let Some(index) = &*known
+            && index.since.elapsed() < INDEX_LIFETIME
         {
-            return Ok(Arc::clone(releases));
+            return Ok(Arc::clone(&index.releases));
         }
         let source = self.config.mirror.source(tool);
         let releases: Arc<[Version]> = install::releases(tool, source, &self.fetcher, self.config.limits).await?.into();
-        *known = Some((Instant::now(), Arc::clone(&releases)));
+        *known = Some(Index { since: Instant::now(), releases: Arc::clone(&releases) });
         Ok(releases)
     }
 

@@ -190,6 +190,15 @@ async fn a_redirect_into_the_clear() {
 }
 
 #[tokio::test]
+async fn a_redirect_to_where_clouds_keep_secrets() {
+    expect_refusal("forbidden_address", |harness, tool| {
+        let metadata = "https://169.254.169.254/latest/meta-data/".to_owned();
+        harness.server.set(&paths(tool, "1.8.0").archive, Answer::Redirect(metadata));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_redirect_in_a_circle() {
     expect_refusal("network", |harness, tool| {
         let archive = paths(tool, "1.8.0").archive;

@@ -1,8 +1,6 @@
 //! From a directory of code to a program.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use piton_tools::{Choice, Found, Place, Preference, Progress, Reason, Tool, ToolChoice, Want};
@@ -201,16 +199,17 @@ async fn the_list_shows_path_and_cache() {
 }
 
 #[tokio::test]
-async fn a_cache_that_cannot_be_written_costs_only_time() {
+async fn answers_that_cannot_be_kept_cost_only_time() {
     let harness = Harness::new().await;
     stand_in(&harness, Tool::OpenTofu, "1.8.3");
     let code = harness.write_code("main.tf", "");
-    // A file where the directory should be defeats even root.
-    fs::write(harness.tools_dir(), "").unwrap();
-    fs::set_permissions(harness.tools_dir(), fs::Permissions::from_mode(0o600)).unwrap();
-    let error = harness.manager().resolve(&Preference::default(), Path::new(&code), ignore).await;
-    match error {
-        Ok(installed) => assert_eq!(installed.version, version("1.8.3")),
-        Err(error) => assert_eq!(error.code(), "io", "{error}"),
+    // A directory in the file's place defeats even root.
+    fs::create_dir_all(harness.tools_dir().join("versions.json/occupied")).unwrap();
+    for asked in 1..3 {
+        let installed = harness.manager().resolve(&Preference::default(), &code, ignore).await.unwrap();
+        assert_eq!(installed.version, version("1.8.3"));
+        assert_eq!(times_asked(&harness), asked);
     }
+    let left: Vec<_> = fs::read_dir(harness.tools_dir()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["versions.json"], "no temporary files pile up");
 }
