@@ -8,8 +8,7 @@ pub(crate) fn first_from(set: u64, from: u32) -> Option<u32> {
 
 /// The highest member at or below `to`.
 pub(crate) fn last_to(set: u64, to: u32) -> Option<u32> {
-    let rest = set & (u64::MAX >> (63 - to.min(63)));
-    (rest != 0).then(|| 63 - rest.leading_zeros())
+    (set & (u64::MAX >> (63 - to.min(63)))).checked_ilog2()
 }
 
 /// The set of all of `first..=last`.

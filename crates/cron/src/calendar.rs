@@ -48,6 +48,7 @@ pub(crate) struct Calendar {
 const LAST_YEAR: i16 = 9999;
 const FIRST_YEAR: i16 = -9999;
 const ALL_WEEKDAYS: u8 = 0b111_1111;
+const MONDAY_TO_FRIDAY: u8 = 0b011_1110;
 
 /// The bits of days 1 to `length`.
 fn all_days(length: u8) -> u32 {
@@ -72,8 +73,8 @@ impl MonthDays {
             mask |= 1 << nearest_weekday(day as u8, first, length);
         }
         if self.last_weekday {
-            let working = days_on(0b011_1110, first, length);
-            mask |= working & 1u32.checked_shl(31 - working.leading_zeros()).unwrap_or(0);
+            let last = days_on(MONDAY_TO_FRIDAY, first, length).checked_ilog2();
+            mask |= last.map_or(0, |day| 1 << day);
         }
         mask
     }
@@ -91,7 +92,7 @@ fn nearest_weekday(day: u8, first: u8, length: u8) -> u8 {
 }
 
 impl WeekDays {
-    fn mask(&self, first: u8, length: u8) -> u32 {
+    fn mask(self, first: u8, length: u8) -> u32 {
         let mut mask = days_on(self.days, first, length);
         for (k, weekdays) in (0u32..).zip(self.nth) {
             mask |= days_on(weekdays, first, length) & bits::span(7 * k + 1, 7 * k + 7) as u32;

@@ -35,11 +35,10 @@ pub(crate) fn describe(timing: &Timing) -> String {
         Timing::Every { seconds } => format!("Every {}, counted from the previous run", every::write_delay(*seconds)),
         Timing::Calendar(pattern) => {
             let mut words = time_of_day(pattern);
-            for part in [days(&pattern.calendar), months(&pattern.calendar), years(&pattern.calendar)] {
-                if let Some(part) = part {
-                    words.push_str(", ");
-                    words.push_str(&part);
-                }
+            let calendar = &pattern.calendar;
+            for part in [days(calendar), months(calendar), years(calendar)].into_iter().flatten() {
+                words.push_str(", ");
+                words.push_str(&part);
             }
             words
         }
@@ -167,14 +166,14 @@ fn days(calendar: &Calendar) -> Option<String> {
     match (&calendar.month_days, &calendar.week_days) {
         (None, None) => None,
         (Some(days), None) => Some(format!("on {}", month_days(days))),
-        (None, Some(days)) => Some(match week_days(days) {
+        (None, Some(days)) => Some(match week_days(*days) {
             plain if days.nth == [0; 5] && days.last == 0 => plain,
             placed => format!("on {placed}"),
         }),
         (Some(a), Some(b)) if calendar.rule == DayRule::Either => {
-            Some(format!("on {} or on {}", month_days(a), week_days(b)))
+            Some(format!("on {} or on {}", month_days(a), week_days(*b)))
         }
-        (Some(a), Some(b)) => Some(format!("on {}, if it is {}", month_days(a), week_days(b))),
+        (Some(a), Some(b)) => Some(format!("on {}, if it is {}", month_days(a), week_days(*b))),
     }
 }
 
@@ -201,7 +200,7 @@ fn month_days(days: &MonthDays) -> String {
     join(parts, "and")
 }
 
-fn week_days(days: &WeekDays) -> String {
+fn week_days(days: WeekDays) -> String {
     let mut parts = Vec::new();
     if days.days != 0 {
         // The week is read from Monday, so that a weekend stays together.

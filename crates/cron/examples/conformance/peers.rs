@@ -5,7 +5,7 @@
 //! * syntax: the robfig dialects with robfig; the superset with the first peer that accepts the expression, in the
 //!   order robfig, croner, saffron. What they all refuse is refused.
 
-use piton_cron::{Dialect, DstPolicy, ParseError, Schedule};
+use piton_cron::{Dialect, DstPolicy, ParseError, ParseErrorKind, Schedule};
 use serde_json::Value;
 
 use crate::row::{Part, Row, instant, list, refusal};
@@ -67,8 +67,10 @@ pub fn day_rule(row: Row<'_>) -> Result<Vec<Part>, String> {
 pub fn syntax(row: Row<'_>) -> Result<Vec<Part>, String> {
     let expression = row.text("expr")?;
     let five = Schedule::parse_with(expression, Dialect::Robfig);
-    let optional = match expression.split_whitespace().count() {
-        6 => Schedule::parse_with(expression, Dialect::RobfigSeconds),
+    let optional = match &five {
+        Err(ParseError { kind: ParseErrorKind::FieldCount { .. }, .. }) => {
+            Schedule::parse_with(expression, Dialect::RobfigSeconds)
+        }
         _ => five.clone(),
     };
     Ok(vec![

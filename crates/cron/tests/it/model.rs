@@ -123,7 +123,7 @@ pub fn fires(
     let mut virtual_clock = clock(now) - 1;
     let mut furthest = virtual_clock;
     // The last gap: the minutes it skipped and how many they are.
-    let mut skipped = (1..=0, 0);
+    let mut skipped = (0..0, 0);
     while now < end {
         let local = clock(now);
         let due = match policy {
@@ -131,7 +131,7 @@ pub fn fires(
             DstPolicy::FirstPass => {
                 // Times in a gap keep the old offset: for the length of the gap, both offsets count.
                 if local > furthest + 1 {
-                    skipped = (furthest + 1..=local - 1, local - furthest - 1);
+                    skipped = (furthest + 1..local, local - furthest - 1);
                 }
                 let old_wall = local - skipped.1;
                 let shifted = skipped.0.contains(&old_wall) && expression.matches(wall(old_wall));
