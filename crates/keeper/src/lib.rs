@@ -31,7 +31,7 @@
 //! # Invariants
 //!
 //! - Until it is acknowledged, a token is started at most once, also when a keeper is killed in the middle of starting
-//!   it (`spawn::a_token_is_started_once`, `crash::a_killed_keepers_children_are_found_again`).
+//!   it (`spawn::a_token_is_started_once`, `crash::a_token_is_started_once_however_often_the_keeper_dies`).
 //! - An announced exit is on disk; it stays known until it is acknowledged (`crash::exits_outlive_the_keeper`). Only
 //!   where the disk refuses is it announced from memory, and written as soon as the disk lets it.
 //! - No zombie stays (`reap::a_thousand_quick_children`).

@@ -172,3 +172,49 @@ async fn a_start_nobody_finished_is_neither_forgotten_nor_repeated() {
     assert_eq!(within(client.wait(&token("gone"))).await.unwrap(), ExitStatus::Code(0));
     assert_eq!(within(client.sweep(&token("there"))).await.unwrap(), SweepReport { killed: 1, survivors: vec![] });
 }
+
+/// The keeper dies again and again, at whatever moment it is in, while somebody insists on the same children.
+#[tokio::test]
+async fn a_token_is_started_once_however_often_the_keeper_dies() {
+    let nest = Nest::new();
+    let mut spec = nest.script("echo $$ >> ran-$0; exit 6");
+    (spec.stdout, spec.stderr) = (piton_keeper::Output::Null, piton_keeper::Output::Null);
+    let (mut next, mut uncertain) = (0, 0);
+    for round in 0..30_u64 {
+        let client = nest.client().await;
+        let keeper = client.keeper().keeper_pid;
+        let killer = tokio::task::spawn_blocking(move || {
+            // Busy, not sleeping: the moments that matter are shorter than a timer's grain.
+            let until = std::time::Instant::now() + std::time::Duration::from_micros(round * 7331 % 40_000);
+            while std::time::Instant::now() < until {}
+            kill(keeper, KILL);
+        });
+        loop {
+            let name = token(&format!("{next}"));
+            let mut spec = spec.clone();
+            spec.argv.push(next.to_string().into());
+            match within(client.spawn(&name, &spec)).await {
+                Ok(_) => next += 1,
+                Err(Error::Disconnected) => break,
+                Err(error) => {
+                    assert_eq!(error.refusal(), Some(RefusalKind::StartUncertain), "{error}");
+                    (next, uncertain) = (next + 1, uncertain + 1);
+                }
+            }
+        }
+        within(killer).await.unwrap();
+        until("the keeper to die", || !lives(keeper)).await;
+    }
+    let client = nest.client().await;
+    for child in client.list().await.unwrap() {
+        let status = within(client.wait(&child.token)).await.unwrap();
+        assert!(matches!(status, ExitStatus::Code(6) | ExitStatus::Unknown), "{}: {status}", child.token);
+        assert_eq!(nest.read(&format!("ran-{}", child.token)).lines().count(), 1, "{}", child.token);
+    }
+    for index in 0..next {
+        let ran = fs::read_to_string(nest.file(&format!("ran-{index}"))).unwrap_or_default();
+        assert!(ran.lines().count() <= 1, "{index} ran as {ran}");
+    }
+    println!("{next} children over 30 keepers, {uncertain} of them uncertain");
+    assert!(next > 0);
+}
