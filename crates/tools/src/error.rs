@@ -195,7 +195,7 @@ pub enum Error {
         /// How much would have been accepted.
         limit: u64,
     },
-    /// A file that answers to a tool's name, but not like one.
+    /// A program on PATH that gave no version this time, though it may the next.
     #[error("{}: {reason}", path.display())]
     Unusable {
         /// The program.
@@ -305,7 +305,7 @@ impl Error {
                 "the download was deleted and nothing was run; check the mirror".to_owned()
             }
             Error::Unusable { path, .. } => {
-                format!("run `{} version` by hand, and repair or remove it", path.display())
+                format!("try again; if it stays so, run `{} version` by hand and repair or remove it", path.display())
             }
             Error::Io { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space".to_owned(),
@@ -319,7 +319,7 @@ impl Error {
     /// Whether trying again later may succeed with nothing else changed.
     pub fn is_transient(&self) -> bool {
         match self {
-            Error::Network { .. } => true,
+            Error::Network { .. } | Error::Unusable { .. } => true,
             Error::Http { status, .. } => matches!(status, 408 | 425 | 429 | 500..),
             _ => false,
         }

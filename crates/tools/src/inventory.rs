@@ -43,6 +43,8 @@ pub struct Broken {
     pub path: PathBuf,
     /// How it failed.
     pub reason: String,
+    /// Whether the machine rather than the program may be to blame, so that it may work next time.
+    pub passing: bool,
 }
 
 /// Everything found.

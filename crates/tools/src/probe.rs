@@ -4,18 +4,19 @@
 //! keeps its path, inode, size and modification time.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
-use crate::error::Error;
 use crate::version::Version;
 
 /// An answer is a few hundred bytes; whatever says more is not one of the tools.
@@ -24,31 +25,47 @@ const MAX_ANSWER: u64 = 64 * 1024;
 /// How often to try again when the file is still open for writing, as it is while a package manager replaces it.
 const BUSY_RETRIES: u32 = 20;
 
+/// Why a program gave no version.
+#[derive(Debug)]
+pub(crate) struct Silence {
+    pub(crate) reason: String,
+    /// Whether the machine rather than the program may be to blame, so that it may answer next time.
+    pub(crate) passing: bool,
+}
+
 /// Runs `PROGRAM version -json`.
-pub(crate) async fn ask(program: &Path, path_env: &std::ffi::OsStr, timeout: Duration) -> Result<Version, Error> {
-    let unusable = |reason: String| Error::Unusable { path: program.to_owned(), reason };
+pub(crate) async fn ask(program: &Path, path_env: &OsStr, timeout: Duration) -> Result<Version, Silence> {
     match tokio::time::timeout(timeout, answer(program, path_env)).await {
-        Err(_) => Err(unusable(format!("gave no version within {} s", timeout.as_secs_f32()))),
-        Ok(Err(error)) => Err(unusable(format!("cannot be run: {error}"))),
-        Ok(Ok(text)) => read_answer(&text).ok_or_else(|| {
+        Err(_) => Err(Silence { reason: format!("gave no version within {} s", timeout.as_secs_f32()), passing: true }),
+        Ok(Err(error)) => Err(Silence { reason: format!("cannot be run: {error}"), passing: is_passing(&error) }),
+        Ok(Ok((text, status))) => read_answer(&text).ok_or_else(|| {
             let start: String = text.trim().chars().take(80).collect();
-            unusable(format!("answered `version -json` with `{start}`, which names no version"))
+            let reason = format!("answered `version -json` with `{start}` ({status}), which names no version");
+            // Killed from outside, most likely for want of memory.
+            Silence { reason, passing: status.signal().is_some() }
         }),
     }
 }
 
-async fn answer(program: &Path, path_env: &std::ffi::OsStr) -> io::Result<String> {
+/// Whether starting a program failed for want of something that comes back.
+fn is_passing(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let wanting = [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE, Errno::TXTBSY];
+    Errno::from_io_error(error).is_some_and(|errno| wanting.contains(&errno))
+}
+
+async fn answer(program: &Path, path_env: &OsStr) -> io::Result<(String, ExitStatus)> {
     let mut child = spawn(program, path_env).await?;
     let mut answer = Vec::new();
     if let Some(stdout) = child.stdout.take() {
         stdout.take(MAX_ANSWER).read_to_end(&mut answer).await?;
     }
-    // The exit code does not matter: a version manager's stand-in may complain and still answer.
-    child.wait().await?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
+    // A failure alone does not matter: a version manager's stand-in may complain and still answer.
+    let status = child.wait().await?;
+    Ok((String::from_utf8_lossy(&answer).into_owned(), status))
 }
 
-async fn spawn(program: &Path, path_env: &std::ffi::OsStr) -> io::Result<tokio::process::Child> {
+async fn spawn(program: &Path, path_env: &OsStr) -> io::Result<tokio::process::Child> {
     let mut command = Command::new(program);
     command
         .args(["version", "-json"])

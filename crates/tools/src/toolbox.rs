@@ -15,7 +15,7 @@ use crate::inventory::{self, Broken, Found, Installed, Inventory};
 use crate::mirror::Mirror;
 use crate::per_tool::PerTool;
 use crate::pins;
-use crate::probe::{self, Answers, Stamp};
+use crate::probe::{self, Answers, Silence, Stamp};
 use crate::required;
 use crate::signature::Keyring;
 use crate::tool::{Platform, Tool, ToolChoice};
@@ -169,7 +169,13 @@ impl Manager {
     }
 
     async fn verdict(&self, preference: &Preference, dir: &Path, report: Report<'_>) -> Result<Verdict, Error> {
-        let Inventory { installed, broken } = self.candidates(preference.tool).await?;
+        let Inventory { installed, mut broken } = self.candidates(preference.tool).await?;
+        // A program that never works is passed over. One that fails to answer this once must not be: the next run would
+        // use it again, and a workspace would swing between versions, or between tools, with the load of the machine.
+        if let Some(index) = broken.iter().position(|it| it.passing) {
+            let Broken { path, reason, .. } = broken.swap_remove(index);
+            return Err(Error::Unusable { path, reason });
+        }
         let tool = choose::pick_tool(preference.tool, &installed);
         let request = self.read_code(preference, tool, dir).await?;
 
@@ -229,8 +235,7 @@ impl Manager {
         for path in programs {
             match self.version_of(&path).await {
                 Ok(version) => inventory.installed.push(Installed { tool, version, path, found: Found::Path }),
-                Err(Error::Unusable { path, reason }) => inventory.broken.push(Broken { tool, path, reason }),
-                Err(error) => inventory.broken.push(Broken { tool, path, reason: error.to_string() }),
+                Err(Silence { reason, passing }) => inventory.broken.push(Broken { tool, path, reason, passing }),
             }
         }
         inventory.installed.extend(cached);
@@ -238,8 +243,10 @@ impl Manager {
     }
 
     /// A program's version, remembered or asked for.
-    async fn version_of(&self, program: &Path) -> Result<Version, Error> {
-        let stamp = Stamp::of(program).map_err(Error::io("read", program))?;
+    async fn version_of(&self, program: &Path) -> Result<Version, Silence> {
+        // It was there a moment ago, so it is being replaced.
+        let vanished = |error: io::Error| Silence { reason: format!("cannot be read: {error}"), passing: true };
+        let stamp = Stamp::of(program).map_err(vanished)?;
         let file = self.config.tools_dir.join("versions.json");
         let known = self.with_answers(&file, |answers| answers.recall(program, &stamp).cloned());
         if let Some(version) = known {

@@ -1,6 +1,6 @@
 //! The programs on this machine's PATH, where there are any.
 
-use piton_tools::{Config, Found, Manager, Preference, Tool, ToolChoice, inventory};
+use piton_tools::{Config, Constraints, Found, Installed, Manager, Preference, Reading, Tool, ToolChoice, inventory};
 
 use crate::harness::Harness;
 
@@ -17,6 +17,56 @@ async fn real_tools_tell_their_versions() {
     for installed in &inventory.installed {
         assert_eq!(installed.found, Found::Path);
         assert!(installed.version >= "0.11.0".parse().unwrap(), "{installed:?}");
+    }
+}
+
+/// Our reading of constraints against the tool's own: a module that requires a version initialises, or does not.
+#[tokio::test]
+async fn real_tools_agree_about_constraints() {
+    let dir = tempfile::tempdir().unwrap();
+    let inventory = Manager::new(Config::new(dir.path().join("tools"))).list().await.unwrap();
+    for Installed { path, version, .. } in inventory.installed {
+        let [major, minor, patch] = version.numbers();
+        let texts = [
+            format!("{major}.{minor}.{patch}"),
+            format!("v{major}.{minor}.{patch}"),
+            format!("{major}.{minor}"),
+            format!("{major}"),
+            format!("~> {major}"),
+            format!("~> {major}.{minor}"),
+            format!("~>{major}.{minor}.{patch}"),
+            format!("~> {major}.{minor}.{patch}.0"),
+            format!("~> {major}.{}", minor + 1),
+            format!(">= 0{major}.0{minor}"),
+            format!("> {major}.{minor}.{patch}"),
+            format!("> {major}.{minor}.{patch}, < {}", major + 1),
+            format!(">= {major}.{minor}.{patch}.1"),
+            format!("!= {major}.{minor}.{patch}"),
+            format!(" >= {major} ,  < {} ", major + 1),
+            format!("<= {major}.{minor}.{patch}+build"),
+            format!(">= {major}.0.0-rc1"),
+            format!("{major}.{minor}.x"),
+            format!("== {major}.{minor}.{patch}"),
+            format!("^{major}"),
+            format!(">= {major},"),
+            String::new(),
+        ];
+        for text in &texts {
+            let module = tempfile::tempdir_in(&dir).unwrap();
+            let code = format!("terraform {{\n  required_version = \"{text}\"\n}}\n");
+            std::fs::write(module.path().join("main.tf"), code).unwrap();
+            let accepted = tokio::process::Command::new(&path)
+                .args(["init", "-no-color", "-input=false"])
+                .current_dir(&module)
+                .env("CHECKPOINT_DISABLE", "1")
+                .output()
+                .await
+                .unwrap()
+                .status
+                .success();
+            let ours = Constraints::parse(text, Reading::Required).is_ok_and(|constraints| constraints.allow(&version));
+            assert_eq!(ours, accepted, "{} {version} about `{text}`", path.display());
+        }
     }
 }
 

@@ -144,7 +144,7 @@ async fn a_broken_program_is_passed_over_and_reported() {
     let manager = harness.manager();
     let inventory = manager.list().await.unwrap();
     assert_eq!(inventory.broken.len(), 1);
-    assert_eq!(inventory.broken[0].path, broken);
+    assert_eq!((&inventory.broken[0].path, inventory.broken[0].passing), (&broken, false));
     assert!(inventory.broken[0].reason.contains("segmentation fault"), "{inventory:?}");
     let verdict = manager.which(&Preference::default(), &code).await.unwrap();
     assert!(matches!(&verdict.choice, Choice::Use(installed) if installed.path == terraform), "{verdict:?}");
@@ -152,17 +152,40 @@ async fn a_broken_program_is_passed_over_and_reported() {
 }
 
 #[tokio::test]
-async fn a_program_that_never_answers_is_given_up() {
-    let harness = Harness::new().await;
+async fn a_program_that_does_not_answer_in_time_stops_the_run() {
+    let harness = Harness::with_releases(&["1.8.0"]).await;
+    harness.put_on_path("terraform", "#!/bin/sh\necho '{\"terraform_version\":\"1.11.4\"}'\n");
     // It waits for a writer that never comes, without a process of its own to leave behind.
     let pipe = harness.at("pipe");
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
     harness.put_on_path("tofu", &format!("#!/bin/sh\nread line <'{}'\n", pipe.display()));
     let mut config = harness.config();
     config.probe_timeout = Duration::from_millis(50);
-    let inventory = piton_tools::Manager::new(config).list().await.unwrap();
-    assert!(inventory.installed.is_empty());
-    assert!(inventory.broken[0].reason.contains("no version within"), "{inventory:?}");
+    let manager = piton_tools::Manager::new(config);
+    // Neither the other tool nor a download takes its place: a busy machine must not change what a workspace runs on.
+    let error = manager.resolve(&Preference::default(), &harness.write_code("main.tf", ""), ignore).await.unwrap_err();
+    assert_eq!(error.code(), "tool_unusable");
+    assert!(error.is_transient() && error.to_string().contains("no version within"), "{error}");
+    let inventory = manager.list().await.unwrap();
+    assert!(inventory.broken[0].passing, "{inventory:?}");
+}
+
+#[tokio::test]
+async fn a_program_that_is_killed_stops_the_run() {
+    let harness = Harness::new().await;
+    harness.put_on_path("tofu", "#!/bin/sh\nkill -9 $$\n");
+    let code = harness.write_code("main.tf", "");
+    let error = harness.manager().resolve(&Preference::default(), &code, ignore).await.unwrap_err();
+    assert_eq!(error.code(), "tool_unusable");
+}
+
+#[tokio::test]
+async fn a_program_for_another_machine_is_passed_over() {
+    let harness = Harness::with_releases(&["1.8.0"]).await;
+    harness.put_on_path("tofu", "\u{7f}ELF, but no more than that");
+    let code = harness.write_code("main.tf", "");
+    let installed = harness.manager().resolve(&Preference::default(), &code, ignore).await.unwrap();
+    assert_eq!((installed.tool, installed.found), (Tool::OpenTofu, Found::Cache));
 }
 
 #[tokio::test]
