@@ -113,7 +113,6 @@ pub(crate) fn job(suspended: bool, live: &[Run], dependencies: &[Dependency]) ->
 
 /// The events that cancel the runs whose place `newer` takes.
 pub(crate) fn supersede(runs: &[RunId], newer: RunId) -> Vec<(RunId, Event)> {
-    let event =
-        Event::CancelAsked { by: piton_model::By::System, reason: None, superseded_by: Some(newer) };
+    let event = Event::CancelAsked { by: piton_model::By::System, reason: None, superseded_by: Some(newer) };
     runs.iter().map(|run| (*run, event.clone())).collect()
 }

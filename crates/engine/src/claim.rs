@@ -62,7 +62,7 @@ impl Claimer {
             let full = shared.slots.available_permits() == 0;
             tokio::select! {
                 () = shared.stages.closing.cancelled() => return,
-                _ = free_slot(&shared), if full => {}
+                () = free_slot(&shared), if full => {}
                 () = shared.clock.sleep_until(wake), if !full => {}
                 _ = changes.changed(), if !full => {}
             }

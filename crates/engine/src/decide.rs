@@ -62,7 +62,7 @@ impl Engine {
     async fn decide(&self, id: RunId, event: Event) -> Result<Run, Error> {
         match self.0.store.record(id, event, Guard::Any, self.0.clock.now()).await {
             Ok(run) => Ok(run),
-            Err(RecordError::NotFound | RecordError::Fenced { .. }) => {
+            Err(RecordError::NotFound(_) | RecordError::Fenced { .. }) => {
                 Err(Error::NotFound { what: "run", name: id.to_string(), nearest: None })
             }
             Err(RecordError::Illegal(illegal)) => Err(illegal.into()),

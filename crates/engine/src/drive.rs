@@ -44,7 +44,7 @@ impl Drive {
             stop.cancel();
         }
         let (attempt, deadline) = (lease.attempt, after(lease.since, run.action.timeout()));
-        Some(Drive { shared, attempt, deadline, stop, resumed, run })
+        Some(Drive { shared, run, attempt, deadline, stop, resumed })
     }
 
     /// Drives a run by hand, for simulations.
@@ -143,7 +143,7 @@ impl Drive {
                         break;
                     }
                 }
-                Err(RecordError::NotFound | RecordError::Fenced { .. }) => return Driven::Lost,
+                Err(RecordError::NotFound(_) | RecordError::Fenced { .. }) => return Driven::Lost,
                 Err(RecordError::Illegal(illegal)) => {
                     tracing::error!(run = %self.run.id, %illegal, "the run changed under its worker");
                     return Driven::Lost;

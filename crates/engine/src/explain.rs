@@ -93,7 +93,9 @@ fn explain(run: &Run, others: &[Run], now: Timestamp, free_slots: usize) -> Expl
     let mut hints = vec![];
     let summary = match &run.state {
         RunState::Pending { due, .. } => {
-            let ahead = others.iter().find(|other| other.id != run.id && (other.phase() != Phase::Pending || other.id < run.id));
+            let ahead = others
+                .iter()
+                .find(|other| other.id != run.id && (other.phase() != Phase::Pending || other.id < run.id));
             if *due > now {
                 format!("it waits until {due}")
             } else if let Some(ahead) = ahead {

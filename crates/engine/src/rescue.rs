@@ -47,7 +47,7 @@ impl Rescuer {
             tracing::warn!(run = %run.id, subject = %run.subject, event = event.as_str(), "overdue");
             match shared.store.record(run.id, event, guard, now).await {
                 // Somebody else was faster, or it was renewed meanwhile.
-                Ok(_) | Err(RecordError::NotFound | RecordError::Fenced { .. } | RecordError::Illegal(_)) => {}
+                Ok(_) | Err(RecordError::NotFound(_) | RecordError::Fenced { .. } | RecordError::Illegal(_)) => {}
                 Err(RecordError::Store(error)) => return Err(error.into()),
             }
         }

@@ -63,7 +63,7 @@ impl Engine {
     /// Keeps the schedule of a job from starting it.
     pub async fn suspend_job(&self, workspace: Option<&str>, name: &str, by: By) -> Result<(), Error> {
         let job = self.job(workspace, name)?;
-        Ok(self.0.store.suspend(&job.subject, by, self.0.clock.now()).await?)
+        Ok(self.0.store.suspend(&job.subject, &by, self.0.clock.now()).await?)
     }
 
     /// Lets the schedule of a job start it again.

@@ -44,7 +44,7 @@ impl Events {
         for entry in &entries {
             let Some((run, outcome)) = self.ended(entry).await? else { continue };
             let heard = match word_of(&run, &outcome) {
-                Some(word) => self.hear(&loaded.catalog, &run.subject, word, entry.seq),
+                Some(word) => hear(&loaded.catalog, &run.subject, word, entry.seq),
                 None => self.hear_dependency(&loaded.catalog, &run).await?,
             };
             for (job, origin, verdict) in heard {
@@ -85,17 +85,6 @@ impl Events {
     async fn ended(&self, entry: &LedgerEntry) -> Result<Option<(Run, Outcome)>, Error> {
         let Record::Run { run, outcome: Some(outcome), .. } = &entry.record else { return Ok(None) };
         Ok(self.shared.store.run(*run).await?.map(|run| (run, outcome.clone())))
-    }
-
-    /// The jobs that listen to `word`; those that depend on another such job wait until that one has ended.
-    fn hear(&self, catalog: &Catalog, about: &Subject, word: TriggerWord, seq: i64) -> Vec<Heard> {
-        let listeners: Vec<&Arc<Job>> = listeners(catalog, about, word).collect();
-        let names: BTreeSet<Subject> = listeners.iter().map(|job| job.subject.clone()).collect();
-        listeners
-            .into_iter()
-            .filter(|job| job.dependencies().all(|dependency| !names.contains(&dependency)))
-            .map(|job| (job.clone(), Origin::Event { seq, word }, Ok(())))
-            .collect()
     }
 
     /// The jobs that heard the same word as the job that has just ended, and depend on it.
@@ -150,6 +139,17 @@ enum Dependencies {
     Succeeded,
     Failed(String),
     Unfinished,
+}
+
+/// The jobs that listen to `word`; those that depend on another such job wait until that one has ended.
+fn hear(catalog: &Catalog, about: &Subject, word: TriggerWord, seq: i64) -> Vec<Heard> {
+    let listeners: Vec<&Arc<Job>> = listeners(catalog, about, word).collect();
+    let names: BTreeSet<Subject> = listeners.iter().map(|job| job.subject.clone()).collect();
+    listeners
+        .into_iter()
+        .filter(|job| job.dependencies().all(|dependency| !names.contains(&dependency)))
+        .map(|job| (job.clone(), Origin::Event { seq, word }, Ok(())))
+        .collect()
 }
 
 /// Jobs of the workspace itself, and standalone jobs, which listen to every workspace.

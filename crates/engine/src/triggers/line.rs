@@ -39,8 +39,11 @@ pub(crate) struct Overtaken {
 /// the list wins.
 pub(crate) fn due(lines: &[Line<'_>], zone: &TimeZone, cursor: Timestamp, now: Timestamp) -> Option<Due> {
     let latest = |line: &Line<'_>, at| line.schedule.latest(cursor, at, zone);
-    let (line, fire) =
-        lines.iter().enumerate().filter_map(|(n, line)| Some((n, latest(line, now)?))).max_by_key(|(n, at)| (*at, *n))?;
+    let (line, fire) = lines
+        .iter()
+        .enumerate()
+        .filter_map(|(n, line)| Some((n, latest(line, now)?)))
+        .max_by_key(|(n, at)| (*at, *n))?;
     let just_before = |at: Timestamp| at.checked_sub(jiff::SignedDuration::from_nanos(1)).unwrap_or(at);
     let overtaken = lines
         .iter()

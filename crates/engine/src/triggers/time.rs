@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use piton_model::{
     Action, JobStatus, NewRun, Origin, Projection, Record, SkipReason, Subject, TriggerWord, WorkspaceState,
 };
-use piton_spec::{CatchUp, Catalog, Change, Effect, Job, JobTrigger, Workspace};
+use piton_spec::{Catalog, CatchUp, Change, Effect, Job, JobTrigger, Workspace};
 use piton_store::{Fire, FireResult};
 
 use super::line::{self, Due, Line, Overtaken};
@@ -501,4 +501,3 @@ fn retry_of(action: &Action) -> piton_model::Backoff {
         Action::Command(_) => piton_model::Backoff::NONE,
     }
 }
-
