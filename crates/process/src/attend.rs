@@ -1,0 +1,138 @@
+//! Staying with a command until it is gone, and stopping it when asked.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use piton_keeper::client::Error as KeeperError;
+use piton_keeper::protocol::{RefusalKind, SweepReport};
+use piton_keeper::{Child, ExitStatus, Signal, State, is_alive};
+use piton_logs::RunLog;
+use tokio_util::sync::CancellationToken;
+
+use crate::link::Link;
+use crate::orphan;
+use crate::stop::{Notice, Stage, StopSequence};
+use crate::wait::{now, pause};
+use crate::{Error, Exit};
+
+/// How often a keeper is sought for a process that has ended. Its journal may still know how.
+const SEARCHES: u32 = 5;
+
+/// A command that was started.
+pub(crate) struct Attendance<'a> {
+    pub(crate) link: &'a Link,
+    pub(crate) child: &'a Child,
+    pub(crate) sequence: &'a StopSequence,
+    pub(crate) stop: &'a CancellationToken,
+    /// Where the stages of a stop are noted.
+    pub(crate) log: Option<&'a RunLog>,
+}
+
+/// The end of a command and of all it started.
+pub(crate) struct End {
+    pub(crate) exit: Result<Exit, Error>,
+    pub(crate) sweep: Result<SweepReport, KeeperError>,
+}
+
+enum Ending {
+    Seen(ExitStatus),
+    Unseen(Timestamp),
+}
+
+#[derive(Default)]
+struct Asked {
+    stopped: bool,
+    killed: bool,
+}
+
+impl Attendance<'_> {
+    /// Waits for the end, stops the command when asked to, then kills what it left behind.
+    pub(crate) async fn until_gone(&self) -> Result<End, Error> {
+        let mut asked = Asked::default();
+        let ending = tokio::select! {
+            biased;
+            ending = self.ending() => ending?,
+            never = self.escalate(&mut asked) => match never {},
+        };
+        let sweep = match self.link.ask(|keeper| async move { keeper.sweep(&self.child.token).await }).await {
+            Err(error) if error.refusal() == Some(RefusalKind::UnknownToken) => Ok(SweepReport::default()),
+            result => result,
+        };
+        let swept = sweep.as_ref().map_or(0, |report| report.killed as usize);
+        let exit = match ending {
+            Ending::Seen(status) => {
+                let killed = asked.killed && status == ExitStatus::Signal(Signal::Kill.number());
+                Ok(Exit { status, stopped: asked.stopped, killed, swept })
+            }
+            Ending::Unseen(ended_at) => Err(Error::Lost { identity: self.child.identity.clone(), ended_at }),
+        };
+        Ok(End { exit, sweep })
+    }
+
+    async fn ending(&self) -> Result<Ending, Error> {
+        let token = &self.child.token;
+        let mut searches = 0;
+        loop {
+            match self.link.ask(|keeper| async move { keeper.wait(token).await }).await {
+                Ok(ExitStatus::Unknown) => return Ok(Ending::Unseen(self.noticed_at().await)),
+                Ok(status) => return Ok(Ending::Seen(status)),
+                Err(error) if error.refusal() == Some(RefusalKind::UnknownToken) => {
+                    // Its journal is gone as well. The process itself cannot lie about being there.
+                    orphan::gone(&self.child.identity).await;
+                    return Ok(Ending::Unseen(now()));
+                }
+                Err(error @ KeeperError::Refused(_)) => return Err(error.into()),
+                Err(error) => {
+                    // No keeper can be had at present. While the command runs there is time to look for one.
+                    if !is_alive(&self.child.identity) {
+                        searches += 1;
+                        if searches == SEARCHES {
+                            return Err(error.into());
+                        }
+                    }
+                    pause(Duration::from_millis(500)).await;
+                }
+            }
+        }
+    }
+
+    async fn noticed_at(&self) -> Timestamp {
+        let child = self.link.ask(|keeper| async move { keeper.get(&self.child.token).await }).await;
+        match child.map(|child| child.state) {
+            Ok(State::Exited { at_unix_us, .. }) => Timestamp::from_microsecond(at_unix_us).unwrap_or_else(|_| now()),
+            _ => now(),
+        }
+    }
+
+    /// Does what is left to do about a command that has to end: in the end nothing but wait.
+    async fn escalate(&self, asked: &mut Asked) -> Infallible {
+        self.stop.cancelled().await;
+        let mut after = None;
+        for (number, stage) in self.sequence.0.iter().enumerate() {
+            let problem = self.send(stage).await.err();
+            if problem.is_none() {
+                asked.stopped = true;
+                asked.killed |= stage.signal == Signal::Kill;
+            }
+            if let Some(log) = self.log {
+                let key = format!("{}/stop/{number}", self.child.token.as_str());
+                // A disk that is full must not keep the command from being stopped.
+                let _ = log.note(&key, &Notice { stage, after, problem }.to_string()).await;
+            }
+            pause(stage.wait).await;
+            after = Some(stage.wait);
+        }
+        pending().await
+    }
+
+    async fn send(&self, stage: &Stage) -> Result<(), String> {
+        let Stage { signal, target, .. } = *stage;
+        match self.link.ask(|keeper| async move { keeper.signal(&self.child.token, signal, target).await }).await {
+            Err(error) if error.refusal() == Some(RefusalKind::NotRunning) => Ok(()),
+            Err(_) => orphan::signal(&self.child.identity, signal, target).map_err(|error| error.to_string()),
+            Ok(()) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Starting commands, or finding them again.
+
+use std::ffi::OsString;
+use std::future::pending;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use piton_keeper::protocol::RefusalKind;
+use piton_keeper::{Child, Output, Spec, Token};
+use piton_logs::{LogStore, RunLog};
+use piton_model::RunId;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::attend::{Attendance, End};
+use crate::link::Link;
+use crate::wait::pause;
+use crate::{Captured, Error, Exit, Invocation};
+
+/// How often a start is tried while the machine is short of processes or memory.
+const START_ATTEMPTS: u32 = 5;
+
+/// Runs commands through the keeper of one data directory. Clones share the connection.
+#[derive(Clone)]
+pub struct Runner {
+    link: Arc<Link>,
+    logs: LogStore,
+}
+
+impl Runner {
+    /// For the keeper in this directory, started with this command when none answers.
+    pub fn new(keeper_dir: PathBuf, keeper_argv: Vec<OsString>, logs: LogStore) -> Runner {
+        Runner { link: Arc::new(Link::new(keeper_dir, keeper_argv)), logs }
+    }
+
+    /// Runs a command with its output in the run's log, until it and all it started are gone.
+    ///
+    /// Idempotent by token: a command that was started before is found again, be it running or ended. Once `stop` is cancelled the
+    /// command is stopped; the result is then its end all the same. Dropping the future lets the command go on.
+    pub async fn run(
+        &self,
+        invocation: &Invocation,
+        run: RunId,
+        log: &RunLog,
+        stop: &CancellationToken,
+    ) -> Result<Exit, Error> {
+        let token: Token = invocation.token.parse()?;
+        self.unless_stopped(&token, stop).await?;
+        let raw = absolute(&self.logs.raw_path(run, token.as_str()))?;
+        let section = log.section(token.as_str(), &invocation.header).await?;
+        let output = Output::File(raw.clone());
+        let child = match self.start(&token, invocation, output.clone(), output).await {
+            Ok(child) => child,
+            Err(error) => {
+                log.note(&format!("{}/start", invocation.token), &format!("piton: {error}")).await?;
+                return Err(error);
+            }
+        };
+        let attendance =
+            Attendance { link: &self.link, child: &child, sequence: &invocation.stop, stop, log: Some(log) };
+        let (gone, is_gone) = oneshot::channel();
+        let live = async {
+            let end = attendance.until_gone().await?;
+            let _ = gone.send(());
+            Ok::<End, Error>(end)
+        };
+        let output_ended = async {
+            // Without a word from the other side the command still runs, and its output has not ended.
+            if is_gone.await.is_err() {
+                pending::<()>().await;
+            }
+        };
+        // A log that cannot be written must not leave the command unattended: its error has to wait.
+        let pump = async { Ok(section.pump(&raw, output_ended).await) };
+        let (end, pumped) = tokio::try_join!(live, pump)?;
+        note_leftovers(log, &invocation.token, &end).await?;
+        pumped?;
+        end.exit
+    }
+
+    /// Runs a command whose output is meant for a program, such as `show -json`: it goes to files and not to a log.
+    ///
+    /// Otherwise as [`Runner::run`].
+    pub async fn capture(
+        &self,
+        invocation: &Invocation,
+        run: RunId,
+        stop: &CancellationToken,
+    ) -> Result<Captured, Error> {
+        let token: Token = invocation.token.parse()?;
+        self.unless_stopped(&token, stop).await?;
+        self.logs.prepare(run).await?;
+        let stdout = absolute(&self.logs.raw_path(run, token.as_str()))?;
+        let stderr = stdout.with_extension("err");
+        let outputs = (Output::File(stdout.clone()), Output::File(stderr.clone()));
+        let child = self.start(&token, invocation, outputs.0, outputs.1).await?;
+        let attendance = Attendance { link: &self.link, child: &child, sequence: &invocation.stop, stop, log: None };
+        let exit = attendance.until_gone().await?.exit?;
+        Ok(Captured { exit, stdout, stderr })
+    }
+
+    /// Whether the keeper holds a command under this token, running or ended.
+    pub async fn knows(&self, token: &str) -> Result<bool, Error> {
+        let token: Token = token.parse()?;
+        match self
+            .link
+            .ask(|keeper| {
+                let token = token.clone();
+                async move { keeper.get(&token).await }
+            })
+            .await
+        {
+            Ok(_) => Ok(true),
+            Err(error) => match error.refusal() {
+                Some(RefusalKind::UnknownToken | RefusalKind::StartUncertain) => Ok(false),
+                _ => Err(error.into()),
+            },
+        }
+    }
+
+    /// Lets the keeper forget the commands of a run, and discards their raw output. For a run whose end is on record.
+    ///
+    /// A command that still runs is not forgotten, and reported as an error after all others are.
+    pub async fn release(&self, run: RunId) -> Result<(), Error> {
+        let prefix = format!("{run}/");
+        let mut result = Ok(());
+        for child in self.held().await?.iter().filter(|child| child.token.as_str().starts_with(&prefix)) {
+            let acknowledged = self.link.ask(|keeper| async move { keeper.acknowledge(&child.token).await }).await;
+            result = result.and(acknowledged);
+        }
+        result?;
+        self.logs.discard_raw(run).await?;
+        Ok(())
+    }
+
+    /// Every command that the keeper holds.
+    pub async fn held(&self) -> Result<Vec<Child>, Error> {
+        Ok(self.link.ask(|keeper| async move { keeper.list().await }).await?)
+    }
+
+    /// Nothing is started only to be stopped. What was started before is another matter.
+    async fn unless_stopped(&self, token: &Token, stop: &CancellationToken) -> Result<(), Error> {
+        if stop.is_cancelled() && !self.knows(token.as_str()).await? {
+            return Err(Error::NotStarted);
+        }
+        Ok(())
+    }
+
+    async fn start(
+        &self,
+        token: &Token,
+        invocation: &Invocation,
+        stdout: Output,
+        stderr: Output,
+    ) -> Result<Child, Error> {
+        let spec = Spec {
+            argv: invocation.argv.iter().map(OsString::from).collect(),
+            env: invocation.env.iter().map(|(name, value)| (name.into(), value.into())).collect(),
+            cwd: absolute(&invocation.cwd)?,
+            stdout,
+            stderr,
+        };
+        let (token, spec) = (&token, &spec);
+        let mut attempt = 1;
+        loop {
+            match self.link.ask(|keeper| async move { keeper.spawn(token, spec).await }).await {
+                Err(error) if error.refusal() == Some(RefusalKind::Resources) && attempt < START_ATTEMPTS => {
+                    pause(Duration::from_millis(200) * attempt).await;
+                    attempt += 1;
+                }
+                result => return result.map_err(Error::of_start),
+            }
+        }
+    }
+}
+
+async fn note_leftovers(log: &RunLog, token: &str, end: &End) -> Result<(), Error> {
+    let notice = match &end.sweep {
+        Ok(report) if report.killed == 0 && report.survivors.is_empty() => return Ok(()),
+        Ok(report) if report.survivors.is_empty() => format!("piton: killed {}", processes(report.killed as usize)),
+        Ok(report) => {
+            let pids: Vec<String> = report.survivors.iter().map(u32::to_string).collect();
+            let count = processes(report.survivors.len());
+            format!(
+                "piton: killed {}, but could not kill {count}: {}",
+                processes(report.killed as usize),
+                pids.join(", ")
+            )
+        }
+        Err(error) => format!("piton: could not look for leftover processes: {error}"),
+    };
+    Ok(log.note(&format!("{token}/sweep"), &notice).await?)
+}
+
+fn processes(count: usize) -> String {
+    format!("{count} leftover process{}", if count == 1 { "" } else { "es" })
+}
+
+/// The keeper has another current directory.
+fn absolute(path: &Path) -> Result<PathBuf, Error> {
+    std::path::absolute(path).map_err(|source| Error::Io { path: path.to_owned(), source })
+}
