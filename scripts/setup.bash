@@ -114,5 +114,5 @@ tofu_from_go() {
   source=$(cd "$1" && go mod download -json "$tofu_go_module@$tofu_go_version" | sed -n 's/^.*"Dir": "\(.*\)",$/\1/p')
   [ -n "$source" ] || return 1
   cp -r "$source" "$1/source" && chmod -R u+w "$1/source" || return 1
-  (cd "$1/source" && CGO_ENABLED=0 go build -o "$1/tofu" ./cmd/tofu) >&2
+  (cd "$1/source" && CGO_ENABLED=0 go build -ldflags "-X $tofu_go_module/version.dev=no" -o "$1/tofu" ./cmd/tofu) >&2
 }
