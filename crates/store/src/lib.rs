@@ -1,1 +1,183 @@
-//! The ledger on SQLite and PostgreSQL; the only crate with SQL
+//! The ledger on SQLite and PostgreSQL; the only crate with SQL.
+//!
+//! # Purpose
+//! Keeps runs, the entries of the ledger, what people see of workspaces and jobs, and the cursors of schedules and
+//! followers, through any crash. What a call has acknowledged is durable.
+//!
+//! # Theory of operation
+//! Every write is an operation that one task, the *writer*, performs on its own connection. It takes what has gathered
+//! while the last transaction was being synced to disk, loads the rows that these operations need, lets each decide in
+//! memory, writes the result with a few statements over many rows, commits, and only then answers. Many callers thus
+//! share one sync. An operation that is refused by its own logic (an illegal transition, a lost lease, a moved cursor)
+//! has written nothing and does not disturb the others.
+//!
+//! On PostgreSQL any number of nodes may write. Each transaction begins by locking the one row of the table `ledger`,
+//! which holds the position of the last entry: transactions follow each other, and positions become visible in order
+//! and without gaps (`docs/adr/0004-one-writer-at-a-time.md`).
+//!
+//! Runs that have not ended live in a small table of their own; the transaction that ends one moves it to the history.
+//! Reads go through a pool of other connections.
+//!
+//! # Invariants
+//! - The state of a run is the fold of its entries: run, entry and projection change in one transaction.
+//! - Two active runs never hold the same lock: the claim looks, and a unique index stands behind it.
+//! - A deduplication key makes one run, and so does an id: submitting again after a lost answer is safe.
+//! - The ledger has no gaps; it is only cut at its beginning.
+//! - A database that is damaged, or newer than this program, is refused and not touched.
+//!
+//! # Deliberately absent
+//! Clocks (every call is told what time it is), policy (who may claim what, when to retry), and savepoints.
+#![warn(missing_docs)]
+
+mod batch;
+mod changes;
+mod claim;
+mod db;
+mod dialect;
+mod error;
+mod events;
+mod followers;
+mod inspect;
+mod migrate;
+mod projections;
+mod query;
+mod record;
+mod retention;
+mod row;
+mod schedules;
+mod sqlite_file;
+mod statement;
+mod submit;
+mod writer;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use piton_model::Seq;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::db::{Address, Readers};
+use crate::writer::Writer;
+
+pub use dialect::Dialect;
+pub use error::Error;
+#[doc(hidden)]
+pub use inspect::refused_statements;
+pub use query::{Page, RunQuery};
+pub use record::{Guard, RecordError};
+pub use retention::Retained;
+pub use schedules::{Fire, FireResult};
+pub use submit::Submitted;
+
+/// How the store treats its database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// How many connections read.
+    pub readers: u32,
+    /// How long a write is tried again while the database is away.
+    pub patience: Duration,
+    /// How long a statement may take on PostgreSQL.
+    pub statement_timeout: Duration,
+    /// How long a statement waits for what another one holds.
+    pub lock_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            readers: 4,
+            patience: Duration::from_secs(10),
+            statement_timeout: Duration::from_secs(30),
+            lock_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The ledger. Clones share it.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    address: Address,
+    readers: Readers,
+    writer: Writer,
+    changes: watch::Sender<Seq>,
+    listener: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Store {
+    /// Opens the database at `url` (`sqlite:PATH` or `postgres://…`), creates it where there is none, and brings its
+    /// schema up to date.
+    pub async fn open(url: &str, options: Options) -> Result<Store, Error> {
+        let address = Address::parse(url, &options)?;
+        address.inspect()?;
+        let mut conn = address.connect().await?;
+        migrate::migrate(&mut conn).await.map_err(|error| address.explain(error))?;
+        let readers = address.readers(&options);
+        let head = conn.rows(events::HEAD, Vec::new()).await?.first().map_or(Ok(0), |row| row.int(0))?;
+        let changes = watch::Sender::new(head);
+        let listener = match &address {
+            Address::Sqlite { .. } => None,
+            Address::Postgres { options } => {
+                Some(tokio::spawn(changes::listen(options.clone(), readers.clone(), changes.clone())))
+            }
+        };
+        let writer = Writer::start(address.clone(), options, conn, changes.clone());
+        let listener = Mutex::new(listener);
+        Ok(Store { inner: Arc::new(Inner { address, readers, writer, changes, listener }) })
+    }
+
+    /// Finishes what was asked and closes the database. Clones answer [`Error::Closed`] from then on.
+    pub async fn close(self) {
+        self.inner.writer.close().await;
+        self.inner.stop_listening();
+        self.inner.readers.close().await;
+    }
+
+    /// Wakes after each commit of this process, and soon after those of others; holds the position of the last entry.
+    ///
+    /// It is a hint: whoever waits should also look from time to time.
+    pub fn changes(&self) -> watch::Receiver<Seq> {
+        self.inner.changes.subscribe()
+    }
+
+    /// Which engine the database is.
+    pub fn dialect(&self) -> Dialect {
+        self.inner.address.dialect()
+    }
+
+    pub(crate) fn writer(&self) -> &Writer {
+        &self.inner.writer
+    }
+
+    pub(crate) fn readers(&self) -> &Readers {
+        &self.inner.readers
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.inner.address
+    }
+}
+
+impl Inner {
+    fn stop_listening(&self) {
+        if let Some(task) = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop_listening();
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("dialect", &self.dialect()).finish_non_exhaustive()
+    }
+}

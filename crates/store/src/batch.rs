@@ -1,0 +1,410 @@
+//! One write transaction: rows are loaded once, changed in memory, and written together at the end.
+//!
+//! An operation decides on what it sees here before anything is written, so one that is refused by its own logic
+//! leaves no trace and does not disturb the others of its transaction. A statement that searches (a claim, say) must
+//! see what was decided before it: such operations call [`Batch::flush`] first.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::Timestamp;
+use piton_model::{
+    DedupKey, Event, IllegalTransition, LedgerEntry, NewRun, Phase, Projection, Record, Run, RunId, RunState, Seq,
+    Subject,
+};
+
+use crate::Error;
+use crate::db::{Conn, Param, Row, params};
+use crate::row;
+use crate::statement::{In, Rows};
+
+// The row lock on the head makes this transaction the only writing one among all nodes, from its first statement.
+pub(crate) const LOCK_HEAD: &str = "UPDATE ledger SET head = head WHERE id = 1 RETURNING head";
+pub(crate) const WRITE_HEAD: &str = "UPDATE ledger SET head = $1 WHERE id = 1";
+
+pub(crate) const LOAD_LIVE: In = In { head: "SELECT body, due_at, queue_at, seq FROM runs WHERE id IN", tail: "" };
+pub(crate) const LOAD_ENDED: In = In { head: "SELECT body FROM run_history WHERE id IN", tail: "" };
+pub(crate) const LOAD_PROJECTIONS: In = In { head: "SELECT subject, body FROM projections WHERE subject IN", tail: "" };
+pub(crate) const LOAD_KEYS: In = In { head: "SELECT dedup_key, run_id FROM run_keys WHERE dedup_key IN", tail: "" };
+
+pub(crate) const DELETE_RUNS: In = In { head: "DELETE FROM runs WHERE id IN", tail: "" };
+pub(crate) const WRITE_RUNS: Rows = Rows {
+    head: "INSERT INTO runs (id, subject, phase, due_at, priority, lock_key, queue_at, seq, worker, body)",
+    columns: 10,
+    tail: " ON CONFLICT (id) DO UPDATE SET phase = excluded.phase, due_at = excluded.due_at, \
+           worker = excluded.worker, body = excluded.body",
+};
+pub(crate) const WRITE_HISTORY: Rows =
+    Rows { head: "INSERT INTO run_history (id, subject, outcome, ended_at, ended_seq, body)", columns: 6, tail: "" };
+pub(crate) const WRITE_KEYS: Rows = Rows { head: "INSERT INTO run_keys (dedup_key, run_id)", columns: 2, tail: "" };
+pub(crate) const WRITE_PROJECTIONS: Rows = Rows {
+    head: "INSERT INTO projections (subject, body, seq)",
+    columns: 3,
+    tail: " ON CONFLICT (subject) DO UPDATE SET body = excluded.body, seq = excluded.seq",
+};
+pub(crate) const WRITE_EVENTS: Rows = Rows { head: "INSERT INTO events (seq, at, run_id, body)", columns: 4, tail: "" };
+
+/// What operations want loaded before they begin, so that one statement loads it for all of them.
+#[derive(Default)]
+pub(crate) struct Needs {
+    pub(crate) runs: BTreeSet<RunId>,
+    pub(crate) subjects: BTreeSet<Subject>,
+    pub(crate) keys: BTreeSet<DedupKey>,
+}
+
+impl Needs {
+    /// What submitting `runs` needs.
+    pub(crate) fn submission(&mut self, runs: &[NewRun]) {
+        for run in runs {
+            self.runs.insert(run.id);
+            self.subjects.insert(run.subject.clone());
+            self.keys.extend(run.dedup_key.clone());
+        }
+    }
+}
+
+/// Why a change to a run was not made.
+pub(crate) enum NotChanged {
+    NotFound,
+    Illegal(IllegalTransition),
+}
+
+/// A write transaction.
+pub(crate) struct Batch {
+    conn: Conn,
+    head: Seq,
+    /// The ledger has grown, or something else changed that other nodes should look at.
+    announce: bool,
+    /// Loaded or new runs; `None` where there is none with that id.
+    runs: BTreeMap<RunId, Option<Held>>,
+    projections: BTreeMap<Subject, Seen>,
+    keys: HashMap<DedupKey, Option<RunId>>,
+    new_keys: Vec<(DedupKey, RunId)>,
+    entries: Vec<LedgerEntry>,
+}
+
+struct Held {
+    run: Run,
+    place: Place,
+    /// When it was first due, and the entry that submitted it: its place in the queue of its lock.
+    queue: (i64, Seq),
+    /// The last entry about it, when that was written in this transaction.
+    changed: Option<Seq>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Nowhere,
+    Live,
+    History,
+}
+
+struct Seen {
+    projection: Projection,
+    changed: Option<Seq>,
+}
+
+impl Batch {
+    /// Begins the transaction and becomes the only writer.
+    pub(crate) async fn begin(mut conn: Conn) -> Result<Batch, Error> {
+        conn.script(conn.dialect().begin()).await?;
+        let rows = conn.rows(LOCK_HEAD, params![]).await?;
+        let head = match rows.first() {
+            Some(row) => row.int(0)?,
+            None => return Err(Error::Refused("the table `ledger` is empty".to_owned())),
+        };
+        Ok(Batch {
+            conn,
+            head,
+            announce: false,
+            runs: BTreeMap::new(),
+            projections: BTreeMap::new(),
+            keys: HashMap::new(),
+            new_keys: Vec::new(),
+            entries: Vec::new(),
+        })
+    }
+
+    /// Writes everything that is still in memory, but does not commit.
+    pub(crate) async fn finish(&mut self) -> Result<(), Error> {
+        self.flush().await?;
+        if self.announce {
+            let sql = format!("{WRITE_HEAD}{}", self.conn.dialect().announce());
+            self.conn.rows(sql, params![self.head]).await?;
+        }
+        Ok(())
+    }
+
+    /// Commits, and gives the connection back with the position of the last entry.
+    pub(crate) async fn commit(mut self) -> Result<(Conn, Seq), Error> {
+        self.conn.script("COMMIT").await?;
+        Ok((self.conn, self.head))
+    }
+
+    /// The connection, for statements that search. Call [`Batch::flush`] first.
+    pub(crate) fn conn(&mut self) -> &mut Conn {
+        &mut self.conn
+    }
+
+    /// Makes other nodes look, although no entry may tell them why.
+    pub(crate) fn announce(&mut self) {
+        self.announce = true;
+    }
+
+    /// Loads what several operations need with one statement each.
+    pub(crate) async fn load(&mut self, needs: Needs) -> Result<(), Error> {
+        let mut subjects = needs.subjects;
+        let ids: Vec<String> =
+            needs.runs.iter().filter(|id| !self.runs.contains_key(id)).map(ToString::to_string).collect();
+        if !ids.is_empty() {
+            let mut missing: BTreeSet<RunId> =
+                needs.runs.iter().filter(|id| !self.runs.contains_key(id)).copied().collect();
+            for row in self.conn.rows_in(&LOAD_LIVE, &ids).await? {
+                let run = row::run(&row.text(0)?, Some(row.int(1)?))?;
+                missing.remove(&run.id);
+                subjects.insert(run.subject.clone());
+                self.hold(run, Place::Live, (row.int(2)?, row.int(3)?));
+            }
+            if !missing.is_empty() {
+                let ids: Vec<String> = missing.iter().map(ToString::to_string).collect();
+                for row in self.conn.rows_in(&LOAD_ENDED, &ids).await? {
+                    let run = row::run(&row.text(0)?, None)?;
+                    missing.remove(&run.id);
+                    self.hold(run, Place::History, (0, 0));
+                }
+                self.runs.extend(missing.into_iter().map(|id| (id, None)));
+            }
+        }
+        self.load_projections(&subjects).await?;
+        let keys: Vec<DedupKey> = needs.keys.into_iter().filter(|key| !self.keys.contains_key(key)).collect();
+        if !keys.is_empty() {
+            let texts: Vec<String> = keys.iter().map(ToString::to_string).collect();
+            self.keys.extend(keys.into_iter().map(|key| (key, None)));
+            for row in self.conn.rows_in(&LOAD_KEYS, &texts).await? {
+                self.keys.insert(DedupKey::new(row.text(0)?), Some(row::run_id(&row.text(1)?)?));
+            }
+        }
+        Ok(())
+    }
+
+    async fn load_projections(&mut self, subjects: &BTreeSet<Subject>) -> Result<(), Error> {
+        let missing: Vec<&Subject> =
+            subjects.iter().filter(|subject| !self.projections.contains_key(subject)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let texts: Vec<String> = missing.iter().map(ToString::to_string).collect();
+        for subject in missing {
+            let seen = Seen { projection: Projection::empty(subject), changed: None };
+            self.projections.insert(subject.clone(), seen);
+        }
+        for row in self.conn.rows_in(&LOAD_PROJECTIONS, &texts).await? {
+            let subject = row::subject(&row.text(0)?)?;
+            let projection = row::projection(&row.text(0)?, &row.text(1)?)?;
+            self.projections.insert(subject, Seen { projection, changed: None });
+        }
+        Ok(())
+    }
+
+    /// Loads the projections of runs that are already held.
+    pub(crate) async fn load_subjects_of(&mut self, ids: &[RunId]) -> Result<(), Error> {
+        let held = ids.iter().filter_map(|id| self.runs.get(id)?.as_ref());
+        let subjects = held.map(|held| held.run.subject.clone()).collect();
+        self.load_projections(&subjects).await
+    }
+
+    /// Forgets projections that a statement of its own may have written.
+    pub(crate) fn forget_projections<'a>(&mut self, subjects: impl Iterator<Item = &'a Subject>) {
+        for subject in subjects {
+            self.projections.remove(subject);
+        }
+    }
+
+    fn hold(&mut self, run: Run, place: Place, queue: (i64, Seq)) {
+        self.runs.insert(run.id, Some(Held { run, place, queue, changed: None }));
+    }
+
+    /// Takes in live runs that a searching statement found, as `body, due_at, queue_at, seq`. A run that cannot be
+    /// read is left where it is: it must not keep the others from going on.
+    pub(crate) fn take_in(&mut self, rows: &[Row]) -> Result<Vec<RunId>, Error> {
+        let mut ids = Vec::with_capacity(rows.len());
+        for found in rows {
+            match row::run(&found.text(0)?, Some(found.int(1)?)) {
+                Ok(run) => {
+                    ids.push(run.id);
+                    self.hold(run, Place::Live, (found.int(2)?, found.int(3)?));
+                }
+                Err(error) => tracing::error!(%error, "skipped a run that cannot be read"),
+            }
+        }
+        Ok(ids)
+    }
+
+    /// A run with this id, ended or not.
+    pub(crate) async fn run(&mut self, id: RunId) -> Result<Option<&Run>, Error> {
+        if !self.runs.contains_key(&id) {
+            self.load(Needs { runs: BTreeSet::from([id]), ..Needs::default() }).await?;
+        }
+        Ok(self.runs.get(&id).and_then(Option::as_ref).map(|held| &held.run))
+    }
+
+    /// The run that `key` made.
+    pub(crate) async fn run_of_key(&mut self, key: &DedupKey) -> Result<Option<RunId>, Error> {
+        if !self.keys.contains_key(key) {
+            self.load(Needs { keys: BTreeSet::from([key.clone()]), ..Needs::default() }).await?;
+        }
+        Ok(self.keys.get(key).copied().flatten())
+    }
+
+    /// Forgets runs and keys that a statement of its own removed.
+    pub(crate) fn forget(&mut self, runs: &[RunId], keys: &[DedupKey]) {
+        for id in runs {
+            self.runs.remove(id);
+        }
+        for key in keys {
+            self.keys.remove(key);
+        }
+    }
+
+    /// The lease of these runs was extended by a statement of its own.
+    pub(crate) fn renewed(&mut self, ids: &[RunId], until: Timestamp) {
+        for id in ids {
+            if let Some(Some(held)) = self.runs.get_mut(id)
+                && let RunState::Running { lease, .. } = &mut held.run.state
+            {
+                lease.until = until;
+            }
+        }
+    }
+
+    /// Adds a new run. The caller has made sure that neither its id nor its key is taken.
+    pub(crate) async fn submit(&mut self, new: NewRun, at: Timestamp) -> Result<Run, Error> {
+        let event = Event::Submitted { due: new.due };
+        let run = Run::submitted(new, at);
+        let queue = (run.due().map_or(0, row::micros), self.head + 1);
+        if let Some(key) = &run.dedup_key {
+            self.keys.insert(key.clone(), Some(run.id));
+            self.new_keys.push((key.clone(), run.id));
+        }
+        self.put(run.clone(), Place::Nowhere, queue, event, at).await?;
+        Ok(run)
+    }
+
+    /// Lets `event` happen to a run, if it may.
+    pub(crate) async fn change(
+        &mut self,
+        id: RunId,
+        event: Event,
+        at: Timestamp,
+    ) -> Result<Result<Run, NotChanged>, Error> {
+        let Some(before) = self.run(id).await? else { return Ok(Err(NotChanged::NotFound)) };
+        let run = match before.apply(&event, at) {
+            Ok(run) => run,
+            Err(illegal) => return Ok(Err(NotChanged::Illegal(illegal))),
+        };
+        let (place, queue) = match self.runs.get(&id) {
+            Some(Some(held)) => (held.place, held.queue),
+            _ => (Place::Nowhere, (0, 0)),
+        };
+        self.put(run.clone(), place, queue, event, at).await?;
+        Ok(Ok(run))
+    }
+
+    async fn put(
+        &mut self,
+        run: Run,
+        place: Place,
+        queue: (i64, Seq),
+        event: Event,
+        at: Timestamp,
+    ) -> Result<(), Error> {
+        if !self.projections.contains_key(&run.subject) {
+            self.load_projections(&BTreeSet::from([run.subject.clone()])).await?;
+        }
+        let seq = self.head + 1;
+        if let Some(seen) = self.projections.get_mut(&run.subject) {
+            seen.projection = seen.projection.after(&run, &event, at);
+            seen.changed = Some(seq);
+        }
+        let record = Record::Run { run: run.id, subject: run.subject.clone(), event, outcome: run.outcome().cloned() };
+        self.runs.insert(run.id, Some(Held { run, place, queue, changed: Some(seq) }));
+        self.append(record, at);
+        Ok(())
+    }
+
+    /// Appends an entry to the ledger.
+    pub(crate) fn append(&mut self, record: Record, at: Timestamp) {
+        self.head += 1;
+        self.entries.push(LedgerEntry { seq: self.head, at, record });
+    }
+
+    /// Writes what was decided so far.
+    pub(crate) async fn flush(&mut self) -> Result<(), Error> {
+        if self.entries.is_empty() {
+            return Ok(());
+        }
+        self.announce = true;
+        self.flush_runs().await?;
+        let keys: Vec<Param<'_>> =
+            self.new_keys.iter().flat_map(|(key, run)| params![key.as_str(), run.to_string()]).collect();
+        self.conn.write_rows(&WRITE_KEYS, keys).await?;
+        self.new_keys.clear();
+
+        let mut projections = Vec::new();
+        for (subject, seen) in &mut self.projections {
+            let Some(seq) = seen.changed.take() else { continue };
+            projections.extend(params![subject.to_string(), row::projection_body(&seen.projection)?, seq]);
+        }
+        self.conn.write_rows(&WRITE_PROJECTIONS, projections).await?;
+
+        let mut entries = Vec::with_capacity(self.entries.len() * WRITE_EVENTS.columns);
+        for entry in self.entries.drain(..) {
+            let run = match &entry.record {
+                Record::Run { run, .. } => Some(run.to_string()),
+                Record::Skipped { .. } => None,
+            };
+            entries.extend(params![entry.seq, row::micros(entry.at), run, row::record_body(&entry.record)?]);
+        }
+        self.conn.write_rows(&WRITE_EVENTS, entries).await
+    }
+
+    /// Runs that ended leave the hot table first, so that whoever takes over their lock finds it free.
+    async fn flush_runs(&mut self) -> Result<(), Error> {
+        let (mut gone, mut history, mut live) = (Vec::new(), Vec::new(), Vec::new());
+        for held in self.runs.values_mut().flatten() {
+            let Some(changed) = held.changed.take() else { continue };
+            let Held { run, queue, .. } = &*held;
+            let id = run.id.to_string();
+            let subject = run.subject.to_string();
+            let body = row::run_body(run)?;
+            if let RunState::Ended { outcome, at } = &run.state {
+                if held.place == Place::Live {
+                    gone.push(id.clone());
+                }
+                history.extend(params![id, subject, outcome.kind().as_str(), row::micros(*at), changed, body]);
+                held.place = Place::History;
+            } else {
+                live.extend(params![
+                    id,
+                    subject,
+                    run.phase().as_str(),
+                    run.due().map_or(0, row::micros),
+                    i64::from(run.priority),
+                    run.lock_key.as_ref().map(|key| key.as_str().to_owned()),
+                    queue.0,
+                    queue.1,
+                    worker_column(run),
+                    body,
+                ]);
+                held.place = Place::Live;
+            }
+        }
+        self.conn.run_in(&DELETE_RUNS, &gone).await?;
+        self.conn.write_rows(&WRITE_HISTORY, history).await?;
+        self.conn.write_rows(&WRITE_RUNS, live).await
+    }
+}
+
+fn worker_column(run: &Run) -> Option<String> {
+    debug_assert_ne!(run.phase(), Phase::Ended, "ended runs are in the history");
+    run.lease().map(|lease| lease.worker.as_str().to_owned())
+}

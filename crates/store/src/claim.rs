@@ -1,0 +1,170 @@
+//! Taking runs that are due, and keeping them.
+
+use jiff::Timestamp;
+use piton_model::{AttemptNo, Event, Run, RunId, WorkerId};
+
+use crate::batch::Batch;
+use crate::db::params;
+use crate::row::{self, micros, whole_micros};
+use crate::writer::Operation;
+use crate::{Error, Store};
+
+// The conditions on `r` under which nothing on its lock stands before it. Both look at most at one entry of an index.
+macro_rules! first_of_its_lock {
+    () => {
+        "NOT EXISTS (SELECT 1 FROM runs o WHERE o.lock_key = r.lock_key AND o.phase IN ('running', 'gated')) \
+         AND NOT EXISTS (SELECT 1 FROM runs o WHERE o.lock_key = r.lock_key AND o.phase = 'pending' \
+         AND (o.queue_at, o.seq) < (r.queue_at, r.seq))"
+    };
+}
+
+// Runs of one priority, in the order of the index `runs_claimable`: what is due in the far future is never looked at,
+// and nothing is sorted. The distinct priorities are found one by one, by jumping through the same index.
+pub(crate) const NEXT_PRIORITY: &str = "SELECT MAX(priority) FROM runs WHERE phase = 'pending' AND priority < $1";
+pub(crate) const CLAIMABLE: &str = concat!(
+    "SELECT r.body, r.due_at, r.queue_at, r.seq FROM runs r \
+     WHERE r.phase = 'pending' AND r.priority = $1 AND r.due_at <= $2 AND ",
+    first_of_its_lock!(),
+    " ORDER BY r.due_at, r.seq LIMIT $3"
+);
+pub(crate) const NEXT_CLAIMABLE: &str = concat!(
+    "SELECT r.due_at FROM runs r WHERE r.phase = 'pending' AND r.priority = $1 AND ",
+    first_of_its_lock!(),
+    " ORDER BY r.due_at, r.seq LIMIT 1"
+);
+pub(crate) const NEXT_DEADLINE: &str =
+    "SELECT due_at FROM runs WHERE phase IN ('running', 'gated') ORDER BY due_at LIMIT 1";
+pub(crate) const RENEW: &str =
+    "UPDATE runs SET due_at = $1 WHERE phase IN ('running', 'gated') AND worker = $2 RETURNING id";
+pub(crate) const HELD_BY: &str = "SELECT body, due_at FROM runs \
+     WHERE phase IN ('running', 'gated') AND worker = $1 ORDER BY id";
+pub(crate) const OVERDUE: &str = "SELECT body, due_at FROM runs \
+     WHERE phase IN ('running', 'gated') AND due_at <= $1 ORDER BY due_at LIMIT $2";
+
+/// Above every priority.
+const TOP: i64 = i64::MAX;
+
+impl Store {
+    /// Takes up to `limit` pending runs that are due, the highest priority first, then the earliest due.
+    ///
+    /// A run is passed over while another run on its lock is running or gated, or is pending and was to be run before
+    /// it. Runs of one lock are therefore taken in the order in which they were first due; a retry keeps its place.
+    pub async fn claim(
+        &self,
+        worker: &WorkerId,
+        limit: usize,
+        lease_until: Timestamp,
+        at: Timestamp,
+    ) -> Result<Vec<Run>, Error> {
+        let claim =
+            Claim { worker: worker.clone(), limit, lease_until: whole_micros(lease_until), at: whole_micros(at) };
+        self.writer().perform(claim).await
+    }
+
+    /// Extends the leases of all runs that `worker` holds, and says which these are.
+    ///
+    /// A run that is missing from the answer is lost to the worker, which must stop what it does for it.
+    pub async fn renew(&self, worker: &WorkerId, until: Timestamp, _at: Timestamp) -> Result<Vec<RunId>, Error> {
+        self.writer().perform(Renew { worker: worker.clone(), until: whole_micros(until) }).await
+    }
+
+    /// The runs that `worker` holds, with the requests to cancel them.
+    pub async fn held_by(&self, worker: &WorkerId) -> Result<Vec<Run>, Error> {
+        self.live_rows(HELD_BY, params![worker.as_str()]).await
+    }
+
+    /// Running runs whose lease has ended and gated runs whose question has lapsed at `at`, the oldest first.
+    pub async fn overdue(&self, at: Timestamp, limit: usize) -> Result<Vec<Run>, Error> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.live_rows(OVERDUE, params![micros(at), limit]).await
+    }
+
+    /// When something is to be done next: a claim that would succeed, the end of a lease, the lapse of a gate.
+    /// What could be done already counts as due at `at`.
+    pub async fn next_due(&self, at: Timestamp) -> Result<Option<Timestamp>, Error> {
+        let mut next = match self.readers().row(NEXT_DEADLINE, params![]).await? {
+            Some(row) => Some(row.int(0)?),
+            None => None,
+        };
+        let mut priority = TOP;
+        while let Some(found) = match self.readers().row(NEXT_PRIORITY, params![priority]).await? {
+            Some(row) => row.maybe_int(0)?,
+            None => None,
+        } {
+            priority = found;
+            if let Some(row) = self.readers().row(NEXT_CLAIMABLE, params![priority]).await? {
+                let due = row.int(0)?;
+                next = Some(next.map_or(due, |next| next.min(due)));
+            }
+        }
+        next.map(|due| row::timestamp(due.max(micros(at)))).transpose()
+    }
+}
+
+struct Claim {
+    worker: WorkerId,
+    limit: usize,
+    lease_until: Timestamp,
+    at: Timestamp,
+}
+
+impl Claim {
+    /// Those that may be claimed, in order. No two of them share a lock.
+    async fn candidates(&self, batch: &mut Batch) -> Result<Vec<RunId>, Error> {
+        let mut ids = Vec::new();
+        let mut priority = TOP;
+        while ids.len() < self.limit {
+            let rows = batch.conn().rows(NEXT_PRIORITY, params![priority]).await?;
+            let Some(found) = rows.first().map(|row| row.maybe_int(0)).transpose()?.flatten() else { break };
+            priority = found;
+            let room = i64::try_from(self.limit - ids.len()).unwrap_or(i64::MAX);
+            let rows = batch.conn().rows(CLAIMABLE, params![priority, micros(self.at), room]).await?;
+            ids.extend(batch.take_in(&rows)?);
+        }
+        Ok(ids)
+    }
+}
+
+impl Operation for Claim {
+    type Answer = Vec<Run>;
+
+    async fn perform(&self, batch: &mut Batch) -> Result<Self::Answer, Error> {
+        batch.flush().await?;
+        let ids = self.candidates(batch).await?;
+        batch.load_subjects_of(&ids).await?;
+        let mut claimed = Vec::with_capacity(ids.len());
+        for id in ids {
+            let Some(run) = batch.run(id).await? else { continue };
+            let event = Event::Claimed {
+                worker: self.worker.clone(),
+                attempt: AttemptNo::after(run.attempts),
+                lease_until: self.lease_until,
+            };
+            if let Ok(run) = batch.change(id, event, self.at).await? {
+                claimed.push(run);
+            }
+        }
+        Ok(claimed)
+    }
+}
+
+struct Renew {
+    worker: WorkerId,
+    until: Timestamp,
+}
+
+impl Operation for Renew {
+    type Answer = Vec<RunId>;
+
+    async fn perform(&self, batch: &mut Batch) -> Result<Self::Answer, Error> {
+        batch.flush().await?;
+        let rows = batch.conn().rows(RENEW, params![micros(self.until), self.worker.as_str()]).await?;
+        let mut ids = Vec::with_capacity(rows.len());
+        for row in rows {
+            ids.push(row::run_id(&row.text(0)?)?);
+        }
+        ids.sort_unstable();
+        batch.renewed(&ids, self.until);
+        Ok(ids)
+    }
+}

@@ -1,0 +1,404 @@
+//! The one seam to the database drivers: connections, parameters and rows of both engines.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
+    SqliteSynchronous,
+};
+use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Database, Encode, Row as _, Type};
+
+use crate::dialect::Dialect;
+use crate::statement::{In, Rows, SIZES, cuts, padded};
+use crate::{Error, Options, sqlite_file};
+
+/// The text of a statement.
+pub(crate) type Sql = Cow<'static, str>;
+
+/// A parameter of a statement. Two types (and their nulls) are all the schema needs.
+#[derive(Debug, Clone)]
+pub(crate) enum Param<'a> {
+    Int(Option<i64>),
+    Text(Option<Cow<'a, str>>),
+}
+
+impl From<i64> for Param<'_> {
+    fn from(value: i64) -> Self {
+        Param::Int(Some(value))
+    }
+}
+
+impl<'a> From<&'a str> for Param<'a> {
+    fn from(value: &'a str) -> Self {
+        Param::Text(Some(Cow::Borrowed(value)))
+    }
+}
+
+impl From<String> for Param<'_> {
+    fn from(value: String) -> Self {
+        Param::Text(Some(Cow::Owned(value)))
+    }
+}
+
+impl<'a> From<Option<&'a str>> for Param<'a> {
+    fn from(value: Option<&'a str>) -> Self {
+        Param::Text(value.map(Cow::Borrowed))
+    }
+}
+
+impl From<Option<String>> for Param<'_> {
+    fn from(value: Option<String>) -> Self {
+        Param::Text(value.map(Cow::Owned))
+    }
+}
+
+/// The parameters of a statement, in order.
+macro_rules! params {
+    ($($value:expr),* $(,)?) => { vec![$($crate::db::Param::from($value)),*] };
+}
+pub(crate) use params;
+
+fn arguments<'a, DB>(params: Vec<Param<'a>>) -> Result<DB::Arguments, Error>
+where
+    DB: Database,
+    Option<i64>: Encode<'a, DB> + Type<DB>,
+    Option<String>: Encode<'a, DB> + Type<DB>,
+{
+    let mut arguments = DB::Arguments::default();
+    arguments.reserve(params.len(), 0);
+    for param in params {
+        let added = match param {
+            Param::Int(value) => arguments.add(value),
+            Param::Text(value) => arguments.add(value.map(Cow::into_owned)),
+        };
+        added.map_err(|error| Error::Refused(error.to_string()))?;
+    }
+    Ok(arguments)
+}
+
+/// A row of a result.
+pub(crate) enum Row {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
+impl Row {
+    pub(crate) fn int(&self, index: usize) -> Result<i64, Error> {
+        Ok(match self {
+            Row::Sqlite(row) => row.try_get(index)?,
+            Row::Postgres(row) => row.try_get(index)?,
+        })
+    }
+
+    pub(crate) fn maybe_int(&self, index: usize) -> Result<Option<i64>, Error> {
+        Ok(match self {
+            Row::Sqlite(row) => row.try_get(index)?,
+            Row::Postgres(row) => row.try_get(index)?,
+        })
+    }
+
+    pub(crate) fn text(&self, index: usize) -> Result<String, Error> {
+        Ok(match self {
+            Row::Sqlite(row) => row.try_get(index)?,
+            Row::Postgres(row) => row.try_get(index)?,
+        })
+    }
+}
+
+/// Where the database is and how to connect to it.
+#[derive(Debug, Clone)]
+pub(crate) enum Address {
+    Sqlite { path: PathBuf, options: SqliteConnectOptions },
+    Postgres { options: PgConnectOptions },
+}
+
+impl Address {
+    pub(crate) fn parse(url: &str, options: &Options) -> Result<Address, Error> {
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            let path = PathBuf::from(path.strip_prefix("//").unwrap_or(path));
+            if path.as_os_str().is_empty() {
+                return Err(Error::Address { url: url.to_owned(), problem: "it names no file".to_owned() });
+            }
+            let options = SqliteConnectOptions::new()
+                .filename(&path)
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                // NORMAL would lose the last commits at a power failure, after they were acknowledged.
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(options.lock_timeout)
+                .foreign_keys(false)
+                .disable_statement_logging();
+            return Ok(Address::Sqlite { path, options });
+        }
+        if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            let parsed = PgConnectOptions::from_str(url)
+                .map_err(|error| Error::Address { url: without_password(url), problem: error.to_string() })?;
+            let options = parsed
+                .application_name("piton")
+                .statement_cache_capacity(256)
+                .options([
+                    ("statement_timeout", millis(options.statement_timeout)),
+                    ("lock_timeout", millis(options.lock_timeout)),
+                    ("idle_in_transaction_session_timeout", millis(options.statement_timeout)),
+                ])
+                .disable_statement_logging();
+            return Ok(Address::Postgres { options });
+        }
+        Err(Error::Address {
+            url: without_password(url),
+            problem: "it begins with neither `sqlite:` nor `postgres:`".to_owned(),
+        })
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        match self {
+            Address::Sqlite { .. } => Dialect::Sqlite,
+            Address::Postgres { .. } => Dialect::Postgres,
+        }
+    }
+
+    /// Names the file in an error that only the file's reader could have.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        match (self, error) {
+            (Address::Sqlite { path, .. }, Error::Corrupt { detail, .. }) => {
+                Error::Corrupt { path: path.display().to_string(), detail }
+            }
+            (Address::Sqlite { path, .. }, Error::Unavailable(detail)) => {
+                Error::Unavailable(format!("{}: {detail}", path.display()))
+            }
+            (_, error) => error,
+        }
+    }
+
+    /// Looks at the file before the engine does, which would take a foreign one for an empty database or worse.
+    pub(crate) fn inspect(&self) -> Result<(), Error> {
+        match self {
+            Address::Sqlite { path, .. } => sqlite_file::inspect(path),
+            Address::Postgres { .. } => Ok(()),
+        }
+    }
+
+    /// A connection of its own, for writing.
+    pub(crate) async fn connect(&self) -> Result<Conn, Error> {
+        let connected = match self {
+            Address::Sqlite { options, .. } => {
+                // A longer log between checkpoints: fewer syncs of the main file.
+                let options = options.clone().pragma("wal_autocheckpoint", "4000").pragma("cache_size", "-16000");
+                options.connect().await.map(Conn::Sqlite)
+            }
+            Address::Postgres { options } => {
+                // Every statement of the writer goes to few rows through an index. The planner must not change its
+                // mind because it believes, from old statistics, that a table is empty.
+                let options = options.clone().options([
+                    ("enable_seqscan", "off"),
+                    ("enable_bitmapscan", "off"),
+                    ("enable_hashjoin", "off"),
+                    ("enable_mergejoin", "off"),
+                    ("jit", "off"),
+                ]);
+                options.connect().await.map(Conn::Postgres)
+            }
+        };
+        connected.map_err(|error| self.explain(error.into()))
+    }
+
+    /// Connections for reading.
+    pub(crate) fn readers(&self, options: &Options) -> Readers {
+        match self {
+            Address::Sqlite { options: connect, .. } => Readers::Sqlite(
+                SqlitePoolOptions::new()
+                    .max_connections(options.readers)
+                    .acquire_timeout(options.patience)
+                    .test_before_acquire(false)
+                    .idle_timeout(Duration::from_secs(60))
+                    .connect_lazy_with(connect.clone().create_if_missing(false).pragma("query_only", "ON")),
+            ),
+            Address::Postgres { options: connect } => Readers::Postgres(
+                PgPoolOptions::new()
+                    .max_connections(options.readers)
+                    .acquire_timeout(options.patience)
+                    .idle_timeout(Duration::from_secs(60))
+                    .connect_lazy_with(connect.clone().options([("jit", "off")])),
+            ),
+        }
+    }
+}
+
+fn millis(duration: Duration) -> String {
+    duration.as_millis().to_string()
+}
+
+/// The address as it may be shown.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let Some((user, host)) = rest.rsplit_once('@') else { return url.to_owned() };
+    let user = user.split(':').next().unwrap_or_default();
+    format!("{scheme}://{user}@{host}")
+}
+
+/// One connection.
+pub(crate) enum Conn {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Conn {
+    pub(crate) fn dialect(&self) -> Dialect {
+        match self {
+            Conn::Sqlite(_) => Dialect::Sqlite,
+            Conn::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// Runs a statement.
+    pub(crate) async fn run(&mut self, sql: impl Into<Sql>, params: Vec<Param<'_>>) -> Result<u64, Error> {
+        let sql = AssertSqlSafe(sql.into());
+        Ok(match self {
+            Conn::Sqlite(conn) => {
+                sqlx::query_with(sql, arguments::<sqlx::Sqlite>(params)?).execute(conn).await?.rows_affected()
+            }
+            Conn::Postgres(conn) => {
+                sqlx::query_with(sql, arguments::<sqlx::Postgres>(params)?).execute(conn).await?.rows_affected()
+            }
+        })
+    }
+
+    /// Runs a statement that answers with rows.
+    pub(crate) async fn rows(&mut self, sql: impl Into<Sql>, params: Vec<Param<'_>>) -> Result<Vec<Row>, Error> {
+        let sql = AssertSqlSafe(sql.into());
+        Ok(match self {
+            Conn::Sqlite(conn) => {
+                let rows = sqlx::query_with(sql, arguments::<sqlx::Sqlite>(params)?).fetch_all(conn).await?;
+                rows.into_iter().map(Row::Sqlite).collect()
+            }
+            Conn::Postgres(conn) => {
+                let rows = sqlx::query_with(sql, arguments::<sqlx::Postgres>(params)?).fetch_all(conn).await?;
+                rows.into_iter().map(Row::Postgres).collect()
+            }
+        })
+    }
+
+    /// Runs a text of several statements without parameters.
+    pub(crate) async fn script(&mut self, sql: impl Into<Sql>) -> Result<(), Error> {
+        let sql = AssertSqlSafe(sql.into());
+        match self {
+            Conn::Sqlite(conn) => sqlx::raw_sql(sql).execute(conn).await.map(|_| ())?,
+            Conn::Postgres(conn) => sqlx::raw_sql(sql).execute(conn).await.map(|_| ())?,
+        }
+        Ok(())
+    }
+
+    /// Prepares a statement and says nothing of what it would do.
+    pub(crate) async fn prepare(&mut self, sql: String) -> Result<(), Error> {
+        use sqlx::{Executor as _, SqlSafeStr as _};
+        let sql = AssertSqlSafe(sql).into_sql_str();
+        match self {
+            Conn::Sqlite(conn) => conn.prepare(sql).await.map(|_| ())?,
+            Conn::Postgres(conn) => conn.prepare(sql).await.map(|_| ())?,
+        }
+        Ok(())
+    }
+
+    /// Writes many rows with as few statements as the known sizes allow.
+    pub(crate) async fn write_rows(&mut self, rows: &Rows, params: Vec<Param<'_>>) -> Result<(), Error> {
+        debug_assert_eq!(params.len() % rows.columns, 0, "every row has every column");
+        let mut rest = params.into_iter();
+        for size in cuts(rest.len() / rows.columns) {
+            let chunk = rest.by_ref().take(size * rows.columns).collect();
+            self.run(rows.sql(size), chunk).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads the rows of many keys.
+    pub(crate) async fn rows_in(&mut self, list: &In, keys: &[String]) -> Result<Vec<Row>, Error> {
+        let mut found = Vec::new();
+        for chunk in keys.chunks(SIZES[0]) {
+            found.extend(self.rows(list.sql(padded(chunk.len())), fill(chunk)).await?);
+        }
+        Ok(found)
+    }
+
+    /// Runs a statement for many keys.
+    pub(crate) async fn run_in(&mut self, list: &In, keys: &[String]) -> Result<u64, Error> {
+        let mut changed = 0;
+        for chunk in keys.chunks(SIZES[0]) {
+            changed += self.run(list.sql(padded(chunk.len())), fill(chunk)).await?;
+        }
+        Ok(changed)
+    }
+
+    pub(crate) async fn close(self) -> Result<(), Error> {
+        match self {
+            Conn::Sqlite(conn) => conn.close().await?,
+            Conn::Postgres(conn) => conn.close().await?,
+        }
+        Ok(())
+    }
+}
+
+fn fill(keys: &[String]) -> Vec<Param<'_>> {
+    let last = keys.last().map_or("", String::as_str);
+    let missing = padded(keys.len()) - keys.len();
+    keys.iter().map(String::as_str).chain(std::iter::repeat_n(last, missing)).map(Param::from).collect()
+}
+
+/// Connections that only read.
+#[derive(Debug, Clone)]
+pub(crate) enum Readers {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+impl Readers {
+    /// Runs a statement that answers with rows.
+    pub(crate) async fn rows(&self, sql: impl Into<Sql>, params: Vec<Param<'_>>) -> Result<Vec<Row>, Error> {
+        let sql = AssertSqlSafe(sql.into());
+        Ok(match self {
+            Readers::Sqlite(pool) => {
+                let rows = sqlx::query_with(sql, arguments::<sqlx::Sqlite>(params)?).fetch_all(pool).await?;
+                rows.into_iter().map(Row::Sqlite).collect()
+            }
+            Readers::Postgres(pool) => {
+                let rows = sqlx::query_with(sql, arguments::<sqlx::Postgres>(params)?).fetch_all(pool).await?;
+                rows.into_iter().map(Row::Postgres).collect()
+            }
+        })
+    }
+
+    /// The first row of the answer.
+    pub(crate) async fn row(&self, sql: impl Into<Sql>, params: Vec<Param<'_>>) -> Result<Option<Row>, Error> {
+        Ok(self.rows(sql, params).await?.into_iter().next())
+    }
+
+    pub(crate) async fn close(&self) {
+        match self {
+            Readers::Sqlite(pool) => pool.close().await,
+            Readers::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_not_shown() {
+        assert_eq!(without_password("postgres://me:secret@host/db"), "postgres://me@host/db");
+        assert_eq!(without_password("mysql://host/db"), "mysql://host/db");
+        let error = Address::parse("mysql://me:secret@host/db", &Options::default()).unwrap_err();
+        assert!(!format!("{error:?}").contains("secret"));
+    }
+
+    #[test]
+    fn a_list_is_filled_up_with_its_last_key() {
+        let keys = ["a".to_owned(), "b".to_owned()];
+        assert_eq!(fill(&keys).len(), 4);
+        assert!(matches!(&fill(&keys)[3], Param::Text(Some(text)) if text == "b"));
+    }
+}

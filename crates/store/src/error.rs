@@ -1,0 +1,147 @@
+//! What can go wrong, by what the caller can do about it.
+
+use std::borrow::Cow;
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The address of the database cannot be understood.
+    #[error("`{url}` is not the address of a database: {problem}")]
+    Address {
+        /// The address, without its password.
+        url: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The database was written by a newer version of Piton.
+    #[error("the database has schema {found}, and this version of Piton knows up to {known}")]
+    NewerSchema {
+        /// The schema of the database.
+        found: i64,
+        /// The newest schema this program knows.
+        known: i64,
+    },
+    /// The database was migrated by a program whose migration of the same number was another.
+    #[error("migration {version} of the database is not the one this version of Piton knows")]
+    OtherMigration {
+        /// Which migration.
+        version: i64,
+    },
+    /// The database file is damaged, or is no database.
+    #[error("the database {path} is damaged: {detail}")]
+    Corrupt {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A stored value cannot be read back.
+    #[error("{what} cannot be read: {detail}")]
+    Unreadable {
+        /// Which value.
+        what: String,
+        /// Why.
+        detail: String,
+    },
+    /// The database cannot be reached, is locked by somebody else or has no room left. Nothing was written.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// The connection was lost while the write was being committed: it may or may not have happened.
+    #[error("the connection was lost during a commit, whose outcome is not known: {0}")]
+    Unknown(String),
+    /// The database refused a statement. Nothing was written.
+    #[error("the database refused a statement: {0}")]
+    Refused(String),
+    /// The request itself is not allowed. Nothing was written.
+    #[error("{0}")]
+    Misuse(&'static str),
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl Error {
+    /// What a person may try.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Error::Address { .. } => Some("use `sqlite:PATH` or `postgres://USER@HOST/DATABASE`"),
+            Error::NewerSchema { .. } => Some("start the newer version of Piton, or restore a backup from before it"),
+            Error::OtherMigration { .. } => Some("was the database written by an unreleased version of Piton?"),
+            Error::Corrupt { .. } => {
+                Some("restore a backup, or save what is left with `sqlite3 FILE .recover`; Piton changes nothing")
+            }
+            Error::Unreadable { .. } => Some("`piton doctor` lists what cannot be read"),
+            Error::Unavailable(_) => Some("check that the database runs and that its disk has room"),
+            Error::Unknown(_) => Some("look whether it happened before trying again"),
+            Error::Refused(_) | Error::Misuse(_) | Error::Closed => None,
+        }
+    }
+
+    /// Whether trying the same again later may work.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Error::Unavailable(_))
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Error {
+        let text = error.to_string();
+        match &error {
+            sqlx::Error::Database(database) => {
+                let code = database.code().unwrap_or(Cow::Borrowed(""));
+                match code_class(&code) {
+                    CodeClass::Unavailable => Error::Unavailable(text),
+                    CodeClass::Corrupt => Error::Corrupt { path: String::new(), detail: text },
+                    CodeClass::Refused => Error::Refused(text),
+                }
+            }
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::WorkerCrashed => Error::Unavailable(text),
+            sqlx::Error::PoolClosed => Error::Closed,
+            _ => Error::Refused(text),
+        }
+    }
+}
+
+enum CodeClass {
+    Unavailable,
+    Corrupt,
+    Refused,
+}
+
+/// SQLite reports its extended result code as a number, PostgreSQL an SQLSTATE of five characters.
+fn code_class(code: &str) -> CodeClass {
+    if code.len() == 5 {
+        let lost = code.starts_with("08") || code.starts_with("57P") || code.starts_with("53");
+        // Serialisation failure, deadlock, lock timeout, statement timeout, idle transaction ended.
+        let again = matches!(code, "40001" | "40P01" | "55P03" | "57014" | "25P03" | "25006");
+        return if lost || again { CodeClass::Unavailable } else { CodeClass::Refused };
+    }
+    match code.parse::<u32>().map(|extended| extended & 0xff) {
+        // BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, PROTOCOL
+        Ok(5 | 6 | 7 | 8 | 9 | 10 | 13 | 14 | 15) => CodeClass::Unavailable,
+        Ok(11 | 26) => CodeClass::Corrupt,
+        _ => CodeClass::Refused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_of_both_engines_are_told_apart() {
+        for code in ["08006", "57P01", "40P01", "5", "517", "13", "778"] {
+            assert!(matches!(code_class(code), CodeClass::Unavailable), "{code}");
+        }
+        for code in ["11", "26", "267"] {
+            assert!(matches!(code_class(code), CodeClass::Corrupt), "{code}");
+        }
+        for code in ["23505", "22021", "1", "2067", ""] {
+            assert!(matches!(code_class(code), CodeClass::Refused), "{code}");
+        }
+    }
+}

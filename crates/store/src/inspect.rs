@@ -1,0 +1,139 @@
+//! Looking at the whole database, for `piton doctor` and for tests.
+
+use piton_model::audit::{Violation, audit};
+use piton_model::{LedgerEntry, Run};
+
+use crate::batch;
+use crate::db::{Conn, params};
+use crate::dialect::Dialect;
+use crate::events::{self, entry};
+use crate::row;
+use crate::{Error, Store, claim, followers, projections, query, retention, schedules};
+
+pub(crate) const ALL_RUNS: &str = "SELECT body, due_at FROM runs UNION ALL SELECT body, NULL FROM run_history";
+pub(crate) const SQLITE_CHECK: &str = "PRAGMA quick_check";
+
+const PAGE: i64 = 10_000;
+
+impl Store {
+    /// Checks the whole ledger, as it is at one moment, against every invariant.
+    pub async fn audit(&self) -> Result<Vec<Violation>, Error> {
+        let mut conn = self.address().connect().await?;
+        let loaded = snapshot(&mut conn).await;
+        conn.close().await?;
+        let (entries, runs) = loaded?;
+        Ok(audit(&entries, &runs))
+    }
+
+    /// What is wrong with the database as such: damage that the engine finds, values that cannot be read.
+    pub async fn check(&self) -> Result<Vec<String>, Error> {
+        let mut problems = Vec::new();
+        if self.dialect() == Dialect::Sqlite {
+            for row in self.readers().rows(SQLITE_CHECK, params![]).await? {
+                let text = row.text(0)?;
+                if text != "ok" {
+                    problems.push(text);
+                }
+            }
+        }
+        for row in self.readers().rows(ALL_RUNS, params![]).await? {
+            problems.extend(row::run(&row.text(0)?, row.maybe_int(1)?).err().map(|error| error.to_string()));
+        }
+        Ok(problems)
+    }
+}
+
+async fn snapshot(conn: &mut Conn) -> Result<(Vec<LedgerEntry>, Vec<Run>), Error> {
+    conn.script(conn.dialect().begin_snapshot()).await?;
+    let mut entries: Vec<LedgerEntry> = Vec::new();
+    loop {
+        let after = entries.last().map_or(0, |entry| entry.seq);
+        let rows = conn.rows(events::AFTER, params![after, PAGE]).await?;
+        if rows.is_empty() {
+            break;
+        }
+        for row in &rows {
+            entries.push(entry(row)?);
+        }
+    }
+    let mut runs = Vec::new();
+    for row in conn.rows(ALL_RUNS, params![]).await? {
+        runs.push(row::run(&row.text(0)?, row.maybe_int(1)?)?);
+    }
+    conn.script("ROLLBACK").await?;
+    Ok((entries, runs))
+}
+
+/// Prepares every statement of this crate that both engines share, and tells which of them an engine refuses.
+#[doc(hidden)]
+pub async fn refused_statements(store: &Store) -> Result<Vec<String>, Error> {
+    let mut refused = Vec::new();
+    let mut conn = store.address().connect().await?;
+    for sql in statements(store.dialect()) {
+        if let Err(error) = conn.prepare(sql.clone()).await {
+            refused.push(format!("{sql}: {error}"));
+        }
+    }
+    conn.close().await?;
+    Ok(refused)
+}
+
+fn statements(dialect: Dialect) -> Vec<String> {
+    let plain = [
+        batch::LOCK_HEAD,
+        claim::NEXT_PRIORITY,
+        claim::CLAIMABLE,
+        claim::NEXT_CLAIMABLE,
+        claim::NEXT_DEADLINE,
+        claim::RENEW,
+        claim::HELD_BY,
+        claim::OVERDUE,
+        events::HEAD,
+        events::AFTER,
+        events::OF_RUN,
+        followers::POSITION,
+        followers::MOVE_POSITION,
+        projections::ONE,
+        projections::OF_KIND,
+        query::ONE,
+        query::LIVE,
+        query::LIVE_OF,
+        retention::CANDIDATES,
+        retention::DELETE_ENTRIES,
+        retention::FIRST_ENTRY,
+        retention::ENTRY_TIME,
+        retention::SLOWEST_FOLLOWER,
+        schedules::CURSOR,
+        schedules::CURSORS,
+        schedules::MOVE_CURSOR,
+        schedules::SUSPEND,
+        schedules::RESUME,
+        schedules::SUSPENDED,
+        ALL_RUNS,
+    ];
+    let rows = [
+        batch::WRITE_RUNS,
+        batch::WRITE_HISTORY,
+        batch::WRITE_KEYS,
+        batch::WRITE_PROJECTIONS,
+        batch::WRITE_EVENTS,
+        projections::IMPORT,
+    ];
+    let lists = [
+        batch::LOAD_LIVE,
+        batch::LOAD_ENDED,
+        batch::LOAD_PROJECTIONS,
+        batch::LOAD_KEYS,
+        batch::DELETE_RUNS,
+        retention::DELETE_HISTORY,
+        retention::DELETE_KEYS,
+    ];
+    let mut texts: Vec<String> = plain.into_iter().map(str::to_owned).collect();
+    texts.push(format!("{}{}", batch::WRITE_HEAD, dialect.announce()));
+    for size in crate::statement::SIZES {
+        texts.extend(rows.iter().map(|rows| rows.sql(size)));
+        texts.extend(lists.iter().map(|list| list.sql(size)));
+    }
+    texts.extend(query::statements());
+    texts
+}

@@ -1,0 +1,94 @@
+//! Statements over many rows, with few distinct texts so that each is prepared once.
+
+use std::fmt::Write as _;
+
+/// Row counts for which a text exists. More rows are written by several statements.
+pub(crate) const SIZES: [usize; 4] = [256, 32, 4, 1];
+
+/// `HEAD VALUES (…), (…) TAIL`
+pub(crate) struct Rows {
+    pub(crate) head: &'static str,
+    pub(crate) columns: usize,
+    pub(crate) tail: &'static str,
+}
+
+impl Rows {
+    /// The text for `rows` rows.
+    pub(crate) fn sql(&self, rows: usize) -> String {
+        let mut sql = String::with_capacity(self.head.len() + self.tail.len() + rows * self.columns * 6);
+        sql.push_str(self.head);
+        sql.push_str(" VALUES ");
+        let mut number = 1;
+        for row in 0..rows {
+            sql.push_str(if row == 0 { "(" } else { ", (" });
+            list(&mut sql, &mut number, self.columns);
+            sql.push(')');
+        }
+        sql.push_str(self.tail);
+        sql
+    }
+}
+
+/// `HEAD (…)TAIL`, where the list is filled up with its last element.
+pub(crate) struct In {
+    pub(crate) head: &'static str,
+    pub(crate) tail: &'static str,
+}
+
+impl In {
+    /// The text for a list of `size` elements.
+    pub(crate) fn sql(&self, size: usize) -> String {
+        let mut sql = String::with_capacity(self.head.len() + self.tail.len() + size * 6);
+        sql.push_str(self.head);
+        sql.push_str(" (");
+        list(&mut sql, &mut 1, size);
+        sql.push(')');
+        sql.push_str(self.tail);
+        sql
+    }
+}
+
+fn list(sql: &mut String, number: &mut usize, count: usize) {
+    for index in 0..count {
+        if index > 0 {
+            sql.push_str(", ");
+        }
+        // Writing to a String cannot fail.
+        let _ = write!(sql, "${number}");
+        *number += 1;
+    }
+}
+
+/// Cuts `rows` rows into sizes for which a text exists.
+pub(crate) fn cuts(mut rows: usize) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let size = SIZES.into_iter().find(|size| *size <= rows)?;
+        rows -= size;
+        Some(size)
+    })
+}
+
+/// The smallest size that holds `count` elements (at most the largest size).
+pub(crate) fn padded(count: usize) -> usize {
+    SIZES.into_iter().rev().find(|size| *size >= count).unwrap_or(SIZES[0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts() {
+        let rows = Rows { head: "INSERT INTO t (a, b)", columns: 2, tail: " ON CONFLICT DO NOTHING" };
+        assert_eq!(rows.sql(2), "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4) ON CONFLICT DO NOTHING");
+        assert_eq!(In { head: "DELETE FROM t WHERE a IN", tail: "" }.sql(3), "DELETE FROM t WHERE a IN ($1, $2, $3)");
+    }
+
+    #[test]
+    fn every_count_is_cut_completely() {
+        for count in 0..2000 {
+            assert_eq!(cuts(count).sum::<usize>(), count);
+        }
+        assert_eq!([1, 2, 4, 5, 33, 256].map(padded), [1, 4, 4, 32, 256, 256]);
+    }
+}

@@ -1,0 +1,213 @@
+//! The one writer: it gathers what is asked, writes it in one transaction, and answers when that is durable.
+
+use std::future::Future;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use piton_model::Seq;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+
+use crate::batch::{Batch, Needs};
+use crate::db::{Address, Conn};
+use crate::{Error, Options};
+
+/// How many operations share a transaction at most.
+const BATCH: usize = 256;
+/// How many operations may wait; beyond that, callers wait to be let in.
+const QUEUE: usize = 4096;
+const FIRST_DELAY: Duration = Duration::from_millis(20);
+const LONGEST_DELAY: Duration = Duration::from_secs(1);
+
+/// Something that is written.
+pub(crate) trait Operation: Send + Sync + 'static {
+    /// What the caller gets, also where the operation was refused by its own logic.
+    type Answer: Send;
+
+    /// What should be loaded beforehand. Only a matter of speed.
+    fn needs(&self, _needs: &mut Needs) {}
+
+    /// Decides and writes. An error is a failure of the database and undoes the whole transaction; the operation may
+    /// then be called again.
+    fn perform(&self, batch: &mut Batch) -> impl Future<Output = Result<Self::Answer, Error>> + Send;
+}
+
+/// The callers' side.
+pub(crate) struct Writer {
+    queue: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Starts the writer on a connection that is already migrated.
+    pub(crate) fn start(address: Address, options: Options, conn: Conn, changes: watch::Sender<Seq>) -> Writer {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let task = tokio::spawn(Loop { address, options, conn: Some(conn), changes }.run(jobs));
+        Writer { queue: Mutex::new(Some(queue)), task: Mutex::new(Some(task)) }
+    }
+
+    /// Performs an operation; when this returns, it is durable.
+    pub(crate) async fn perform<O: Operation>(&self, operation: O) -> Result<O::Answer, Error> {
+        let queue = lock(&self.queue).clone().ok_or(Error::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Asked { operation, answer: None, reply });
+        queue.send(job).await.map_err(|_| Error::Closed)?;
+        drop(queue);
+        answer.await.unwrap_or(Err(Error::Closed))
+    }
+
+    /// Lets the writer finish what was asked, and waits for it.
+    pub(crate) async fn close(&self) {
+        lock(&self.queue).take();
+        let task = lock(&self.task).take();
+        if let Some(task) = task {
+            // A panic in the task was already reported to its callers as `Closed`.
+            let _ = task.await;
+        }
+    }
+}
+
+/// A poisoned lock guards nothing but an `Option` that is always whole.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// An operation with the caller that waits for it.
+trait Job: Send {
+    fn needs(&self, needs: &mut Needs);
+    fn perform<'a>(&'a mut self, batch: &'a mut Batch) -> BoxFuture<'a, Result<(), Error>>;
+    fn answer(self: Box<Self>, committed: Result<(), Error>);
+}
+
+struct Asked<O: Operation> {
+    operation: O,
+    answer: Option<O::Answer>,
+    reply: oneshot::Sender<Result<O::Answer, Error>>,
+}
+
+impl<O: Operation> Job for Asked<O> {
+    fn needs(&self, needs: &mut Needs) {
+        self.operation.needs(needs);
+    }
+
+    fn perform<'a>(&'a mut self, batch: &'a mut Batch) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            self.answer = Some(self.operation.perform(batch).await?);
+            Ok(())
+        })
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), Error>) {
+        let answer = match (committed, self.answer) {
+            (Ok(()), Some(answer)) => Ok(answer),
+            (Ok(()), None) => Err(Error::Closed),
+            (Err(error), _) => Err(error),
+        };
+        // A caller that no longer waits has decided not to know.
+        let _ = self.reply.send(answer);
+    }
+}
+
+struct Loop {
+    address: Address,
+    options: Options,
+    conn: Option<Conn>,
+    changes: watch::Sender<Seq>,
+}
+
+impl Loop {
+    async fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+        let mut jobs = Vec::with_capacity(BATCH);
+        while queue.recv_many(&mut jobs, BATCH).await > 0 {
+            self.handle(&mut jobs).await;
+        }
+        if let Some(conn) = self.conn.take()
+            && let Err(error) = conn.close().await
+        {
+            tracing::warn!(%error, "closing the database failed");
+        }
+    }
+
+    /// Writes a batch and answers everybody in it.
+    async fn handle(&mut self, jobs: &mut Vec<Box<dyn Job>>) {
+        let outcome = self.write(jobs).await;
+        let spoiled = matches!(outcome, Err(Error::Refused(_) | Error::Unreadable { .. })) && jobs.len() > 1;
+        if !spoiled {
+            for job in jobs.drain(..) {
+                job.answer(outcome.clone());
+            }
+            return;
+        }
+        // One of them cannot be written (or read): alone, each fails or succeeds for itself.
+        for mut job in jobs.drain(..) {
+            let outcome = self.write(std::slice::from_mut(&mut job)).await;
+            job.answer(outcome);
+        }
+    }
+
+    /// Writes a batch, trying again while nothing was written because the database was away.
+    async fn write(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Error> {
+        let give_up = Instant::now() + self.options.patience;
+        let mut delay = FIRST_DELAY;
+        loop {
+            match self.attempt(jobs).await {
+                Err(Error::Unavailable(detail)) if Instant::now() + delay < give_up => {
+                    tracing::warn!(%detail, "the database is not available, trying again");
+                    pause(delay).await;
+                    delay = (delay * 2).min(LONGEST_DELAY);
+                }
+                Err(error) => return Err(self.address.explain(error)),
+                Ok(()) => return Ok(()),
+            }
+        }
+    }
+
+    /// One transaction. Whatever fails, the connection is dropped, and with it what was not committed.
+    async fn attempt(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Error> {
+        let limit = self.options.statement_timeout * 2;
+        let conn = match self.conn.take() {
+            Some(conn) => conn,
+            None => within(limit, self.address.connect()).await?,
+        };
+        let batch = within(limit, prepare(conn, jobs)).await?;
+        let committed = within(limit, batch.commit()).await;
+        let (conn, head) = committed.map_err(commit_error)?;
+        self.conn = Some(conn);
+        self.changes.send_replace(head);
+        Ok(())
+    }
+}
+
+async fn prepare(conn: Conn, jobs: &mut [Box<dyn Job>]) -> Result<Batch, Error> {
+    let mut batch = Batch::begin(conn).await?;
+    let mut needs = Needs::default();
+    for job in jobs.iter() {
+        job.needs(&mut needs);
+    }
+    batch.load(needs).await?;
+    for job in jobs {
+        job.perform(&mut batch).await?;
+    }
+    batch.finish().await?;
+    Ok(batch)
+}
+
+/// A commit that the database refused did not happen; one whose answer was lost may have.
+fn commit_error(error: Error) -> Error {
+    match error {
+        Error::Unavailable(detail) => Error::Unknown(detail),
+        error => error,
+    }
+}
+
+/// A connection that answers nothing any more is as good as lost.
+async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    timeout(limit, work).await.unwrap_or_else(|_| Err(Error::Unavailable("it does not answer".to_owned())))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the database is real, and so is the time it needs to come back")]
+pub(crate) async fn pause(delay: Duration) {
+    tokio::time::sleep(delay).await;
+}
