@@ -107,6 +107,10 @@ mod tests {
         for sequence in [StopSequence::infrastructure(), StopSequence::job().with_grace(Duration::ZERO)] {
             let (last, polite) = sequence.0.split_last().unwrap();
             assert_eq!(last.signal, Signal::Kill);
+            assert!(
+                sequence != StopSequence::infrastructure()
+                    || polite.iter().all(|stage| stage.target == Target::Process)
+            );
             assert!(polite.iter().all(|stage| stage.signal != Signal::Kill));
         }
     }
