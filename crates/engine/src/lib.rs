@@ -155,6 +155,15 @@ impl Engine {
 
     /// Takes back what this worker still holds, then starts all loops.
     pub async fn start(&self) -> Result<(), Error> {
+        self.start_for_command().await?;
+        let shared = &self.0;
+        shared.tasks.spawn(retain::Retainer::new(shared.clone()).run());
+        shared.tasks.spawn(triggers::Time::new(self).run());
+        Ok(())
+    }
+
+    /// The same without schedules: for a command that executes what it was asked for, and what follows from it.
+    pub async fn start_for_command(&self) -> Result<(), Error> {
         let shared = &self.0;
         let held = shared.store.held_by(&shared.config.worker).await?;
         let ids: Vec<RunId> = held.iter().map(|run| run.id).collect();
@@ -169,8 +178,6 @@ impl Engine {
         shared.tasks.spawn(follow::Cancellations::new(shared.clone(), head).run());
         shared.tasks.spawn(claim::Claimer::new(shared.clone()).run());
         shared.tasks.spawn(rescue::Rescuer::new(shared.clone()).run());
-        shared.tasks.spawn(retain::Retainer::new(shared.clone()).run());
-        shared.tasks.spawn(triggers::Time::new(self).run());
         shared.tasks.spawn(triggers::Events::new(self).run());
         Ok(())
     }

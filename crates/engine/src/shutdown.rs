@@ -1,8 +1,11 @@
 //! Ending in stages: triggers, claims, runs.
 
+use piton_model::{Run, RunState};
 use tokio_util::sync::CancellationToken;
 
-use crate::Engine;
+use crate::clock::after;
+use crate::triggers::Events;
+use crate::{Engine, Error};
 
 /// What becomes of the runs that are under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +40,30 @@ impl Engine {
         shared.stages.over.cancel();
         shared.tasks.close();
         shared.tasks.wait().await;
+    }
+
+    /// Waits until nothing is under way or due here, and what follows from it is done too.
+    pub async fn finish_work(&self) -> Result<(), Error> {
+        let shared = &self.0;
+        let mut changes = shared.store.changes();
+        loop {
+            changes.mark_unchanged();
+            while Events::new(self).handle().await? {}
+            let now = shared.clock.now();
+            let mine = |run: &Run| match &run.state {
+                RunState::Pending { due, .. } => *due <= now,
+                RunState::Running { lease, .. } => lease.worker == shared.config.worker,
+                RunState::Gated { .. } | RunState::Ended { .. } => false,
+            };
+            if !shared.store.live().await?.iter().any(mine) {
+                return Ok(());
+            }
+            let backstop = after(now, shared.config.check_interval);
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = shared.clock.sleep_until(backstop) => {}
+            }
+        }
     }
 
     /// Whether the engine still accepts work.
