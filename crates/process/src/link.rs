@@ -52,6 +52,17 @@ impl Link {
         }
     }
 
+    /// Ends the keeper if there is one and nothing runs; whoever asks next starts another.
+    pub(crate) async fn stop_if_idle(&self) -> Result<(), Error> {
+        let mut current = self.current.lock().await;
+        current.client = None;
+        match Client::connect(&self.dir).await {
+            Ok(client) => client.stop(true).await,
+            Err(Error::Absent { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn client(&self) -> Result<(Client, u64), Error> {
         let mut current = self.current.lock().await;
         if let Some(client) = &current.client {

@@ -139,6 +139,21 @@ impl Runner {
         Ok(self.link.ask(|keeper| async move { keeper.list().await }).await?)
     }
 
+    /// Stops whatever still runs of a run that is over, and forgets it.
+    pub async fn abandon(&self, run: RunId) -> Result<(), Error> {
+        let prefix = format!("{run}/");
+        for child in self.held().await?.iter().filter(|child| child.token.as_str().starts_with(&prefix)) {
+            self.link.ask(|keeper| async move { keeper.sweep(&child.token).await }).await?;
+            self.link.ask(|keeper| async move { keeper.wait(&child.token).await }).await?;
+        }
+        self.release(run).await
+    }
+
+    /// Ends the keeper, if there is one and it holds nothing.
+    pub async fn stop_if_idle(&self) -> Result<(), Error> {
+        Ok(self.link.stop_if_idle().await?)
+    }
+
     /// Nothing is started only to be stopped. What was started before is another matter.
     async fn unless_stopped(&self, token: &Token, stop: &CancellationToken) -> Result<(), Error> {
         if stop.is_cancelled() && !self.knows(token.as_str()).await? {

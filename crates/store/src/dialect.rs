@@ -15,6 +15,14 @@ pub enum Dialect {
 pub(crate) const CHANNEL: &str = "piton";
 
 impl Dialect {
+    /// The engine's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Dialect::Sqlite => "sqlite",
+            Dialect::Postgres => "postgres",
+        }
+    }
+
     /// SQLite must take its write lock at the start: a read transaction that becomes a writer later fails with
     /// `SQLITE_BUSY_SNAPSHOT`, which no timeout retries.
     pub(crate) fn begin(self) -> &'static str {
