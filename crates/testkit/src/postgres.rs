@@ -120,7 +120,7 @@ fn start() -> Result<Server, Error> {
         std::fs::set_permissions(dir.path(), for_its_owner).map_err(|error| failed("chmod", error))?;
     }
     let data = dir.path().join("data");
-    let initialised = command(&owner, &programs.join("initdb"), dir.path())
+    let initialised = command(owner.as_ref(), programs.join("initdb"), dir.path())
         .args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-locale", "--no-sync", "-D"])
         .arg(&data)
         .output()
@@ -132,7 +132,7 @@ fn start() -> Result<Server, Error> {
     // `cat` ends when the test process does.
     let script = r#""$0" -D "$1/data" -k "$1" -c listen_addresses= -c max_connections=200 & server=$!
         cat >/dev/null; kill -QUIT $server; wait $server; rm -rf "$1""#;
-    let watcher = command(&owner, Path::new("sh"), dir.path())
+    let watcher = command(owner.as_ref(), "sh", dir.path())
         .args(["-c", script])
         .arg(programs.join("postgres"))
         .arg(dir.path())
@@ -189,7 +189,7 @@ fn owner() -> Result<Option<Owner>, Error> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "tests start a real server")]
-fn command(owner: &Option<Owner>, program: impl AsRef<OsStr>, dir: &Path) -> Command {
+fn command(owner: Option<&Owner>, program: impl AsRef<OsStr>, dir: &Path) -> Command {
     let mut command = Command::new(program);
     if let Some(owner) = owner {
         command.gid(owner.group).uid(owner.user);

@@ -1,0 +1,1 @@
+//! Random operations against the simplest thing that could be right.

@@ -1,0 +1,86 @@
+//! What only a server can do: go away and come back.
+
+use std::time::Duration;
+
+use piton_store::{Error, Options, Store, Submitted};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions as _, Row as _};
+use tokio::task::JoinSet;
+
+use crate::fixture::{Fixture, at, job, new_run};
+
+const KILL: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+     WHERE datname = current_database() AND pid <> pg_backend_pid()";
+
+async fn admin(fixture: &Fixture) -> PgConnection {
+    let options: PgConnectOptions = fixture.url.parse().unwrap();
+    options.connect().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_are_killed_lose_nothing() {
+    let fixture = Fixture::postgres().await;
+    let store = fixture.open().await;
+    let mut writers = JoinSet::new();
+    for task in 0..6 {
+        let store = store.clone();
+        writers.spawn(async move {
+            let mut accepted = Vec::new();
+            for _ in 0..100 {
+                let run = new_run(&job(&format!("j{task}")), at(0));
+                // The outcome of a commit may be unknown; then the same is asked again, and its id makes it one run.
+                loop {
+                    match store.submit(vec![run.clone()], at(0)).await {
+                        Ok(_) => break,
+                        Err(Error::Unknown(_) | Error::Unavailable(_)) => {}
+                        Err(error) => panic!("{error:?}"),
+                    }
+                }
+                accepted.push(run.id);
+            }
+            accepted
+        });
+    }
+    let mut admin = admin(&fixture).await;
+    let mut killed = 0;
+    let mut accepted = Vec::new();
+    // One kill for each writer that comes to its end, and as many before as the load allows.
+    for round in 0..10 {
+        let head = store.head().await.unwrap_or(0);
+        let mut changes = store.changes();
+        let _ = tokio::time::timeout(Duration::from_secs(5), changes.wait_for(|now| *now > head + 20)).await;
+        let row = sqlx::query(KILL).fetch_one(&mut admin).await.unwrap();
+        killed += row.get::<i64, _>(0);
+        if round > 3 && writers.is_empty() {
+            break;
+        }
+    }
+    for ids in writers.join_all().await {
+        accepted.extend(ids);
+    }
+    assert!(killed > 5, "only {killed} connections were killed");
+    let live = store.live().await.unwrap();
+    assert_eq!(live.len(), accepted.len(), "each accepted run is there once");
+    assert_eq!(store.head().await.unwrap(), 600);
+    store.close().await;
+    fixture.audited().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_node_is_heard_again_after_the_connection_was_lost() {
+    let fixture = Fixture::postgres().await;
+    let (writes, waits) = (fixture.open().await, fixture.open().await);
+    let mut changes = waits.changes();
+    sqlx::query(KILL).fetch_one(&mut admin(&fixture).await).await.unwrap();
+    let submitted = writes.submit(vec![new_run(&job("a"), at(0))], at(0)).await.unwrap();
+    assert!(matches!(submitted.as_slice(), [Submitted::New(_)]));
+    let woken = tokio::time::timeout(Duration::from_secs(30), changes.wait_for(|head| *head == 1)).await;
+    assert!(woken.is_ok(), "nobody was woken");
+    fixture.audited().await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_not_available() {
+    let error = Store::open("postgres://nobody@localhost/x?host=/nonexistent", Options::default()).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+}

@@ -1,0 +1,97 @@
+//! What only a file can suffer.
+
+use std::io::{Seek as _, SeekFrom, Write as _};
+
+use piton_store::{Error, Options, Store};
+
+use crate::fixture::{Fixture, at, job, new_run, submit_one};
+
+async fn refused(fixture: &Fixture) -> Error {
+    let before = std::fs::read(fixture.file()).unwrap();
+    let error = Store::open(&fixture.url, Options::default()).await.unwrap_err();
+    assert_eq!(std::fs::read(fixture.file()).unwrap(), before, "a file that is refused stays as it is");
+    assert!(error.hint().is_some());
+    error
+}
+
+async fn filled() -> Fixture {
+    let fixture = Fixture::sqlite();
+    let store = fixture.open().await;
+    for second in 0..50 {
+        submit_one(&store, new_run(&job("a"), at(second)), at(second)).await;
+    }
+    store.close().await;
+    fixture
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused() {
+    let fixture = Fixture::sqlite();
+    for text in ["{}", &"not a database, but long enough to look at its whole header. ".repeat(9)] {
+        std::fs::write(fixture.file(), text).unwrap();
+        let error = refused(&fixture).await;
+        assert!(matches!(&error, Error::Corrupt { path, .. } if path.ends_with("piton.db")), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_was_cut_off_is_refused() {
+    let fixture = filled().await;
+    let length = std::fs::metadata(fixture.file()).unwrap().len();
+    std::fs::OpenOptions::new().write(true).open(fixture.file()).unwrap().set_len(length / 2).unwrap();
+    let error = refused(&fixture).await;
+    assert!(matches!(&error, Error::Corrupt { detail, .. } if detail.contains("bytes long")), "{error:?}");
+}
+
+#[tokio::test]
+async fn damage_inside_is_found_by_a_check() {
+    let fixture = filled().await;
+    let mut file = std::fs::OpenOptions::new().write(true).open(fixture.file()).unwrap();
+    // Every page but the first: what the opening reads is whole.
+    let length = file.metadata().unwrap().len();
+    file.seek(SeekFrom::Start(length - 4096 * 3)).unwrap();
+    file.write_all(&[0xa5; 4096 * 3]).unwrap();
+    drop(file);
+    match Store::open(&fixture.url, Options::default()).await {
+        Ok(store) => {
+            let found = store.check().await;
+            let damaged = match &found {
+                Ok(problems) => !problems.is_empty(),
+                Err(error) => matches!(error, Error::Corrupt { .. } | Error::Refused(_)),
+            };
+            assert!(damaged, "{found:?}");
+        }
+        Err(error) => assert!(matches!(error, Error::Corrupt { .. }), "{error:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_empty_file_is_a_new_database_but_not_beside_a_log() {
+    let fixture = Fixture::sqlite();
+    std::fs::write(fixture.file(), "").unwrap();
+    fixture.open().await.close().await;
+
+    let fixture = Fixture::sqlite();
+    std::fs::write(fixture.file(), "").unwrap();
+    std::fs::write(fixture.file().with_file_name("piton.db-wal"), "something").unwrap();
+    assert!(matches!(refused(&fixture).await, Error::Corrupt { .. }));
+}
+
+#[tokio::test]
+async fn a_directory_and_a_missing_directory_are_not_available() {
+    let fixture = Fixture::sqlite();
+    std::fs::create_dir(fixture.file()).unwrap();
+    for url in [fixture.url.clone(), format!("{}/missing/piton.db", fixture.url)] {
+        let error = Store::open(&url, Options::default()).await.unwrap_err();
+        assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn addresses_that_mean_nothing_are_refused() {
+    for url in ["", "sqlite:", "mysql://me:secret@host/db", "piton.db"] {
+        let error = Store::open(url, Options::default()).await.unwrap_err();
+        assert!(matches!(error, Error::Address { .. }), "{error:?}");
+        assert!(!error.to_string().contains("secret"));
+    }
+}
