@@ -1,0 +1,48 @@
+//! What the installation decides.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use piton_model::Name;
+
+/// What the installation decides about all runs.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where Piton keeps everything; deployments and the plugin cache are below.
+    pub data_dir: PathBuf,
+    /// The environment that every child begins with, usually [`inherited`](crate::inherited).
+    pub environment: BTreeMap<String, String>,
+    /// Whether runs share downloaded providers.
+    pub plugin_cache: bool,
+    /// How long OpenTofu and Terraform wait for a state lock.
+    pub lock_timeout: Duration,
+    /// How long OpenTofu and Terraform may take to stop when they are asked to.
+    pub interrupt_grace: Duration,
+}
+
+impl Config {
+    /// The defaults: a shared plugin cache, two minutes for locks, five to stop.
+    pub fn new(data_dir: impl Into<PathBuf>, environment: BTreeMap<String, String>) -> Config {
+        Config {
+            data_dir: data_dir.into(),
+            environment,
+            plugin_cache: true,
+            lock_timeout: Duration::from_secs(120),
+            interrupt_grace: Duration::from_secs(300),
+        }
+    }
+
+    /// The directory in which a deployment's tool or job works.
+    pub fn deployment_dir(&self, deployment: &Name) -> PathBuf {
+        self.data_dir.join("deployments").join(deployment.as_str())
+    }
+
+    pub(crate) fn cli_config(&self) -> PathBuf {
+        self.data_dir.join("iac-cli.tfrc")
+    }
+
+    pub(crate) fn plugin_cache_dir(&self, tool: &str) -> PathBuf {
+        self.data_dir.join("plugin-cache").join(tool)
+    }
+}

@@ -1,0 +1,173 @@
+//! What went wrong with git, told by what can be done about it.
+
+use std::io;
+
+use super::Address;
+
+/// Why nothing was fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address is none, or one that is not allowed.
+    #[error("`{address}` is not a repository's address: {problem}")]
+    Address {
+        /// What was given, without passwords.
+        address: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The ref is none.
+    #[error("`{wanted}` is not a branch, tag or commit: {problem}")]
+    Ref {
+        /// What was given.
+        wanted: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The program `git` could not be started.
+    #[error("cannot start git: {source}")]
+    Start {
+        /// Why.
+        source: io::Error,
+    },
+    /// The server wants to know who asks, or does not like the answer.
+    #[error("failed to clone repository {address}: authentication required")]
+    Authentication {
+        /// The repository.
+        address: String,
+    },
+    /// There is no such repository.
+    #[error("failed to clone repository {address}: repository not found")]
+    NotFound {
+        /// The repository.
+        address: String,
+    },
+    /// The repository has no commit.
+    #[error("the repository {address} is empty")]
+    Empty {
+        /// The repository.
+        address: String,
+    },
+    /// The repository has no such branch, tag or commit.
+    #[error("the repository {address} has no branch, tag or commit `{wanted}`")]
+    RefNotFound {
+        /// The repository.
+        address: String,
+        /// What was wanted.
+        wanted: String,
+        /// Refs of a similar name.
+        nearest: Vec<String>,
+    },
+    /// The server could not be reached.
+    #[error("cannot reach {address}: {said}")]
+    Unreachable {
+        /// The repository.
+        address: String,
+        /// What git said.
+        said: String,
+    },
+    /// Anything else that git does not like.
+    #[error("failed to clone repository {address}: {said}")]
+    Failed {
+        /// The repository.
+        address: String,
+        /// What git said.
+        said: String,
+    },
+}
+
+impl Error {
+    /// A stable word for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::Address { .. } => "git_address_invalid",
+            Error::Ref { .. } => "git_ref_invalid",
+            Error::Start { .. } => "git_missing",
+            Error::Authentication { .. } => "git_authentication_required",
+            Error::NotFound { .. } => "git_repository_not_found",
+            Error::Empty { .. } => "git_repository_empty",
+            Error::RefNotFound { .. } => "git_ref_not_found",
+            Error::Unreachable { .. } => "git_unreachable",
+            Error::Failed { .. } => "git_failed",
+        }
+    }
+
+    /// What to try.
+    pub fn hint(&self) -> Option<String> {
+        let text = match self {
+            Error::Start { source } if source.kind() == io::ErrorKind::NotFound => "install git, or check PATH",
+            Error::Authentication { .. } => {
+                "set up a git credential helper, a token or an SSH key for the user that runs this; no password is \
+                 ever asked for"
+            }
+            Error::NotFound { .. } => "check the address; private repositories look missing to those who may not see them",
+            Error::RefNotFound { nearest, .. } if !nearest.is_empty() => {
+                return Some(format!("did you mean `{}`?", nearest.join("`, `")));
+            }
+            Error::Failed { said, .. } if said.contains("dubious ownership") => {
+                "the repository belongs to another user; allow it with `git config --global --add safe.directory PATH`"
+            }
+            Error::Address { .. }
+            | Error::Ref { .. }
+            | Error::Start { .. }
+            | Error::Empty { .. }
+            | Error::RefNotFound { .. }
+            | Error::Unreachable { .. }
+            | Error::Failed { .. } => return None,
+        };
+        Some(text.to_owned())
+    }
+}
+
+/// Reads what git printed. The words are those of git in the C locale.
+pub(super) fn explain(address: &Address, printed: &str) -> Error {
+    let shown = address.to_string();
+    // git may quote the URL, and a URL may hold a password.
+    let printed = printed.replace(address.as_str(), &shown);
+    let lower = printed.to_ascii_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    if says(&["could not read username", "authentication failed", "permission denied (", "terminal prompts disabled", "error: 401", "error: 403", "host key verification failed"]) {
+        return Error::Authentication { address: shown };
+    }
+    if says(&["couldn't find remote ref", "not our ref", "unadvertised object"]) {
+        return Error::RefNotFound { address: shown, wanted: "the wanted commit".to_owned(), nearest: Vec::new() };
+    }
+    if says(&["repository not found", "does not appear to be a git repository", "error: 404", "not found"]) {
+        return Error::NotFound { address: shown };
+    }
+    let said = told(&printed);
+    if says(&["could not resolve host", "connection refused", "timed out", "couldn't connect", "network is unreachable"]) {
+        return Error::Unreachable { address: shown, said };
+    }
+    Error::Failed { address: shown, said }
+}
+
+/// The line that says what is wrong.
+fn told(printed: &str) -> String {
+    let line = printed.lines().find(|line| line.starts_with("fatal: ") || line.starts_with("error: "));
+    let line = line.or_else(|| printed.lines().rev().find(|line| !line.trim().is_empty())).unwrap_or("git said nothing");
+    line.trim_start_matches("fatal: ").trim_start_matches("error: ").trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_git_says_is_understood() {
+        let address: Address = "https://user:hunter2@host/x".parse().unwrap();
+        for (printed, code) in [
+            ("fatal: could not read Username for 'https://host': terminal prompts disabled", "git_authentication_required"),
+            ("git@host: Permission denied (publickey).\nfatal: Could not read from remote repository.", "git_authentication_required"),
+            ("remote: Repository not found.\nfatal: repository 'https://host/x/' not found", "git_repository_not_found"),
+            ("fatal: '/srv/x' does not appear to be a git repository", "git_repository_not_found"),
+            ("fatal: couldn't find remote ref nope", "git_ref_not_found"),
+            ("fatal: unable to access 'https://host/x/': Could not resolve host: host", "git_unreachable"),
+            ("fatal: detected dubious ownership in repository at '/srv/x'", "git_failed"),
+            ("", "git_failed"),
+        ] {
+            assert_eq!(explain(&address, printed).code(), code, "{printed}");
+        }
+        let error = explain(&address, "fatal: odd thing with https://user:hunter2@host/x");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+}

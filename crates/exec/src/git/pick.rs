@@ -1,0 +1,157 @@
+//! Which of a repository's refs is meant. Pure.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{Address, Error};
+use crate::nearest::nearest;
+
+/// A branch, a tag or a commit, checked to be nothing but that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ref(String);
+
+impl Ref {
+    /// The ref as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Ref {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Ref {
+    type Err = Error;
+
+    /// The rules of `git check-ref-format`, and no leading `-`.
+    fn from_str(text: &str) -> Result<Ref, Error> {
+        let problem = if text.is_empty() {
+            "it is empty"
+        } else if text.starts_with('-') {
+            "it starts with `-`, which `git` would take for an option"
+        } else if text.chars().any(|c| c.is_control() || matches!(c, ' ' | '~' | '^' | ':' | '?' | '*' | '[' | '\\')) {
+            "it contains a character that no ref may contain"
+        } else if text.contains("..") || text.contains("@{") || text.contains("//") {
+            "it contains `..`, `@{` or `//`"
+        } else if text.starts_with('/') || text.ends_with('/') || text.ends_with('.') || text.ends_with(".lock") {
+            "it begins or ends as no ref may"
+        } else {
+            return Ok(Ref(text.to_owned()));
+        };
+        Err(Error::Ref { wanted: text.escape_debug().to_string(), problem })
+    }
+}
+
+/// What a repository offers, by full name, as `ls-remote` lists it.
+#[derive(Debug, Default)]
+pub(super) struct Advertised {
+    names: Vec<String>,
+}
+
+/// What is fetched.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Choice {
+    Advertised { name: String },
+    Commit(String),
+}
+
+/// The wanted ref is not there.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Missing {
+    wanted: Option<String>,
+    nearest: Vec<String>,
+}
+
+impl Missing {
+    pub(super) fn of(self, address: &Address) -> Error {
+        match self.wanted {
+            Some(wanted) => {
+                Error::RefNotFound { address: address.to_string(), wanted, nearest: self.nearest }
+            }
+            None => Error::Empty { address: address.to_string() },
+        }
+    }
+}
+
+impl Advertised {
+    pub(super) fn parse(listed: &str) -> Advertised {
+        let names = listed
+            .lines()
+            .filter_map(|line| line.split_once('\t'))
+            .map(|(_, name)| name.to_owned())
+            .filter(|name| !name.ends_with("^{}"))
+            .collect();
+        Advertised { names }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.names.iter().any(|offered| offered == name)
+    }
+}
+
+/// Tags go before branches of the same name, as in git itself; what neither names may be a commit.
+pub(super) fn choose(advertised: &Advertised, wanted: Option<&Ref>) -> Result<Choice, Missing> {
+    let Some(wanted) = wanted else {
+        return if advertised.has("HEAD") {
+            Ok(Choice::Advertised { name: "HEAD".to_owned() })
+        } else {
+            Err(Missing { wanted: None, nearest: Vec::new() })
+        };
+    };
+    let wanted = wanted.as_str();
+    for name in [wanted.to_owned(), format!("refs/tags/{wanted}"), format!("refs/heads/{wanted}")] {
+        if (name == "HEAD" || name.starts_with("refs/")) && advertised.has(&name) {
+            return Ok(Choice::Advertised { name });
+        }
+    }
+    if (7..=64).contains(&wanted.len()) && wanted.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Ok(Choice::Commit(wanted.to_ascii_lowercase()));
+    }
+    Err(not_found(advertised, wanted))
+}
+
+/// With the names that come closest.
+pub(super) fn not_found<'a>(advertised: &'a Advertised, wanted: &str) -> Missing {
+    let short = |name: &'a str| name.strip_prefix("refs/heads/").or(name.strip_prefix("refs/tags/"));
+    let nearest = nearest(wanted, advertised.names.iter().filter_map(|name| short(name)));
+    Missing { wanted: Some(wanted.to_owned()), nearest }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offered() -> Advertised {
+        Advertised::parse(
+            "1111\tHEAD\n1111\trefs/heads/main\n2222\trefs/heads/v1\n3333\trefs/tags/v1\n3333\trefs/tags/v1^{}\n\
+             4444\trefs/tags/v1.2.0\n5555\trefs/heads/feature/x\n",
+        )
+    }
+
+    fn wanted(text: &str) -> Result<Choice, Missing> {
+        choose(&offered(), Some(&text.parse().unwrap()))
+    }
+
+    #[test]
+    fn refs_are_chosen_as_git_does() {
+        let named = |name: &str| Ok(Choice::Advertised { name: name.to_owned() });
+        assert_eq!(choose(&offered(), None), named("HEAD"));
+        assert_eq!(wanted("main"), named("refs/heads/main"));
+        assert_eq!(wanted("v1"), named("refs/tags/v1"));
+        assert_eq!(wanted("refs/heads/v1"), named("refs/heads/v1"));
+        assert_eq!(wanted("feature/x"), named("refs/heads/feature/x"));
+        assert_eq!(wanted("ABCDEF0"), Ok(Choice::Commit("abcdef0".to_owned())));
+        assert_eq!(wanted("v1.3.0").unwrap_err().nearest, ["v1.2.0"]);
+        assert_eq!(choose(&Advertised::default(), None), Err(Missing { wanted: None, nearest: Vec::new() }));
+    }
+
+    #[test]
+    fn what_is_no_ref_is_refused() {
+        for bad in ["", "-x", "--upload-pack=x", "a\nb", "a b", "a..b", "a:b", "a^{}", "@{u}", "/a", "a/", "a.lock"] {
+            assert!(bad.parse::<Ref>().is_err(), "{bad:?} was accepted");
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! OpenTofu and Terraform: prepare, init, plan, apply, outputs.
+
+mod apply;
+mod code;
+mod init;
+mod layout;
+mod metadata;
+mod outputs;
+mod plan;
+mod plugin_cache;
+mod prepare;
+mod tool;
+
+pub(crate) use metadata::FILE as METADATA;
+use piton_model::{Failure, Iac, IacStep};
+pub(crate) use plugin_cache::PluginCache;
+
+use crate::pass::Pass;
+use crate::step::Passed;
+
+pub(crate) async fn step(pass: &Pass<'_>, iac: &Iac, step: IacStep) -> Result<Passed, Failure> {
+    match step {
+        IacStep::Prepare => prepare::prepare(pass, iac).await,
+        IacStep::Init => init::init(pass, iac).await,
+        IacStep::Plan => plan::plan(pass, iac).await,
+        IacStep::Apply => apply::apply(pass, iac).await,
+        IacStep::Outputs => outputs::outputs(pass, iac).await,
+    }
+}

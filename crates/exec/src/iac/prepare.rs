@@ -1,0 +1,75 @@
+//! Lays out the deployment directory and chooses the tool.
+
+use std::path::PathBuf;
+
+use piton_model::{Failure, FailureClass, Iac, Report, RunState, ToolChoice, ToolUsed};
+use piton_tools::{Place, Preference, Progress, Tool, Want};
+
+use super::{layout, metadata, tool};
+use crate::pass::Pass;
+use crate::step::Passed;
+use crate::{environment, failing};
+
+pub(super) async fn prepare(pass: &Pass<'_>, iac: &Iac) -> Result<Passed, Failure> {
+    pass.go_on("prepare")?;
+    environment::check_tool(&iac.env)?;
+    let used = lay_out_and_choose(pass, iac).await?;
+    let log = pass.log(environment::secrets(&pass.world.config.environment, &iac.env)).await?;
+    pass.note(&log, "tool", &format!("using {} {} ({})", used.name, used.version, used.path)).await?;
+    Ok(Passed::Next(Report { tool: Some(used), ..Report::default() }))
+}
+
+/// Also for an apply on a node that has never seen the run.
+pub(super) async fn lay_out_and_choose(pass: &Pass<'_>, iac: &Iac) -> Result<ToolUsed, Failure> {
+    let dir = pass.world.config.deployment_dir(&iac.deployment);
+    let (templates, source, target) = (pass.world.templates.clone(), iac.source.clone(), dir.clone());
+    let custom = iac.commands.init.is_some() || iac.commands.plan.is_some();
+    let change = metadata::Change {
+        workspace: iac.workspace_name.clone(),
+        at: match &pass.input.run.state {
+            RunState::Running { lease, .. } => lease.since,
+            RunState::Pending { .. } | RunState::Gated { .. } | RunState::Ended { .. } => pass.input.run.submitted_at,
+        },
+        mode: iac.operation.mode().cloned(),
+    };
+    tokio::task::spawn_blocking(move || {
+        let template = layout::lay_out(&templates, &source, &target, custom)?;
+        metadata::write(&target, change, template.as_ref())
+    })
+    .await
+    .map_err(|error| failing::task(&error))??;
+    layout::check_var_files(&dir, &iac.var_files)?;
+    choose(pass, iac, dir).await
+}
+
+async fn choose(pass: &Pass<'_>, iac: &Iac, dir: PathBuf) -> Result<ToolUsed, Failure> {
+    let version = match &iac.version {
+        Some(text) => Some(Want::parse(text, &Place::Configuration).map_err(|error| failure(&error))?),
+        None => None,
+    };
+    let preference = Preference {
+        tool: match iac.tool {
+            ToolChoice::Auto => piton_tools::ToolChoice::Auto,
+            ToolChoice::Tofu => piton_tools::ToolChoice::Exactly(Tool::OpenTofu),
+            ToolChoice::Terraform => piton_tools::ToolChoice::Exactly(Tool::Terraform),
+        },
+        version,
+        root: None,
+    };
+    // A download may take minutes, and nothing is lost when it is dropped.
+    let resolving = pass.world.tools.resolve(&preference, &dir, |_: Progress| {});
+    let installed = tokio::select! {
+        installed = resolving => installed.map_err(|error| failure(&error))?,
+        () = pass.input.stop.cancelled() => return Err(failing::stopped_before("init")),
+    };
+    Ok(tool::used(&installed))
+}
+
+fn failure(error: &piton_tools::Error) -> Failure {
+    let class = if error.is_transient() { FailureClass::Transient } else { FailureClass::Permanent };
+    let failure = Failure::new(class, format!("tool_{}", error.code()), error.to_string());
+    match error.hint() {
+        hint if hint.is_empty() => failure,
+        hint => failure.hint(hint),
+    }
+}

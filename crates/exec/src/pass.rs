@@ -1,0 +1,238 @@
+//! What one step works with, and how it starts children.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use piton_logs::{Redactor, RunLog};
+use piton_model::{Failure, FailureClass};
+use piton_process::{Error, Exit, ExitStatus, Invocation, RefusalKind, StopSequence};
+use tokio_util::sync::CancellationToken;
+
+use crate::run_files::RunFiles;
+use crate::said::LockHolder;
+use crate::step::{StepInput, World};
+use crate::verdict::{self, Doing, Ending, Passed, Status};
+use crate::{durable, failing};
+
+/// How much of the end of an output is read for the message of a failure.
+const TAIL: u64 = 64 * 1024;
+
+pub(crate) struct Pass<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) input: &'a StepInput<'a>,
+    pub(crate) files: RunFiles,
+}
+
+/// One child to start.
+pub(crate) struct Child {
+    /// The last part of its token.
+    pub(crate) what: &'static str,
+    pub(crate) doing: Doing,
+    /// A command of the user's stands in for the tool's own.
+    pub(crate) custom: bool,
+    pub(crate) argv: Vec<String>,
+    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) cwd: PathBuf,
+    /// The line above its output.
+    pub(crate) header: String,
+}
+
+/// A child that did what it should.
+pub(crate) struct Finished {
+    pub(crate) passed: Passed,
+}
+
+/// A child that did not, and what it printed last.
+pub(crate) struct Refused {
+    pub(crate) failure: Failure,
+    pub(crate) output: String,
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Failure {
+        refused.failure
+    }
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Refused {
+        Refused { failure, output: String::new() }
+    }
+}
+
+impl Pass<'_> {
+    pub(crate) fn token(&self, what: &str) -> String {
+        let StepInput { run, attempt, step, .. } = self.input;
+        format!("{}/{attempt}/{step}/{what}", run.id)
+    }
+
+    pub(crate) async fn log(&self, secrets: impl IntoIterator<Item = String>) -> Result<RunLog, Failure> {
+        let redactor = Redactor::new(secrets);
+        self.world.logs.open(self.input.run.id, redactor).await.map_err(|error| self.log_failure(&error))
+    }
+
+    /// Writes a line of Piton's own, once per step of an attempt.
+    pub(crate) async fn note(&self, log: &RunLog, key: &str, text: &str) -> Result<(), Failure> {
+        log.note(&self.token(key), &format!("piton: {text}")).await.map_err(|error| self.log_failure(&error))
+    }
+
+    pub(crate) fn log_failure(&self, error: &piton_logs::Error) -> Failure {
+        Failure::new(FailureClass::Transient, "log_failed", format!("the run's log cannot be written: {error}"))
+    }
+
+    /// Fails if the step shall stop and nothing is running yet.
+    pub(crate) fn go_on(&self, doing: &str) -> Result<(), Failure> {
+        if self.input.stop.is_cancelled() { Err(failing::stopped_before(doing)) } else { Ok(()) }
+    }
+
+    pub(crate) async fn knows(&self, what: &str) -> Result<bool, Failure> {
+        self.world.runner.knows(&self.token(what)).await.map_err(|error| self.runner_failure(Doing::Init, error))
+    }
+
+    /// Leaves the mark that the child `what` is about to change the world. Fails if this was done before and nobody
+    /// knows what became of it.
+    pub(crate) async fn begin_effect(&self, what: &'static str, doing: Doing) -> Result<(), Failure> {
+        let mark = self.files.effect(self.input.attempt);
+        if self.input.resumed && mark.exists() && !self.knows(what).await? {
+            return Err(Failure::new(
+                FailureClass::Uncertain,
+                "effect_unseen",
+                format!("{} had begun when Piton was stopped, and nobody saw how it ended", doing.as_str()),
+            )
+            .hint("check what exists, then run it again"));
+        }
+        durable::mark(&mark).map_err(|error| failing::io("write", &mark, &error))
+    }
+
+    fn invocation(&self, child: &Child) -> Invocation {
+        let stop = match child.doing {
+            Doing::Job => StopSequence::job(),
+            _ => StopSequence::infrastructure().with_grace(self.world.config.interrupt_grace),
+        };
+        Invocation {
+            token: self.token(child.what),
+            argv: child.argv.clone(),
+            env: child.env.clone(),
+            cwd: child.cwd.clone(),
+            header: child.header.clone(),
+            stop,
+        }
+    }
+
+    /// Runs a child, its output into the log.
+    pub(crate) async fn child(&self, log: &RunLog, child: &Child) -> Result<Finished, Refused> {
+        self.child_until(log, child, &self.input.stop).await
+    }
+
+    pub(crate) async fn child_until(
+        &self,
+        log: &RunLog,
+        child: &Child,
+        stop: &CancellationToken,
+    ) -> Result<Finished, Refused> {
+        // What runs already has to be stopped, not forgotten.
+        if stop.is_cancelled() && !self.knows(child.what).await? {
+            return Err(failing::stopped_before(child.doing.as_str()).into());
+        }
+        let invocation = self.invocation(child);
+        let ended = self.world.runner.run(&invocation, self.input.run.id, log, stop).await;
+        let exit = self.exit(child.doing, ended)?;
+        let output = tail(&self.world.logs.raw_path(self.input.run.id, &invocation.token));
+        self.judge(child, &exit, log, output)
+    }
+
+    /// Runs a child whose output is for Piton.
+    pub(crate) async fn capture(&self, log: &RunLog, child: &Child) -> Result<Vec<u8>, Refused> {
+        if self.input.stop.is_cancelled() && !self.knows(child.what).await? {
+            return Err(failing::stopped_before(child.doing.as_str()).into());
+        }
+        let invocation = self.invocation(child);
+        let captured = self.world.runner.capture(&invocation, self.input.run.id, &self.input.stop).await;
+        let (ended, files) = match captured {
+            Ok(captured) => (Ok(captured.exit), Some((captured.stdout, captured.stderr))),
+            Err(error) => (Err(error), None),
+        };
+        let exit = self.exit(child.doing, ended)?;
+        let Some((stdout, stderr)) = files else { return Ok(Vec::new()) };
+        self.judge(child, &exit, log, tail(&stderr))?;
+        std::fs::read(&stdout).map_err(|error| failing::io("read", &stdout, &error).into())
+    }
+
+    fn exit(&self, doing: Doing, ended: Result<Exit, Error>) -> Result<Option<Exit>, Failure> {
+        match ended {
+            Ok(exit) => Ok(Some(exit)),
+            Err(Error::Lost { .. }) => Ok(None),
+            Err(error) => Err(self.runner_failure(doing, error)),
+        }
+    }
+
+    fn judge(&self, child: &Child, exit: &Option<Exit>, log: &RunLog, output: String) -> Result<Finished, Refused> {
+        let output = log.redactor().redact(&output);
+        let left_lock = match child.doing {
+            Doing::Apply => left_lock(&child.cwd),
+            _ => None,
+        };
+        let ending = Ending {
+            doing: child.doing,
+            custom: child.custom,
+            status: exit.as_ref().map_or(Status::Unknown, |exit| status(exit.status)),
+            stopped: exit.as_ref().is_some_and(|exit| exit.stopped),
+            killed: exit.as_ref().is_some_and(|exit| exit.killed),
+            output: &output,
+            left_lock: left_lock.as_ref(),
+        };
+        match verdict::judge(&ending) {
+            Ok(passed) => Ok(Finished { passed }),
+            Err(failure) => Err(Refused { failure, output }),
+        }
+    }
+
+    fn runner_failure(&self, doing: Doing, error: Error) -> Failure {
+        let message = error.to_string();
+        match error {
+            Error::NotStarted => failing::stopped_before(doing.as_str()),
+            Error::Spawn { kind, .. } => {
+                let failure = failing::permanent("spawn_failed", message);
+                match (doing, kind) {
+                    (_, RefusalKind::Resources) => Failure { class: FailureClass::Transient, ..failure },
+                    (Doing::Job, _) => failure.hint("check the program's name, its permissions and PATH"),
+                    _ => failure,
+                }
+            }
+            // A child may have been started, or may run on, and nobody watches it.
+            _ if matches!(doing, Doing::Apply | Doing::Job) => {
+                Failure::new(FailureClass::Uncertain, "keeper_lost", message).hint("check what exists, then run it again")
+            }
+            _ => Failure::new(FailureClass::Transient, "keeper_lost", message),
+        }
+    }
+}
+
+fn status(status: ExitStatus) -> Status {
+    match status {
+        ExitStatus::Code(code) => Status::Code(code),
+        ExitStatus::Signal(signal) => Status::Signal(signal),
+        ExitStatus::Unknown => Status::Unknown,
+    }
+}
+
+/// The lock that the local backend left in the deployment directory.
+fn left_lock(dir: &Path) -> Option<LockHolder> {
+    let text = std::fs::read_to_string(dir.join(".terraform.tfstate.lock.info")).ok()?;
+    LockHolder::in_lock_file(&text)
+}
+
+/// The end of a file, as far as it can be read.
+fn tail(path: &Path) -> String {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+        let mut bytes = Vec::new();
+        file.take(TAIL).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
+}

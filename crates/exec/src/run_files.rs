@@ -1,0 +1,106 @@
+//! The files that a run keeps beside its log. They may hold secrets, and go when the run has ended.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use piton_model::{AttemptNo, Digest, Failure};
+use sha2::{Digest as _, Sha256};
+
+use crate::{durable, failing};
+
+/// The directory of one run.
+#[derive(Debug, Clone)]
+pub(crate) struct RunFiles {
+    dir: PathBuf,
+}
+
+impl RunFiles {
+    pub(crate) fn new(dir: PathBuf) -> RunFiles {
+        RunFiles { dir }
+    }
+
+    /// The saved plan.
+    pub(crate) fn plan(&self) -> PathBuf {
+        self.dir.join("plan.tfplan")
+    }
+
+    /// The plan that was made again, because the saved one is on another node.
+    pub(crate) fn plan_again(&self, attempt: AttemptNo) -> PathBuf {
+        self.dir.join(format!("plan-{attempt}.tfplan"))
+    }
+
+    /// The values of input variables.
+    pub(crate) fn variables(&self) -> PathBuf {
+        self.dir.join("vars.auto.tfvars.json")
+    }
+
+    /// The text of a job's script.
+    pub(crate) fn script(&self) -> PathBuf {
+        self.dir.join("script")
+    }
+
+    /// Says that this attempt began what cannot be repeated.
+    pub(crate) fn effect(&self, attempt: AttemptNo) -> PathBuf {
+        self.dir.join(format!("effect-{attempt}"))
+    }
+
+    fn secrets(&self) -> PathBuf {
+        self.dir.join("secrets.json")
+    }
+
+    /// Writes a file that only this user may read.
+    pub(crate) fn write(&self, path: &std::path::Path, content: &[u8], mode: u32) -> Result<(), Failure> {
+        durable::write(path, content, mode).map_err(|error| failing::io("write", path, &error))
+    }
+
+    /// Remembers what the plan called sensitive, for the steps that follow.
+    pub(crate) fn keep_secrets(&self, secrets: &[String]) -> Result<(), Failure> {
+        let text = serde_json::to_vec(secrets).unwrap_or_default();
+        self.write(&self.secrets(), &text, 0o600)
+    }
+
+    /// What the plan called sensitive.
+    pub(crate) fn kept_secrets(&self) -> Result<Vec<String>, Failure> {
+        let path = self.secrets();
+        match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| failing::io("read", &path, &error.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(failing::io("read", &path, &error)),
+        }
+    }
+
+    /// Removes everything but the log.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        let ours: BTreeSet<PathBuf> = [self.variables(), self.script(), self.secrets()].into();
+        let entries = match fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if ours.contains(&path) || name.ends_with(".tfplan") || name.starts_with("effect-") || name.starts_with(".piton-tmp-") {
+                fs::remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// SHA-256 of a file; none where there is no such file.
+pub(crate) fn file_digest(path: &std::path::Path) -> Result<Option<Digest>, Failure> {
+    let read = || -> io::Result<Option<Digest>> {
+        let mut file = match fs::File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut hash = Sha256::new();
+        io::copy(&mut file, &mut hash)?;
+        Ok(Digest::parse(&hex::encode(hash.finalize())))
+    };
+    read().map_err(|error| failing::io("read", path, &error))
+}

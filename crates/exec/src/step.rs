@@ -1,0 +1,122 @@
+//! One step of one run.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use piton_logs::LogStore;
+use piton_model::{Action, AttemptNo, CommandStep, Failure, Gate, Report, Run, Step};
+use piton_process::Runner;
+use piton_tools::Manager;
+use tokio_util::sync::CancellationToken;
+
+use crate::pass::Pass;
+use crate::run_files::RunFiles;
+use crate::{Config, Templates, command, failing, iac};
+
+/// Does the steps of runs. Clones share everything.
+#[derive(Clone)]
+pub struct Exec {
+    pub(crate) world: Arc<World>,
+}
+
+/// What every step works with.
+pub(crate) struct World {
+    pub(crate) config: Config,
+    pub(crate) runner: Runner,
+    pub(crate) logs: LogStore,
+    pub(crate) tools: Arc<Manager>,
+    pub(crate) templates: Templates,
+    pub(crate) cache: iac::PluginCache,
+}
+
+/// One step to do.
+#[derive(Debug)]
+pub struct StepInput<'a> {
+    /// The run, as it is stored.
+    pub run: &'a Run,
+    /// The step.
+    pub step: Step,
+    /// The attempt that the run is in.
+    pub attempt: AttemptNo,
+    /// Cancelled when the step shall stop, for whatever reason.
+    pub stop: CancellationToken,
+    /// This attempt was in this step already when the daemon was restarted.
+    pub resumed: bool,
+}
+
+/// A step went well.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Passed {
+    /// Go on with the next step.
+    Next(Report),
+    /// A person must decide first.
+    Gate {
+        /// What is asked.
+        gate: Gate,
+        /// For how long.
+        expires_in: Duration,
+        /// What was found out.
+        report: Report,
+    },
+    /// Nothing is left to do.
+    Done(Report),
+}
+
+impl Exec {
+    /// Touches nothing yet.
+    pub fn new(
+        config: Config,
+        runner: Runner,
+        logs: LogStore,
+        tools: impl Into<Arc<Manager>>,
+        templates: Templates,
+    ) -> Exec {
+        let cache = iac::PluginCache::default();
+        Exec { world: Arc::new(World { config, runner, logs, tools: tools.into(), templates, cache }) }
+    }
+
+    /// The templates that runs use.
+    pub fn templates(&self) -> &Templates {
+        &self.world.templates
+    }
+
+    /// Does one step, once. Called again for the same attempt, it continues where it was.
+    ///
+    /// After a stop it returns when the step's children are gone. It fails as
+    /// [`Interrupted`](piton_model::FailureClass::Interrupted) then, unless the work was done by that time; the caller
+    /// knows whether that means cancelled or timed out.
+    pub async fn step(&self, input: StepInput<'_>) -> Result<Passed, Failure> {
+        let files = RunFiles::new(self.world.logs.run_dir(input.run.id));
+        let pass = Pass { world: &self.world, input: &input, files };
+        pass.world.logs.prepare(input.run.id).await.map_err(|error| pass.log_failure(&error))?;
+        match (&input.run.action, input.step) {
+            (Action::Iac(iac), Step::Iac(step)) => iac::step(&pass, iac, step).await,
+            (Action::Command(command), Step::Command(CommandStep::Execute)) => command::execute(&pass, command).await,
+            (action, step) => {
+                Err(failing::permanent("internal", format!("the step `{step}` is none of a {}", action.verb())))
+            }
+        }
+    }
+
+    /// Removes what an ended run left behind beside its log: plan, values of variables, raw output. To be called when
+    /// the end is recorded; may be called again.
+    pub async fn cleanup(&self, run: &Run) {
+        let files = RunFiles::new(self.world.logs.run_dir(run.id));
+        let removed = tokio::task::spawn_blocking(move || files.remove()).await;
+        match removed {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(run = %run.id, %error, "cannot remove a run's files"),
+            Err(error) => tracing::warn!(run = %run.id, %error, "cannot remove a run's files"),
+        }
+        if let Err(error) = self.world.logs.discard_raw(run.id).await {
+            tracing::warn!(run = %run.id, %error, "cannot remove a run's raw output");
+        }
+    }
+}
+
+impl fmt::Debug for Exec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exec").field("data_dir", &self.world.config.data_dir).finish_non_exhaustive()
+    }
+}
