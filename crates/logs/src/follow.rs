@@ -46,7 +46,8 @@ pub(crate) fn follow(
 impl Follower {
     async fn next(&mut self) -> Result<Option<Chunk>, Error> {
         loop {
-            // Both are looked at before the log is: what is written after that is noticed, what was written before is read.
+            // Both are looked at before the log is: what is written after that is noticed, what was written before is
+            // read.
             self.changes.mark_unchanged();
             let over = *self.ended.borrow_and_update() || self.ended.has_changed().is_err();
             let reader = Arc::clone(&self.shared).reader(self.layout.clone()).await?;

@@ -90,8 +90,8 @@ fn json(text: &str, ascii: bool) -> String {
     escaped
 }
 
-/// What the usual URL encoders leave alone besides letters, digits and `-._~`: RFC 3986, JavaScript's component, and Go's path
-/// segment, user and path.
+/// What the usual URL encoders leave alone besides letters, digits and `-._~`: RFC 3986, JavaScript's component, and
+/// Go's path segment, user and path.
 const LEFT_ALONE: [&[u8]; 5] = [b"", b"!'()*", b"$&+=:@", b"$&+,;=", b"$&+,/:;=@"];
 
 fn add_url(text: &str, forms: &mut BTreeSet<Vec<u8>>) {
@@ -114,8 +114,8 @@ fn add_url(text: &str, forms: &mut BTreeSet<Vec<u8>>) {
     }
 }
 
-/// In the middle of a longer text the secret starts at one of three places within a group of three bytes; the characters that also
-/// hold bits of its neighbours are left out.
+/// In the middle of a longer text the secret starts at one of three places within a group of three bytes; the
+/// characters that also hold bits of its neighbours are left out.
 fn add_base64(text: &str, forms: &mut BTreeSet<Vec<u8>>) {
     for (before, skip) in [(0, 0), (1, 2), (2, 3)] {
         let mut bytes = vec![0; before];

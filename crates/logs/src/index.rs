@@ -37,8 +37,8 @@ impl Entry {
     }
 }
 
-/// Reads the entries that fit a log of this length, and cuts off what does not: the line a crash tore, and after a power loss the
-/// entries whose bytes did not reach the disk.
+/// Reads the entries that fit a log of this length, and cuts off what does not: the line a crash tore, and after a
+/// power loss the entries whose bytes did not reach the disk.
 pub(crate) fn recover(file: &mut File, log_len: u64) -> io::Result<Vec<Entry>> {
     let mut text = Vec::new();
     file.seek(SeekFrom::Start(0))?;

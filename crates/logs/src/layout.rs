@@ -35,14 +35,16 @@ impl Layout {
         self.raw_dir().join(format!("{}.out", file_name(token)))
     }
 
-    /// Makes the directories, for this user only: what is in them was not redacted yet, or is somebody's infrastructure.
+    /// Makes the directories, for this user only: what is in them was not redacted yet, or is somebody's
+    /// infrastructure.
     pub(crate) fn create(&self) -> Result<(), Error> {
         let raw = self.raw_dir();
         DirBuilder::new().recursive(true).mode(0o700).create(&raw).during("create", &raw)
     }
 }
 
-/// Two tokens never share a file, and the name is readable: `/` becomes `~`, and what is unusual is written in hexadecimal.
+/// Two tokens never share a file, and the name is readable: `/` becomes `~`, and what is unusual is written in
+/// hexadecimal.
 fn file_name(token: &str) -> String {
     let mut name = String::with_capacity(token.len());
     for byte in token.bytes() {

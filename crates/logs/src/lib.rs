@@ -2,43 +2,50 @@
 //!
 //! # Purpose
 //!
-//! A run's log is what people read when something went wrong, so it has to be complete when something went wrong. Children write their
-//! output to *raw* files by themselves and need nobody for it. This crate carries it from there into the run's one log, without the
-//! secrets and with a line above that says which command it was, while people follow it.
+//! A run's log is what people read when something went wrong, so it has to be complete when something went wrong.
+//! Children write their output to *raw* files by themselves and need nobody for it. This crate carries it from there
+//! into the run's one log, without the secrets and with a line above that says which command it was, while people
+//! follow it.
 //!
 //! # Theory of operation
 //!
 //! `<runs>/<run>/log` is the log. `<runs>/<run>/raw/<token>.out` is the output of the child started under that token.
-//! `<runs>/<run>/index` says whose bytes are where in the log: sections (one per child), notes (lines of Piton's own) and sections
-//! that go on after a note.
+//! `<runs>/<run>/index` says whose bytes are where in the log: sections (one per child), notes (lines of Piton's own)
+//! and sections that go on after a note.
 //!
-//! What a section holds is a function of its header, the raw file, the secrets and the cap: it does not depend on when the raw file
-//! was read, or in which pieces. So nothing has to be remembered between crashes. A writer that starts again recomputes each
-//! section from its first raw byte, and skips as many bytes as the index says are there. What else the function depends on (header,
-//! cap, where the output ended) is in the index, written before the first byte it concerns.
+//! What a section holds is a function of its header, the raw file, the secrets and the cap: it does not depend on when
+//! the raw file was read, or in which pieces. So nothing has to be remembered between crashes. A writer that starts
+//! again recomputes each section from its first raw byte, and skips as many bytes as the index says are there. What
+//! else the function depends on (header, cap, where the output ended) is in the index, written before the first byte it
+//! concerns.
 //!
-//! Followers wait on one notification per log and read through the page cache; in another process they look at the file's length.
+//! Followers wait on one notification per log and read through the page cache; in another process they look at the
+//! file's length.
 //!
 //! # Invariants
 //!
 //! - Whatever was killed, and when: the same calls made again give the same log, byte for byte (`crash::*`).
-//! - No secret reaches the log or a note, however its bytes were cut by writes, reads and crashes (`redact::tests`, `crash::*`).
+//! - No secret reaches the log or a note, however its bytes were cut by writes, reads and crashes (`redact::tests`,
+//!   `crash::*`).
 //! - But for secrets, output is kept byte for byte: NUL, invalid UTF-8, colours and carriage returns (`sections::*`).
-//! - Memory per child is bounded by the longest secret, not by the longest line (`sections::a_long_line_is_written_in_pieces`).
+//! - Memory per child is bounded by the longest secret, not by the longest line
+//!   (`sections::a_long_line_is_written_in_pieces`).
 //! - A follower gets each byte once and in order (`following::*`).
 //! - A log has one writing process, by a lock on its index.
 //!
 //! # Durability
 //!
-//! Nothing is synced while a run goes on. After `kill -9` of whatever process all that was written is there, because it is in the page
-//! cache; that is the crash that must not show. A power loss ends the children as well: it may cost the last seconds of a log and the
-//! index entries about them, which are dropped when the log is opened again. The raw output is discarded only after the log is synced.
+//! Nothing is synced while a run goes on. After `kill -9` of whatever process all that was written is there, because it
+//! is in the page cache; that is the crash that must not show. A power loss ends the children as well: it may cost the
+//! last seconds of a log and the index entries about them, which are dropped when the log is opened again. The raw
+//! output is discarded only after the log is synced.
 //!
 //! # Deliberately absent
 //!
-//! No time stamps, levels or parsing of what children say. No compression, no shipping to other hosts, no retention policy: somebody
-//! else decides when [`LogStore::remove`] is due. Base64 that is wrapped inside a secret is not recognised. A secret that was unknown
-//! when its section began must not be added later: the recomputed section would not fit the one in the log.
+//! No time stamps, levels or parsing of what children say. No compression, no shipping to other hosts, no retention
+//! policy: somebody else decides when [`LogStore::remove`] is due. Base64 that is wrapped inside a secret is not
+//! recognised. A secret that was unknown when its section began must not be added later: the recomputed section would
+//! not fit the one in the log.
 
 mod error;
 mod follow;

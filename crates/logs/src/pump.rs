@@ -159,8 +159,8 @@ impl Pump {
         count
     }
 
-    /// The log is full, but the child must not stop: give the disk back what it writes in vain. What was read stays, for it is
-    /// what the section is recomputed from.
+    /// The log is full, but the child must not stop: give the disk back what it writes in vain. What was read stays,
+    /// for it is what the section is recomputed from.
     fn free_what_is_not_kept(&mut self) {
         let len = self.raw_len();
         if len > self.read {

@@ -12,9 +12,10 @@ const MASK: &[u8] = b"***";
 
 /// Knows the secrets of one run, and takes them out of whatever is logged of it.
 ///
-/// Besides the text itself it finds its JSON-escaped, URL-encoded and base64-encoded forms, the last at each of the three places in a
-/// group where a secret inside a longer text may start. A secret of several lines is found line by line. Texts of fewer than four
-/// characters are ignored: they would blot out ordinary words. Base64 that a tool breaks into lines inside the secret is not found.
+/// Besides the text itself it finds its JSON-escaped, URL-encoded and base64-encoded forms, the last at each of the
+/// three places in a group where a secret inside a longer text may start. A secret of several lines is found line by
+/// line. Texts of fewer than four characters are ignored: they would blot out ordinary words. Base64 that a tool breaks
+/// into lines inside the secret is not found.
 #[derive(Clone, Default)]
 pub struct Redactor {
     patterns: Option<Arc<Patterns>>,
@@ -58,8 +59,9 @@ impl fmt::Debug for Redactor {
 
 /// The redaction of one stream.
 ///
-/// Each maximal stretch of bytes covered by overlapping occurrences of secrets becomes one mask. That is a property of the whole
-/// stream, so the output does not depend on how the input is cut: a byte leaves only when no occurrence can start at it any more.
+/// Each maximal stretch of bytes covered by overlapping occurrences of secrets becomes one mask. That is a property of
+/// the whole stream, so the output does not depend on how the input is cut: a byte leaves only when no occurrence can
+/// start at it any more.
 pub(crate) struct Masking {
     patterns: Option<Arc<Patterns>>,
     /// What was fed and has not left yet.

@@ -11,8 +11,8 @@ use crate::writer::Writer;
 
 /// The log of one run, open for writing.
 ///
-/// Everything written passes the redactor. Every operation is idempotent: after a crash the same calls are made again, and only what
-/// is missing is written.
+/// Everything written passes the redactor. Every operation is idempotent: after a crash the same calls are made again,
+/// and only what is missing is written.
 #[derive(Clone)]
 pub struct RunLog {
     pub(crate) writer: Arc<Mutex<Writer>>,
@@ -28,14 +28,15 @@ pub struct Section {
 impl RunLog {
     /// Writes a line of Piton's own, once per key.
     ///
-    /// It starts a new line, and may stand in the middle of a child's output. The text is written as it is, so it should begin with
-    /// `piton: ` to be told apart from a child's.
+    /// It starts a new line, and may stand in the middle of a child's output. The text is written as it is, so it
+    /// should begin with `piton: ` to be told apart from a child's.
     pub async fn note(&self, key: &str, text: &str) -> Result<(), Error> {
         let (writer, key, text) = (Arc::clone(&self.writer), key.to_owned(), self.redactor.redact(text));
         blocking(move || lock(&writer).note(&key, &text)).await
     }
 
-    /// Begins, or continues, the section of the child started under this token. The header is the line above its output.
+    /// Begins, or continues, the section of the child started under this token. The header is the line above its
+    /// output.
     ///
     /// Tokens are never used for a second child: the section would continue the first one's.
     pub async fn section(&self, token: &str, header: &str) -> Result<Section, Error> {
@@ -66,8 +67,9 @@ impl RunLog {
 impl Section {
     /// Appends what the child writes to its raw file, until `ended` has resolved and the file is read to its end then.
     ///
-    /// Returns how many bytes of the log are the section's, header included. Dropping the future loses nothing: the next
-    /// [`RunLog::section`] with this token continues where the log ends. While the disk is full and the child runs, it waits for room.
+    /// Returns how many bytes of the log are the section's, header included. Dropping the future loses nothing: the
+    /// next [`RunLog::section`] with this token continues where the log ends. While the disk is full and the child
+    /// runs, it waits for room.
     pub async fn pump(self, raw: &Path, ended: impl Future<Output = ()>) -> Result<u64, Error> {
         Pump { raw: raw.to_owned(), ..self.pump }.run(ended).await
     }

@@ -102,7 +102,8 @@ impl LogStore {
         self.hub.run(run).reader(self.layout(run)).await?.read(from, max).await
     }
 
-    /// Reads from `from` on, and goes on as the log grows, until `ended` is true (or its sender gone) and everything was read.
+    /// Reads from `from` on, and goes on as the log grows, until `ended` is true (or its sender gone) and everything
+    /// was read.
     ///
     /// After an error the stream ends.
     pub fn follow(

@@ -80,7 +80,8 @@ impl Writer {
         self.kept(token).cloned()
     }
 
-    /// Makes sure that the bytes are in the log, `at` being their place in the section's stream; those that are there are skipped.
+    /// Makes sure that the bytes are in the log, `at` being their place in the section's stream; those that are there
+    /// are skipped.
     pub(crate) fn write(&mut self, token: &str, at: u64, bytes: &[u8]) -> Result<(), Error> {
         self.refresh()?;
         let there = self.kept(token)?.bytes;

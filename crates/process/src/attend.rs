@@ -9,6 +9,7 @@ use piton_keeper::client::Error as KeeperError;
 use piton_keeper::protocol::{RefusalKind, SweepReport};
 use piton_keeper::{Child, ExitStatus, Signal, State, is_alive};
 use piton_logs::RunLog;
+use rustix::io::Errno;
 use tokio_util::sync::CancellationToken;
 
 use crate::link::Link;
@@ -41,6 +42,13 @@ enum Ending {
     Unseen(Timestamp),
 }
 
+enum Sent {
+    Delivered,
+    /// Nobody was left to receive it.
+    TooLate,
+}
+
+/// What was asked of the command.
 #[derive(Default)]
 struct Asked {
     stopped: bool,
@@ -111,11 +119,15 @@ impl Attendance<'_> {
         self.stop.cancelled().await;
         let mut after = None;
         for (number, stage) in self.sequence.0.iter().enumerate() {
-            let problem = self.send(stage).await.err();
-            if problem.is_none() {
-                asked.stopped = true;
-                asked.killed |= stage.signal == Signal::Kill;
-            }
+            let problem = match self.send(stage).await {
+                Ok(Sent::TooLate) => break,
+                Ok(Sent::Delivered) => {
+                    asked.stopped = true;
+                    asked.killed |= stage.signal == Signal::Kill;
+                    None
+                }
+                Err(problem) => Some(problem),
+            };
             if let Some(log) = self.log {
                 let key = format!("{}/stop/{number}", self.child.token.as_str());
                 // A disk that is full must not keep the command from being stopped.
@@ -127,12 +139,16 @@ impl Attendance<'_> {
         pending().await
     }
 
-    async fn send(&self, stage: &Stage) -> Result<(), String> {
+    async fn send(&self, stage: &Stage) -> Result<Sent, String> {
         let Stage { signal, target, .. } = *stage;
         match self.link.ask(|keeper| async move { keeper.signal(&self.child.token, signal, target).await }).await {
-            Err(error) if error.refusal() == Some(RefusalKind::NotRunning) => Ok(()),
-            Err(_) => orphan::signal(&self.child.identity, signal, target).map_err(|error| error.to_string()),
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(Sent::Delivered),
+            Err(error) if error.refusal() == Some(RefusalKind::NotRunning) => Ok(Sent::TooLate),
+            Err(_) => match orphan::signal(&self.child.identity, signal, target) {
+                Ok(()) => Ok(Sent::Delivered),
+                Err(Errno::SRCH) => Ok(Sent::TooLate),
+                Err(error) => Err(error.to_string()),
+            },
         }
     }
 }

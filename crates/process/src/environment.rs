@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 /// What a child may know of the daemon's own environment. A trailing `*` stands for any rest.
 ///
-/// A list of what may pass, because a list of what may not is never complete: the daemon's environment holds its own passwords.
+/// A list of what may pass, because a list of what may not is never complete: the daemon's environment holds its own
+/// passwords.
 const INHERITED: [&str; 26] = [
     "PATH",
     "HOME",
@@ -57,7 +58,8 @@ const REFUSED: [&str; 19] = [
     "PITON_*",
 ];
 
-/// What a declaration for OpenTofu or Terraform may not set either: it would change which program runs, or what was asked of it.
+/// What a declaration for OpenTofu or Terraform may not set either: it would change which program runs, or what was
+/// asked of it.
 const REFUSED_FOR_INFRASTRUCTURE: [&str; 18] = [
     "PATH",
     "LD_*",

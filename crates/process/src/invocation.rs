@@ -57,7 +57,8 @@ impl Exit {
 pub struct Captured {
     /// Its end.
     pub exit: Exit,
-    /// The file with its standard output. It was not redacted. It is gone after [`Runner::release`](crate::Runner::release).
+    /// The file with its standard output. It was not redacted. It is gone after
+    /// [`Runner::release`](crate::Runner::release).
     pub stdout: PathBuf,
     /// The file with its standard error. Neither was this.
     pub stderr: PathBuf,

@@ -2,22 +2,23 @@
 //!
 //! # Purpose
 //!
-//! A step of a run is a command of somebody else's: `tofu apply`, a script. To run it well means to know for certain how it ended, to
-//! have all of its output, to stop it so that it can save what it did, to leave none of its processes behind, and to survive one's own
-//! death at any moment without it noticing.
+//! A step of a run is a command of somebody else's: `tofu apply`, a script. To run it well means to know for certain
+//! how it ended, to have all of its output, to stop it so that it can save what it did, to leave none of its processes
+//! behind, and to survive one's own death at any moment without it noticing.
 //!
 //! # Theory of operation
 //!
-//! [`Runner`] asks the keeper to start the command under a token, with its output in a file, and then does three things side by side:
-//! it waits for the end, carries the output into the run's log, and, once asked to stop, works through a [`StopSequence`]. After
-//! the end it has the rest of the process tree killed, reads the output to where it ends *then*, and reports.
+//! [`Runner`] asks the keeper to start the command under a token, with its output in a file, and then does three things
+//! side by side: it waits for the end, carries the output into the run's log, and, once asked to stop, works through a
+//! [`StopSequence`]. After the end it has the rest of the process tree killed, reads the output to where it ends
+//! *then*, and reports.
 //!
-//! Everything is idempotent by token. A daemon that comes back calls [`Runner::run`] again: if the command still runs it is attached
-//! to, if it ended meanwhile its recorded exit is reported, and the log is continued where it stops. Dropping the future is how a
-//! daemon detaches.
+//! Everything is idempotent by token. A daemon that comes back calls [`Runner::run`] again: if the command still runs
+//! it is attached to, if it ended meanwhile its recorded exit is reported, and the log is continued where it stops.
+//! Dropping the future is how a daemon detaches.
 //!
-//! If the keeper dies, another is started. It takes the children over from the journal and sees their end, but not how they ended:
-//! [`Error::Lost`] says so, once the process is gone.
+//! If the keeper dies, another is started. It takes the children over from the journal and sees their end, but not how
+//! they ended: [`Error::Lost`] says so, once the process is gone.
 //!
 //! # Invariants
 //!
@@ -30,8 +31,8 @@
 //!
 //! # Deliberately absent
 //!
-//! No retries and no timeouts: a timeout is a stop that somebody asks for. No interpretation of exit codes. No pseudo terminal: a
-//! command whose terminal goes away is killed by it.
+//! No retries and no timeouts: a timeout is a stop that somebody asks for. No interpretation of exit codes. No pseudo
+//! terminal: a command whose terminal goes away is killed by it.
 
 mod attend;
 mod environment;

@@ -36,8 +36,9 @@ impl Runner {
 
     /// Runs a command with its output in the run's log, until it and all it started are gone.
     ///
-    /// Idempotent by token: a command that was started before is found again, be it running or ended. Once `stop` is cancelled the
-    /// command is stopped; the result is then its end all the same. Dropping the future lets the command go on.
+    /// Idempotent by token: a command that was started before is found again, be it running or ended. Once `stop` is
+    /// cancelled the command is stopped; the result is then its end all the same. Dropping the future lets the command
+    /// go on.
     pub async fn run(
         &self,
         invocation: &Invocation,

@@ -22,8 +22,9 @@ pub struct Stage {
 pub struct StopSequence(pub Vec<Stage>);
 
 impl StopSequence {
-    /// For OpenTofu and Terraform: SIGINT to the tool alone, which then saves the state and unlocks it; five minutes later a second one,
-    /// which makes it give up on what is still under way; ten seconds later SIGKILL to it and all it started.
+    /// For OpenTofu and Terraform: SIGINT to the tool alone, which then saves the state and unlocks it; five minutes
+    /// later a second one, which makes it give up on what is still under way; ten seconds later SIGKILL to it and all
+    /// it started.
     pub fn infrastructure() -> StopSequence {
         StopSequence(vec![
             Stage { signal: Signal::Int, target: Target::Process, wait: Duration::from_secs(300) },

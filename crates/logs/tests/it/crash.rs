@@ -80,8 +80,8 @@ proptest! {
         })?;
     }
 
-    /// A daemon that reads a child's output as it comes, in any pieces, interrupted by crashes, writes what one writes that reads it at
-    /// once.
+    /// A daemon that reads a child's output as it comes, in any pieces, interrupted by crashes, writes what one writes
+    /// that reads it at once.
     #[test]
     fn pace_and_restarts_do_not_matter(
         pieces in prop::collection::vec((prop::collection::vec(prop_oneof![
@@ -116,7 +116,8 @@ proptest! {
     }
 }
 
-/// The index of a process that was killed with this much in its log: the entries up to there, and possibly a part of the next one.
+/// The index of a process that was killed with this much in its log: the entries up to there, and possibly a part of
+/// the next one.
 fn tear(whole: &[u8], kept: usize, cut: prop::sample::Index) -> Vec<u8> {
     let mut torn = Vec::new();
     for line in whole.split_inclusive(|byte| *byte == b'\n') {

@@ -1,6 +1,8 @@
 //! Daemons come and go; commands and logs do not notice.
 
 use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
 
 use piton_process::{ExitStatus, Invocation};
 
@@ -71,6 +73,44 @@ pub(crate) async fn a_new_daemon_continues_the_log_at_every_point() {
     assert!(restarts > 0, "the command was too quick for this test to say anything");
     let lines = count(400, |i| format!("line {i}\n"));
     assert_eq!(scene.log(), format!("$ a\n{lines}"));
+}
+
+/// Long enough for many deaths; the secret is printed in halves.
+const LONG: &str = "i=0; while [ $i -lt 1000 ]; do echo line $i; i=$((i+1)); \
+                    [ $((i % 20)) -gt 0 ] || { printf 'hunter2/'; sleep 0.01; echo hunter2; }; done";
+
+/// The body of a process that lives to be killed.
+pub(crate) async fn be_a_daemon(dir: PathBuf) {
+    let scene = Scene::join(dir);
+    assert!(scene.run(&scene.script("a", LONG)).await.unwrap().success());
+}
+
+pub(crate) async fn killed_daemons_lose_nothing() {
+    let scene = Scene::new();
+    let length = || fs::metadata(scene.logs.run_dir(scene.run).join("log")).map_or(0, |log| log.len());
+    let mut deaths = 0;
+    loop {
+        let seen = length();
+        #[expect(clippy::disallowed_methods, reason = "the test is what kills this daemon")]
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        let mut daemon = command.arg("daemon").arg(scene.file("")).spawn().unwrap();
+        let mut ended = None;
+        until("more output or the end", || {
+            ended = daemon.try_wait().unwrap();
+            ended.is_some() || length() > seen
+        })
+        .await;
+        if let Some(status) = ended {
+            assert!(status.success());
+            break;
+        }
+        daemon.kill().unwrap();
+        daemon.wait().unwrap();
+        deaths += 1;
+    }
+    assert!(deaths > 1, "the command was too quick for this test to say anything");
+    let lines = count(1000, |i| format!("line {i}\n{}", if i % 20 == 19 { "***\n" } else { "" }));
+    assert!(scene.log() == format!("$ a\n{lines}"));
 }
 
 pub(crate) async fn release_forgets_and_discards() {

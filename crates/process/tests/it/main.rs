@@ -1,7 +1,8 @@
 //! Real commands, started by a real keeper.
 //!
-//! This executable is that keeper, too, when it is called as `it keeper DIR`: a keeper has to start before any thread exists, which
-//! the usual harness would not let it.
+//! This executable is that keeper, too, when it is called as `it keeper DIR` (and a daemon to be killed as `it daemon
+//! DIR`): a keeper has to start before any thread
+//! exists, which the usual harness would not let it.
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod attach;
@@ -36,10 +37,17 @@ fn main() -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         };
     }
+    if let [_, word, dir] = arguments.as_slice()
+        && word == "daemon"
+    {
+        scene::within(attach::be_a_daemon(PathBuf::from(dir)));
+        return ExitCode::SUCCESS;
+    }
     let trials = trials![
         attach::a_dropped_future_hurts_nothing,
         attach::an_end_that_nobody_saw_is_reported_later,
         attach::a_new_daemon_continues_the_log_at_every_point,
+        attach::killed_daemons_lose_nothing,
         attach::release_forgets_and_discards,
         attach::what_never_started_can_be_told_apart,
         keeper_dies::the_command_finishes_and_is_lost,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use piton_logs::{LogStore, Redactor, RunLog};
@@ -23,8 +23,13 @@ pub(crate) fn within(test: impl Future<Output = ()>) {
     runtime.block_on(async { tokio::time::timeout(PATIENCE, test).await.expect("nothing should take this long") });
 }
 
+struct Home {
+    path: PathBuf,
+    owned: Option<TempDir>,
+}
+
 pub(crate) struct Scene {
-    dir: TempDir,
+    dir: Home,
     pub(crate) runner: Runner,
     pub(crate) logs: LogStore,
     pub(crate) run: RunId,
@@ -34,18 +39,27 @@ pub(crate) struct Scene {
 impl Scene {
     pub(crate) fn new() -> Scene {
         let dir = tempfile::Builder::new().prefix("piton-process-").tempdir().unwrap();
-        let (runner, logs) = daemon(&dir);
+        Scene::of(Home { path: dir.path().to_owned(), owned: Some(dir) })
+    }
+
+    /// The same for a process that is only one of several daemons in this directory.
+    pub(crate) fn join(path: PathBuf) -> Scene {
+        Scene::of(Home { path, owned: None })
+    }
+
+    fn of(dir: Home) -> Scene {
+        let (runner, logs) = daemon(&dir.path);
         let run = "0193a5c0-0000-7000-8000-000000000001".parse().unwrap();
         Scene { dir, runner, logs, run, stop: CancellationToken::new() }
     }
 
     /// The daemon is another one now; of the old one nothing is left but files.
     pub(crate) fn restart_daemon(&mut self) {
-        (self.runner, self.logs) = daemon(&self.dir);
+        (self.runner, self.logs) = daemon(&self.dir.path);
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        self.dir.path.join(name)
     }
 
     pub(crate) fn token(&self, what: &str) -> String {
@@ -59,7 +73,7 @@ impl Scene {
             token: self.token(what),
             argv: vec!["sh".into(), "-c".into(), script.into()],
             env: BTreeMap::from([("PATH".into(), path), ("SECRET".into(), SECRET.into())]),
-            cwd: self.dir.path().to_owned(),
+            cwd: self.dir.path.clone(),
             header: format!("$ {what}"),
             stop: StopSequence::job(),
         }
@@ -102,17 +116,19 @@ impl Scene {
     }
 }
 
-fn daemon(dir: &TempDir) -> (Runner, LogStore) {
-    let logs = LogStore::new(dir.path().join("runs"));
-    let argv: Vec<OsString> =
-        vec![std::env::current_exe().unwrap().into(), "keeper".into(), dir.path().to_owned().into()];
-    (Runner::new(dir.path().to_owned(), argv, logs.clone()), logs)
+fn daemon(dir: &Path) -> (Runner, LogStore) {
+    let logs = LogStore::new(dir.join("runs"));
+    let argv: Vec<OsString> = vec![std::env::current_exe().unwrap().into(), "keeper".into(), dir.into()];
+    (Runner::new(dir.to_owned(), argv, logs.clone()), logs)
 }
 
 impl Drop for Scene {
     fn drop(&mut self) {
+        if self.dir.owned.is_none() {
+            return;
+        }
         // Whatever belongs to this directory says so in its arguments or its environment.
-        let mark = self.dir.path().to_string_lossy().into_owned();
+        let mark = self.dir.path.to_string_lossy().into_owned();
         let is_ours = |pid: u32| {
             let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
             let names = |text: Vec<u8>| String::from_utf8_lossy(&text).contains(&mark);

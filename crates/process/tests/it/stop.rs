@@ -68,8 +68,8 @@ pub(crate) async fn nothing_is_started_to_be_stopped() {
 
 pub(crate) async fn stopping_signals_the_tool_and_not_its_children() {
     let scene = Scene::new();
-    // The child is a process of its own that would leave a mark; the tool ends it in its own good time. SIGTERM, because shells let
-    // what they start in the background ignore SIGINT.
+    // The child is a process of its own that would leave a mark; the tool ends it in its own good time. SIGTERM,
+    // because shells let what they start in the background ignore SIGINT.
     let script = "sh -c 'trap \"touch interrupted\" TERM; touch up; until [ -e quit ]; do sleep 0.01; done' & child=$!; \
                   trap 'touch quit; wait $child; exit 1' TERM; until [ -e up ]; do sleep 0.01; done; \
                   echo ready; while :; do sleep 0.01; done";
