@@ -174,8 +174,7 @@ impl Client {
         if let Some(offset) = resume_at {
             request = request.header("last-event-id", offset);
         }
-        let request =
-            request.body(Full::from(bytes.unwrap_or_default())).map_err(|error| unexpected(&error))?;
+        let request = request.body(Full::from(bytes.unwrap_or_default())).map_err(|error| unexpected(&error))?;
         let response = match &self.transport {
             Transport::Local(call) => call(request).await?,
             Transport::Unix(path) => over_unix(path, request).await?,

@@ -66,8 +66,8 @@ pub struct Job {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobDraft {
-    /// `json`, `toml` or `yaml`.
-    pub format: String,
-    /// The text.
+    /// Name of the file, such as `backup.json`; `.toml` and `.yaml` are understood too.
+    pub file: String,
+    /// Its text.
     pub text: String,
 }

@@ -1,5 +1,6 @@
 //! The logs of all runs below one directory.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +46,12 @@ impl Chunk {
     /// The offset after the piece: where to read on.
     pub fn next(&self) -> u64 {
         self.offset + self.bytes.len() as u64
+    }
+}
+
+impl fmt::Debug for LogStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LogStore").field(&self.runs_dir).finish()
     }
 }
 

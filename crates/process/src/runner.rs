@@ -1,6 +1,7 @@
 //! Starting commands, or finding them again.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,6 +27,12 @@ const START_ATTEMPTS: u32 = 5;
 pub struct Runner {
     link: Arc<Link>,
     logs: LogStore,
+}
+
+impl fmt::Debug for Runner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runner").field("logs", &self.logs).finish_non_exhaustive()
+    }
 }
 
 impl Runner {

@@ -12,10 +12,11 @@ use piton_spec::Job;
 use piton_store::RunQuery;
 use serde::Deserialize;
 
+use crate::job_files;
 use crate::problem::{Answer, Refusal};
 use crate::state::{App, Caller};
 use crate::view;
-use crate::workspaces::accepted;
+use crate::workspaces::{Accepted, accepted};
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
@@ -76,8 +77,8 @@ fn find(app: &App, name: &str) -> Answer<Arc<Job>> {
     if standalone.is_ok() {
         return Ok(standalone?);
     }
-    let places = name.match_indices('.').map(|(place, _)| (&name[..place], &name[place + 1..]));
-    let found = places.filter_map(|(workspace, job)| app.engine.job(Some(workspace), job).ok()).next();
+    let mut places = name.match_indices('.').map(|(place, _)| (&name[..place], &name[place + 1..]));
+    let found = places.find_map(|(workspace, job)| app.engine.job(Some(workspace), job).ok());
     match found {
         Some(job) => Ok(job),
         None => match name.split_once('.') {
@@ -93,14 +94,10 @@ fn scope_of(job: &Job) -> (Option<&str>, &str) {
     (job.workspace().map(piton_model::Name::as_str), job.name().as_str())
 }
 
-async fn trigger(
-    State(app): State<App>,
-    Path(name): Path<String>,
-    Caller(by): Caller,
-) -> Answer<(StatusCode, Json<api::Submitted>)> {
+async fn trigger(State(app): State<App>, Path(name): Path<String>, Caller(by): Caller) -> Answer<Accepted> {
     let job = find(&app, &name)?;
     let (workspace, name) = scope_of(&job);
-    accepted(&app.engine.run_job(workspace, name, by).await?)
+    Ok(accepted(&app.engine.run_job(workspace, name, by).await?))
 }
 
 async fn kill(State(app): State<App>, Path(name): Path<String>, Caller(by): Caller) -> Answer<Json<Vec<String>>> {
@@ -140,14 +137,12 @@ async fn history(
     Ok(Json(api::Page { items: page.runs.iter().map(view::run).collect(), next: None }))
 }
 
-async fn create(
-    State(app): State<App>,
-    Json(draft): Json<api::JobDraft>,
-) -> Answer<(StatusCode, Json<api::Job>)> {
-    let directory = app.about.jobs_directory.clone();
-    let made = tokio::task::spawn_blocking(move || piton_spec::create_job(&directory, &draft.format, &draft.text));
-    let name = made.await.map_err(internal)?.map_err(|diagnostics| refused(&diagnostics))?;
-    let job = settled(&app, |app| app.engine.job(None, name.as_str()).ok()).await?;
+async fn create(State(app): State<App>, Json(draft): Json<api::JobDraft>) -> Answer<(StatusCode, Json<api::Job>)> {
+    let loaded = app.engine.loaded();
+    let about = app.about.clone();
+    let made = tokio::task::spawn_blocking(move || job_files::create(&about.layout, &loaded.catalog, &draft));
+    let subject = made.await.map_err(internal)??;
+    let job = settled(&app, |app| app.engine.loaded().catalog.jobs.get(&subject).cloned()).await?;
     Ok((StatusCode::CREATED, Json(full(&app, &job).await?)))
 }
 
@@ -176,11 +171,6 @@ async fn settled<T>(app: &App, look: impl Fn(&App) -> Option<T>) -> Answer<T> {
     }
 }
 
-fn internal(error: impl std::fmt::Display) -> Refusal {
+pub(crate) fn internal(error: impl std::fmt::Display) -> Refusal {
     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", error.to_string(), None)
-}
-
-fn refused(diagnostics: &[piton_spec::Diagnostic]) -> Refusal {
-    let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
-    Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_job", lines.join("\n"), None)
 }

@@ -18,6 +18,7 @@
 
 mod events;
 mod health;
+mod job_files;
 mod jobs;
 mod logs;
 mod problem;

@@ -3,12 +3,12 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::Router;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use piton_model::{Phase, Run, RunId};
@@ -102,7 +102,12 @@ fn follow(app: App, run: RunId, from: u64) -> impl Stream<Item = Bytes> {
     stream::poll_fn(move |context| received.poll_recv(context))
 }
 
-async fn feed(app: &App, id: RunId, from: u64, frames: &mpsc::Sender<Bytes>) -> Result<(), mpsc::error::SendError<Bytes>> {
+async fn feed(
+    app: &App,
+    id: RunId,
+    from: u64,
+    frames: &mpsc::Sender<Bytes>,
+) -> Result<(), mpsc::error::SendError<Bytes>> {
     let (ended, is_over) = watch::channel(false);
     let engine = app.engine.clone();
     let mut settling = Box::pin(async move {

@@ -30,9 +30,12 @@ impl From<piton_engine::Error> for Refusal {
         use piton_engine::Error as E;
         let status = match &error {
             E::NotFound { .. } => StatusCode::NOT_FOUND,
-            E::Disabled(_) | E::Busy { .. } | E::NotRunning(_) | E::Illegal(_) | E::NothingToApprove(_) | E::NotEnded(_) => {
-                StatusCode::CONFLICT
-            }
+            E::Disabled(_)
+            | E::Busy { .. }
+            | E::NotRunning(_)
+            | E::Illegal(_)
+            | E::NothingToApprove(_)
+            | E::NotEnded(_) => StatusCode::CONFLICT,
             E::InvalidName(_) | E::ModeRequired { .. } | E::UnknownMode { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             E::ShuttingDown | E::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         };

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::problem::{Answer, Refusal};
 use crate::state::{App, Caller};
 use crate::view;
-use crate::workspaces::accepted;
+use crate::workspaces::{Accepted, accepted};
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
@@ -75,7 +75,8 @@ fn state_of(text: &str) -> Answer<(Option<Phase>, Option<OutcomeKind>)> {
     let phase = Phase::ALL.into_iter().find(|phase| phase.as_str() == text);
     let outcome = OutcomeKind::ALL.into_iter().find(|outcome| outcome.as_str() == text);
     if phase.is_none() && outcome.is_none() {
-        let words = Phase::ALL.iter().map(|phase| phase.as_str()).chain(OutcomeKind::ALL.iter().map(|kind| kind.as_str()));
+        let words =
+            Phase::ALL.iter().map(|phase| phase.as_str()).chain(OutcomeKind::ALL.iter().map(|kind| kind.as_str()));
         let hint = format!("one of {}", words.collect::<Vec<_>>().join(", "));
         let detail = format!("'{}' is no state of a run", text.escape_debug());
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_query", detail, Some(hint)));
@@ -137,11 +138,7 @@ async fn cancel(
     Ok(Json(view::run(&app.engine.cancel(run.id, by, request.reason).await?)))
 }
 
-async fn retry(
-    State(app): State<App>,
-    Path(id): Path<String>,
-    Caller(by): Caller,
-) -> Answer<(StatusCode, Json<api::Submitted>)> {
+async fn retry(State(app): State<App>, Path(id): Path<String>, Caller(by): Caller) -> Answer<Accepted> {
     let run = find(&app, &id).await?;
-    accepted(&app.engine.retry(run.id, by).await?)
+    Ok(accepted(&app.engine.retry(run.id, by).await?))
 }

@@ -7,9 +7,11 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use jiff::Timestamp;
 use piton_engine::Engine;
-use piton_exec::Exec;
+use piton_exec::Templates;
 use piton_logs::LogStore;
 use piton_model::By;
+use piton_spec::Layout;
+use piton_tools::Manager;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -20,8 +22,10 @@ pub struct App {
     pub engine: Engine,
     /// Logs of runs.
     pub logs: LogStore,
-    /// Templates, and what else touches the world without a run.
-    pub exec: Exec,
+    /// The registered templates.
+    pub templates: Templates,
+    /// Tools to validate them with.
+    pub tools: Arc<Manager>,
     /// Makes the catalog look at the files at once.
     pub reload: Arc<Notify>,
     /// Cancelled by whoever asks the daemon to end.
@@ -43,8 +47,8 @@ pub struct About {
     pub started_at: Timestamp,
     /// The directory of the declarations.
     pub directory: PathBuf,
-    /// The directory of standalone jobs.
-    pub jobs_directory: PathBuf,
+    /// Where the declarations lie.
+    pub layout: Layout,
     /// The directory of what Piton writes.
     pub data_directory: PathBuf,
     /// `sqlite` or `postgres`.

@@ -1,9 +1,7 @@
 //! The model as it travels. Pure.
 
 use piton_api as api;
-use piton_model::{
-    Action, JobState, Origin, OutputValue, PlanSummary, Run, RunState, SubjectKind, WorkspaceState,
-};
+use piton_model::{Action, JobState, Origin, OutputValue, PlanSummary, Run, RunState, SubjectKind, WorkspaceState};
 use piton_spec::{Diagnostic, Effect, Job, Workspace};
 
 pub(crate) fn workspace(workspace: &Workspace, state: &WorkspaceState) -> api::Workspace {
@@ -124,9 +122,11 @@ pub(crate) fn run(run: &Run) -> api::Run {
         ended_at,
         gate,
         plan: run.report.plan.as_ref().map(plan),
-        outputs: run.report.outputs.as_ref().map(|outputs| {
-            outputs.iter().map(|(name, value)| (name.clone(), output(value))).collect()
-        }),
+        outputs: run
+            .report
+            .outputs
+            .as_ref()
+            .map(|outputs| outputs.iter().map(|(name, value)| (name.clone(), output(value))).collect()),
         tool: run.report.tool.as_ref().map(|tool| api::Tool {
             name: tool.name.clone(),
             version: tool.version.clone(),

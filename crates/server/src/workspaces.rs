@@ -30,10 +30,10 @@ pub(crate) fn routes() -> Router<App> {
         .route("/workspaces/{name}/next", get(next))
 }
 
-type Accepted = Answer<(StatusCode, Json<api::Submitted>)>;
+pub(crate) type Accepted = (StatusCode, Json<api::Submitted>);
 
 pub(crate) fn accepted(run: &Run) -> Accepted {
-    Ok((StatusCode::ACCEPTED, Json(view::submitted(run))))
+    (StatusCode::ACCEPTED, Json(view::submitted(run)))
 }
 
 async fn list(State(app): State<App>) -> Answer<Json<api::Page<api::Workspace>>> {
@@ -60,7 +60,8 @@ async fn show(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<a
 
 fn full(app: &App, workspace: &Workspace, state: &WorkspaceState) -> api::Workspace {
     let mut view = view::workspace(workspace, state);
-    view.next = app.engine.upcoming(workspace.name.as_str(), 1).ok().and_then(|mut next| next.pop()).map(view::upcoming);
+    view.next =
+        app.engine.upcoming(workspace.name.as_str(), 1).ok().and_then(|mut next| next.pop()).map(view::upcoming);
     view.log_file = state.last_run.map(|run| app.logs.run_dir(run).join("log").display().to_string());
     view
 }
@@ -70,8 +71,8 @@ async fn deploy(
     Path(name): Path<String>,
     Caller(by): Caller,
     Json(request): Json<api::DeployRequest>,
-) -> Accepted {
-    accepted(&app.engine.deploy(&name, request.mode.as_deref(), by).await?)
+) -> Answer<Accepted> {
+    Ok(accepted(&app.engine.deploy(&name, request.mode.as_deref(), by).await?))
 }
 
 async fn plan(
@@ -79,8 +80,8 @@ async fn plan(
     Path(name): Path<String>,
     Caller(by): Caller,
     Json(request): Json<api::DeployRequest>,
-) -> Accepted {
-    accepted(&app.engine.plan(&name, request.mode.as_deref(), by).await?)
+) -> Answer<Accepted> {
+    Ok(accepted(&app.engine.plan(&name, request.mode.as_deref(), by).await?))
 }
 
 async fn mode(
@@ -88,12 +89,12 @@ async fn mode(
     Path(name): Path<String>,
     Caller(by): Caller,
     Json(request): Json<api::ModeRequest>,
-) -> Accepted {
-    accepted(&app.engine.deploy(&name, Some(&request.mode), by).await?)
+) -> Answer<Accepted> {
+    Ok(accepted(&app.engine.deploy(&name, Some(&request.mode), by).await?))
 }
 
-async fn destroy(State(app): State<App>, Path(name): Path<String>, Caller(by): Caller) -> Accepted {
-    accepted(&app.engine.destroy(&name, by).await?)
+async fn destroy(State(app): State<App>, Path(name): Path<String>, Caller(by): Caller) -> Answer<Accepted> {
+    Ok(accepted(&app.engine.destroy(&name, by).await?))
 }
 
 /// The log of the latest run.
@@ -116,10 +117,7 @@ async fn logs_of(
 }
 
 /// The outputs of the latest deployment that succeeded.
-async fn outputs(
-    State(app): State<App>,
-    Path(name): Path<String>,
-) -> Answer<Json<BTreeMap<String, api::Output>>> {
+async fn outputs(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<BTreeMap<String, api::Output>>> {
     let workspace = app.engine.workspace(&name)?;
     let query = RunQuery {
         subject: Some(Subject::Workspace(workspace.name.clone())),

@@ -1,0 +1,216 @@
+//! The daemon.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{ExitCode, Stdio};
+use std::time::Duration;
+
+use piton_engine::Shutdown;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::args::{Global, ServeArgs};
+use crate::error::{CommandError, Exit};
+use crate::place::Place;
+use crate::wiring::{self, DataLock, Opened};
+use crate::{logging, session};
+
+/// How long `--daemonize` waits for the daemon to answer.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs the daemon until it is told to end.
+pub async fn serve(global: &Global, options: &ServeArgs) -> Result<(), CommandError> {
+    let flags: Vec<(&str, String)> = options.listen.iter().map(|listen| ("server.listen", listen.clone())).collect();
+    let place = Place::resolve_with(global, &flags)?;
+    if let Some(exposure) = place.config.exposure() {
+        return Err(CommandError::new(Exit::BadConfig, exposure.to_string()));
+    }
+    if options.daemonize {
+        return daemonize(&place).await;
+    }
+    let started = tokio::time::Instant::now();
+    let lock = DataLock::take(&place.data_dir, "piton serve")?;
+    logging::start(&place.config.logging, global.quiet, global.verbose)
+        .map_err(|error| CommandError::new(Exit::Failed, format!("cannot log as configured: {error}")))?;
+    for warning in &place.warnings {
+        tracing::warn!("{warning}");
+    }
+    let mut signals = Signals::new()?;
+    let opened = wiring::open(&place, lock, "daemon").await?;
+    opened.engine.start().await?;
+    run(&place, opened, &mut signals, started.elapsed()).await
+}
+
+async fn run(place: &Place, opened: Opened, signals: &mut Signals, took: Duration) -> Result<(), CommandError> {
+    let Opened { app, engine, loader, router, runner, shutdown, lock } = opened;
+    let over = CancellationToken::new();
+    let loading = tokio::spawn(loader.run(over.clone()));
+    let (socket, closing) = (place.socket(), over.clone());
+    let mut serving = tokio::spawn(async move { piton_server::serve_unix(&socket, router, closing).await });
+
+    let loaded = engine.loaded();
+    tracing::info!(
+        directory = %place.root.display(),
+        data = %place.data_dir.display(),
+        workspaces = loaded.catalog.workspaces.len(),
+        jobs = loaded.catalog.jobs.len(),
+        took_ms = took.as_millis(),
+        "piton {} is serving",
+        env!("CARGO_PKG_VERSION"),
+    );
+    drop(loaded);
+    notify(&[NotifyState::Ready]);
+
+    let how = loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break Shutdown::Drain,
+            what = signals.next() => match what {
+                Asked::End => break Shutdown::Detach,
+                Asked::Reload => app.reload.notify_one(),
+            },
+            ended = &mut serving => {
+                let error = ended.map_or_else(|panic| panic.to_string(), |ended| format!("{ended:?}"));
+                tracing::error!(%error, "the socket is gone");
+                break Shutdown::Detach;
+            }
+        }
+    };
+    notify(&[NotifyState::Stopping]);
+    end(&engine, how, signals).await;
+    over.cancel();
+    let _ = loading.await;
+    if !serving.is_finished() {
+        let _ = serving.await;
+    }
+    if how == Shutdown::Drain
+        && let Err(error) = runner.stop_if_idle().await
+    {
+        tracing::warn!(%error, "the keeper stays");
+    }
+    let store = engine.store().clone();
+    drop((app, engine));
+    store.close().await;
+    tracing::info!("piton has ended");
+    drop(lock);
+    Ok(())
+}
+
+/// Detaches at once, or drains until nothing runs; a signal while draining detaches.
+async fn end(engine: &piton_engine::Engine, how: Shutdown, signals: &mut Signals) {
+    let running = engine.driving();
+    match how {
+        Shutdown::Detach if running > 0 => {
+            tracing::info!(running, "ending; runs go on without the daemon, and the next one takes them back");
+        }
+        Shutdown::Detach => tracing::info!("ending"),
+        Shutdown::Drain => tracing::info!(running, "draining: waiting for runs to end"),
+    }
+    if how == Shutdown::Drain {
+        let drained = tokio::select! {
+            () = engine.shutdown(Shutdown::Drain) => true,
+            () = signals.end() => false,
+        };
+        if drained {
+            return;
+        }
+        tracing::info!(running = engine.driving(), "draining was cut short; runs go on without the daemon");
+    }
+    engine.shutdown(Shutdown::Detach).await;
+}
+
+enum Asked {
+    End,
+    Reload,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Signals, CommandError> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| CommandError::new(Exit::Failed, format!("cannot listen for signals: {error}")))
+        };
+        Ok(Signals {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::End,
+            _ = self.interrupt.recv() => Asked::End,
+            _ = self.hangup.recv() => Asked::Reload,
+        }
+    }
+
+    async fn end(&mut self) {
+        while let Asked::Reload = self.next().await {}
+    }
+}
+
+fn notify(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::debug!(%error, "no service manager was told");
+    }
+}
+
+/// Starts the daemon in the background and waits until it answers.
+async fn daemonize(place: &Place) -> Result<(), CommandError> {
+    if session::answers(place).await {
+        return Err(CommandError::new(Exit::Running, "piton is already serving this directory"));
+    }
+    let failed = |error: io::Error| CommandError::new(Exit::Failed, format!("cannot start the daemon: {error}"));
+    let exe = std::env::current_exe().map_err(failed)?;
+    std::fs::create_dir_all(&place.config.log_dir).map_err(failed)?;
+    let log = place.config.log_dir.join("piton.log");
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).map_err(failed)?;
+    let arguments = std::env::args_os().skip(1).filter(|argument| argument != "--daemonize");
+    #[expect(clippy::disallowed_methods, reason = "the daemon is nobody's child")]
+    let mut command = std::process::Command::new(exe);
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(file.try_clone().map_err(failed)?)
+        .stderr(file)
+        .process_group(0);
+    let mut child = command.spawn().map_err(failed)?;
+    let deadline = tokio::time::Instant::now() + START_PATIENCE;
+    loop {
+        if session::answers(place).await {
+            return crate::output::line(&format!("piton serves {} as process {}", place.root.display(), child.id()));
+        }
+        if let Ok(Some(status)) = child.try_wait() {
+            let message = format!("the daemon ended at once ({status}); see {}", log.display());
+            return Err(CommandError::new(Exit::Failed, message));
+        }
+        if tokio::time::Instant::now() >= deadline {
+            let message = format!("the daemon does not answer yet; see {}", log.display());
+            return Err(CommandError::new(Exit::TimedOut, message));
+        }
+        tokio::time::timeout(Duration::from_millis(20), std::future::pending::<()>()).await.ok();
+    }
+}
+
+/// The keeper: called before there is any thread or runtime.
+pub fn keeper(dir: &Path) -> ExitCode {
+    match piton_keeper::run(dir) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Whoever starts a keeper reads its last words.
+            use io::Write;
+            let _ = writeln!(io::stderr(), "piton keeper: {error}");
+            match error {
+                piton_keeper::Error::Held { .. } => ExitCode::from(75),
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}

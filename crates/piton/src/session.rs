@@ -1,0 +1,120 @@
+//! How a command reaches Piton: the daemon of the data directory, or the data directory itself.
+
+use std::time::Duration;
+
+use piton_api::{Client, Transport};
+use piton_engine::Shutdown;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::args::Global;
+use crate::error::{CommandError, Exit};
+use crate::place::Place;
+use crate::wiring::{self, DataLock, LockRefused, Opened};
+
+/// What a command is about to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// It reads only: no run is begun.
+    Look,
+    /// It may begin runs.
+    Act,
+}
+
+/// How a command reaches Piton.
+pub struct Session {
+    client: Client,
+    local: Option<Local>,
+}
+
+struct Local {
+    opened: Opened,
+    purpose: Purpose,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// How long a data directory that is locked but does not answer is waited for: a daemon that is starting or ending.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(50);
+
+impl Session {
+    /// Reaches the daemon, or else opens the data directory.
+    pub async fn open(global: &Global, purpose: Purpose) -> Result<Session, CommandError> {
+        let place = Place::resolve(global)?;
+        let client = Client::new(Transport::Unix(place.socket()), piton_server::BASE);
+        let mut waited = Duration::ZERO;
+        loop {
+            if answers(&place).await {
+                return Ok(Session { client, local: None });
+            }
+            match DataLock::take(&place.data_dir, "a piton command") {
+                Ok(lock) => return Session::open_locally(&place, lock, purpose).await,
+                Err(LockRefused::Held { .. }) if waited < PATIENCE => {
+                    tokio::time::timeout(PAUSE, std::future::pending::<()>()).await.ok();
+                    waited += PAUSE;
+                }
+                Err(LockRefused::Held { holder }) => {
+                    let message = format!("the data directory is in use by {holder}, which does not answer");
+                    return Err(CommandError::new(Exit::Conflict, message));
+                }
+                Err(refused) => return Err(refused.into()),
+            }
+        }
+    }
+
+    async fn open_locally(place: &Place, lock: DataLock, purpose: Purpose) -> Result<Session, CommandError> {
+        let opened = wiring::open(place, lock, "local").await?;
+        let client = Client::new(piton_server::local(opened.router.clone()), piton_server::BASE);
+        let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        if purpose == Purpose::Act {
+            opened.engine.start_for_command().await?;
+            // Whoever comes while this runs talks to it, as if it were the daemon.
+            let (socket, router, stop) = (place.socket(), opened.router.clone(), stop.clone());
+            tasks.spawn(async move {
+                if let Err(error) = piton_server::serve_unix(&socket, router, stop).await {
+                    tracing::warn!(%error, "other commands cannot reach this one");
+                }
+            });
+        }
+        tasks.close();
+        Ok(Session { client, local: Some(Local { opened, purpose, stop, tasks }) })
+    }
+
+    /// Talks to Piton.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// There is no daemon: this process executes the runs.
+    pub fn is_local(&self) -> bool {
+        self.local.is_some()
+    }
+
+    /// Waits for the runs that were begun here, then lets go of the data directory.
+    pub async fn close(self) -> Result<(), CommandError> {
+        let Some(local) = self.local else { return Ok(()) };
+        if local.purpose == Purpose::Act {
+            local.opened.engine.finish_work().await?;
+            local.opened.engine.shutdown(Shutdown::Drain).await;
+            // Nothing runs any more, so the keeper has nothing to keep.
+            if let Err(error) = local.opened.runner.stop_if_idle().await {
+                tracing::debug!(%error, "the keeper stays");
+            }
+        }
+        local.stop.cancel();
+        local.tasks.wait().await;
+        let store = local.opened.engine.store().clone();
+        drop(local.opened.router);
+        store.close().await;
+        drop(local.opened.lock);
+        Ok(())
+    }
+}
+
+/// Whether somebody serves the data directory.
+pub async fn answers(place: &Place) -> bool {
+    let health = Client::new(Transport::Unix(place.socket()), "");
+    health.get::<serde_json::Value>("/health").await.is_ok()
+}

@@ -1,0 +1,302 @@
+//! The only place where the parts are put together.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use jiff::tz::TimeZone;
+use piton_engine::{Clock, Engine, Executing, Executor, Loader, Passed, Task};
+use piton_exec::{Exec, Git, Templates};
+use piton_logs::LogStore;
+use piton_model::{Failure, Run, RunId, WorkerId};
+use piton_process::Runner;
+use piton_server::{About, App};
+use piton_store::{Options, Store};
+use piton_tools::Manager;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{CommandError, Exit};
+use crate::place::Place;
+
+/// Everything of one data directory, opened exclusively.
+pub struct Opened {
+    pub app: App,
+    pub engine: Engine,
+    pub loader: Loader,
+    pub router: Router,
+    pub runner: Runner,
+    pub shutdown: CancellationToken,
+    /// Held as long as this lives.
+    pub lock: DataLock,
+}
+
+/// The lock of a data directory. It ends with the process, whatever happens to it.
+#[derive(Debug)]
+pub struct DataLock {
+    _file: File,
+}
+
+impl DataLock {
+    /// Takes the lock; `Err(Some(text))` tells who holds it.
+    pub fn take(data_dir: &Path, what: &str) -> Result<DataLock, LockRefused> {
+        let io = |source| LockRefused::Io { path: data_dir.to_owned(), source };
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(io)?;
+        let path = data_dir.join("lock");
+        let mut file =
+            OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(&path).map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                let _ = file.read_to_string(&mut holder);
+                return Err(LockRefused::Held { holder: holder.trim().to_owned() });
+            }
+            Err(TryLockError::Error(source)) => return Err(io(source)),
+        }
+        file.set_len(0).and_then(|()| file.rewind()).map_err(io)?;
+        writeln!(file, "{what}, process {}", std::process::id()).map_err(io)?;
+        Ok(DataLock { _file: file })
+    }
+}
+
+/// Why a data directory could not be locked.
+#[derive(Debug, thiserror::Error)]
+pub enum LockRefused {
+    #[error("the data directory is in use by {holder}")]
+    Held { holder: String },
+    #[error("cannot use {}: {source}", path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+}
+
+impl From<LockRefused> for CommandError {
+    fn from(refused: LockRefused) -> CommandError {
+        match &refused {
+            LockRefused::Held { .. } => CommandError::new(Exit::Running, refused.to_string())
+                .hint("stop it with `piton shutdown`, or use another directory with --dir"),
+            LockRefused::Io { .. } => CommandError::new(Exit::Failed, refused.to_string()),
+        }
+    }
+}
+
+/// Opens the data directory of `place`, whose lock is held, and puts the parts together. No loop runs yet.
+pub async fn open(place: &Place, lock: DataLock, served_by: &'static str) -> Result<Opened, CommandError> {
+    let config = &place.config;
+    let data_dir = &place.data_dir;
+    let clock = Clock::system();
+    let store = Store::open(config.store_url.expose(), Options::default()).await.map_err(store_error)?;
+    let logs = LogStore::new(data_dir.join("runs"));
+    let runner = Runner::new(data_dir.clone(), keeper_argv(data_dir)?, logs.clone());
+    let tools = Arc::new(Manager::new(tools_config(place)?));
+    let inherited = piton_exec::inherited(environment());
+    let templates = Templates::new(data_dir.join("templates"), Git::new(inherited.clone()));
+    let settings = piton_exec::Config {
+        plugin_cache: config.iac.plugin_cache,
+        ..piton_exec::Config::new(data_dir.clone(), inherited)
+    };
+    let exec = Exec::new(
+        settings,
+        runner.clone(),
+        logs.clone(),
+        tools.clone(),
+        templates.clone(),
+    );
+    import_legacy(place, &store, &clock).await?;
+
+    let layout = config.layout(TimeZone::system());
+    let loader = Loader::new(layout.clone(), clock.clone(), Duration::from_secs(60));
+    let worker = worker_id(data_dir)?;
+    let mut settings = piton_engine::Config::new(worker);
+    if let Some(limit) = config.scheduler.max_concurrent_runs {
+        settings.max_concurrent_runs = usize::try_from(limit.get()).unwrap_or(usize::MAX);
+    }
+    settings.boot_id = piton_keeper::BootId::current().ok().map(|id| id.to_string());
+    let executor = Arc::new(Real { exec, runner: runner.clone(), logs: logs.clone() });
+    let engine = Engine::new(settings, store, clock.clone(), executor, loader.subscribe());
+    let shutdown = CancellationToken::new();
+    let app = App {
+        engine: engine.clone(),
+        logs,
+        templates,
+        tools,
+        reload: loader.trigger(),
+        shutdown: shutdown.clone(),
+        about: Arc::new(About {
+            version: env!("CARGO_PKG_VERSION"),
+            commit: option_env!("PITON_COMMIT"),
+            served_by,
+            started_at: clock.now(),
+            directory: place.root.clone(),
+            layout,
+            data_directory: data_dir.clone(),
+            store: engine.store().dialect().as_str(),
+        }),
+    };
+    let router = piton_server::router(app.clone(), piton_server::BASE);
+    Ok(Opened { app, engine, loader, router, runner, shutdown, lock })
+}
+
+/// The real executor: everything that runs do goes through `piton-exec`.
+#[derive(Debug)]
+struct Real {
+    exec: Exec,
+    runner: Runner,
+    logs: LogStore,
+}
+
+impl Executor for Real {
+    fn execute<'a>(&'a self, task: &'a Task) -> Executing<'a, Result<Passed, Failure>> {
+        Box::pin(async move {
+            let input = piton_exec::StepInput {
+                run: &task.run,
+                step: task.step,
+                attempt: task.attempt,
+                stop: task.stop.clone(),
+                resumed: task.resumed,
+            };
+            Ok(match self.exec.step(input).await? {
+                piton_exec::Passed::Next(report) => Passed::Next(report),
+                piton_exec::Passed::Gate { gate, expires_in, report } => Passed::Gate { gate, expires_in, report },
+                piton_exec::Passed::Done(report) => Passed::Done(report),
+            })
+        })
+    }
+
+    fn ended<'a>(&'a self, run: &'a Run) -> Executing<'a, ()> {
+        Box::pin(async move {
+            self.exec.cleanup(run).await;
+            if let Err(error) = self.runner.release(run.id).await {
+                tracing::warn!(run = %run.id, %error, "the keeper still remembers the children of an ended run");
+            }
+        })
+    }
+
+    fn forget(&self, runs: Vec<RunId>) -> Executing<'_, ()> {
+        Box::pin(async move {
+            for run in runs {
+                if let Err(error) = self.logs.remove(run).await {
+                    tracing::warn!(%run, %error, "the log of an old run was left behind");
+                }
+            }
+        })
+    }
+
+    fn reconcile<'a>(&'a self, held: &'a [RunId]) -> Executing<'a, ()> {
+        Box::pin(async move {
+            let children = match self.runner.held().await {
+                Ok(children) => children,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot ask the keeper what it holds");
+                    return;
+                }
+            };
+            let mut strangers = std::collections::BTreeSet::new();
+            for child in children {
+                let run = child.token.as_str().split('/').next().and_then(|run| run.parse::<RunId>().ok());
+                match run {
+                    Some(run) if held.contains(&run) => {}
+                    Some(run) => {
+                        strangers.insert(run);
+                    }
+                    None => tracing::warn!(token = %child.token, "the keeper holds a child that belongs to no run"),
+                }
+            }
+            for run in strangers {
+                tracing::warn!(%run, "the keeper holds children of a run that is over; they are stopped");
+                if let Err(error) = self.runner.abandon(run).await {
+                    tracing::warn!(%run, %error, "they could not be stopped");
+                }
+            }
+        })
+    }
+}
+
+fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect()
+}
+
+fn keeper_argv(data_dir: &Path) -> Result<Vec<OsString>, CommandError> {
+    let exe = std::env::current_exe()
+        .map_err(|error| CommandError::new(Exit::Failed, format!("cannot tell the path of this program: {error}")))?;
+    Ok(vec![exe.into(), "keeper".into(), "--dir".into(), data_dir.into()])
+}
+
+/// Stable over restarts, so that a restarted daemon takes its own leases back.
+fn worker_id(data_dir: &Path) -> Result<WorkerId, CommandError> {
+    let path = data_dir.join("worker-id");
+    let failed = |error| CommandError::new(Exit::Failed, format!("cannot use {}: {error}", path.display()));
+    match std::fs::read_to_string(&path) {
+        Ok(text) if !text.trim().is_empty() => return Ok(WorkerId::new(text.trim())),
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    // The host's name is for people; the rest tells two data directories of one host apart.
+    let mut random = [0; 8];
+    File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut random)).map_err(failed)?;
+    let text = format!("{host}-{:016x}", u64::from_ne_bytes(random));
+    let partial = data_dir.join("worker-id.new");
+    let written = File::create(&partial).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    written.and_then(|()| std::fs::rename(&partial, &path)).map_err(failed)?;
+    Ok(WorkerId::new(text))
+}
+
+/// How tools are chosen and where they come from.
+pub fn tools_config(place: &Place) -> Result<piton_tools::Config, CommandError> {
+    let mut config = piton_tools::Config::new(place.data_dir.join("tools"));
+    if let Some(mirror) = &place.config.iac.mirror {
+        config.mirror = piton_tools::Mirror::at(mirror, None)
+            .map_err(|error| CommandError::new(Exit::BadConfig, format!("iac.mirror: {error}")))?;
+    }
+    Ok(config)
+}
+
+fn store_error(error: piton_store::Error) -> CommandError {
+    let exit = match &error {
+        piton_store::Error::Corrupt { .. } | piton_store::Error::NewerSchema { .. } => Exit::BadConfig,
+        _ => Exit::Failed,
+    };
+    let hint = error.hint();
+    let failed = CommandError::new(exit, error.to_string());
+    match hint {
+        Some(hint) => failed.hint(hint),
+        None => failed,
+    }
+}
+
+/// The state files of a workspace scheduler that was here before are taken over once.
+async fn import_legacy(place: &Place, store: &Store, clock: &Clock) -> Result<(), CommandError> {
+    type Parse = fn(&Path, &[u8]) -> piton_spec::legacy::Imported;
+    let files: [(&str, Parse); 2] =
+        [("scheduler.json", piton_spec::legacy::parse_scheduler), ("jobs.json", piton_spec::legacy::parse_jobs)];
+    for (name, parse) in files {
+        for directory in [&place.data_dir, &place.root.join("state")] {
+            let path = directory.join(name);
+            let Ok(text) = std::fs::read(&path) else { continue };
+            let (found, diagnostics) = parse(&path, &text);
+            if let Some(error) = diagnostics.iter().find(|diagnostic| diagnostic.is_error()) {
+                return Err(CommandError::new(Exit::BadConfig, error.to_string())
+                    .hint("repair the file, or move it away to start without what it says"));
+            }
+            for warning in diagnostics {
+                tracing::warn!("{warning}");
+            }
+            let count = found.len();
+            store.import(found, clock.now()).await.map_err(store_error)?;
+            if let Err(error) = std::fs::rename(&path, path.with_extension("json.imported")) {
+                tracing::warn!(%error, file = %path.display(), "an imported state file could not be renamed");
+            }
+            tracing::info!(count, file = %path.display(), "state of a workspace scheduler taken over");
+        }
+    }
+    Ok(())
+}

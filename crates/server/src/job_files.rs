@@ -1,0 +1,62 @@
+//! Files of standalone jobs that are made on request.
+
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+
+use axum::http::StatusCode;
+use piton_api::JobDraft;
+use piton_model::{Name, Subject};
+use piton_spec::{Catalog, Diagnostic, Layout};
+
+use crate::jobs::internal;
+use crate::problem::{Answer, Refusal};
+
+const FORMATS: [&str; 4] = ["json", "toml", "yaml", "yml"];
+
+/// Writes the file of a job. It stays only if it declares one that is valid among the others.
+pub(crate) fn create(layout: &Layout, catalog: &Catalog, draft: &JobDraft) -> Answer<Subject> {
+    check_name(&draft.file)?;
+    fs::create_dir_all(&layout.jobs).map_err(internal)?;
+    let path = layout.jobs.join(&draft.file);
+    let mut file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => {
+            let detail = format!("there is a file {} already", path.display());
+            Refusal::new(
+                StatusCode::CONFLICT,
+                "job_exists",
+                detail,
+                Some("change that file, or delete the job first".to_owned()),
+            )
+        }
+        _ => internal(error),
+    })?;
+    let written = file.write_all(draft.text.as_bytes()).and_then(|()| file.sync_all()).map_err(internal);
+    let checked = written.and_then(|()| declared_by(layout, catalog, &path));
+    if checked.is_err() {
+        // Nothing may be left of a job that was refused; whoever asked has the text.
+        fs::remove_file(&path).map_err(internal)?;
+    }
+    checked
+}
+
+fn check_name(file: &str) -> Answer<()> {
+    let (stem, format) = file.rsplit_once('.').unwrap_or((file, ""));
+    if FORMATS.contains(&format) && Name::parse(stem).is_ok() {
+        return Ok(());
+    }
+    let detail = format!("'{}' cannot be the name of a job's file", file.escape_debug());
+    let hint = Some("a name and .json, .toml or .yaml".to_owned());
+    Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_file_name", detail, hint))
+}
+
+fn declared_by(layout: &Layout, catalog: &Catalog, path: &Path) -> Answer<Subject> {
+    let (now, diagnostics) = piton_spec::load(layout, Some(catalog));
+    if let Some(job) = now.jobs.values().find(|job| job.file == path) {
+        return Ok(job.subject.clone());
+    }
+    let about_it = |diagnostic: &&Diagnostic| path.ends_with(&diagnostic.file);
+    let lines: Vec<String> = diagnostics.iter().filter(about_it).map(ToString::to_string).collect();
+    let detail = if lines.is_empty() { "the file declares no job".to_owned() } else { lines.join("\n") };
+    Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_job", detail, None))
+}

@@ -1,0 +1,142 @@
+//! Registered templates.
+
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use piton_api as api;
+use piton_exec::templates::{Error, Origin, Registered, Severity, Update};
+use piton_model::Name;
+use piton_tools::Preference;
+use serde::Deserialize;
+
+use crate::problem::{Answer, Refusal};
+use crate::state::App;
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/templates", get(list).post(add))
+        .route("/templates/{name}", get(show).delete(remove))
+        .route("/templates/{name}/update", post(update))
+        .route("/templates/{name}/validate", post(validate))
+}
+
+fn view(app: &App, registered: Registered, files: Vec<String>) -> api::Template {
+    let users = app.engine.loaded().catalog.users_of(&registered.name);
+    api::Template {
+        name: registered.name.to_string(),
+        source_url: registered.source_url,
+        source_path: registered.source_path,
+        source_ref: registered.source_ref,
+        description: registered.description,
+        created_at: Some(registered.created_at),
+        updated_at: Some(registered.updated_at),
+        content_hash: registered.content_hash,
+        version: registered.version,
+        files,
+        used_by: users.iter().map(ToString::to_string).collect(),
+    }
+}
+
+async fn list(State(app): State<App>) -> Answer<Json<api::Page<api::Template>>> {
+    let templates = app.templates.list().await?;
+    let items = templates.into_iter().map(|template| view(&app, template, vec![])).collect();
+    Ok(Json(api::Page { items, next: None }))
+}
+
+async fn show(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<api::Template>> {
+    let details = app.templates.show(&named(&name)?).await?;
+    let files = details.files.iter().map(|file| file.display().to_string()).collect();
+    Ok(Json(view(&app, details.registered, files)))
+}
+
+async fn add(State(app): State<App>, Json(new): Json<api::NewTemplate>) -> Answer<(StatusCode, Json<api::Template>)> {
+    let given = |text: String| (!text.is_empty()).then_some(text);
+    let origin = Origin { url: new.url, path: given(new.path), reference: given(new.reference) };
+    let now = app.engine.clock().now();
+    let registered = app.templates.add(&named(&new.name)?, &origin, &new.description, now).await?;
+    app.reload.notify_one();
+    Ok((StatusCode::CREATED, Json(view(&app, registered, vec![]))))
+}
+
+async fn update(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<api::TemplateUpdate>> {
+    let update = app.templates.update(&named(&name)?, app.engine.clock().now()).await?;
+    let (changed, registered) = match update {
+        Update::Unchanged(registered) => (false, registered),
+        Update::Changed { after, .. } => (true, after),
+    };
+    if changed {
+        app.reload.notify_one();
+    }
+    let users = app.engine.loaded().catalog.users_of(&registered.name);
+    Ok(Json(api::TemplateUpdate {
+        name,
+        changed,
+        content_hash: registered.content_hash,
+        used_by: users.iter().map(ToString::to_string).collect(),
+    }))
+}
+
+async fn validate(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<api::Validation>> {
+    let template = named(&name)?;
+    let directory = app.templates.path(&template);
+    let tool = app.tools.resolve(&Preference::default(), &directory, |_| {}).await.map_err(|error| {
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.code(), error.to_string(), Some(error.hint()))
+    })?;
+    let validation = app.templates.validate(&template, &tool).await?;
+    let findings = validation.diagnostics.into_iter().map(|found| api::ValidationFinding {
+        severity: match found.severity {
+            Severity::Error => "error".to_owned(),
+            Severity::Warning => "warning".to_owned(),
+        },
+        message: if found.detail.is_empty() { found.summary } else { format!("{}: {}", found.summary, found.detail) },
+        file: found.file,
+        line: found.line,
+    });
+    Ok(Json(api::Validation { name, valid: validation.valid, findings: findings.collect() }))
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Removal {
+    /// Even if something is made from it.
+    #[serde(default)]
+    force: bool,
+}
+
+async fn remove(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Query(removal): Query<Removal>,
+) -> Answer<Json<api::Template>> {
+    let template = named(&name)?;
+    let users = app.engine.loaded().catalog.users_of(&template);
+    if !users.is_empty() && !removal.force {
+        let users: Vec<String> = users.iter().map(ToString::to_string).collect();
+        let detail = format!("template '{name}' is used by {}", users.join(", "));
+        let hint = Some("remove it with force; what is deployed stays as it is".to_owned());
+        return Err(Refusal::new(StatusCode::CONFLICT, "template_in_use", detail, hint));
+    }
+    let removed = app.templates.remove(&template).await?;
+    app.reload.notify_one();
+    Ok(Json(view(&app, removed, vec![])))
+}
+
+fn named(name: &str) -> Answer<Name> {
+    Ok(Name::parse(name).map_err(piton_engine::Error::from)?)
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Refusal {
+        let status = match &error {
+            Error::Unknown { .. } => StatusCode::NOT_FOUND,
+            Error::NameTaken { .. } | Error::FilesMissing { .. } => StatusCode::CONFLICT,
+            Error::PathNotFound { .. } | Error::Tree(_) | Error::TreeOf { .. } | Error::Git(_) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
+            Error::Registry { .. } | Error::Tool { .. } | Error::Io { .. } | Error::Internal { .. } => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        };
+        Refusal::new(status, error.code(), error.to_string(), error.hint())
+    }
+}
