@@ -1,7 +1,5 @@
 //! Staying with a command until it is gone, and stopping it when asked.
 
-use std::convert::Infallible;
-use std::future::pending;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,6 +8,7 @@ use piton_keeper::protocol::{RefusalKind, SweepReport};
 use piton_keeper::{Child, ExitStatus, Signal, State, is_alive};
 use piton_logs::RunLog;
 use rustix::io::Errno;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::link::Link;
@@ -20,6 +19,8 @@ use crate::{Error, Exit};
 
 /// How often a keeper is sought for a process that has ended. Its journal may still know how.
 const SEARCHES: u32 = 5;
+/// How long a stop waits for its note to be written.
+const NOTE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A command that was started.
 pub(crate) struct Attendance<'a> {
@@ -59,11 +60,16 @@ impl Attendance<'_> {
     /// Waits for the end, stops the command when asked to, then kills what it left behind.
     pub(crate) async fn until_gone(&self) -> Result<End, Error> {
         let mut asked = Asked::default();
-        let ending = tokio::select! {
-            biased;
-            ending = self.ending() => ending?,
-            never = self.escalate(&mut asked) => match never {},
+        let gone = CancellationToken::new();
+        // Side by side and not one against the other: a signal under way when the command ends was sent or was not, and
+        // the report has to say which.
+        let watch = async {
+            let ending = self.ending().await;
+            gone.cancel();
+            ending
         };
+        let (ending, ()) = tokio::join!(watch, self.escalate(&mut asked, &gone));
+        let ending = ending?;
         let sweep = match self.link.ask(|keeper| async move { keeper.sweep(&self.child.token).await }).await {
             Err(error) if error.refusal() == Some(RefusalKind::UnknownToken) => Ok(SweepReport::default()),
             result => result,
@@ -114,29 +120,42 @@ impl Attendance<'_> {
         }
     }
 
-    /// Does what is left to do about a command that has to end: in the end nothing but wait.
-    async fn escalate(&self, asked: &mut Asked) -> Infallible {
-        self.stop.cancelled().await;
+    /// Once the command has to end, works through the stages until it is gone.
+    async fn escalate(&self, asked: &mut Asked, gone: &CancellationToken) {
+        tokio::select! {
+            biased;
+            () = gone.cancelled() => return,
+            () = self.stop.cancelled(), if self.child.exit().is_none() => {}
+        }
         let mut after = None;
         for (number, stage) in self.sequence.0.iter().enumerate() {
-            let problem = match self.send(stage).await {
-                Ok(Sent::TooLate) => break,
+            // Before sending, so that in the log it is above what the command says to it.
+            self.note(number, "", Notice { stage, after }.to_string()).await;
+            match self.send(stage).await {
                 Ok(Sent::Delivered) => {
                     asked.stopped = true;
                     asked.killed |= stage.signal == Signal::Kill;
-                    None
                 }
-                Err(problem) => Some(problem),
-            };
-            if let Some(log) = self.log {
-                let key = format!("{}/stop/{number}", self.child.token.as_str());
-                // A disk that is full must not keep the command from being stopped.
-                let _ = log.note(&key, &Notice { stage, after, problem }.to_string()).await;
+                Ok(Sent::TooLate) => return,
+                Err(problem) => {
+                    self.note(number, "/problem", format!("piton: could not send {}: {problem}", stage.signal.name()))
+                        .await;
+                }
             }
-            pause(stage.wait).await;
-            after = Some(stage.wait);
+            tokio::select! {
+                biased;
+                () = gone.cancelled() => return,
+                () = pause(stage.wait) => after = Some(stage.wait),
+            }
         }
-        pending().await
+    }
+
+    /// Notes a stage of the stop. A disk that is full, or hangs, must not keep the command from being stopped.
+    async fn note(&self, stage: usize, part: &str, text: String) {
+        if let Some(log) = self.log {
+            let key = format!("{}/stop/{stage}{part}", self.child.token.as_str());
+            let _ = timeout(NOTE_PATIENCE, log.note(&key, &text)).await;
+        }
     }
 
     async fn send(&self, stage: &Stage) -> Result<Sent, String> {

@@ -55,7 +55,6 @@ pub(crate) struct Notice<'a> {
     pub(crate) stage: &'a Stage,
     /// How long the stage before has waited in vain.
     pub(crate) after: Option<Duration>,
-    pub(crate) problem: Option<String>,
 }
 
 impl fmt::Display for Notice<'_> {
@@ -64,10 +63,7 @@ impl fmt::Display for Notice<'_> {
             None => f.write_str("piton: stopping: ")?,
             Some(wait) => write!(f, "piton: still running after {}: ", Wait(wait))?,
         }
-        match &self.problem {
-            None => write!(f, "sent {}", self.stage.signal.name())?,
-            Some(problem) => write!(f, "could not send {} ({problem})", self.stage.signal.name())?,
-        }
+        write!(f, "sending {}", self.stage.signal.name())?;
         f.write_str(match self.stage.target {
             Target::Process => "",
             Target::Group => " to the process group",
@@ -96,10 +92,10 @@ mod tests {
     #[test]
     fn the_log_tells_what_was_done() {
         let stages = StopSequence::infrastructure().0;
-        let line = |stage, after| Notice { stage, after, problem: None }.to_string();
-        assert_eq!(line(&stages[0], None), "piton: stopping: sent SIGINT");
-        assert_eq!(line(&stages[1], Some(stages[0].wait)), "piton: still running after 5 min: sent SIGINT");
-        let last = "piton: still running after 10s: sent SIGKILL to the command and all it started";
+        let line = |stage, after| Notice { stage, after }.to_string();
+        assert_eq!(line(&stages[0], None), "piton: stopping: sending SIGINT");
+        assert_eq!(line(&stages[1], Some(stages[0].wait)), "piton: still running after 5 min: sending SIGINT");
+        let last = "piton: still running after 10s: sending SIGKILL to the command and all it started";
         assert_eq!(line(&stages[2], Some(stages[1].wait)), last);
     }
 

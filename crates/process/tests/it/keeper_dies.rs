@@ -69,6 +69,6 @@ pub(crate) async fn an_orphan_can_be_stopped() {
         let (result, ()) = tokio::join!(scene.run(&invocation), act);
         assert!(matches!(result, Err(Error::Lost { .. })), "{result:?}");
         assert!(!scene.file("done").exists());
-        assert!(scene.log().contains("piton: stopping: sent SIGTERM to the process group\n"), "{}", scene.log());
+        assert!(scene.log().contains("piton: stopping: sending SIGTERM to the process group\n"), "{}", scene.log());
     }
 }

@@ -23,7 +23,7 @@ pub(crate) async fn a_polite_command_ends_by_itself() {
     let exit = exit.unwrap();
     assert_eq!((exit.status, exit.stopped, exit.killed), (ExitStatus::Code(1), true, false));
     let log = scene.log();
-    assert!(log.contains("saving\n") && log.contains("piton: stopping: sent SIGINT\n"), "{log}");
+    assert!(log.contains("saving\n") && log.contains("piton: stopping: sending SIGINT\n"), "{log}");
 }
 
 pub(crate) async fn a_stubborn_command_is_killed() {
@@ -41,9 +41,9 @@ pub(crate) async fn a_stubborn_command_is_killed() {
     let (exit, ()) = tokio::join!(scene.run(&invocation), stop);
     let exit = exit.unwrap();
     assert_eq!((exit.status, exit.stopped, exit.killed), (ExitStatus::Signal(9), true, true));
-    let expected = "$ a\nready\npiton: stopping: sent SIGINT\n\
-        piton: still running after 100ms: sent SIGTERM to the process group\n\
-        piton: still running after 100ms: sent SIGKILL to the command and all it started\n";
+    let expected = "$ a\nready\npiton: stopping: sending SIGINT\n\
+        piton: still running after 100ms: sending SIGTERM to the process group\n\
+        piton: still running after 100ms: sending SIGKILL to the command and all it started\n";
     assert!(scene.log().starts_with(expected), "{}", scene.log());
 }
 
