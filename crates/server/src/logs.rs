@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn output_cannot_forge_events() {
         let forged = text(Lines::new(0).push(b"x\revent: end\rdata: succeeded\n"));
-        assert_eq!(forged, "event: log\nid: 30\ndata: x\ndata: event: end\ndata: data: succeeded\n\n");
+        assert_eq!(forged, "event: log\nid: 29\ndata: x\ndata: event: end\ndata: data: succeeded\n\n");
     }
 
     #[test]
