@@ -80,15 +80,15 @@ pub fn format_duration(duration: Duration) -> String {
     let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     let mut text = String::new();
     if hours > 0 {
-        text.push_str(&format!("{hours}h"));
+        // Writing to a String never fails.
+        let _ = write!(text, "{hours}h");
     }
     if minutes > 0 {
-        text.push_str(&format!("{minutes}m"));
+        let _ = write!(text, "{minutes}m");
     }
     if rest > 0 || nanos > 0 || text.is_empty() {
         text.push_str(&rest.to_string());
         if nanos > 0 {
-            // Writing to a String never fails.
             let _ = write!(text, ".{}", format!("{nanos:09}").trim_end_matches('0'));
         }
         text.push('s');

@@ -41,6 +41,11 @@ impl<'d> Findings<'d> {
         self.omitted.set((errors + error, warnings + 1 - error));
     }
 
+    /// Whether further findings are only counted, so that they need not be worded.
+    fn is_full(&self) -> bool {
+        self.found.borrow().len() >= MAX_FOUND
+    }
+
     pub(crate) fn any_error(&self) -> bool {
         self.omitted.get().0 > 0 || self.found.borrow().iter().any(Diagnostic::is_error)
     }
@@ -295,6 +300,10 @@ impl<'r, 'd> Fields<'r, 'd> {
     /// Records every key that nobody asked for.
     pub(crate) fn finish(self, severity: Severity) {
         for entry in self.entries.iter().filter(|entry| !self.known.contains(&entry.key.as_str())) {
+            if self.item.findings.is_full() {
+                self.item.report(Diagnostic { severity, ..Diagnostic::error("", "unknown_field", "") });
+                continue;
+            }
             let found = self.key_error(&entry.key, "unknown_field", format!("unknown field `{}`", shown(&entry.key)));
             let found = Diagnostic { severity, ..found };
             self.item.report(match nearest(&entry.key, self.known.iter().copied()) {

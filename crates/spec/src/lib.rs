@@ -23,12 +23,14 @@
 
 mod cache;
 mod catalog;
+mod config;
 mod diagnostic;
 mod document;
 mod duration;
 mod fields;
 mod job;
 mod layout;
+pub mod legacy;
 mod load;
 mod order;
 mod placeholder;
@@ -42,6 +44,9 @@ mod tree;
 mod workspace;
 
 pub use catalog::{Catalog, Change};
+pub use config::{
+    Config, Explained, IacSettings, Listen, LogFormat, LogLevel, LogOutput, Logging, Origin, Scheduler, Server, Sources,
+};
 pub use diagnostic::{Diagnostic, Place, Severity};
 pub use duration::{InvalidDuration, format_duration, parse_duration};
 pub use job::{Job, JobWork, STANDALONE};

@@ -87,7 +87,7 @@ impl Loader<'_> {
                     Arc::new(ReadFile { stamp, content, diagnostics })
                 }
                 Err(diagnostic) => {
-                    self.diagnostics.push(diagnostic);
+                    self.diagnostics.push(*diagnostic);
                     return Found::Broken;
                 }
             },
@@ -182,7 +182,7 @@ impl Loader<'_> {
                 let (draft, diagnostics) = read_workspace_file(name, dir, &path, &document, defaults);
                 (Content::Workspace(draft), diagnostics)
             }
-            Err(error) => (Content::Workspace(None), vec![error]),
+            Err(error) => (Content::Workspace(None), vec![*error]),
         });
         let file = match found {
             Found::Read(file) => file,
@@ -232,7 +232,7 @@ impl Loader<'_> {
                     (Source::Template { name, overlay: Some(dir.clone()) }, reference.name.as_str(), content)
                 }
                 Err(missing) => {
-                    self.diagnostics.push(missing);
+                    self.diagnostics.push(*missing);
                     return self.keep_workspace(&draft.workspace.name);
                 }
             }
@@ -269,7 +269,7 @@ impl Loader<'_> {
     }
 
     /// What a template adds to the digest of its users; the diagnostic when it is not there.
-    fn template_content(&self, reference: &Reference) -> Result<String, Diagnostic> {
+    fn template_content(&self, reference: &Reference) -> Result<String, Box<Diagnostic>> {
         let name = &reference.name;
         let Some(template) = self.catalog.templates.get(name) else {
             let names = self.catalog.templates.keys().map(Name::as_str);
@@ -277,12 +277,12 @@ impl Loader<'_> {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("register it: `piton template add {name} URL`"),
             };
-            return Err(reference.missing.clone().hint(hint));
+            return Err(Box::new(reference.missing.clone().hint(hint)));
         };
         if !self.layout.template_dir(name).is_dir() {
             let mut missing = reference.missing.clone();
             missing.message = format!("the template `{name}` is registered, but its files are missing");
-            return Err(missing.hint(format!("fetch them again: `piton template update {name}`")));
+            return Err(Box::new(missing.hint(format!("fetch them again: `piton template update {name}`"))));
         }
         Ok(template.content_hash.clone())
     }
@@ -294,7 +294,7 @@ impl Loader<'_> {
         let kept = self.previous.jobs.get(subject);
         match missing {
             Some(missing) => {
-                self.diagnostics.push(missing);
+                self.diagnostics.push(*missing);
                 if let Some(kept) = kept {
                     self.catalog.jobs.insert(subject.clone(), Arc::clone(kept));
                 }
@@ -334,7 +334,7 @@ impl Loader<'_> {
                     let (draft, diagnostics) = read_job_file(&path, &document, defaults);
                     (Content::Job(draft), diagnostics)
                 }
-                Err(error) => (Content::Job(None), vec![error]),
+                Err(error) => (Content::Job(None), vec![*error]),
             });
             let draft = match found {
                 Found::Absent => continue,
@@ -344,7 +344,7 @@ impl Loader<'_> {
                         match draft.template.as_ref().and_then(|reference| self.template_content(reference).err()) {
                             None => Some(draft.clone()),
                             Some(missing) => {
-                                self.diagnostics.push(missing);
+                                self.diagnostics.push(*missing);
                                 None
                             }
                         }

@@ -1,7 +1,7 @@
 //! `{{workspace_name}}` and `{{job_name}}` in the environment of a job.
 
 /// Fills in what `lookup` knows. Other placeholders stay as they are and are returned beside the text.
-pub(crate) fn fill<'a>(text: &'a str, lookup: impl Fn(&str) -> Option<String>) -> (String, Vec<&'a str>) {
+pub(crate) fn fill(text: &str, lookup: impl Fn(&str) -> Option<String>) -> (String, Vec<&str>) {
     let mut filled = String::with_capacity(text.len());
     let mut unknown = Vec::new();
     let mut rest = text;

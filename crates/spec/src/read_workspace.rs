@@ -121,13 +121,13 @@ fn read_lines(fields: &mut Fields<'_, '_>, has_template: bool) -> (Vec<ScheduleL
     if let Some(item) = fields.get("mode_schedules") {
         if deploy.is_some() {
             item.report(
-                item.error("conflicting_fields", "mode_schedules and deploy_schedule exclude each other")
+                item.error("conflicting_fields", "this excludes deploy_schedule, and both are there")
                     .hint("a plain deployment can be a mode of its own: move deploy_schedule into mode_schedules"),
             );
         }
         if !has_template {
             item.report(
-                item.error("missing_field", "mode_schedules needs a `template`").hint(
+                item.error("missing_field", "this needs a `template`").hint(
                     "a mode reaches the template as the variable `deployment_mode`; add `\"template\": \"NAME\"`",
                 ),
             );
@@ -148,7 +148,7 @@ fn read_lines(fields: &mut Fields<'_, '_>, has_template: bool) -> (Vec<ScheduleL
                 }
             }
             if table.all().next().is_none() {
-                item.report(item.error("empty", "mode_schedules names no mode"));
+                item.report(item.error("empty", "this names no mode"));
             }
         }
     }
@@ -156,7 +156,7 @@ fn read_lines(fields: &mut Fields<'_, '_>, has_template: bool) -> (Vec<ScheduleL
         match item.node.value {
             crate::document::Value::Bool(false) => {}
             crate::document::Value::Bool(true) => {
-                let error = item.error("wrong_type", "destroy_schedule is a cron expression, a list of them, or false");
+                let error = item.error("wrong_type", "expected a cron expression, a list of them, or false");
                 item.report(error.hint("`false` says that the workspace is never destroyed by itself"));
             }
             _ => add(&item, Effect::Destroy),
@@ -223,7 +223,7 @@ fn read_commands(item: &Item<'_, '_>, last: &'static str) -> CustomCommands {
         CustomCommands { init: command("init_command"), plan: command("plan_command"), apply: command(last) };
     let other = if last == "apply_command" { "destroy_command" } else { "apply_command" };
     if let Some(unused) = fields.get(other) {
-        let message = format!("{} uses `{last}`; `{other}` has no effect here", item.path);
+        let message = format!("this has no effect here; the command is `{last}`");
         unused.report(unused.warning("unused_field", message));
     }
     fields.finish(Severity::Warning);

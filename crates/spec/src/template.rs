@@ -57,7 +57,7 @@ impl Registry {
         }
         match Document::parse(file, bytes, Format::Json) {
             Ok(document) => read(file, &document),
-            Err(error) => (None, vec![error]),
+            Err(error) => (None, vec![*error]),
         }
     }
 

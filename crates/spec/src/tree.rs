@@ -96,7 +96,10 @@ impl Listing {
                 let mut text = String::new();
                 for (path, stamp, kind) in &self.files {
                     let content = content_digest(&dir.join(path), stamp, *kind);
-                    text.push_str(&format!("{} {}\n", hex::encode(path.as_os_str().as_bytes()), content));
+                    text.push_str(&hex::encode(path.as_os_str().as_bytes()));
+                    text.push(' ');
+                    text.push_str(content.as_str());
+                    text.push('\n');
                 }
                 Digest::of(text.as_bytes())
             }
@@ -128,13 +131,12 @@ fn is_ignored(path: &Path) -> bool {
     if path == Path::new("config.json") {
         return true;
     }
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    name.contains(".tfstate")
-        || name.ends_with('~')
-        || name.ends_with(".swp")
-        || name.ends_with(".swx")
-        || name.starts_with(".#")
-        || name.starts_with('#')
-        || name == "4913"
-        || name == "crash.log"
+    let name = path.file_name().map(OsStrExt::as_bytes).unwrap_or_default();
+    let ends = |suffix: &str| name.ends_with(suffix.as_bytes());
+    ["~", ".swp", ".swx", ".tfstate", ".tfstate.backup", ".tfstate.lock.info"].into_iter().any(ends)
+        || name.starts_with(b"terraform.tfstate")
+        || name.starts_with(b".#")
+        || name.starts_with(b"#")
+        || name == b"4913"
+        || name == b"crash.log"
 }

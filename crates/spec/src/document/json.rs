@@ -41,7 +41,7 @@ impl Parser<'_> {
             return SyntaxError::new(self.at, format!("expected {expected}, but the file ends"))
                 .hint("a file that is still being written is read again when it changes");
         };
-        let error = SyntaxError::new(self.at, format!("expected {expected}, found `{}`", found.escape_debug()));
+        let error = SyntaxError::new(self.at, format!("expected {expected}, found `{}`", visible(found)));
         match found {
             '/' | '#' => error.hint("JSON has no comments; use `description` for a note"),
             '\'' => error.hint("JSON writes text in double quotes"),
@@ -248,6 +248,14 @@ impl Parser<'_> {
         let code = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
         self.at += 4;
         code.ok_or_else(|| SyntaxError::new(start, "`\\u` needs four hexadecimal digits"))
+    }
+}
+
+/// A character as a message shows it.
+fn visible(character: char) -> String {
+    match character {
+        '"' | '\'' => character.to_string(),
+        other => other.escape_debug().to_string(),
     }
 }
 

@@ -4,6 +4,7 @@
 //! is reported at its own line and column, in whichever format it was written.
 
 mod json;
+mod stack;
 mod toml;
 mod yaml;
 
@@ -131,14 +132,8 @@ pub(crate) struct Document {
 }
 
 impl Document {
-    /// Reads and parses a regular file. `file` is the path that a diagnostic names.
-    pub(crate) fn read(path: &Path, format: Format) -> Result<Document, Diagnostic> {
-        let bytes = read_bounded(path)?;
-        Document::parse(path, bytes, format)
-    }
-
     /// Parses the bytes of a file.
-    pub(crate) fn parse(file: &Path, bytes: Vec<u8>, format: Format) -> Result<Document, Diagnostic> {
+    pub(crate) fn parse(file: &Path, bytes: Vec<u8>, format: Format) -> Result<Document, Box<Diagnostic>> {
         let source = match String::from_utf8(bytes) {
             Ok(source) => source,
             Err(error) => {
@@ -146,15 +141,14 @@ impl Document {
                 let mut bytes = error.into_bytes();
                 bytes.truncate(valid);
                 let text = Text::new(String::from_utf8(bytes).unwrap_or_default());
-                return Err(Diagnostic::error(file, "invalid_utf8", "the text is not UTF-8 from here on")
-                    .at(text.place(valid))
-                    .hint("save the file as UTF-8"));
+                let found = Diagnostic::error(file, "invalid_utf8", "the text is not UTF-8 from here on");
+                return Err(Box::new(found.at(text.place(valid)).hint("save the file as UTF-8")));
             }
         };
         let text = Text::new(source);
         if text.source.trim_start_matches('\u{feff}').trim().is_empty() && format == Format::Json {
-            return Err(Diagnostic::error(file, "empty_file", "the file is empty")
-                .hint("a file that is still being written is read again when it changes"));
+            let found = Diagnostic::error(file, "empty_file", "the file is empty");
+            return Err(Box::new(found.hint("a file that is still being written is read again when it changes")));
         }
         let parsed = match format {
             Format::Json => json::parse(&text.source),
@@ -166,10 +160,10 @@ impl Document {
             Err(SyntaxError { at, code, message, hint }) => {
                 let mut diagnostic = Diagnostic::error(file, code, format!("invalid {}: {message}", format.name()));
                 diagnostic.hint = hint;
-                Err(match at {
+                Err(Box::new(match at {
                     Some(at) => diagnostic.at(text.place(at)),
                     None => diagnostic,
-                })
+                }))
             }
         }
     }
@@ -193,28 +187,44 @@ impl Document {
     }
 }
 
-/// A source text and where its lines begin.
+/// A source text, and what it takes to find a place in it without walking through long lines.
 #[derive(Debug)]
 struct Text {
     source: String,
+    /// Byte offsets at which lines begin.
     lines: Vec<usize>,
+    /// How many characters begin before each block of [`BLOCK`] bytes.
+    blocks: Vec<usize>,
 }
+
+const BLOCK: usize = 256;
 
 impl Text {
     fn new(source: String) -> Text {
         let lines = std::iter::once(0).chain(source.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Text { source, lines }
+        let mut characters = 0;
+        let mut blocks = vec![0];
+        for block in source.as_bytes().chunks(BLOCK) {
+            characters += count_characters(block);
+            blocks.push(characters);
+        }
+        Text { source, lines, blocks }
     }
 
     fn place(&self, offset: usize) -> Place {
         let offset = offset.min(self.source.len());
         let line = self.lines.partition_point(|start| *start <= offset).saturating_sub(1);
         let start = self.lines.get(line).copied().unwrap_or(0);
-        let before = self.source.as_bytes().get(start..offset).unwrap_or_default();
-        // Continuation bytes do not begin a character, and the byte order mark is none that anybody sees.
-        let characters = before.iter().filter(|byte| (**byte & 0xC0) != 0x80).count()
-            - usize::from(line == 0 && before.starts_with(b"\xEF\xBB\xBF"));
-        Place { line: saturate(line + 1), column: saturate(characters + 1) }
+        // The byte order mark is a character that nobody sees.
+        let mark = usize::from(line == 0 && offset > 0 && self.source.starts_with('\u{feff}'));
+        let column = self.characters_before(offset).saturating_sub(self.characters_before(start) + mark);
+        Place { line: saturate(line + 1), column: saturate(column + 1) }
+    }
+
+    fn characters_before(&self, offset: usize) -> usize {
+        let block = offset / BLOCK;
+        let rest = self.source.as_bytes().get(block * BLOCK..offset).unwrap_or_default();
+        self.blocks.get(block).copied().unwrap_or(0) + count_characters(rest)
     }
 
     /// The byte offset of a line and a column, both from 1.
@@ -227,24 +237,29 @@ impl Text {
     }
 }
 
+/// Continuation bytes do not begin a character.
+fn count_characters(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| (**byte & 0xC0) != 0x80).count()
+}
+
 fn saturate(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 /// The bytes of a regular file that is not too large.
-pub(crate) fn read_bounded(path: &Path) -> Result<Vec<u8>, Diagnostic> {
+pub(crate) fn read_bounded(path: &Path) -> Result<Vec<u8>, Box<Diagnostic>> {
     let failed = |error: std::io::Error| {
-        Diagnostic::error(path, "unreadable", format!("the file cannot be read: {error}"))
-            .hint("check that it exists and that its permissions allow this user to read it")
+        let found = Diagnostic::error(path, "unreadable", format!("the file cannot be read: {error}"));
+        Box::new(found.hint("check that it exists and that its permissions allow this user to read it"))
     };
     let too_large = || {
-        Diagnostic::error(path, "too_large", format!("the file is larger than {} MiB", MAX_BYTES >> 20))
-            .hint("keep large data in a file of its own and name it in the declaration")
+        let found = Diagnostic::error(path, "too_large", format!("the file is larger than {} MiB", MAX_BYTES >> 20));
+        Box::new(found.hint("keep large data in a file of its own and name it in the declaration"))
     };
     // Asked before opening: opening a named pipe would wait for somebody to write to it.
     let metadata = std::fs::metadata(path).map_err(failed)?;
     if !metadata.is_file() {
-        return Err(Diagnostic::error(path, "unreadable", "this is not a regular file"));
+        return Err(Box::new(Diagnostic::error(path, "unreadable", "this is not a regular file")));
     }
     if metadata.len() > MAX_BYTES {
         return Err(too_large());

@@ -5,26 +5,37 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Entry, Node, SyntaxError, Value};
+use super::stack::with_stack;
+use super::{Entry, MAX_DEPTH, Node, SyntaxError, Value};
+
+/// Beyond this many openings a text may nest too deep for an ordinary stack: dotted keys within inline tables multiply
+/// what the parser bounds.
+const ORDINARY_OPENINGS: usize = 100;
 
 pub(super) fn parse(source: &str) -> Result<Node, SyntaxError> {
+    let openings = source.bytes().filter(|byte| matches!(byte, b'.' | b'[' | b'{')).count();
+    if openings > ORDINARY_OPENINGS { with_stack(128 << 20, || parse_here(source)) } else { parse_here(source) }
+}
+
+fn parse_here(source: &str) -> Result<Node, SyntaxError> {
     let table = DeTable::parse(source).map_err(|error| {
         let message = error.message().trim_end().to_owned();
         let code = if message.contains("duplicate key") { "duplicate_key" } else { "syntax" };
         SyntaxError { at: error.span().map(|Range { start, .. }| start), code, message, hint: None }
     })?;
     let start = table.span().start;
-    Ok(Node { value: convert_table(table.get_ref())?, start })
+    Ok(Node { value: convert_table(table.get_ref(), start, 0)?, start })
 }
 
-fn convert_table(table: &DeTable<'_>) -> Result<Value, SyntaxError> {
+fn convert_table(table: &DeTable<'_>, at: usize, depth: usize) -> Result<Value, SyntaxError> {
+    check_depth(at, depth)?;
     let mut entries = table
         .iter()
         .map(|(key, value)| {
             Ok(Entry {
                 key: key.get_ref().clone().into_owned(),
                 key_start: key.span().start,
-                node: Node { value: convert(value)?, start: value.span().start },
+                node: Node { value: convert(value, depth + 1)?, start: value.span().start },
             })
         })
         .collect::<Result<Vec<_>, SyntaxError>>()?;
@@ -32,8 +43,9 @@ fn convert_table(table: &DeTable<'_>) -> Result<Value, SyntaxError> {
     Ok(Value::Table(entries))
 }
 
-fn convert(value: &Spanned<DeValue<'_>>) -> Result<Value, SyntaxError> {
+fn convert(value: &Spanned<DeValue<'_>>, depth: usize) -> Result<Value, SyntaxError> {
     let at = value.span().start;
+    check_depth(at, depth)?;
     Ok(match value.get_ref() {
         DeValue::String(text) => Value::Text(text.clone().into_owned()),
         DeValue::Boolean(flag) => Value::Bool(*flag),
@@ -51,9 +63,16 @@ fn convert(value: &Spanned<DeValue<'_>>) -> Result<Value, SyntaxError> {
         DeValue::Array(items) => Value::List(
             items
                 .iter()
-                .map(|item| Ok(Node { value: convert(item)?, start: item.span().start }))
+                .map(|item| Ok(Node { value: convert(item, depth + 1)?, start: item.span().start }))
                 .collect::<Result<Vec<_>, SyntaxError>>()?,
         ),
-        DeValue::Table(table) => convert_table(table)?,
+        DeValue::Table(table) => convert_table(table, at, depth)?,
     })
+}
+
+fn check_depth(at: usize, depth: usize) -> Result<(), SyntaxError> {
+    if depth > MAX_DEPTH {
+        return Err(SyntaxError::new(at, format!("values are nested more than {MAX_DEPTH} deep")));
+    }
+    Ok(())
 }

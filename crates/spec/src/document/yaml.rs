@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
+use super::stack::with_stack;
 use super::{Entry, MAX_DEPTH, Node, SyntaxError, Text, Value};
 
 /// A YAML value with places as the parser gives them: line and column.
@@ -16,6 +17,10 @@ enum Raw {
 }
 
 pub(super) fn parse(text: &Text) -> Result<Node, SyntaxError> {
+    with_stack(32 << 20, || parse_here(text))
+}
+
+fn parse_here(text: &Text) -> Result<Node, SyntaxError> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: MAX_DEPTH,
@@ -25,7 +30,7 @@ pub(super) fn parse(text: &Text) -> Result<Node, SyntaxError> {
             max_anchors: 1_000,
         },
         alias_limits: serde_saphyr::alias_limits! {
-            max_total_replayed_events: 100_000,
+            max_total_replayed_events: 20_000,
             max_replay_stack_depth: 16,
         },
         strict_booleans: true,
@@ -37,6 +42,13 @@ pub(super) fn parse(text: &Text) -> Result<Node, SyntaxError> {
         // The parser closes its sentence with the place, which the diagnostic says already.
         let sentence = sentence.lines().next().unwrap_or_default();
         let message = sentence.split(" at line ").next().unwrap_or(sentence).to_owned();
+        let message = if message.starts_with("budget breached: Depth") || message.contains("recursion limit") {
+            format!("values are nested more than {MAX_DEPTH} deep")
+        } else if message.starts_with("budget breached") || message.contains("alias replay") {
+            "it holds or repeats more values than a declaration may".to_owned()
+        } else {
+            message
+        };
         let code = if message.contains("duplicate") { "duplicate_key" } else { "syntax" };
         SyntaxError { at: at.map(|place| text.offset(place.line(), place.column())), code, message, hint: None }
     })?;

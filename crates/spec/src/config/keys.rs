@@ -1,0 +1,263 @@
+//! Every key of the configuration: its kind, its default, its variables, its sentence. Reading, the schema, the example
+//! file and the reference page all come from this table.
+
+use super::kind::Kind;
+
+/// One key of the configuration.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Key {
+    /// Sections and name, joined with dots.
+    pub(crate) path: &'static str,
+    pub(crate) kind: Kind,
+    /// The default as text of its kind, where it is a fixed one.
+    pub(crate) default: Option<&'static str>,
+    /// The default in words, where it depends on something.
+    pub(crate) otherwise: &'static str,
+    /// Variables that other programs document for it, beside `PITON_SECTION__KEY`.
+    pub(crate) aliases: &'static [&'static str],
+    pub(crate) mask: Mask,
+    pub(crate) doc: &'static str,
+}
+
+/// What of a value may be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mask {
+    Open,
+    Whole,
+    /// Only the password within a URL is hidden.
+    UrlPassword,
+}
+
+const fn key(path: &'static str, kind: Kind, doc: &'static str) -> Key {
+    Key { path, kind, default: None, otherwise: "", aliases: &[], mask: Mask::Open, doc }
+}
+
+impl Key {
+    const fn default(self, text: &'static str) -> Key {
+        Key { default: Some(text), ..self }
+    }
+    const fn otherwise(self, words: &'static str) -> Key {
+        Key { otherwise: words, ..self }
+    }
+    const fn aliases(self, aliases: &'static [&'static str]) -> Key {
+        Key { aliases, ..self }
+    }
+    const fn secret(self) -> Key {
+        Key { mask: Mask::Whole, ..self }
+    }
+    const fn url_with_password(self) -> Key {
+        Key { mask: Mask::UrlPassword, ..self }
+    }
+
+    /// `PITON_SECTION__KEY`.
+    pub(crate) fn variable(&self) -> String {
+        format!("PITON_{}", self.path.replace('.', "__").to_ascii_uppercase())
+    }
+}
+
+/// What the sections are for, in the order in which they are shown.
+pub(crate) const SECTIONS: &[(&str, &str)] = &[
+    ("data", "Where Piton keeps everything that it writes."),
+    ("store", "The database of runs and events."),
+    ("database", "PostgreSQL in parts, in place of `store.url`."),
+    ("server", "The HTTP API."),
+    ("server.tls", "HTTPS."),
+    ("server.tls.auto_gen", "What a generated certificate says."),
+    ("server.auth", "The same as `auth`."),
+    ("auth", "Who may use the API."),
+    ("auth.jwt", "Tokens."),
+    ("auth.admin", "The first administrator."),
+    ("scheduler", "When things are done."),
+    ("iac", "OpenTofu and Terraform."),
+    ("logging", "The daemon's own log."),
+    ("security", "What outgoing connections may reach."),
+    ("provisioning", "Delayed provisioning."),
+    ("worker", "The queue worker."),
+    ("gitlab", "Where scaffolded repositories are created."),
+    ("control_plane", "Where workers report."),
+    ("metrics", "Prometheus metrics."),
+    ("metrics.process_metrics", "Measurements of supervised processes."),
+    ("log", "Output of supervised processes."),
+];
+
+const PORT: Kind = Kind::Integer(1, 65_535);
+const COUNT: Kind = Kind::Integer(0, 1_000_000_000);
+const POSITIVE: Kind = Kind::Integer(1, 1_000_000);
+const LEVELS: Kind = Kind::Choice(&["error", "warn", "info", "debug", "trace"]);
+
+/// Every key, by section.
+pub(crate) const KEYS: &[Key] = &[
+    key("data.dir", Kind::Path, "Directory of the database, logs, deployments and templates; mode 0700.")
+        .otherwise("`.piton` below the directory; `/var/lib/piton` for the superuser")
+        .aliases(&["PROVISIONER_STATE_DIR"]),
+    key("store.url", Kind::Url(&["sqlite", "postgres", "postgresql"]), "Database: `sqlite:PATH` or `postgres://…`.")
+        .otherwise("`sqlite:` with `piton.db` in `data.dir`")
+        .url_with_password(),
+    key("database.host", Kind::Text, "Host of PostgreSQL.").otherwise("localhost").aliases(&["DATABASE_HOST"]),
+    key("database.port", PORT, "Port of PostgreSQL.").otherwise("5432").aliases(&["DATABASE_PORT"]),
+    key("database.user", Kind::Text, "User of PostgreSQL.").otherwise("postgres").aliases(&["DATABASE_USER"]),
+    key("database.password", Kind::Text, "Password of PostgreSQL.").aliases(&["DATABASE_PASSWORD"]).secret(),
+    key("database.dbname", Kind::Text, "Database of PostgreSQL.")
+        .otherwise("piton")
+        .aliases(&["DATABASE_NAME", "DATABASE_DBNAME"]),
+    key(
+        "database.sslmode",
+        Kind::Choice(&["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]),
+        "How the connection to PostgreSQL is encrypted.",
+    )
+    .otherwise("prefer")
+    .aliases(&["DATABASE_SSLMODE"]),
+    key("server.listen", Kind::Listen, "Address and port of the HTTP API.").default("127.0.0.1:8080"),
+    key("server.base_path", Kind::BasePath, "Path below which the API lies.").default("/api"),
+    key("server.allowed_origins", Kind::Texts, "Web origins that may call the API; `*` for any.")
+        .default("")
+        .aliases(&["ALLOWED_ORIGINS"]),
+    key("server.insecure", Kind::Bool, "Allow listening beyond this host without authentication.").default("false"),
+    key("server.enabled", Kind::Bool, "Accepted for provisr's sake; `piton serve` always serves."),
+    key("server.pidfile", Kind::Path, "File that receives the daemon's process id."),
+    key("server.logfile", Kind::Path, "File that receives the daemon's log when it is daemonized."),
+    key("server.tls_min_version", Kind::Text, "Lowest TLS version."),
+    key("server.tls_max_version", Kind::Text, "Highest TLS version."),
+    key("server.tls.enabled", Kind::Bool, "Serve HTTPS."),
+    key("server.tls.cert_file", Kind::Path, "Certificate, PEM."),
+    key("server.tls.key_file", Kind::Path, "Private key, PEM."),
+    key("server.tls.dir", Kind::Path, "Directory with `tls.crt`, `tls.key` and `tls_ca.crt`."),
+    key("server.tls.auto_generate", Kind::Bool, "Make a self-signed certificate in `dir` when there is none."),
+    key("server.tls.min_version", Kind::Text, "Lowest TLS version."),
+    key("server.tls.max_version", Kind::Text, "Highest TLS version."),
+    key("server.tls.auto_gen.common_name", Kind::Text, "Common name."),
+    key("server.tls.auto_gen.organization", Kind::Text, "Organization."),
+    key("server.tls.auto_gen.dns_names", Kind::Texts, "Host names."),
+    key("server.tls.auto_gen.ip_addresses", Kind::Texts, "Addresses."),
+    key("server.tls.auto_gen.valid_days", Kind::Integer(-1, 100_000), "Days until it expires."),
+    key("server.auth.enabled", Kind::Bool, "Require authentication."),
+    key("server.auth.jwt_secret", Kind::Text, "Secret that signs tokens.").secret(),
+    key("server.auth.token_ttl", Kind::Duration, "How long a token is valid."),
+    key("server.auth.bcrypt_cost", Kind::Integer(4, 31), "Cost of hashing a password."),
+    key("server.auth.database_path", Kind::Path, "File of the user database."),
+    key("server.auth.database_type", Kind::Text, "Kind of the user database."),
+    key("server.auth.store", Kind::Table, "Database of users, as provisr has it.").secret(),
+    key("auth.enabled", Kind::Bool, "Require authentication."),
+    key("auth.jwt_secret", Kind::Text, "Secret that signs tokens.").secret(),
+    key("auth.token_ttl", Kind::Duration, "How long a token is valid."),
+    key("auth.bcrypt_cost", Kind::Integer(4, 31), "Cost of hashing a password."),
+    key("auth.database_path", Kind::Path, "File of the user database."),
+    key("auth.database_type", Kind::Text, "Kind of the user database."),
+    key("auth.jwt.secret", Kind::Text, "Secret that signs tokens.").secret(),
+    key("auth.jwt.expires_in", Kind::Duration, "How long a token is valid."),
+    key("auth.admin.auto_create", Kind::Bool, "Create the first administrator at the first start."),
+    key("auth.admin.username", Kind::Text, "Name of the first administrator."),
+    key("auth.admin.password", Kind::Text, "Password of the first administrator.").secret(),
+    key("auth.admin.email", Kind::Text, "Mail address of the first administrator."),
+    key("auth.store", Kind::Table, "Database of users, as provisr has it.").secret(),
+    key("scheduler.timezone", Kind::Zone, "Zone of schedules that name none.")
+        .otherwise("the system's zone")
+        .aliases(&["SCHEDULER_TIMEZONE"]),
+    key("scheduler.check_interval", Kind::Cron, "When everything is looked over, in case a wake-up was missed.")
+        .default("* * * * *")
+        .aliases(&["SCHEDULER_INTERVAL", "SCHEDULER_CHECK_INTERVAL"]),
+    key(
+        "scheduler.catch_up",
+        Kind::Choice(&["latest", "skip"]),
+        "What workspaces do about lines that came due while the daemon was down.",
+    )
+    .default("latest"),
+    key("scheduler.max_concurrent_runs", POSITIVE, "How many runs may be active at once.")
+        .otherwise("four for each core")
+        .aliases(&["SCHEDULER_MAX_CONCURRENT_RUNS"]),
+    key("iac.tool", Kind::Choice(&["auto", "tofu", "terraform"]), "Which tool runs infrastructure code.")
+        .default("auto"),
+    key("iac.version", Kind::Text, "Version of the tool, exact or a constraint.")
+        .otherwise("what the code requires, else the newest"),
+    key("iac.timeout", Kind::Duration, "How long one attempt of a deploy or destroy may take.").default("60m"),
+    key("iac.approval_timeout", Kind::Duration, "How long a plan waits for approval.").default("24h"),
+    key("iac.retention", Kind::Duration, "How long working directories of ended runs are kept.").default("24h"),
+    key("iac.plugin_cache", Kind::Bool, "Share downloaded providers between deployments.").default("true"),
+    key("iac.registry_host", Kind::Text, "Private registry of modules and providers.").aliases(&["REGISTRY_HOST"]),
+    key("iac.mirror", Kind::Url(&["http", "https", "file"]), "Where the tools themselves are downloaded from.")
+        .otherwise("the makers' release servers"),
+    key("logging.level", LEVELS, "How much the daemon says.").default("info").aliases(&["LOG_LEVEL"]),
+    key("logging.format", Kind::Choice(&["text", "json"]), "How it says it.").default("text").aliases(&["LOG_FORMAT"]),
+    key("logging.output", Kind::Text, "`stderr`, `stdout` or a file.").default("stderr").aliases(&["LOG_OUTPUT"]),
+    key("security.blocked_networks", Kind::Networks, "Networks that outgoing requests must not reach.").default(""),
+    key("provisioning.api_url", Kind::Url(&["http", "https"]), "The provisioning API.")
+        .aliases(&["PROVISIONING_API_URL"]),
+    key("provisioning.timeout", Kind::Seconds, "How long a call may take.")
+        .default("300")
+        .aliases(&["PROVISIONING_TIMEOUT"]),
+    key("provisioning.retry_attempts", COUNT, "How often a failed call is tried again.")
+        .default("3")
+        .aliases(&["PROVISIONING_RETRY_ATTEMPTS"]),
+    key("provisioning.retry_delay", Kind::Seconds, "Time between two tries.")
+        .default("60")
+        .aliases(&["PROVISIONING_RETRY_DELAY"]),
+    key("provisioning.headers", Kind::Table, "Headers of every call.").secret(),
+    key("provisioning.secret", Kind::Text, "Secret that signs calls.").aliases(&["PROVISIONING_SECRET"]).secret(),
+    key("worker.id", Kind::Text, "Name of this worker.").aliases(&["WORKER_ID"]),
+    key("worker.rabbitmq_url", Kind::Url(&["amqp", "amqps"]), "The message broker.")
+        .aliases(&["RABBITMQ_URL"])
+        .url_with_password(),
+    key("worker.queue", Kind::Text, "Queue of job messages.").aliases(&["RABBITMQ_QUEUE"]),
+    key("worker.prefetch", POSITIVE, "Messages taken ahead.").aliases(&["RABBITMQ_PREFETCH_COUNT"]),
+    key("worker.retry_delay", Kind::Seconds, "Time before a failed message is tried again.")
+        .aliases(&["RABBITMQ_RETRY_DELAY"]),
+    key("worker.concurrency", POSITIVE, "Messages worked on at once.").aliases(&["WORKER_CONCURRENCY"]),
+    key("worker.types", Kind::Texts, "Kinds of job that this worker takes.").aliases(&["WORKER_TYPES"]),
+    key("worker.batch", Kind::Raw, "Messages per batch.").aliases(&["WORKER_BATCH"]),
+    key("worker.workspace_dir", Kind::Path, "Directory of working copies.").aliases(&["WORKSPACE_DIR"]),
+    key("worker.template_cache_dir", Kind::Path, "Directory of cached templates.").aliases(&["TEMPLATE_CACHE_DIR"]),
+    key("worker.max_template_size", Kind::Size, "Largest template.").aliases(&["MAX_TEMPLATE_SIZE"]),
+    key("worker.max_workspace_size", Kind::Size, "Largest working copy.").aliases(&["MAX_WORKSPACE_SIZE"]),
+    key("worker.max_job_duration", Kind::Duration, "Longest job.").aliases(&["MAX_JOB_DURATION"]),
+    key("gitlab.url", Kind::Url(&["http", "https"]), "GitLab's address.").aliases(&["GITLAB_URL"]),
+    key("gitlab.token", Kind::Text, "Access token.").aliases(&["GITLAB_TOKEN"]).secret(),
+    key("gitlab.group_id", Kind::Raw, "Group in which repositories are created.").aliases(&["GITLAB_GROUP_ID"]),
+    key("control_plane.url", Kind::Url(&["http", "https"]), "Address of the control plane.")
+        .aliases(&["CONTROL_PLANE_URL"]),
+    key("control_plane.api_key", Kind::Text, "Key of this worker.").aliases(&["CONTROL_PLANE_API_KEY"]).secret(),
+    key("metrics.enabled", Kind::Bool, "Serve metrics on an address of their own."),
+    key("metrics.listen", Kind::Listen, "That address."),
+    key("metrics.process_metrics.enabled", Kind::Bool, "Measure processes."),
+    key("metrics.process_metrics.interval", Kind::Duration, "Time between two measurements."),
+    key("metrics.process_metrics.max_history", COUNT, "Measurements kept for each process."),
+    key("metrics.process_metrics.history_size", COUNT, "The same as `max_history`."),
+    key("history", Kind::Table, "Sinks, as provisr has them.").secret(),
+    key("log.dir", Kind::Path, "Directory of log files.")
+        .otherwise("`logs` in `data.dir`")
+        .aliases(&["PROVISIONER_LOG_DIR"]),
+    key("log.stdout", Kind::Path, "File for standard output."),
+    key("log.stderr", Kind::Path, "File for standard error."),
+    key("log.max_size_mb", COUNT, "Size at which a file is rotated."),
+    key("log.max_backups", COUNT, "Rotated files kept."),
+    key("log.max_age_days", COUNT, "Days that rotated files are kept."),
+    key("log.compress", Kind::Bool, "Compress rotated files."),
+    key("log.level", Kind::Text, "Accepted for provisr's sake; see `logging.level`."),
+    key("log.format", Kind::Text, "Accepted for provisr's sake; see `logging.format`."),
+    key("log.color", Kind::Bool, "Accepted for provisr's sake."),
+    key("log.timestamps", Kind::Bool, "Accepted for provisr's sake."),
+    key("log.source", Kind::Bool, "Accepted for provisr's sake."),
+    key("env", Kind::Texts, "Environment of every process, `NAME=VALUE` each.").secret(),
+    key("env_files", Kind::Texts, "Files with more of it."),
+    key("use_os_env", Kind::Bool, "Whether processes inherit the daemon's environment."),
+    key("pid_dir", Kind::Path, "Directory of pid files."),
+    key("programs_directory", Kind::Path, "Directory of process declarations."),
+    key("processes", Kind::Tables, "Processes, as provisr has them.").secret(),
+    key("groups", Kind::Tables, "Groups of processes, as provisr has them."),
+    key("cronjobs", Kind::Tables, "Scheduled jobs, as provisr has them.").secret(),
+];
+
+/// The key with this path.
+pub(crate) fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+/// The words that may follow `section` (empty for the top level).
+pub(crate) fn children(section: &str) -> Vec<&'static str> {
+    let below = |key: &'static Key| match section {
+        "" => Some(key.path),
+        section => key.path.strip_prefix(section)?.strip_prefix('.'),
+    };
+    let mut words: Vec<&str> = KEYS.iter().filter_map(below).filter_map(|rest| rest.split('.').next()).collect();
+    words.dedup();
+    words
+}

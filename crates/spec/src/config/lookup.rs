@@ -1,0 +1,54 @@
+//! Which directory and which file.
+
+use std::path::{Path, PathBuf};
+
+use super::Sources;
+use crate::diagnostic::Diagnostic;
+
+/// `--dir`, else what the workspace scheduler calls its configuration directory, else the current one.
+pub(super) fn root(sources: &Sources) -> PathBuf {
+    let variable = filled(sources, "PROVISIONER_CONFIG_DIR").map(PathBuf::from);
+    match sources.dir.clone().or(variable) {
+        Some(dir) => sources.current_dir.join(dir),
+        None => sources.current_dir.clone(),
+    }
+}
+
+/// The first file there is: `--config`, `PITON_CONFIG`, `DIR/piton.toml`, the user's, the system's.
+pub(super) fn file(sources: &Sources, root: &Path) -> Result<(Option<PathBuf>, Vec<Diagnostic>), Box<Diagnostic>> {
+    let variable = filled(sources, "PITON_CONFIG").map(PathBuf::from);
+    if let Some(file) = sources.file.clone().or(variable) {
+        let path = sources.current_dir.join(&file);
+        // A file that somebody names must be there.
+        if path.is_file() {
+            return Ok((Some(path), Vec::new()));
+        }
+        let missing = Diagnostic::error(file, "missing_config", "there is no such configuration file");
+        let hint = "check `--config` and `PITON_CONFIG`; `piton config init` writes an example";
+        return Err(Box::new(missing.hint(hint)));
+    }
+    let user = filled(sources, "XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .or_else(|| filled(sources, "HOME").map(|home| Path::new(home).join(".config")));
+    let system = sources.system_dir.clone().unwrap_or_else(|| PathBuf::from("/etc"));
+    let dirs = [Some(root.to_path_buf()), user.map(|dir| dir.join("piton")), Some(system.join("piton"))];
+    for dir in dirs.into_iter().flatten() {
+        let mut there = ["piton.toml", "piton.yaml", "piton.yml", "piton.json"]
+            .into_iter()
+            .map(|name| dir.join(name))
+            .filter(|path| path.is_file());
+        if let Some(first) = there.next() {
+            let ignored = there.map(|path| {
+                let message = format!("this file is ignored, because there is {}", first.display());
+                Diagnostic::warning(path, "ignored_file", message).hint("keep one of them")
+            });
+            let ignored = ignored.collect();
+            return Ok((Some(first), ignored));
+        }
+    }
+    Ok((None, Vec::new()))
+}
+
+fn filled<'a>(sources: &'a Sources, variable: &str) -> Option<&'a str> {
+    sources.environment.get(variable).map(String::as_str).filter(|text| !text.trim().is_empty())
+}

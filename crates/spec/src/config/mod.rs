@@ -1,0 +1,392 @@
+//! The configuration of the daemon: `piton.toml` (or YAML, or JSON), the environment, the command line.
+//!
+//! One table ([`keys`]) says what there is. Sources are laid over one another, each value keeping its origin, and the
+//! result is given out typed. Keys that a later part of Piton reads are checked here all the same.
+
+mod keys;
+mod kind;
+mod listen;
+mod lookup;
+mod render;
+mod settings;
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use piton_cron::Schedule;
+use piton_model::{Secret, ToolChoice};
+
+use crate::diagnostic::Diagnostic;
+use crate::document::{Document, Format, read_bounded};
+use crate::schedule::find_time_zone;
+use crate::{CatchUp, Defaults, Layout};
+use settings::Settings;
+
+pub use listen::Listen;
+pub use settings::{Explained, Origin};
+
+/// What the configuration is made from. Nothing else of the process is looked at.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// The directory of the process, absolute.
+    pub current_dir: PathBuf,
+    /// `--dir`
+    pub dir: Option<PathBuf>,
+    /// `--config`
+    pub file: Option<PathBuf>,
+    /// The environment.
+    pub environment: BTreeMap<String, String>,
+    /// Options of the command line, by the path of their key, such as `server.listen`.
+    pub flags: BTreeMap<String, String>,
+    /// Whether the process runs as the superuser.
+    pub superuser: bool,
+    /// Directory of the system's configuration files; none for `/etc`.
+    pub system_dir: Option<PathBuf>,
+}
+
+/// The configuration of the daemon, validated.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The directory that holds `workspaces`, `jobs` and the rest.
+    pub root: PathBuf,
+    /// The file that was read, if there was one.
+    pub file: Option<PathBuf>,
+    /// Where Piton keeps everything that it writes.
+    pub data_dir: PathBuf,
+    /// Where log files lie.
+    pub log_dir: PathBuf,
+    /// The database: `sqlite:PATH` or `postgres://…`.
+    pub store_url: Secret<String>,
+    /// `[server]`
+    pub server: Server,
+    /// `[scheduler]`
+    pub scheduler: Scheduler,
+    /// `[iac]`
+    pub iac: IacSettings,
+    /// `[logging]`
+    pub logging: Logging,
+    /// `[security] blocked_networks`
+    pub blocked_networks: Vec<String>,
+    /// Whether `[auth]` or `[server.auth]` require authentication.
+    pub auth_enabled: bool,
+    settings: Settings,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Address of the API.
+    pub listen: Listen,
+    /// Path below which it lies: `/api`, or nothing.
+    pub base_path: String,
+    /// Web origins that may call it.
+    pub allowed_origins: Vec<String>,
+    /// Listening beyond this host without authentication is wanted.
+    pub insecure: bool,
+}
+
+/// `[scheduler]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scheduler {
+    /// Zone of schedules that name none; none for the system's.
+    pub time_zone: Option<TimeZone>,
+    /// When everything is looked over.
+    pub check_interval: Schedule,
+    /// What workspaces do about missed fires.
+    pub catch_up: CatchUp,
+    /// How many runs may be active at once; none for four per core.
+    pub max_concurrent_runs: Option<NonZeroU32>,
+}
+
+/// `[iac]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IacSettings {
+    /// Which tool.
+    pub tool: ToolChoice,
+    /// Which version of it.
+    pub version: Option<String>,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+    /// How long a plan waits for approval.
+    pub approval_timeout: Duration,
+    /// How long working directories of ended runs are kept.
+    pub retention: Duration,
+    /// Share downloaded providers.
+    pub plugin_cache: bool,
+    /// Private registry.
+    pub registry_host: Option<String>,
+    /// Where tools are downloaded from.
+    pub mirror: Option<String>,
+}
+
+/// `[logging]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logging {
+    /// How much is said.
+    pub level: LogLevel,
+    /// How it is said.
+    pub format: LogFormat,
+    /// Where.
+    pub output: LogOutput,
+}
+
+/// How much is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the words say it")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// How it is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where it is said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogOutput {
+    /// Standard error.
+    Stderr,
+    /// Standard output.
+    Stdout,
+    /// A file.
+    File(PathBuf),
+}
+
+impl Config {
+    /// Reads everything. `Err` holds what is wrong, with at least one error; beside a configuration there are only
+    /// warnings.
+    pub fn load(sources: &Sources) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
+        let mut found = Vec::new();
+        let mut settings = Settings::defaults();
+        let root = lookup::root(sources);
+        let file = match lookup::file(sources, &root) {
+            Ok((file, warnings)) => {
+                found.extend(warnings);
+                file
+            }
+            Err(error) => return Err(vec![*error]),
+        };
+        if let Some(file) = &file {
+            let format = Format::of(file).unwrap_or(Format::Toml);
+            match read_bounded(file).and_then(|bytes| Document::parse(file, bytes, format)) {
+                Ok(document) => found.extend(settings.read_file(file, &document)),
+                Err(error) => return Err(vec![error.relative_to(&root)]),
+            }
+        }
+        found.extend(settings.read_environment(&sources.environment));
+        found.extend(settings.read_flags(&sources.flags));
+        let config = Config::from_settings(settings, root, file, sources.superuser, &mut found);
+        let found: Vec<Diagnostic> = found.into_iter().map(|d| d.relative_to(&config.root)).collect();
+        if found.iter().any(Diagnostic::is_error) { Err(found) } else { Ok((config, found)) }
+    }
+
+    fn from_settings(
+        mut settings: Settings,
+        root: PathBuf,
+        file: Option<PathBuf>,
+        superuser: bool,
+        found: &mut Vec<Diagnostic>,
+    ) -> Config {
+        let usual = if superuser { PathBuf::from("/var/lib/piton") } else { root.join(".piton") };
+        let data_dir = settings.path("data.dir", &root).unwrap_or(usual);
+        let log_dir = settings.path("log.dir", &root).unwrap_or_else(|| data_dir.join("logs"));
+        settings.derive("data.dir", data_dir.to_string_lossy());
+        settings.derive("log.dir", log_dir.to_string_lossy());
+        let store_url = store_url(&settings, &root, &data_dir, found);
+        settings.derive("store.url", store_url.as_str());
+        let s = &settings;
+        Config {
+            store_url: Secret::new(store_url),
+            server: Server {
+                listen: s.text("server.listen").and_then(Listen::parse).unwrap_or(LOCAL),
+                base_path: s.text("server.base_path").unwrap_or_default().to_owned(),
+                allowed_origins: s.texts("server.allowed_origins"),
+                insecure: s.flag("server.insecure"),
+            },
+            scheduler: Scheduler {
+                time_zone: s.text("scheduler.timezone").and_then(find_time_zone),
+                check_interval: s
+                    .text("scheduler.check_interval")
+                    .and_then(|text| Schedule::parse(text).ok())
+                    .unwrap_or_else(|| Schedule::every(Duration::from_secs(60))),
+                catch_up: match s.text("scheduler.catch_up") {
+                    Some("skip") => CatchUp::Skip,
+                    _ => CatchUp::Latest,
+                },
+                max_concurrent_runs: s
+                    .integer("scheduler.max_concurrent_runs")
+                    .and_then(|number| u32::try_from(number).ok())
+                    .and_then(NonZeroU32::new),
+            },
+            iac: IacSettings {
+                tool: match s.text("iac.tool") {
+                    Some("tofu") => ToolChoice::Tofu,
+                    Some("terraform") => ToolChoice::Terraform,
+                    _ => ToolChoice::Auto,
+                },
+                version: s.text("iac.version").map(str::to_owned),
+                timeout: s.duration("iac.timeout"),
+                approval_timeout: s.duration("iac.approval_timeout"),
+                retention: s.duration("iac.retention"),
+                plugin_cache: s.flag("iac.plugin_cache"),
+                registry_host: s.text("iac.registry_host").map(str::to_owned),
+                mirror: s.text("iac.mirror").map(str::to_owned),
+            },
+            logging: Logging {
+                level: match s.text("logging.level") {
+                    Some("error") => LogLevel::Error,
+                    Some("warn") => LogLevel::Warn,
+                    Some("debug") => LogLevel::Debug,
+                    Some("trace") => LogLevel::Trace,
+                    _ => LogLevel::Info,
+                },
+                format: match s.text("logging.format") {
+                    Some("json") => LogFormat::Json,
+                    _ => LogFormat::Text,
+                },
+                output: match s.text("logging.output") {
+                    None | Some("stderr") => LogOutput::Stderr,
+                    Some("stdout") => LogOutput::Stdout,
+                    Some(_) => LogOutput::File(s.path("logging.output", &root).unwrap_or_else(|| log_dir.clone())),
+                },
+            },
+            blocked_networks: s.texts("security.blocked_networks"),
+            auth_enabled: s.flag("auth.enabled") || s.flag("server.auth.enabled"),
+            root,
+            file,
+            data_dir,
+            log_dir,
+            settings,
+        }
+    }
+
+    /// Where declarations lie, and what holds where they say nothing. `system_zone` is the zone of the host.
+    pub fn layout(&self, system_zone: TimeZone) -> Layout {
+        let defaults = Defaults {
+            time_zone: self.scheduler.time_zone.clone().unwrap_or(system_zone),
+            timeout: self.iac.timeout,
+            approval_timeout: self.iac.approval_timeout,
+            catch_up: self.scheduler.catch_up,
+            tool: self.iac.tool,
+            version: self.iac.version.clone(),
+            ..Defaults::default()
+        };
+        Layout { defaults, ..Layout::new(&self.root, &self.data_dir) }
+    }
+
+    /// What forbids serving: an API that others can reach without authentication.
+    pub fn exposure(&self) -> Option<Diagnostic> {
+        if self.server.listen.is_loopback() || self.auth_enabled || self.server.insecure {
+            return None;
+        }
+        let (file, line) = match self.settings.origin("server.listen") {
+            Some(Origin::File { path, line }) => (path.clone(), Some(*line)),
+            Some(Origin::Environment { .. }) => (PathBuf::from("environment"), None),
+            Some(Origin::Flag | Origin::Default) | None => (PathBuf::from("command line"), None),
+        };
+        let message = format!("`{}` can be reached from other hosts, but nobody has to log in", self.server.listen);
+        let mut found = Diagnostic::error(file, "insecure_listen", message)
+            .field("server.listen")
+            .hint("listen on 127.0.0.1, set `auth.enabled = true`, or accept it with `server.insecure = true`")
+            .relative_to(&self.root);
+        found.line = line;
+        Some(found)
+    }
+
+    /// The checked value of any key, for parts of Piton that read their own sections.
+    pub fn value(&self, key: &str) -> Option<&serde_json::Value> {
+        self.settings.json(key)
+    }
+
+    /// Every key that has a value, with its origin; secrets are masked.
+    pub fn explain(&self) -> Vec<Explained> {
+        self.settings.explain()
+    }
+
+    /// A JSON schema of the configuration file.
+    pub fn schema() -> String {
+        render::schema()
+    }
+
+    /// An example file in which every key stands as a comment, with its default.
+    pub fn init() -> String {
+        render::example()
+    }
+
+    /// The tables of the reference page, in Markdown.
+    pub fn reference() -> String {
+        render::reference()
+    }
+}
+
+const LOCAL: Listen = Listen { address: Some(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)), port: 8080 };
+
+/// The URL of the database: as it is given, or made from its parts, or a file in the data directory.
+fn store_url(settings: &Settings, root: &Path, data_dir: &Path, found: &mut Vec<Diagnostic>) -> String {
+    const PARTS: [&str; 6] =
+        ["database.host", "database.port", "database.user", "database.password", "database.dbname", "database.sslmode"];
+    let given: Vec<&str> = PARTS.into_iter().filter(|part| settings.is_given(part)).collect();
+    if let Some(url) = settings.text("store.url") {
+        if let Some(part) = given.first() {
+            let file = match settings.origin(part) {
+                Some(Origin::File { path, .. }) => path.clone(),
+                _ => PathBuf::from("environment"),
+            };
+            found.push(settings::has_no_effect(&file, part, "`store.url` says which database is used"));
+        }
+        return absolute_sqlite(settings, url, root);
+    }
+    if given.is_empty() {
+        return format!("sqlite:{}", data_dir.join("piton.db").display());
+    }
+    let text = |part: &str, default: &str| settings.text(part).unwrap_or(default).to_owned();
+    let user = percent_encode(&text("database.user", "postgres"));
+    let password = settings.text("database.password").map(|password| format!(":{}", percent_encode(password)));
+    let host = text("database.host", "localhost");
+    // The path of a directory with the server's socket is a host too, but not one that a URL can hold as it is.
+    let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { percent_encode(&host) };
+    let port = settings.integer("database.port").unwrap_or(5432);
+    let name = percent_encode(&text("database.dbname", "piton"));
+    let sslmode = text("database.sslmode", "prefer");
+    format!("postgres://{user}{}@{host}:{port}/{name}?sslmode={sslmode}", password.unwrap_or_default())
+}
+
+/// `sqlite:piton.db` is relative to the file that says so, like every path.
+fn absolute_sqlite(settings: &Settings, url: &str, root: &Path) -> String {
+    let Some(path) = url.strip_prefix("sqlite:") else { return url.to_owned() };
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.is_empty() || path.starts_with(['/', ':']) {
+        return format!("sqlite:{path}");
+    }
+    let base = match settings.origin("store.url") {
+        Some(Origin::File { path, .. }) => path.parent().unwrap_or(root),
+        _ => root,
+    };
+    format!("sqlite:{}", root.join(base).join(path).display())
+}
+
+/// Escapes whatever is not always allowed in a part of a URL.
+fn percent_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push('%');
+            encoded.push_str(&hex::encode_upper([byte]));
+        }
+    }
+    encoded
+}

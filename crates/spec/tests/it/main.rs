@@ -1,0 +1,11 @@
+//! Black-box tests of the crate: files in, catalogs and diagnostics out.
+#![expect(clippy::unwrap_used, clippy::format_push_string, clippy::format_collect, reason = "tests")]
+
+mod bad_input;
+mod catalog;
+mod config;
+mod hostile;
+mod place;
+mod registry;
+mod scale;
+mod site;
