@@ -1,13 +1,15 @@
 //! Jobs: one program or script.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use piton_model::{Command, Failure, Name, Program, Report};
+use piton_process::Policy;
 
 use crate::pass::{Child, Pass};
 use crate::step::Passed;
 use crate::verdict::Doing;
-use crate::{environment, failing};
+use crate::{environment, failing, run_files};
 
 /// What stands for the workspace of jobs that have none.
 const STANDALONE: &str = "_standalone_";
@@ -16,33 +18,23 @@ const STANDALONE: &str = "_standalone_";
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 pub(crate) async fn execute(pass: &Pass<'_>, command: &Command) -> Result<Passed, Failure> {
-    environment::check_names(&command.env)?;
+    let env = environment_of(pass, command)?;
     let log = pass.log(environment::secrets(&pass.world.config.environment, &command.env)).await?;
     if !pass.knows("execute").await? {
         pass.go_on("the command")?;
     }
     let (argv, header) = program(pass, &command.program)?;
-    let child = Child {
-        what: "execute",
-        doing: Doing::Job,
-        custom: true,
-        argv,
-        env: environment_of(pass, command),
-        cwd: working_dir(pass, command)?,
-        header,
-    };
+    let child =
+        Child { what: "execute", doing: Doing::Job, custom: true, argv, env, cwd: working_dir(pass, command)?, header };
     pass.begin_effect(child.what, child.doing).await?;
     pass.child(&log, &child).await?;
     Ok(Passed::Done(Report { exit_code: Some(0), ..Report::default() }))
 }
 
-fn environment_of(pass: &Pass<'_>, command: &Command) -> std::collections::BTreeMap<String, String> {
+fn environment_of(pass: &Pass<'_>, command: &Command) -> Result<BTreeMap<String, String>, Failure> {
     let run = pass.input.run;
-    let mut env = pass.world.config.environment.clone();
+    let mut env = environment::declare(&pass.world.config.environment, &command.env, Policy::Job)?.into_variables();
     env.entry("PATH".to_owned()).or_insert_with(|| DEFAULT_PATH.to_owned());
-    for (name, value) in &command.env {
-        env.insert(name.clone(), value.expose().clone());
-    }
     let deployment = pass.world.config.deployment_dir(&command.deployment);
     for (name, value) in [
         ("WORKSPACE_ID", run.subject.workspace().map_or(STANDALONE, Name::as_str).to_owned()),
@@ -52,7 +44,7 @@ fn environment_of(pass: &Pass<'_>, command: &Command) -> std::collections::BTree
     ] {
         env.insert(name.to_owned(), value);
     }
-    env
+    Ok(env)
 }
 
 /// The deployment directory is made, for jobs of workspaces that were never deployed; what is asked for beyond it has to
@@ -66,7 +58,10 @@ fn working_dir(pass: &Pass<'_>, command: &Command) -> Result<PathBuf, Failure> {
         return Ok(dir);
     }
     if dir.exists() {
-        return Err(failing::permanent("working_dir_missing", format!("the working directory {} is a file", dir.display())));
+        return Err(failing::permanent(
+            "working_dir_missing",
+            format!("the working directory {} is a file", dir.display()),
+        ));
     }
     if wanted.is_relative() && pass.input.run.subject.workspace().is_none() {
         create(&dir)?;
@@ -97,7 +92,7 @@ fn program(pass: &Pass<'_>, program: &Program) -> Result<(Vec<String>, String), 
         }
         Program::Script { text } => {
             let path = pass.files.script();
-            pass.files.write(&path, text.as_bytes(), 0o700)?;
+            run_files::write(&path, text.as_bytes(), 0o700)?;
             let mut argv = interpreter(text);
             argv.push(path.display().to_string());
             Ok((argv, "$ ./script".to_owned()))

@@ -1,18 +1,18 @@
 //! What the installation decides.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use piton_model::Name;
+use piton_process::Environment;
 
 /// What the installation decides about all runs.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where Piton keeps everything; deployments and the plugin cache are below.
     pub data_dir: PathBuf,
-    /// The environment that every child begins with, usually [`inherited`](crate::inherited).
-    pub environment: BTreeMap<String, String>,
+    /// The environment that every child begins with, usually [`Environment::inherit`].
+    pub environment: Environment,
     /// Whether runs share downloaded providers.
     pub plugin_cache: bool,
     /// How long OpenTofu and Terraform wait for a state lock.
@@ -23,7 +23,7 @@ pub struct Config {
 
 impl Config {
     /// The defaults: a shared plugin cache, two minutes for locks, five to stop.
-    pub fn new(data_dir: impl Into<PathBuf>, environment: BTreeMap<String, String>) -> Config {
+    pub fn new(data_dir: impl Into<PathBuf>, environment: Environment) -> Config {
         Config {
             data_dir: data_dir.into(),
             environment,

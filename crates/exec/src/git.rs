@@ -12,6 +12,7 @@ use std::process::Stdio;
 pub use address::Address;
 pub use error::Error;
 pub use pick::Ref;
+use piton_process::Environment;
 use tokio::process::Command;
 
 /// Fetches from git repositories.
@@ -41,10 +42,10 @@ const SETTINGS: [&str; 9] = [
 ];
 
 impl Git {
-    /// Takes the environment in which `git` runs, usually [`crate::inherited`]. Credential helpers and SSH agents of
-    /// the user keep working; prompts do not.
-    pub fn new(environment: BTreeMap<String, String>) -> Git {
-        let mut environment = environment;
+    /// Takes the environment in which `git` runs. Credential helpers and SSH agents of the user keep working, if they
+    /// are in it; prompts do not.
+    pub fn new(environment: Environment) -> Git {
+        let mut environment = environment.into_variables();
         environment.retain(|name, _| !name.starts_with("GIT_") && name != "SSH_ASKPASS");
         for (name, value) in [
             ("GIT_TERMINAL_PROMPT", "0"),
@@ -73,14 +74,22 @@ impl Git {
         self.run(into, ["init", "--quiet", "."], address).await?;
         let url = address.as_str();
         match &choice {
-            pick::Choice::Advertised { name } => self.fetch(into, address, &["--depth=1", "--end-of-options", url, name]).await?,
+            pick::Choice::Advertised { name } => {
+                self.fetch(into, address, &["--depth=1", "--end-of-options", url, name]).await?
+            }
             pick::Choice::Commit(commit) => self.fetch_commit(into, address, commit).await?,
         }
         let commit = match choice {
             pick::Choice::Advertised { .. } => "FETCH_HEAD".to_owned(),
             pick::Choice::Commit(commit) => commit,
         };
-        let found = self.run(into, ["rev-parse", "--verify", "--quiet", "--end-of-options", &format!("{commit}^{{commit}}")], address).await;
+        let found = self
+            .run(
+                into,
+                ["rev-parse", "--verify", "--quiet", "--end-of-options", &format!("{commit}^{{commit}}")],
+                address,
+            )
+            .await;
         let commit = match found {
             Ok(text) => text.trim().to_owned(),
             Err(Error::Failed { .. }) => return Err(pick::not_found(&advertised, &commit).of(address)),

@@ -17,7 +17,7 @@
 //! it fails as uncertain and is never tried again by itself.
 //!
 //! The thinking is done by pure modules: `plan` reads `show -json`, `verdict` tells what an exit means, `said` finds the
-//! error in a tool's output, `environment` decides what a child may see.
+//! error in a tool's output, `environment` tells which values are secret.
 //!
 //! # Invariants
 //!
@@ -52,7 +52,6 @@ mod tree;
 mod verdict;
 
 pub use config::Config;
-pub use environment::inherited;
 pub use git::Git;
 pub use step::{Exec, Passed, StepInput};
 pub use templates::Templates;

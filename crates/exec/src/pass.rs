@@ -70,16 +70,12 @@ impl Pass<'_> {
 
     pub(crate) async fn log(&self, secrets: impl IntoIterator<Item = String>) -> Result<RunLog, Failure> {
         let redactor = Redactor::new(secrets);
-        self.world.logs.open(self.input.run.id, redactor).await.map_err(|error| self.log_failure(&error))
+        self.world.logs.open(self.input.run.id, redactor).await.map_err(|error| log_failure(&error))
     }
 
     /// Writes a line of Piton's own, once per step of an attempt.
     pub(crate) async fn note(&self, log: &RunLog, key: &str, text: &str) -> Result<(), Failure> {
-        log.note(&self.token(key), &format!("piton: {text}")).await.map_err(|error| self.log_failure(&error))
-    }
-
-    pub(crate) fn log_failure(&self, error: &piton_logs::Error) -> Failure {
-        Failure::new(FailureClass::Transient, "log_failed", format!("the run's log cannot be written: {error}"))
+        log.note(&self.token(key), &format!("piton: {text}")).await.map_err(|error| log_failure(&error))
     }
 
     /// Fails if the step shall stop and nothing is running yet.
@@ -88,7 +84,7 @@ impl Pass<'_> {
     }
 
     pub(crate) async fn knows(&self, what: &str) -> Result<bool, Failure> {
-        self.world.runner.knows(&self.token(what)).await.map_err(|error| self.runner_failure(Doing::Init, error))
+        self.world.runner.knows(&self.token(what)).await.map_err(|error| runner_failure(Doing::Init, error))
     }
 
     /// Leaves the mark that the child `what` is about to change the world. Fails if this was done before and nobody
@@ -138,9 +134,9 @@ impl Pass<'_> {
         }
         let invocation = self.invocation(child);
         let ended = self.world.runner.run(&invocation, self.input.run.id, log, stop).await;
-        let exit = self.exit(child.doing, ended)?;
+        let exit = exit_of(child.doing, ended)?;
         let output = tail(&self.world.logs.raw_path(self.input.run.id, &invocation.token));
-        self.judge(child, &exit, log, output)
+        judge(child, exit, log, output)
     }
 
     /// Runs a child whose output is for Piton.
@@ -154,59 +150,64 @@ impl Pass<'_> {
             Ok(captured) => (Ok(captured.exit), Some((captured.stdout, captured.stderr))),
             Err(error) => (Err(error), None),
         };
-        let exit = self.exit(child.doing, ended)?;
+        let exit = exit_of(child.doing, ended)?;
         let Some((stdout, stderr)) = files else { return Ok(Vec::new()) };
-        self.judge(child, &exit, log, tail(&stderr))?;
+        judge(child, exit, log, tail(&stderr))?;
         std::fs::read(&stdout).map_err(|error| failing::io("read", &stdout, &error).into())
     }
+}
 
-    fn exit(&self, doing: Doing, ended: Result<Exit, Error>) -> Result<Option<Exit>, Failure> {
-        match ended {
-            Ok(exit) => Ok(Some(exit)),
-            Err(Error::Lost { .. }) => Ok(None),
-            Err(error) => Err(self.runner_failure(doing, error)),
-        }
+pub(crate) fn log_failure(error: &piton_logs::Error) -> Failure {
+    Failure::new(FailureClass::Transient, "log_failed", format!("the run's log cannot be written: {error}"))
+}
+
+/// None where nobody saw it.
+fn exit_of(doing: Doing, ended: Result<Exit, Error>) -> Result<Option<Exit>, Failure> {
+    match ended {
+        Ok(exit) => Ok(Some(exit)),
+        Err(Error::Lost { .. }) => Ok(None),
+        Err(error) => Err(runner_failure(doing, error)),
     }
+}
 
-    fn judge(&self, child: &Child, exit: &Option<Exit>, log: &RunLog, output: String) -> Result<Finished, Refused> {
-        let output = log.redactor().redact(&output);
-        let left_lock = match child.doing {
-            Doing::Apply => left_lock(&child.cwd),
-            _ => None,
-        };
-        let ending = Ending {
-            doing: child.doing,
-            custom: child.custom,
-            status: exit.as_ref().map_or(Status::Unknown, |exit| status(exit.status)),
-            stopped: exit.as_ref().is_some_and(|exit| exit.stopped),
-            killed: exit.as_ref().is_some_and(|exit| exit.killed),
-            output: &output,
-            left_lock: left_lock.as_ref(),
-        };
-        match verdict::judge(&ending) {
-            Ok(passed) => Ok(Finished { passed }),
-            Err(failure) => Err(Refused { failure, output }),
-        }
+fn judge(child: &Child, exit: Option<Exit>, log: &RunLog, output: String) -> Result<Finished, Refused> {
+    let output = log.redactor().redact(&output);
+    let left_lock = match child.doing {
+        Doing::Apply => left_lock(&child.cwd),
+        _ => None,
+    };
+    let ending = Ending {
+        doing: child.doing,
+        custom: child.custom,
+        status: exit.map_or(Status::Unknown, |exit| status(exit.status)),
+        stopped: exit.is_some_and(|exit| exit.stopped),
+        killed: exit.is_some_and(|exit| exit.killed),
+        output: &output,
+        left_lock: left_lock.as_ref(),
+    };
+    match verdict::judge(&ending) {
+        Ok(passed) => Ok(Finished { passed }),
+        Err(failure) => Err(Refused { failure, output }),
     }
+}
 
-    fn runner_failure(&self, doing: Doing, error: Error) -> Failure {
-        let message = error.to_string();
-        match error {
-            Error::NotStarted => failing::stopped_before(doing.as_str()),
-            Error::Spawn { kind, .. } => {
-                let failure = failing::permanent("spawn_failed", message);
-                match (doing, kind) {
-                    (_, RefusalKind::Resources) => Failure { class: FailureClass::Transient, ..failure },
-                    (Doing::Job, _) => failure.hint("check the program's name, its permissions and PATH"),
-                    _ => failure,
-                }
+fn runner_failure(doing: Doing, error: Error) -> Failure {
+    let message = error.to_string();
+    match error {
+        Error::NotStarted => failing::stopped_before(doing.as_str()),
+        Error::Spawn { kind, .. } => {
+            let failure = failing::permanent("spawn_failed", message);
+            match (doing, kind) {
+                (_, RefusalKind::Resources) => Failure { class: FailureClass::Transient, ..failure },
+                (Doing::Job, _) => failure.hint("check the program's name, its permissions and PATH"),
+                _ => failure,
             }
-            // A child may have been started, or may run on, and nobody watches it.
-            _ if matches!(doing, Doing::Apply | Doing::Job) => {
-                Failure::new(FailureClass::Uncertain, "keeper_lost", message).hint("check what exists, then run it again")
-            }
-            _ => Failure::new(FailureClass::Transient, "keeper_lost", message),
         }
+        // A child may have been started, or may run on, and nobody watches it.
+        _ if matches!(doing, Doing::Apply | Doing::Job) => {
+            Failure::new(FailureClass::Uncertain, "keeper_lost", message).hint("check what exists, then run it again")
+        }
+        _ => Failure::new(FailureClass::Transient, "keeper_lost", message),
     }
 }
 

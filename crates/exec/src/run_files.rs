@@ -50,15 +50,10 @@ impl RunFiles {
         self.dir.join("secrets.json")
     }
 
-    /// Writes a file that only this user may read.
-    pub(crate) fn write(&self, path: &std::path::Path, content: &[u8], mode: u32) -> Result<(), Failure> {
-        durable::write(path, content, mode).map_err(|error| failing::io("write", path, &error))
-    }
-
     /// Remembers what the plan called sensitive, for the steps that follow.
     pub(crate) fn keep_secrets(&self, secrets: &[String]) -> Result<(), Failure> {
         let text = serde_json::to_vec(secrets).unwrap_or_default();
-        self.write(&self.secrets(), &text, 0o600)
+        write(&self.secrets(), &text, 0o600)
     }
 
     /// What the plan called sensitive.
@@ -82,12 +77,21 @@ impl RunFiles {
         for entry in entries {
             let path = entry?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if ours.contains(&path) || name.ends_with(".tfplan") || name.starts_with("effect-") || name.starts_with(".piton-tmp-") {
+            if ours.contains(&path)
+                || name.ends_with(".tfplan")
+                || name.starts_with("effect-")
+                || name.starts_with(".piton-tmp-")
+            {
                 fs::remove_file(&path)?;
             }
         }
         Ok(())
     }
+}
+
+/// Writes a file that only this user may read.
+pub(crate) fn write(path: &std::path::Path, content: &[u8], mode: u32) -> Result<(), Failure> {
+    durable::write(path, content, mode).map_err(|error| failing::io("write", path, &error))
 }
 
 /// SHA-256 of a file; none where there is no such file.

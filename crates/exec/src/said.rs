@@ -1,5 +1,7 @@
 //! What a tool said when it failed, in one sentence. Pure.
 
+use std::fmt::Write as _;
+
 use regex_lite::Regex;
 
 /// Messages longer than this are cut: they are stored with the run, and the log has them whole.
@@ -26,7 +28,9 @@ pub fn error(output: &str) -> Option<String> {
             match others.len() {
                 0 => {}
                 1 => sentence.push_str(" (and 1 more error)"),
-                more => sentence.push_str(&format!(" (and {more} more errors)")),
+                more => {
+                    let _ = write!(sentence, " (and {more} more errors)");
+                }
             }
             sentence
         }
@@ -75,7 +79,7 @@ fn one_error(lines: &[&str]) -> String {
     let Some((head, body)) = lines.split_first() else { return String::new() };
     let mut sentence = head.strip_prefix("Error: ").unwrap_or(head).trim().to_owned();
     if let Some(place) = body.iter().find_map(|line| place(line)) {
-        sentence.push_str(&format!(" ({place})"));
+        let _ = write!(sentence, " ({place})");
     }
     // Prose starts at the margin; code, context and lists are indented.
     let prose: Vec<&str> = body
@@ -163,13 +167,13 @@ impl LockHolder {
     pub fn sentence(&self) -> String {
         let mut sentence = format!("lock {}", self.id);
         if let Some(who) = &self.who {
-            sentence.push_str(&format!(", held by {who}"));
+            let _ = write!(sentence, ", held by {who}");
         }
         if let Some(created) = &self.created {
-            sentence.push_str(&format!(" since {created}"));
+            let _ = write!(sentence, " since {created}");
         }
         if let Some(operation) = &self.operation {
-            sentence.push_str(&format!(" ({operation})"));
+            let _ = write!(sentence, " ({operation})");
         }
         sentence
     }

@@ -10,7 +10,7 @@ use piton_process::Runner;
 use piton_tools::Manager;
 use tokio_util::sync::CancellationToken;
 
-use crate::pass::Pass;
+use crate::pass::{Pass, log_failure};
 use crate::run_files::RunFiles;
 use crate::{Config, Templates, command, failing, iac};
 
@@ -89,7 +89,7 @@ impl Exec {
     pub async fn step(&self, input: StepInput<'_>) -> Result<Passed, Failure> {
         let files = RunFiles::new(self.world.logs.run_dir(input.run.id));
         let pass = Pass { world: &self.world, input: &input, files };
-        pass.world.logs.prepare(input.run.id).await.map_err(|error| pass.log_failure(&error))?;
+        pass.world.logs.prepare(input.run.id).await.map_err(|error| log_failure(&error))?;
         match (&input.run.action, input.step) {
             (Action::Iac(iac), Step::Iac(step)) => iac::step(&pass, iac, step).await,
             (Action::Command(command), Step::Command(CommandStep::Execute)) => command::execute(&pass, command).await,

@@ -85,7 +85,13 @@ impl Templates {
     }
 
     /// Fetches a template and registers it.
-    pub async fn add(&self, name: &Name, origin: &Origin, description: &str, at: Timestamp) -> Result<Registered, Error> {
+    pub async fn add(
+        &self,
+        name: &Name,
+        origin: &Origin,
+        description: &str,
+        at: Timestamp,
+    ) -> Result<Registered, Error> {
         if name.as_str() == registry::FILE {
             return Err(Error::NameTaken { name: name.clone() });
         }
@@ -127,7 +133,9 @@ impl Templates {
         let fetched = self.fetch(&origin).await?;
         let name = name.clone();
         self.change(move |directory, registry| {
-            let Some(before) = registry.get(&name).cloned() else { return Err(Error::Unknown { name, nearest: Vec::new() }) };
+            let Some(before) = registry.get(&name).cloned() else {
+                return Err(Error::Unknown { name, nearest: Vec::new() });
+            };
             let mut after = before.clone();
             after.commit = Some(fetched.commit.clone());
             if origin.reference.is_none() {
@@ -252,10 +260,8 @@ impl Templates {
         let commit = self.git.checkout(&address, reference.as_ref(), &clone).await?.commit;
         let path = origin.path.clone().unwrap_or_default();
         blocking(move || {
-            let source = swap::inside(&clone, &path).ok_or_else(|| Error::PathNotFound {
-                path: path.clone(),
-                directories: swap::directories(&clone),
-            })?;
+            let source = swap::inside(&clone, &path)
+                .ok_or_else(|| Error::PathNotFound { path: path.clone(), directories: swap::directories(&clone) })?;
             let tree = Tree::scan(&source, Skip::Tools)?;
             tree.check_links()?;
             let digest = tree.digest()?;

@@ -13,8 +13,8 @@ use piton_model::Digest;
 use sha2::{Digest as _, Sha256};
 
 pub(crate) use place::{MANIFEST, place, was_placed};
-pub(crate) use scan::Skip;
 use scan::Root;
+pub(crate) use scan::Skip;
 
 /// Why a tree cannot be copied.
 #[derive(Debug, thiserror::Error)]
@@ -100,11 +100,6 @@ impl Tree {
         })
     }
 
-    /// Whether the tree holds this file.
-    pub(crate) fn contains(&self, path: &Path) -> bool {
-        self.entries.contains_key(path)
-    }
-
     /// The files and links, sorted.
     pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
         self.entries.iter().filter(|(_, entry)| !matches!(entry, Entry::Directory)).map(|(path, _)| path.as_path())
@@ -144,10 +139,8 @@ impl Tree {
                 }
             }
         }
-        Digest::parse(&hex::encode(hash.finalize())).ok_or_else(|| Error::Unsafe {
-            path: PathBuf::new(),
-            problem: "has no digest".to_owned(),
-        })
+        Digest::parse(&hex::encode(hash.finalize()))
+            .ok_or_else(|| Error::Unsafe { path: PathBuf::new(), problem: "has no digest".to_owned() })
     }
 }
 

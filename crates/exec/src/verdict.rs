@@ -121,8 +121,7 @@ fn unseen(ending: &Ending<'_>) -> Failure {
 
 fn killed_mid_apply(ending: &Ending<'_>, signal: i32) -> Failure {
     let by = if ending.killed { "it did not stop when asked to, and was killed" } else { "it was killed from outside" };
-    let message =
-        format!("the tool died of {} in the middle of the apply: {by}", signal_name(signal));
+    let message = format!("the tool died of {} in the middle of the apply: {by}", signal_name(signal));
     let failure = Failure::new(FailureClass::Uncertain, "tool_killed", message).exit_code(128 + signal);
     with_lock(failure, ending)
 }
@@ -158,8 +157,7 @@ fn by_signal(ending: &Ending<'_>, signal: i32) -> Failure {
         Doing::Job => format!("Command failed: signal: {}", signal_word(signal)),
         doing => format!("{} died of {name}", doing.as_str()),
     };
-    let failure =
-        Failure::new(FailureClass::Permanent, ending.doing.failed_code(), message).exit_code(128 + signal);
+    let failure = Failure::new(FailureClass::Permanent, ending.doing.failed_code(), message).exit_code(128 + signal);
     match signal {
         9 => failure.hint("it was killed from outside; if the kernel ran out of memory, its log says so"),
         _ => failure,
@@ -244,9 +242,9 @@ fn is_network_failure(plain: &str) -> bool {
 fn hint(doing: Doing, plain: &str) -> Option<&'static str> {
     let says = |words: &str| plain.contains(words);
     match doing {
-        Doing::Init if says("Backend configuration changed") => Some(
-            "the backend changed; move the state by hand with `init -migrate-state` in the deployment directory",
-        ),
+        Doing::Init if says("Backend configuration changed") => {
+            Some("the backend changed; move the state by hand with `init -migrate-state` in the deployment directory")
+        }
         Doing::Init if says("init -upgrade") => {
             Some("the lock file forbids the version that the code asks for; update the lock file that the code ships")
         }

@@ -155,16 +155,38 @@ mod tests {
     #[test]
     fn what_is_no_address_is_refused() {
         for bad in [
-            "", "-u./x", "--upload-pack=touch /tmp/x", "ext::sh -c touch% /tmp/x", "fd::17", "git://host/x",
-            "ssh://-oProxyCommand=x/y", "-oProxyCommand=x:y", "https://", "https://host\n/x", "ftp://host/x",
-            "http://169.254.169.254/latest", "https://[fe80::1]/x", "https://[::ffff:169.254.169.254]/x",
-            "https://metadata.google.internal/x", "http://0.0.0.0/x", "user@169.254.1.1:x", "ext::x@y:z",
+            "",
+            "-u./x",
+            "--upload-pack=touch /tmp/x",
+            "ext::sh -c touch% /tmp/x",
+            "fd::17",
+            "git://host/x",
+            "ssh://-oProxyCommand=x/y",
+            "-oProxyCommand=x:y",
+            "https://",
+            "https://host\n/x",
+            "ftp://host/x",
+            "http://169.254.169.254/latest",
+            "https://[fe80::1]/x",
+            "https://[::ffff:169.254.169.254]/x",
+            "https://metadata.google.internal/x",
+            "http://0.0.0.0/x",
+            "user@169.254.1.1:x",
+            "ext::x@y:z",
         ] {
             assert!(bad.parse::<Address>().is_err(), "{bad:?} was accepted");
         }
         for good in [
-            "https://github.com/org/templates", "https://host:8443/x.git", "ssh://git@host/x", "git@host:org/x.git",
-            "/srv/git/x", "./x", "../a b/x", "file:///srv/git/x", "http://10.0.0.5/x", "https://[2001:db8::1]:8443/x",
+            "https://github.com/org/templates",
+            "https://host:8443/x.git",
+            "ssh://git@host/x",
+            "git@host:org/x.git",
+            "/srv/git/x",
+            "./x",
+            "../a b/x",
+            "file:///srv/git/x",
+            "http://10.0.0.5/x",
+            "https://[2001:db8::1]:8443/x",
         ] {
             assert_eq!(good.parse::<Address>().unwrap().as_str(), good);
         }

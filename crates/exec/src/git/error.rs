@@ -99,7 +99,9 @@ impl Error {
                 "set up a git credential helper, a token or an SSH key for the user that runs this; no password is \
                  ever asked for"
             }
-            Error::NotFound { .. } => "check the address; private repositories look missing to those who may not see them",
+            Error::NotFound { .. } => {
+                "check the address; private repositories look missing to those who may not see them"
+            }
             Error::RefNotFound { nearest, .. } if !nearest.is_empty() => {
                 return Some(format!("did you mean `{}`?", nearest.join("`, `")));
             }
@@ -125,7 +127,15 @@ pub(super) fn explain(address: &Address, printed: &str) -> Error {
     let printed = printed.replace(address.as_str(), &shown);
     let lower = printed.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    if says(&["could not read username", "authentication failed", "permission denied (", "terminal prompts disabled", "error: 401", "error: 403", "host key verification failed"]) {
+    if says(&[
+        "could not read username",
+        "authentication failed",
+        "permission denied (",
+        "terminal prompts disabled",
+        "error: 401",
+        "error: 403",
+        "host key verification failed",
+    ]) {
         return Error::Authentication { address: shown };
     }
     if says(&["couldn't find remote ref", "not our ref", "unadvertised object"]) {
@@ -135,7 +145,13 @@ pub(super) fn explain(address: &Address, printed: &str) -> Error {
         return Error::NotFound { address: shown };
     }
     let said = told(&printed);
-    if says(&["could not resolve host", "connection refused", "timed out", "couldn't connect", "network is unreachable"]) {
+    if says(&[
+        "could not resolve host",
+        "connection refused",
+        "timed out",
+        "couldn't connect",
+        "network is unreachable",
+    ]) {
         return Error::Unreachable { address: shown, said };
     }
     Error::Failed { address: shown, said }
@@ -144,7 +160,8 @@ pub(super) fn explain(address: &Address, printed: &str) -> Error {
 /// The line that says what is wrong.
 fn told(printed: &str) -> String {
     let line = printed.lines().find(|line| line.starts_with("fatal: ") || line.starts_with("error: "));
-    let line = line.or_else(|| printed.lines().rev().find(|line| !line.trim().is_empty())).unwrap_or("git said nothing");
+    let line =
+        line.or_else(|| printed.lines().rev().find(|line| !line.trim().is_empty())).unwrap_or("git said nothing");
     line.trim_start_matches("fatal: ").trim_start_matches("error: ").trim().to_owned()
 }
 
@@ -156,9 +173,18 @@ mod tests {
     fn what_git_says_is_understood() {
         let address: Address = "https://user:hunter2@host/x".parse().unwrap();
         for (printed, code) in [
-            ("fatal: could not read Username for 'https://host': terminal prompts disabled", "git_authentication_required"),
-            ("git@host: Permission denied (publickey).\nfatal: Could not read from remote repository.", "git_authentication_required"),
-            ("remote: Repository not found.\nfatal: repository 'https://host/x/' not found", "git_repository_not_found"),
+            (
+                "fatal: could not read Username for 'https://host': terminal prompts disabled",
+                "git_authentication_required",
+            ),
+            (
+                "git@host: Permission denied (publickey).\nfatal: Could not read from remote repository.",
+                "git_authentication_required",
+            ),
+            (
+                "remote: Repository not found.\nfatal: repository 'https://host/x/' not found",
+                "git_repository_not_found",
+            ),
             ("fatal: '/srv/x' does not appear to be a git repository", "git_repository_not_found"),
             ("fatal: couldn't find remote ref nope", "git_ref_not_found"),
             ("fatal: unable to access 'https://host/x/': Could not resolve host: host", "git_unreachable"),

@@ -36,7 +36,11 @@ impl FromStr for Ref {
             "it contains a character that no ref may contain"
         } else if text.contains("..") || text.contains("@{") || text.contains("//") {
             "it contains `..`, `@{` or `//`"
-        } else if text.starts_with('/') || text.ends_with('/') || text.ends_with('.') || text.ends_with(".lock") {
+        } else if text.starts_with('/')
+            || text.ends_with('/')
+            || text.ends_with('.')
+            || text.split('.').next_back() == Some("lock")
+        {
             "it begins or ends as no ref may"
         } else {
             return Ok(Ref(text.to_owned()));
@@ -68,9 +72,7 @@ pub(super) struct Missing {
 impl Missing {
     pub(super) fn of(self, address: &Address) -> Error {
         match self.wanted {
-            Some(wanted) => {
-                Error::RefNotFound { address: address.to_string(), wanted, nearest: self.nearest }
-            }
+            Some(wanted) => Error::RefNotFound { address: address.to_string(), wanted, nearest: self.nearest },
             None => Error::Empty { address: address.to_string() },
         }
     }

@@ -72,9 +72,7 @@ async fn choose_unread(bench: &Workbench<'_>, approval: Option<&Approval>) -> Re
     match approval {
         None => Ok(Chosen::Plan(bench.pass.files.plan(), Report::default())),
         Some(approval) => match printed_digest(bench.pass) {
-            Some(printed) if printed == approval.digest => {
-                Ok(Chosen::Plan(bench.pass.files.plan(), Report::default()))
-            }
+            Some(printed) if printed == approval.digest => Ok(Chosen::Plan(bench.pass.files.plan(), Report::default())),
             _ => again(bench, &approval.digest).await,
         },
     }

@@ -28,7 +28,7 @@ impl Variables {
             if !text.contains("variable") {
                 continue;
             }
-            if name.ends_with(".json") {
+            if Path::new(name).extension().is_some_and(|extension| extension == "json") {
                 found.read_json(&text);
             } else if let Ok(body) = hcl_edit::parser::parse_body(&text) {
                 found.read_body(&body);

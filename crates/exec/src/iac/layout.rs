@@ -59,8 +59,11 @@ fn place(
 fn finish(tree: &Tree, target: &Path, custom: bool) -> Result<(), Failure> {
     tree.check_links().map_err(|error| tree_failure(&error))?;
     if !custom && !tree.has_code() {
-        return Err(failing::permanent("no_code", "there is no code to run: the source has no `*.tf` file at its root")
-            .hint("add a main.tf, or name a template"));
+        return Err(failing::permanent(
+            "no_code",
+            "there is no code to run: the source has no `*.tf` file at its root",
+        )
+        .hint("add a main.tf, or name a template"));
     }
     tree::place(tree, target).map_err(|error| tree_failure(&error))?;
     private(target)
@@ -103,17 +106,26 @@ pub(super) fn check_var_files(dir: &Path, files: &[PathBuf]) -> Result<(), Failu
     for file in files {
         let shown = file.display();
         if file.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
-            return Err(failing::permanent("var_file_escape", format!("the variable file `{shown}` leaves the source"))
-                .hint("name it relative to the source, without `..`"));
+            return Err(failing::permanent(
+                "var_file_escape",
+                format!("the variable file `{shown}` leaves the source"),
+            )
+            .hint("name it relative to the source, without `..`"));
         }
         let path = dir.join(file);
         if !path.is_file() {
-            return Err(failing::permanent("var_file_missing", format!("the variable file `{shown}` is not in the source")));
+            return Err(failing::permanent(
+                "var_file_missing",
+                format!("the variable file `{shown}` is not in the source"),
+            ));
         }
         // A link that the code put there may lead anywhere.
         let inside = fs::canonicalize(&path).and_then(|real| Ok(real.starts_with(fs::canonicalize(dir)?)));
         if !inside.map_err(|error| failing::io("look at", &path, &error))? {
-            return Err(failing::permanent("var_file_escape", format!("the variable file `{shown}` leaves the source")));
+            return Err(failing::permanent(
+                "var_file_escape",
+                format!("the variable file `{shown}` leaves the source"),
+            ));
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use piton_model::{Failure, FailureClass, Iac, Report, RunState, ToolChoice, ToolUsed};
+use piton_process::Policy;
 use piton_tools::{Place, Preference, Progress, Tool, Want};
 
 use super::{layout, metadata, tool};
@@ -12,7 +13,7 @@ use crate::{environment, failing};
 
 pub(super) async fn prepare(pass: &Pass<'_>, iac: &Iac) -> Result<Passed, Failure> {
     pass.go_on("prepare")?;
-    environment::check_tool(&iac.env)?;
+    environment::declare(&pass.world.config.environment, &iac.env, Policy::Infrastructure)?;
     let used = lay_out_and_choose(pass, iac).await?;
     let log = pass.log(environment::secrets(&pass.world.config.environment, &iac.env)).await?;
     pass.note(&log, "tool", &format!("using {} {} ({})", used.name, used.version, used.path)).await?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use piton_logs::RunLog;
 use piton_model::{Failure, Iac, Operation, ToolUsed};
+use piton_process::Policy;
 use piton_tools::{Installed, Version};
 
 use super::code::Variables;
@@ -12,7 +13,7 @@ use super::{metadata, prepare};
 use crate::command::{first_line, quoted};
 use crate::pass::{Child, Pass};
 use crate::verdict::Doing;
-use crate::{durable, environment, failing};
+use crate::{durable, environment, failing, run_files};
 
 pub(super) fn used(installed: &Installed) -> ToolUsed {
     ToolUsed {
@@ -71,15 +72,7 @@ impl<'a> Workbench<'a> {
     pub(super) fn tool(&self, what: &'static str, doing: Doing, args: Vec<String>) -> Result<Child, Failure> {
         let header = format!("$ {} {}", self.used.name, quoted(&args));
         let argv = std::iter::once(self.used.path.clone()).chain(args).collect();
-        Ok(Child {
-            what,
-            doing,
-            custom: false,
-            argv,
-            env: self.environment()?,
-            cwd: self.dir.clone(),
-            header,
-        })
+        Ok(Child { what, doing, custom: false, argv, env: self.environment()?, cwd: self.dir.clone(), header })
     }
 
     /// A command of the user's in the tool's place.
@@ -93,7 +86,8 @@ impl<'a> Workbench<'a> {
         let mut env = self.environment()?;
         // So that `tofu` in the command is the tool that the run uses.
         if let Some(dir) = Path::new(&self.used.path).parent() {
-            let path = env.get("PATH").map_or_else(|| dir.display().to_string(), |path| format!("{}:{path}", dir.display()));
+            let path =
+                env.get("PATH").map_or_else(|| dir.display().to_string(), |path| format!("{}:{path}", dir.display()));
             env.insert("PATH".to_owned(), path);
         }
         let mode = self.mode();
@@ -126,10 +120,8 @@ impl<'a> Workbench<'a> {
 
     fn environment(&self) -> Result<BTreeMap<String, String>, Failure> {
         let config = &self.pass.world.config;
-        let mut env = config.environment.clone();
-        for (name, value) in &self.iac.env {
-            env.insert(name.clone(), value.expose().clone());
-        }
+        let declared = environment::declare(&config.environment, &self.iac.env, Policy::Infrastructure)?;
+        let mut env = declared.into_variables();
         for (name, value) in environment::AUTOMATION {
             env.insert(name.to_owned(), value.to_owned());
         }
@@ -160,8 +152,9 @@ impl<'a> Workbench<'a> {
             self.iac.var_files.iter().map(|file| format!("-var-file={}", file.display())).collect();
         if !self.iac.vars.is_empty() {
             let path = self.pass.files.variables();
-            let text = serde_json::to_vec(&self.iac.vars).map_err(|error| failing::io("write", &path, &error.into()))?;
-            self.pass.files.write(&path, &text, 0o600)?;
+            let text =
+                serde_json::to_vec(&self.iac.vars).map_err(|error| failing::io("write", &path, &error.into()))?;
+            run_files::write(&path, &text, 0o600)?;
             args.push(format!("-var-file={}", path.display()));
         }
         // What stands last wins: `vars` may set the name, but not the mode.

@@ -1,45 +1,29 @@
-//! Sensitive values: where the tool marks them, and what is shown in their place.
+//! Sensitive values: where the tool marks them, and what stands for them in a digest.
 
 use std::collections::BTreeSet;
 
 use piton_model::Digest;
 use serde_json::Value;
 
-/// What stands for a sensitive value.
-const MASK: &str = "(sensitive value)";
-
-/// `value` with everything that `marks` calls sensitive replaced by a fixed text.
+/// `value` with everything sensitive replaced by its digest: equal secrets stay equal, and none is told.
 ///
 /// `marks` has the shape of the tools' `*_sensitive` members: `true` for "all of this", else an object or array with
 /// marks deeper down.
-pub fn masked(value: &Value, marks: &Value) -> Value {
-    replace(value, marks, &|_| MASK.into())
-}
-
-/// `value` with everything sensitive replaced by its digest: equal secrets stay equal, and none is told.
 pub(super) fn hashed(value: &Value, marks: &Value) -> Value {
-    replace(value, marks, &|secret| {
-        Digest::of(super::canonical::text(secret).as_bytes()).as_str().into()
-    })
-}
-
-fn replace(value: &Value, marks: &Value, stand_in: &impl Fn(&Value) -> Value) -> Value {
     match (value, marks) {
         (Value::Null, _) => Value::Null,
-        (_, Value::Bool(true)) => stand_in(value),
+        (_, Value::Bool(true)) => Digest::of(super::canonical::text(value).as_bytes()).as_str().into(),
         (Value::Object(members), Value::Object(marks)) => members
             .iter()
             .map(|(key, member)| {
                 let marks = marks.get(key).unwrap_or(&Value::Null);
-                (key.clone(), replace(member, marks, stand_in))
+                (key.clone(), hashed(member, marks))
             })
             .collect::<serde_json::Map<_, _>>()
             .into(),
-        (Value::Array(items), Value::Array(marks)) => items
-            .iter()
-            .enumerate()
-            .map(|(i, item)| replace(item, marks.get(i).unwrap_or(&Value::Null), stand_in))
-            .collect(),
+        (Value::Array(items), Value::Array(marks)) => {
+            items.iter().enumerate().map(|(i, item)| hashed(item, marks.get(i).unwrap_or(&Value::Null))).collect()
+        }
         _ => value.clone(),
     }
 }

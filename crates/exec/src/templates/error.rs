@@ -122,7 +122,9 @@ impl Error {
             Error::Unknown { nearest, .. } if !nearest.is_empty() => {
                 Some(format!("did you mean `{}`?", nearest.join("`, `")))
             }
-            Error::Unknown { .. } => Some("`templatectl list` shows all templates, `templatectl add` adds one".to_owned()),
+            Error::Unknown { .. } => {
+                Some("`templatectl list` shows all templates, `templatectl add` adds one".to_owned())
+            }
             Error::NameTaken { name } => {
                 Some(format!("`templatectl update {name}` fetches it again, `templatectl remove {name}` makes room"))
             }

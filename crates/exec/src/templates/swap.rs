@@ -12,7 +12,10 @@ use super::Error;
 /// A directory on the same file system as the templates, removed when dropped.
 pub(super) fn workplace(directory: &Path) -> Result<TempDir, Error> {
     fs::create_dir_all(directory).map_err(Error::io("create", directory))?;
-    tempfile::Builder::new().prefix(".incoming-").tempdir_in(directory).map_err(Error::io("create a directory in", directory))
+    tempfile::Builder::new()
+        .prefix(".incoming-")
+        .tempdir_in(directory)
+        .map_err(Error::io("create a directory in", directory))
 }
 
 /// Moves `content` to `target`. What was there goes to `content`, and is removed with the workplace.

@@ -106,7 +106,8 @@ pub(super) async fn validate(
     }
     let checked = tool.ask(["validate", "-json", "-no-color"]).await?;
     let report: Report = serde_json::from_slice(&checked.stdout).map_err(|error| Error::Tool {
-        problem: said::error(&printed(&checked)).unwrap_or_else(|| format!("the tool's answer is not readable: {error}")),
+        problem: said::error(&printed(&checked))
+            .unwrap_or_else(|| format!("the tool's answer is not readable: {error}")),
     })?;
     let mut diagnostics: Vec<Diagnostic> = report.diagnostics.into_iter().map(Diagnostic::from).collect();
     diagnostics.sort_by(|a, b| (a.severity, &a.file, a.line).cmp(&(b.severity, &b.file, b.line)));

