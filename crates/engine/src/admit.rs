@@ -95,7 +95,7 @@ pub(crate) struct Dependency {
 }
 
 /// Decides about a job. A job never overlaps itself.
-pub(crate) fn job(suspended: bool, live: &[Run], dependencies: &[Dependency]) -> Admit {
+pub(crate) fn job(suspended: bool, late: bool, live: &[Run], dependencies: &[Dependency]) -> Admit {
     if suspended {
         return Admit::Skip(SkipReason::Suspended);
     }
@@ -104,6 +104,9 @@ pub(crate) fn job(suspended: bool, live: &[Run], dependencies: &[Dependency]) ->
     }
     if dependencies.iter().any(|dependency| dependency.live) {
         return Admit::Wait;
+    }
+    if late {
+        return Admit::Skip(SkipReason::TooLate);
     }
     match dependencies.iter().find(|dependency| dependency.status != JobStatus::Success) {
         Some(missing) => Admit::Skip(SkipReason::Dependency { job: missing.name.clone() }),

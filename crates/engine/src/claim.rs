@@ -1,70 +1,103 @@
 //! Takes due runs, as many as there are free slots.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use piton_model::Run;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio_util::sync::CancellationToken;
+use piton_model::{AttemptNo, Run, RunId};
 
 use crate::clock::after;
 use crate::drive::Drive;
+use crate::follow::grown;
 use crate::{Error, Shared};
+
+/// How long to wait before the next look when something is due that could not be claimed: it is another loop's or
+/// another node's turn.
+const NOT_MINE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Claimer {
     shared: Arc<Shared>,
+    /// The answer to a claim was lost: this worker may hold runs of which nothing is known here.
+    unsure: bool,
 }
 
 impl Claimer {
     pub(crate) fn new(shared: Arc<Shared>) -> Claimer {
-        Claimer { shared }
+        Claimer { shared, unsure: false }
     }
 
-    /// Claims what is due and fits; how many runs that were.
-    pub(crate) async fn handle(&self) -> Result<usize, Error> {
+    /// Claims what is due and fits, ready to be driven.
+    pub(crate) async fn take(&mut self) -> Result<Vec<Drive>, Error> {
+        let mut drives = vec![];
+        if self.unsure {
+            drives.extend(self.overlooked().await?);
+            self.unsure = false;
+        }
         let shared = &self.shared;
         let free = shared.slots.available_permits();
         if free == 0 {
-            return Ok(0);
+            return Ok(drives);
         }
         let now = shared.clock.now();
         let lease_until = after(now, shared.config.lease);
-        let runs = shared.store.claim(&shared.config.worker, free, lease_until, now).await?;
-        let claimed = runs.len();
-        for run in runs {
-            // Only this loop takes slots, so as many are free as were counted.
-            let slot = shared.slots.clone().try_acquire_owned().ok();
-            spawn(shared, run, slot, false);
+        match shared.store.claim(&shared.config.worker, free, lease_until, now).await {
+            Ok(runs) => drives.extend(runs.into_iter().filter_map(|run| drive(shared, run, false))),
+            Err(error) => {
+                self.unsure = true;
+                if drives.is_empty() {
+                    return Err(error.into());
+                }
+            }
         }
-        Ok(claimed)
+        Ok(drives)
     }
 
-    pub(crate) async fn run(self) {
+    /// Runs that this worker holds and that nobody drives. Only this loop begins drives, so what was not driven before
+    /// the look at the store, and is held then, is held by mistake.
+    async fn overlooked(&self) -> Result<Vec<Drive>, Error> {
+        let shared = &self.shared;
+        let driven: BTreeSet<(RunId, AttemptNo)> =
+            shared.drivers().iter().map(|(run, driver)| (*run, driver.attempt)).collect();
+        let held = shared.store.held_by(&shared.config.worker).await?;
+        let known = |run: &Run| run.lease().is_some_and(|lease| driven.contains(&(run.id, lease.attempt)));
+        Ok(held.into_iter().filter(|run| !known(run)).filter_map(|run| drive(shared, run, true)).collect())
+    }
+
+    pub(crate) async fn run(mut self) {
         let shared = self.shared.clone();
         let mut changes = shared.store.changes();
         loop {
-            changes.mark_unchanged();
+            let seen = *changes.borrow_and_update();
             let round = async {
-                let claimed = self.handle().await?;
+                let drives = self.take().await?;
+                let claimed = drives.len();
+                for drive in drives {
+                    shared.drives.spawn(drive.run());
+                }
                 let next = shared.store.next_due(shared.clock.now()).await?;
                 Ok::<_, Error>((claimed, next))
             };
+            let now = shared.clock.now();
             let next = match round.await {
                 // There may be more than fitted into one batch.
-                Ok((1.., _)) if shared.slots.available_permits() > 0 => continue,
+                Ok((1.., _)) if shared.slots.available_permits() > 0 && !shared.stages.closing.is_cancelled() => {
+                    continue;
+                }
+                Ok((_, Some(next))) if next <= now => Some(after(now, NOT_MINE)),
                 Ok((_, next)) => next,
                 Err(error) => {
                     tracing::error!(%error, "could not claim runs");
-                    None
+                    Some(after(now, NOT_MINE))
                 }
             };
-            let backstop = after(shared.clock.now(), shared.config.check_interval);
+            let backstop = after(now, shared.config.check_interval);
             let wake = next.map_or(backstop, |next| next.min(backstop));
             let full = shared.slots.available_permits() == 0;
             tokio::select! {
                 () = shared.stages.closing.cancelled() => return,
                 () = free_slot(&shared), if full => {}
                 () = shared.clock.sleep_until(wake), if !full => {}
-                _ = changes.changed(), if !full => {}
+                () = grown(&mut changes, seen), if !full => {}
             }
         }
     }
@@ -75,21 +108,23 @@ async fn free_slot(shared: &Shared) {
     let _ = shared.slots.acquire().await;
 }
 
-/// Drives a leased run in a task of its own.
-pub(crate) fn spawn(shared: &Arc<Shared>, run: Run, slot: Option<OwnedSemaphorePermit>, resumed: bool) {
-    let stop = CancellationToken::new();
-    let id = run.id;
-    shared.drivers().insert(id, stop.clone());
-    let shared = shared.clone();
-    shared.tasks.clone().spawn(async move {
-        // A run that is taken back waits for no slot: its child runs already.
-        let _slot = match slot {
-            Some(slot) => Some(slot),
-            None => shared.slots.clone().try_acquire_owned().ok(),
-        };
-        if let Some(drive) = Drive::new(shared.clone(), run, stop, resumed) {
-            drive.run().await;
-        }
-        shared.drivers().remove(&id);
-    });
+/// Makes ready to drive a leased run. Only the claimer takes slots, so as many are free as it has counted; a run that
+/// is taken back waits for none, because its child runs already.
+pub(crate) fn drive(shared: &Arc<Shared>, run: Run, resumed: bool) -> Option<Drive> {
+    let slot = shared.slots.clone().try_acquire_owned().ok();
+    Drive::new(shared.clone(), run, slot, resumed)
+}
+
+/// Takes back what this worker still holds after a restart.
+pub(crate) async fn take_back(shared: &Arc<Shared>) -> Result<Vec<Drive>, Error> {
+    let held = shared.store.held_by(&shared.config.worker).await?;
+    let ids: Vec<RunId> = held.iter().map(|run| run.id).collect();
+    shared.executor.reconcile(&ids).await;
+    // The lease of a run that is driven again must not be rescued by another node meanwhile.
+    let now = shared.clock.now();
+    shared.store.renew(&shared.config.worker, after(now, shared.config.lease), now).await?;
+    for run in &held {
+        tracing::info!(run = %run.id, subject = %run.subject, step = ?run.step(), "taking back a run");
+    }
+    Ok(held.into_iter().filter_map(|run| drive(shared, run, true)).collect())
 }

@@ -64,6 +64,9 @@ impl Clock {
     }
 }
 
+/// How long a loop waits before it tries again what failed.
+pub(crate) const RETRY: Duration = Duration::from_secs(1);
+
 /// `span` after `at`, or the end of time.
 pub(crate) fn after(at: Timestamp, span: Duration) -> Timestamp {
     let span = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);

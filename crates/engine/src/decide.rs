@@ -9,8 +9,8 @@ impl Engine {
     /// Asks for a run to stop. A run that has not begun ends at once; one that is under way stops gracefully.
     pub async fn cancel(&self, id: RunId, by: By, reason: Option<String>) -> Result<Run, Error> {
         let run = self.decide(id, Event::CancelAsked { by, reason, superseded_by: None }).await?;
-        if let Some(stop) = self.0.drivers().get(&id) {
-            stop.cancel();
+        if let (Some(driver), RunState::Running { .. }) = (self.0.drivers().get(&id), &run.state) {
+            driver.stop.cancel();
         }
         self.cleanup(&run).await;
         Ok(run)
@@ -45,7 +45,7 @@ impl Engine {
         }
         let now = self.0.clock.now();
         let run = NewRun {
-            id: self.0.ids.run(now),
+            id: self.0.ids.run(&old.subject, now),
             lock_key: old.lock_key,
             subject: old.subject,
             action: old.action,

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use piton_model::{AttemptNo, Event, Failure, FailureClass, Run, RunState, Step};
+use piton_model::{AttemptNo, Event, Failure, FailureClass, Record, Run, RunState, Step};
 use piton_store::{Guard, RecordError};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::after;
 use crate::executor::{Passed, Task};
-use crate::{Engine, Shared};
+use crate::{Engine, Error, Shared};
 
 /// Walks one leased run through its steps.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub struct Drive {
     deadline: Timestamp,
     stop: CancellationToken,
     resumed: bool,
+    /// Given back when the drive ends. A run that was taken back may have none: its child runs already.
+    _slot: Option<OwnedSemaphorePermit>,
 }
 
 /// What came of one step.
@@ -38,18 +41,31 @@ pub enum Driven {
 }
 
 impl Drive {
-    pub(crate) fn new(shared: Arc<Shared>, run: Run, stop: CancellationToken, resumed: bool) -> Option<Drive> {
+    /// Makes ready to drive a run. From now on, until the drive is dropped, a request to cancel reaches it.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        run: Run,
+        slot: Option<OwnedSemaphorePermit>,
+        resumed: bool,
+    ) -> Option<Drive> {
         let RunState::Running { lease, cancel, .. } = &run.state else { return None };
+        let stop = CancellationToken::new();
         if cancel.is_some() {
             stop.cancel();
         }
         let (attempt, deadline) = (lease.attempt, after(lease.since, run.action.timeout()));
-        Some(Drive { shared, run, attempt, deadline, stop, resumed })
+        shared.drivers().insert(run.id, Driver { attempt, stop: stop.clone() });
+        Some(Drive { shared, run, attempt, deadline, stop, resumed, _slot: slot })
     }
 
     /// Drives a run by hand, for simulations.
     pub fn by_hand(engine: &Engine, run: Run, resumed: bool) -> Option<Drive> {
-        Drive::new(engine.0.clone(), run, CancellationToken::new(), resumed)
+        Drive::new(engine.0.clone(), run, None, resumed)
+    }
+
+    /// When the attempt has taken too long.
+    pub fn deadline(&self) -> Timestamp {
+        self.deadline
     }
 
     /// The run as it is now.
@@ -60,6 +76,7 @@ impl Drive {
     pub(crate) async fn run(mut self) {
         let span_of = |run: &Run| (run.id, run.subject.clone());
         let (id, subject) = span_of(&self.run);
+        self.look_for_cancel().await;
         loop {
             match self.step().await {
                 Driven::On => {}
@@ -83,6 +100,10 @@ impl Drive {
     /// Executes the current step and commits what came of it.
     pub async fn step(&mut self) -> Driven {
         let Some(step) = self.run.step() else { return Driven::Released(Box::new(self.run.clone())) };
+        if let Some(why) = self.why_not_begin() {
+            let failure = Failure::new(FailureClass::Interrupted, "stopped", format!("stopped before `{step}`"));
+            return self.commit(Event::Failed { failure: classify(failure, step, why) }).await;
+        }
         let stop = CancellationToken::new();
         let task = Task {
             run: self.run.clone(),
@@ -97,6 +118,8 @@ impl Drive {
         let mut why = None;
         let result = loop {
             tokio::select! {
+                // In this order, so that what is done counts as done whatever else happens at the same moment.
+                biased;
                 done = &mut work => break done,
                 () = self.shared.stages.detach.cancelled() => return Driven::Detached,
                 () = self.stop.cancelled(), if why.is_none() => {
@@ -117,8 +140,36 @@ impl Drive {
         self.commit(event).await
     }
 
+    /// A request to cancel that was recorded after the claim and before this drive could be found reached nobody.
+    async fn look_for_cancel(&self) {
+        match self.shared.store.run(self.run.id).await {
+            Ok(Some(Run { state: RunState::Running { lease, cancel: Some(_), .. }, .. }))
+                if lease.attempt == self.attempt =>
+            {
+                self.stop.cancel();
+            }
+            Ok(_) => {}
+            // It shows again when the step is committed.
+            Err(error) => tracing::warn!(run = %self.run.id, %error, "could not look for a request to cancel"),
+        }
+    }
+
+    /// A step that would have to be stopped at once is not begun. One that was under way when the daemon went down
+    /// is: nobody else stops it.
+    fn why_not_begin(&self) -> Option<Stopped> {
+        if self.resumed {
+            None
+        } else if self.stop.is_cancelled() {
+            Some(Stopped::Asked)
+        } else {
+            (self.shared.clock.now() >= self.deadline).then(|| Stopped::Late(self.run.action.timeout()))
+        }
+    }
+
     async fn commit(&mut self, event: Event) -> Driven {
         let mut pause = Duration::from_millis(50);
+        // Whether an earlier try may have been committed although its answer was lost.
+        let mut unsure = false;
         loop {
             let now = self.shared.clock.now();
             match self.shared.store.record(self.run.id, event.clone(), Guard::Attempt(self.attempt), now).await {
@@ -126,7 +177,9 @@ impl Drive {
                     self.run = run;
                     break;
                 }
+                Err(RecordError::Store(piton_store::Error::Closed)) => return Driven::Detached,
                 Err(RecordError::Store(error)) => {
+                    unsure = true;
                     // The step is done and must not be forgotten: try until the store answers or the lease is lost.
                     tracing::warn!(run = %self.run.id, %error, "could not record what happened, trying again");
                     tokio::select! {
@@ -134,13 +187,19 @@ impl Drive {
                         () = self.shared.stages.detach.cancelled() => return Driven::Detached,
                     }
                     pause = (pause * 2).min(Duration::from_secs(5));
-                    // Whether the lost answer was a success shows in what is stored now.
-                    if let Ok(Some(stored)) = self.shared.store.run(self.run.id).await
-                        && stored != self.run
-                        && self.run.apply(&event, now).is_ok_and(|wanted| wanted.state == stored.state)
-                    {
-                        self.run = stored;
-                        break;
+                }
+                // No event happens twice in one attempt, so a refusal may mean that it is recorded already.
+                Err(RecordError::Fenced { .. } | RecordError::Illegal(_)) if unsure => {
+                    match self.recorded(&event).await {
+                        Ok(Some(run)) => {
+                            self.run = run;
+                            break;
+                        }
+                        Ok(None) => return Driven::Lost,
+                        Err(error) => {
+                            tracing::warn!(run = %self.run.id, %error, "could not see what was recorded, trying again");
+                            self.shared.clock.sleep(pause).await;
+                        }
                     }
                 }
                 Err(RecordError::NotFound(_) | RecordError::Fenced { .. }) => return Driven::Lost,
@@ -161,6 +220,40 @@ impl Drive {
         }
         Driven::Released(Box::new(self.run.clone()))
     }
+
+    /// The run as it is stored, if this attempt has recorded `event`.
+    async fn recorded(&self, event: &Event) -> Result<Option<Run>, Error> {
+        let entries = self.shared.store.entries_of(self.run.id).await?;
+        let events = entries.into_iter().filter_map(|entry| match entry.record {
+            Record::Run { event, .. } => Some(event),
+            Record::Skipped { .. } => None,
+        });
+        let claim = |event: &Event| matches!(event, Event::Claimed { attempt, .. } if *attempt == self.attempt);
+        let other = |event: &Event| matches!(event, Event::Claimed { .. }) && !claim(event);
+        let mut of_attempt = events.skip_while(|event| !claim(event)).take_while(|event| !other(event));
+        if of_attempt.any(|recorded| recorded == *event) {
+            Ok(self.shared.store.run(self.run.id).await?)
+        } else {
+            Ok(None)
+        }
+    }
+}
+
+impl Drop for Drive {
+    fn drop(&mut self) {
+        let mut drivers = self.shared.drivers();
+        // The run may have been put back and claimed again meanwhile: then another drive stands there.
+        if drivers.get(&self.run.id).is_some_and(|driver| driver.attempt == self.attempt) {
+            drivers.remove(&self.run.id);
+        }
+    }
+}
+
+/// How the drive of a run is reached.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    pub(crate) attempt: AttemptNo,
+    pub(crate) stop: CancellationToken,
 }
 
 /// Why a step was told to stop.
@@ -176,6 +269,7 @@ fn event_after(step: Step, result: Result<Passed, Failure>, why: Option<Stopped>
         // It came to its end although it was told to stop: that counts, but nothing new is begun.
         (Ok(Passed::Done(report)), _) => Event::Done { report },
         (Ok(Passed::Next(report)), _) if step.next().is_none() => Event::Done { report },
+        (Ok(Passed::Next(report)), Some(_)) if step.may_have_effect() => Event::Done { report },
         (Ok(Passed::Next(report)), None) => Event::StepPassed { step, report },
         (Ok(Passed::Gate { gate, expires_in, report }), None) => {
             Event::GateReached { gate, expires: after(now, expires_in), report }
@@ -233,6 +327,16 @@ mod tests {
             let event = event_after(last, Ok(Passed::Next(Report::default())), why, Timestamp::UNIX_EPOCH);
             assert!(matches!(event, Event::Done { .. }));
         }
+    }
+
+    #[test]
+    fn what_was_applied_counts_even_when_it_was_told_to_stop() {
+        let passed = || Ok(Passed::Next(Report::default()));
+        let apply = Step::Iac(IacStep::Apply);
+        for why in [Some(Stopped::Asked), LATE] {
+            assert!(matches!(event_after(apply, passed(), why, Timestamp::UNIX_EPOCH), Event::Done { .. }));
+        }
+        assert!(matches!(event_after(apply, passed(), None, Timestamp::UNIX_EPOCH), Event::StepPassed { .. }));
     }
 
     #[test]

@@ -3,12 +3,22 @@
 use std::sync::Arc;
 
 use piton_model::{Event, Record, Run, RunId, Seq};
+use tokio::sync::watch;
 
 use crate::clock::after;
 use crate::{Engine, Error, Shared};
 
 /// How many entries are read at once.
 pub(crate) const BATCH: usize = 500;
+
+/// Waits until the ledger has grown beyond `seen`. A transaction that wrote nothing wakes nobody: otherwise a loop
+/// whose own round is a transaction would wake itself for ever.
+pub(crate) async fn grown(changes: &mut watch::Receiver<Seq>, seen: Seq) {
+    if changes.wait_for(|head| *head > seen).await.is_err() {
+        // The store is closed: nothing will ever happen again.
+        std::future::pending().await
+    }
+}
 
 pub(crate) struct Cancellations {
     shared: Arc<Shared>,
@@ -29,9 +39,9 @@ impl Cancellations {
             let drivers = self.shared.drivers();
             for entry in &entries {
                 if let Record::Run { run, event: Event::CancelAsked { .. }, .. } = &entry.record
-                    && let Some(stop) = drivers.get(run)
+                    && let Some(driver) = drivers.get(run)
                 {
-                    stop.cancel();
+                    driver.stop.cancel();
                 }
             }
         }
@@ -41,14 +51,14 @@ impl Cancellations {
         let shared = self.shared.clone();
         let mut changes = shared.store.changes();
         loop {
-            changes.mark_unchanged();
+            let seen = *changes.borrow_and_update();
             if let Err(error) = self.handle().await {
                 tracing::error!(%error, "could not follow the ledger");
             }
             let backstop = after(shared.clock.now(), shared.config.check_interval);
             tokio::select! {
                 () = shared.stages.over.cancelled() => return,
-                _ = changes.changed() => {}
+                () = grown(&mut changes, seen) => {}
                 () = shared.clock.sleep_until(backstop) => {}
             }
         }
@@ -60,14 +70,14 @@ impl Engine {
     pub async fn settled(&self, id: RunId) -> Result<Run, Error> {
         let mut changes = self.0.store.changes();
         loop {
-            changes.mark_unchanged();
+            let seen = *changes.borrow_and_update();
             let run = self.run(id).await?;
             if matches!(run.phase(), piton_model::Phase::Ended | piton_model::Phase::Gated) {
                 return Ok(run);
             }
             let backstop = after(self.0.clock.now(), self.0.config.check_interval);
             tokio::select! {
-                _ = changes.changed() => {}
+                () = grown(&mut changes, seen) => {}
                 () = self.0.clock.sleep_until(backstop) => {}
             }
         }

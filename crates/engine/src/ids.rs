@@ -1,24 +1,45 @@
-//! New ids, from the clock and a seedable source of random bytes.
+//! New ids, from the clock and random bytes.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
-use piton_model::RunId;
+use piton_model::{RunId, Subject};
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 
-/// Makes run ids; with a fixed seed the same ones every time.
+/// Makes run ids.
 #[derive(Debug)]
-pub(crate) struct Ids(Mutex<StdRng>);
+pub(crate) enum Ids {
+    Random,
+    /// For simulations: the same ids every time. Each subject has a sequence of its own, because several are decided
+    /// about at once.
+    Seeded {
+        seed: u64,
+        sequences: Mutex<HashMap<Subject, StdRng>>,
+    },
+}
 
 impl Ids {
     pub(crate) fn new(seed: Option<u64>) -> Ids {
-        Ids(Mutex::new(seed.map_or_else(StdRng::from_os_rng, StdRng::seed_from_u64)))
+        seed.map_or(Ids::Random, |seed| Ids::Seeded { seed, sequences: Mutex::default() })
     }
 
-    pub(crate) fn run(&self, at: Timestamp) -> RunId {
+    pub(crate) fn run(&self, subject: &Subject, at: Timestamp) -> RunId {
         let mut random = [0; 10];
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut random);
+        match self {
+            Ids::Random => rand::rng().fill_bytes(&mut random),
+            Ids::Seeded { seed, sequences } => {
+                let mut sequences = sequences.lock().unwrap_or_else(PoisonError::into_inner);
+                let sequence = sequences.entry(subject.clone()).or_insert_with(|| {
+                    let name = piton_model::Digest::of(format!("{seed} {subject}").as_bytes());
+                    let mut key = [0; 32];
+                    key.copy_from_slice(&name.as_str().as_bytes()[..32]);
+                    StdRng::from_seed(key)
+                });
+                sequence.fill_bytes(&mut random);
+            }
+        }
         RunId::new(at, random)
     }
 }

@@ -41,6 +41,7 @@ mod follow;
 mod ids;
 mod rescue;
 mod retain;
+mod rounds;
 mod shutdown;
 mod submit;
 pub mod triggers;
@@ -52,7 +53,6 @@ use std::time::Duration;
 use piton_model::{RunId, WorkerId};
 use piton_store::Store;
 use tokio::sync::{Semaphore, watch};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use catalog::{Loaded, Loader};
@@ -61,6 +61,7 @@ pub use drive::{Drive, Driven};
 pub use error::Error;
 pub use executor::{Executing, Executor, Passed, Task};
 pub use explain::{Explanation, Upcoming};
+pub use rounds::Rounds;
 pub use shutdown::Shutdown;
 
 /// How the engine behaves.
@@ -118,14 +119,19 @@ pub(crate) struct Shared {
     pub(crate) catalog: watch::Receiver<Arc<Loaded>>,
     pub(crate) ids: ids::Ids,
     pub(crate) slots: Arc<Semaphore>,
-    drivers: Mutex<HashMap<RunId, CancellationToken>>,
+    drivers: Mutex<HashMap<RunId, drive::Driver>>,
     pub(crate) stages: shutdown::Stages,
-    pub(crate) tasks: TaskTracker,
+    /// The loops that begin something new.
+    pub(crate) beginning: TaskTracker,
+    /// The runs that are driven here.
+    pub(crate) drives: TaskTracker,
+    /// The loops that driven runs need.
+    pub(crate) serving: TaskTracker,
 }
 
 impl Shared {
-    /// The runs that are driven here, and the token that stops each.
-    pub(crate) fn drivers(&self) -> MutexGuard<'_, HashMap<RunId, CancellationToken>> {
+    /// The runs that are driven here, and how each is reached.
+    pub(crate) fn drivers(&self) -> MutexGuard<'_, HashMap<RunId, drive::Driver>> {
         self.drivers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -149,7 +155,9 @@ impl Engine {
             catalog,
             drivers: Mutex::default(),
             stages: shutdown::Stages::default(),
-            tasks: TaskTracker::new(),
+            beginning: TaskTracker::new(),
+            drives: TaskTracker::new(),
+            serving: TaskTracker::new(),
         }))
     }
 
@@ -157,28 +165,23 @@ impl Engine {
     pub async fn start(&self) -> Result<(), Error> {
         self.start_for_command().await?;
         let shared = &self.0;
-        shared.tasks.spawn(retain::Retainer::new(shared.clone()).run());
-        shared.tasks.spawn(triggers::Time::new(self).run());
+        shared.beginning.spawn(retain::Retainer::new(shared.clone()).run());
+        shared.beginning.spawn(triggers::Time::new(self).run());
         Ok(())
     }
 
     /// The same without schedules: for a command that executes what it was asked for, and what follows from it.
     pub async fn start_for_command(&self) -> Result<(), Error> {
         let shared = &self.0;
-        let held = shared.store.held_by(&shared.config.worker).await?;
-        let ids: Vec<RunId> = held.iter().map(|run| run.id).collect();
-        shared.executor.reconcile(&ids).await;
-        // Taken back first: the lease of a run that is driven again must not be rescued by another node meanwhile.
-        rescue::renew(shared).await?;
-        for run in held {
-            tracing::info!(run = %run.id, subject = %run.subject, step = ?run.step(), "taking back a run");
-            claim::spawn(shared, run, None, true);
-        }
+        // Before the runs are read, so that no request to cancel falls between.
         let head = shared.store.head().await?;
-        shared.tasks.spawn(follow::Cancellations::new(shared.clone(), head).run());
-        shared.tasks.spawn(claim::Claimer::new(shared.clone()).run());
-        shared.tasks.spawn(rescue::Rescuer::new(shared.clone()).run());
-        shared.tasks.spawn(triggers::Events::new(self).run());
+        for drive in claim::take_back(shared).await? {
+            shared.drives.spawn(drive.run());
+        }
+        shared.serving.spawn(follow::Cancellations::new(shared.clone(), head).run());
+        shared.serving.spawn(rescue::Rescuer::new(shared.clone()).run());
+        shared.beginning.spawn(claim::Claimer::new(shared.clone()).run());
+        shared.beginning.spawn(triggers::Events::new(self).run());
         Ok(())
     }
 

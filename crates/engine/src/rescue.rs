@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use piton_model::{By, Decision, Event, Run, RunId, RunState};
+use piton_model::{AttemptNo, By, Decision, Event, Run, RunId, RunState};
 use piton_store::{Guard, RecordError};
 
 use crate::clock::after;
@@ -18,15 +18,16 @@ pub(crate) struct Rescuer {
 
 /// Extends the leases of this worker, and stops what it does not hold any more.
 pub(crate) async fn renew(shared: &Shared) -> Result<(), Error> {
-    let driven: Vec<RunId> = shared.drivers().keys().copied().collect();
+    let driven: Vec<(RunId, AttemptNo)> = shared.drivers().iter().map(|(run, driver)| (*run, driver.attempt)).collect();
     let now = shared.clock.now();
     let held = shared.store.renew(&shared.config.worker, after(now, shared.config.lease), now).await?;
     let held: BTreeSet<RunId> = held.into_iter().collect();
     let drivers = shared.drivers();
-    for run in driven.iter().filter(|run| !held.contains(run)) {
-        // Either it ended just now, or another worker took it: whatever it still does must stop.
-        if let Some(stop) = drivers.get(run) {
-            stop.cancel();
+    for (run, attempt) in driven.iter().filter(|(run, _)| !held.contains(run)) {
+        // Either it ended just now, or another worker took it: whatever that attempt still does must stop. A later
+        // attempt of the same run may have begun here since.
+        if let Some(driver) = drivers.get(run).filter(|driver| driver.attempt == *attempt) {
+            driver.stop.cancel();
         }
     }
     Ok(())
@@ -42,16 +43,23 @@ impl Rescuer {
         let shared = &self.shared;
         let now = shared.clock.now();
         let overdue = shared.store.overdue(now, BATCH).await?;
+        let mut rescued = 0;
         for run in &overdue {
             let Some((event, guard)) = verdict(run) else { continue };
             tracing::warn!(run = %run.id, subject = %run.subject, event = event.as_str(), "overdue");
             match shared.store.record(run.id, event, guard, now).await {
+                Ok(run) => {
+                    rescued += 1;
+                    if run.outcome().is_some() {
+                        shared.executor.ended(&run).await;
+                    }
+                }
                 // Somebody else was faster, or it was renewed meanwhile.
-                Ok(_) | Err(RecordError::NotFound(_) | RecordError::Fenced { .. } | RecordError::Illegal(_)) => {}
+                Err(RecordError::NotFound(_) | RecordError::Fenced { .. } | RecordError::Illegal(_)) => {}
                 Err(RecordError::Store(error)) => return Err(error.into()),
             }
         }
-        Ok(overdue.len())
+        Ok(rescued)
     }
 
     pub(crate) async fn run(self) {

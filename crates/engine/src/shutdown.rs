@@ -4,6 +4,7 @@ use piton_model::{Run, RunState};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::after;
+use crate::follow::grown;
 use crate::triggers::Events;
 use crate::{Engine, Error};
 
@@ -34,12 +35,15 @@ impl Engine {
         if how == Shutdown::Detach {
             shared.stages.detach.cancel();
         }
-        // All slots are free when no run is driven any more.
-        let all = u32::try_from(shared.config.max_concurrent_runs).unwrap_or(u32::MAX);
-        let _drained = shared.slots.acquire_many(all).await;
+        // One after the other: a claim that is being committed must still be driven, and a run that is driven needs
+        // its lease renewed.
+        shared.beginning.close();
+        shared.beginning.wait().await;
+        shared.drives.close();
+        shared.drives.wait().await;
         shared.stages.over.cancel();
-        shared.tasks.close();
-        shared.tasks.wait().await;
+        shared.serving.close();
+        shared.serving.wait().await;
     }
 
     /// Waits until nothing is under way or due here, and what follows from it is done too.
@@ -47,7 +51,7 @@ impl Engine {
         let shared = &self.0;
         let mut changes = shared.store.changes();
         loop {
-            changes.mark_unchanged();
+            let seen = *changes.borrow_and_update();
             while Events::new(self).handle().await? {}
             let now = shared.clock.now();
             let mine = |run: &Run| match &run.state {
@@ -60,7 +64,7 @@ impl Engine {
             }
             let backstop = after(now, shared.config.check_interval);
             tokio::select! {
-                _ = changes.changed() => {}
+                () = grown(&mut changes, seen) => {}
                 () = shared.clock.sleep_until(backstop) => {}
             }
         }

@@ -295,6 +295,15 @@ impl Step {
         }
     }
 
+    /// Whether the step comes after the one that has the effect.
+    pub fn follows_effect(self) -> bool {
+        match self {
+            Step::Iac(IacStep::Outputs) => true,
+            Step::Iac(IacStep::Prepare | IacStep::Init | IacStep::Plan | IacStep::Apply)
+            | Step::Command(CommandStep::Execute) => false,
+        }
+    }
+
     /// The step's word, as logs, tables and the API show it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -457,12 +457,15 @@ impl Run {
                 }
                 let Some(next) = step.next() else { return illegal("there is no next step") };
                 run.report.merge(report.clone());
-                run.reached = Some(next);
-                RunState::Running {
-                    lease: lease.clone(),
-                    step: next,
-                    approval: approval.clone(),
-                    cancel: cancel.clone(),
+                match cancel {
+                    // What was asked to stop begins nothing new, and what is done already stays done.
+                    Some(_) if step.may_have_effect() => RunState::Ended { outcome: Outcome::Succeeded, at },
+                    Some(request) => RunState::Ended { outcome: request.outcome(), at },
+                    None => {
+                        run.reached = Some(next);
+                        let (lease, approval) = (lease.clone(), approval.clone());
+                        RunState::Running { lease, step: next, approval, cancel: None }
+                    }
                 }
             }
             (RunState::Running { cancel, .. }, Event::GateReached { gate, expires, report }) => {
@@ -481,6 +484,8 @@ impl Run {
                 _ if step.may_have_effect() => {
                     RunState::Ended { outcome: Outcome::Indeterminate { failure: lease_lost(*step) }, at }
                 }
+                // The effect was seen to succeed; doing it again to read the outputs would be worse than not reading them.
+                _ if step.follows_effect() => RunState::Ended { outcome: Outcome::Succeeded, at },
                 Some(request) => RunState::Ended { outcome: request.outcome(), at },
                 None => RunState::Pending { due: at, resume: Resume::Fresh },
             },

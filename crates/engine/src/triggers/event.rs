@@ -1,17 +1,18 @@
 //! Events in the ledger that jobs listen to: `@deployment`, `@destroy` and their failures.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use piton_model::{
     Action, JobStatus, LedgerEntry, NewRun, Operation, Origin, Outcome, Record, Run, SkipReason, Subject, TriggerWord,
 };
-use piton_spec::{Catalog, Job, JobTrigger};
+use piton_spec::{Catalog, Job};
+use piton_store::RunQuery;
 
 use super::time::listening;
-use crate::clock::after;
-use crate::follow::BATCH;
+use crate::clock::{RETRY, after};
+use crate::follow::{BATCH, grown};
 use crate::{Engine, Error, Shared};
 
 /// The name under which the store keeps how far this follower has come.
@@ -43,23 +44,22 @@ impl Events {
         let mut skipped = vec![];
         for entry in &entries {
             let Some((run, outcome)) = self.ended(entry).await? else { continue };
+            let about = About { catalog: &loaded.catalog, seq: entry.seq, run: &run, outcome: &outcome };
             let heard = match word_of(&run, &outcome) {
-                Some(word) => hear(&loaded.catalog, &run.subject, word, entry.seq),
-                None => self.hear_dependency(&loaded.catalog, &run).await?,
+                Some(word) => self.hear(&about, word).await?,
+                None => self.hear_dependency(&about).await?,
             };
-            for (job, origin, verdict) in heard {
-                let subject = job.subject.clone();
-                let verdict = if suspended.contains(&subject) { Err(SkipReason::Suspended) } else { verdict };
+            for (job, origin, verdict) in cascade(&loaded.catalog, heard, &suspended) {
                 match verdict {
                     Ok(()) => submit.push(self.new_run(&loaded.catalog, &job, origin, now)),
-                    Err(reason) => skipped.push(skip(subject, &origin, reason, entry.at)),
+                    Err(reason) => skipped.push(skip(job.subject.clone(), &origin, reason, entry.at)),
                 }
             }
         }
-        if !skipped.is_empty() {
+        // Only the node that moved the cursor tells what was skipped.
+        if store.advance(NAME, cursor, last.seq, submit, now).await? && !skipped.is_empty() {
             store.skip(skipped, now).await?;
         }
-        store.advance(NAME, cursor, last.seq, submit, now).await?;
         Ok(entries.len() == BATCH)
     }
 
@@ -67,16 +67,19 @@ impl Events {
         let shared = self.shared.clone();
         let mut changes = shared.store.changes();
         loop {
-            changes.mark_unchanged();
-            match self.handle().await {
+            let seen = *changes.borrow_and_update();
+            let pause = match self.handle().await {
                 Ok(true) => continue,
-                Ok(false) => {}
-                Err(error) => tracing::error!(%error, "could not act on events"),
-            }
-            let backstop = after(shared.clock.now(), shared.config.check_interval);
+                Ok(false) => shared.config.check_interval,
+                Err(error) => {
+                    tracing::error!(%error, "could not act on events");
+                    RETRY
+                }
+            };
+            let backstop = after(shared.clock.now(), pause);
             tokio::select! {
                 () = shared.stages.closing.cancelled() => return,
-                _ = changes.changed() => {}
+                () = grown(&mut changes, seen) => {}
                 () = shared.clock.sleep_until(backstop) => {}
             }
         }
@@ -87,45 +90,100 @@ impl Events {
         Ok(self.shared.store.run(*run).await?.map(|run| (run, outcome.clone())))
     }
 
-    /// The jobs that heard the same word as the job that has just ended, and depend on it.
-    async fn hear_dependency(&self, catalog: &Catalog, ended: &Run) -> Result<Vec<Heard>, Error> {
-        let Origin::Event { seq, word } = ended.origin else { return Ok(vec![]) };
+    /// The jobs that listen to `word`; those that depend on another such job wait until that one has ended.
+    async fn hear(&self, about: &About<'_>, word: TriggerWord) -> Result<Vec<Heard>, Error> {
+        let listeners: Vec<&Arc<Job>> = listeners(about.catalog, &about.run.subject, word).collect();
+        let names: BTreeSet<&Subject> = listeners.iter().map(|job| &job.subject).collect();
+        let origin = Origin::Event { seq: about.seq, word };
         let mut heard = vec![];
-        for job in listening(catalog, word) {
-            if !job.dependencies().any(|dependency| dependency == ended.subject) {
+        for job in &listeners {
+            if job.dependencies().any(|dependency| names.contains(&dependency)) {
+                continue;
+            }
+            let verdict = match self.dependencies(about, job, &origin).await? {
+                Dependencies::Failed(job) => Err(SkipReason::Dependency { job }),
+                Dependencies::Succeeded | Dependencies::Unfinished => Ok(()),
+            };
+            heard.push((Arc::clone(job), origin.clone(), verdict));
+        }
+        Ok(heard)
+    }
+
+    /// The jobs that heard the same word as the job that has just ended, and depend on it.
+    async fn hear_dependency(&self, about: &About<'_>) -> Result<Vec<Heard>, Error> {
+        let Origin::Event { seq, word } = about.run.origin else { return Ok(vec![]) };
+        let mut heard = vec![];
+        for job in listening(about.catalog, word) {
+            if !job.dependencies().any(|dependency| dependency == about.run.subject) {
                 continue;
             }
             let origin = Origin::Event { seq, word };
-            match self.dependencies(catalog, job, &origin).await? {
+            match self.dependencies(about, job, &origin).await? {
                 Dependencies::Unfinished => {}
                 Dependencies::Succeeded => heard.push((job.clone(), origin, Ok(()))),
-                Dependencies::Failed(job_name) => {
-                    heard.push((job.clone(), origin, Err(SkipReason::Dependency { job: job_name })));
+                Dependencies::Failed(name) => {
+                    heard.push((job.clone(), origin, Err(SkipReason::Dependency { job: name })));
                 }
             }
         }
         Ok(heard)
     }
 
-    async fn dependencies(&self, catalog: &Catalog, job: &Job, origin: &Origin) -> Result<Dependencies, Error> {
+    async fn dependencies(&self, about: &About<'_>, job: &Job, origin: &Origin) -> Result<Dependencies, Error> {
         let Origin::Event { word, .. } = origin else { return Ok(Dependencies::Succeeded) };
+        let listeners: BTreeSet<&Subject> = listening(about.catalog, *word).map(|job| &job.subject).collect();
+        let mut unfinished = false;
         for subject in job.dependencies() {
             let name = subject.name().to_string();
-            let listens = |job: &Arc<Job>| job.triggers.contains(&JobTrigger::Word(*word));
-            if !catalog.jobs.get(&subject).is_some_and(listens) {
+            if subject == about.run.subject {
+                if *about.outcome != Outcome::Succeeded {
+                    // Of several that fail, the first one tells.
+                    let told = self.failed_before(about, job, origin, &listeners).await?;
+                    return Ok(if told { Dependencies::Unfinished } else { Dependencies::Failed(name) });
+                }
+            } else if !listeners.contains(&subject) {
                 if self.shared.job_status(&subject).await? != JobStatus::Success {
                     return Ok(Dependencies::Failed(name));
                 }
-                continue;
-            }
-            let latest = self.shared.store.latest_of(&subject).await?;
-            match latest.filter(|run| run.origin == *origin).map(|run| run.outcome().cloned()) {
-                Some(Some(Outcome::Succeeded)) => {}
-                Some(Some(_)) => return Ok(Dependencies::Failed(name)),
-                Some(None) | None => return Ok(Dependencies::Unfinished),
+            } else {
+                // One that failed has told so when it ended, or will.
+                unfinished |= !self.has_succeeded(&subject, origin).await?;
             }
         }
-        Ok(Dependencies::Succeeded)
+        Ok(if unfinished { Dependencies::Unfinished } else { Dependencies::Succeeded })
+    }
+
+    async fn has_succeeded(&self, subject: &Subject, origin: &Origin) -> Result<bool, Error> {
+        let made = self.made_by(origin, subject).await?;
+        Ok(made.is_some_and(|run| run.outcome() == Some(&Outcome::Succeeded)))
+    }
+
+    /// Whether another job on which `job` depends has failed before this entry.
+    async fn failed_before(
+        &self,
+        about: &About<'_>,
+        job: &Job,
+        origin: &Origin,
+        listeners: &BTreeSet<&Subject>,
+    ) -> Result<bool, Error> {
+        for subject in job.dependencies().filter(|subject| listeners.contains(subject)) {
+            let Some(run) = self.made_by(origin, &subject).await? else { continue };
+            if run.outcome().is_none_or(|outcome| *outcome == Outcome::Succeeded) {
+                continue;
+            }
+            let ended = self.shared.store.entries_of(run.id).await?.last().map(|entry| entry.seq);
+            if ended.is_some_and(|ended| ended < about.seq) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The run that `origin` made of a job. It is among the newest ones.
+    async fn made_by(&self, origin: &Origin, subject: &Subject) -> Result<Option<Run>, Error> {
+        let query = RunQuery { subject: Some(subject.clone()), ..RunQuery::default() };
+        let runs = self.shared.store.runs(&query).await?.runs;
+        Ok(runs.into_iter().find(|run| run.origin == *origin))
     }
 
     fn new_run(&self, catalog: &Catalog, job: &Job, origin: Origin, now: Timestamp) -> NewRun {
@@ -141,15 +199,33 @@ enum Dependencies {
     Unfinished,
 }
 
-/// The jobs that listen to `word`; those that depend on another such job wait until that one has ended.
-fn hear(catalog: &Catalog, about: &Subject, word: TriggerWord, seq: i64) -> Vec<Heard> {
-    let listeners: Vec<&Arc<Job>> = listeners(catalog, about, word).collect();
-    let names: BTreeSet<Subject> = listeners.iter().map(|job| job.subject.clone()).collect();
-    listeners
-        .into_iter()
-        .filter(|job| job.dependencies().all(|dependency| !names.contains(&dependency)))
-        .map(|job| (job.clone(), Origin::Event { seq, word }, Ok(())))
-        .collect()
+/// An entry that tells of an end.
+struct About<'a> {
+    catalog: &'a Catalog,
+    seq: i64,
+    run: &'a Run,
+    outcome: &'a Outcome,
+}
+
+/// Adds what follows from jobs that are skipped: those that depend on them heard the same word in vain. Pure.
+fn cascade(catalog: &Catalog, heard: Vec<Heard>, suspended: &BTreeSet<Subject>) -> Vec<Heard> {
+    let mut all: Vec<Heard> = vec![];
+    let mut seen = BTreeSet::new();
+    let mut next: VecDeque<Heard> = heard.into();
+    while let Some((job, origin, verdict)) = next.pop_front() {
+        if !seen.insert(job.subject.clone()) {
+            continue;
+        }
+        let verdict = if suspended.contains(&job.subject) { Err(SkipReason::Suspended) } else { verdict };
+        if let (Err(_), Origin::Event { word, .. }) = (&verdict, &origin) {
+            let reason = SkipReason::Dependency { job: job.name().to_string() };
+            let depends = |other: &&Arc<Job>| other.dependencies().any(|dependency| dependency == job.subject);
+            let dependents = listening(catalog, *word).filter(depends);
+            next.extend(dependents.map(|other| (other.clone(), origin.clone(), Err(reason.clone()))));
+        }
+        all.push((job, origin, verdict));
+    }
+    all
 }
 
 /// Jobs of the workspace itself, and standalone jobs, which listen to every workspace.

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use piton_model::{
-    Action, JobStatus, NewRun, Origin, Projection, Record, SkipReason, Subject, TriggerWord, WorkspaceState,
+    Action, Digest, JobStatus, NewRun, Operation, Origin, Projection, Record, Run, RunId, RunState, SkipReason,
+    Subject, TriggerWord, WorkspaceState,
 };
 use piton_spec::{Catalog, CatchUp, Change, Effect, Job, JobTrigger, Workspace};
 use piton_store::{Fire, FireResult};
@@ -15,11 +17,15 @@ use piton_store::{Fire, FireResult};
 use super::line::{self, Due, Line, Overtaken};
 use crate::admit::{self, Admit, Dependency, Wanted};
 use crate::catalog::Loaded;
-use crate::clock::{after, before};
+use crate::clock::{RETRY, after, before};
+use crate::follow::grown;
 use crate::{Engine, Error, Shared};
 
 /// How many subjects are decided about at once; their commits share one transaction.
 const BATCH: usize = 256;
+
+/// A cursor that lies further ahead than this is an error of the clock, not a step of it.
+const FAR_AHEAD: Duration = Duration::from_secs(24 * 3600);
 
 /// Submits what schedules and changed declarations ask for.
 ///
@@ -38,6 +44,8 @@ pub struct Time {
     changed: BTreeSet<Subject>,
     /// Jobs that are due and wait for a job on which they depend.
     waiting: BTreeSet<Subject>,
+    /// The latest time that a round has seen.
+    latest_now: Timestamp,
 }
 
 /// What a round decided about one subject.
@@ -45,6 +53,26 @@ enum Verdict {
     Fire(Fire),
     Wait,
     Nothing,
+}
+
+/// What came of it.
+enum Decided {
+    /// So many runs were made; the cursor stands there, where it moved.
+    Done(usize, Option<Timestamp>),
+    /// Another node was faster with the fires: the cursor stands there now.
+    Moved(Option<Timestamp>),
+    /// Not yet.
+    Wait,
+}
+
+/// What a new catalog means for a subject.
+enum News {
+    /// It is to be decided about at once.
+    Changed,
+    /// It is due at other times.
+    Rescheduled,
+    /// It is gone.
+    Gone,
 }
 
 impl Time {
@@ -58,6 +86,7 @@ impl Time {
             queued: HashMap::new(),
             changed: BTreeSet::new(),
             waiting: BTreeSet::new(),
+            latest_now: Timestamp::MAX,
         }
     }
 
@@ -67,35 +96,46 @@ impl Time {
     }
 
     /// Submits what is due or changed; how many runs that made.
+    ///
+    /// What fails is left for the next round, and does not keep other subjects from being decided about.
     pub async fn handle(&mut self) -> Result<usize, Error> {
         self.take_over_catalog().await?;
         let now = self.shared.clock.now();
+        self.pull_back(now).await?;
         let suspended = self.shared.store.suspended().await?;
-        let due: Vec<Subject> =
-            self.queue.iter().take_while(|(at, _)| *at <= now).map(|(_, subject)| subject.clone()).collect();
-        let mut subjects: BTreeSet<Subject> = due.into_iter().collect();
-        subjects.append(&mut self.waiting);
-        subjects.extend(self.changed.iter().cloned());
-        let subjects: Vec<Subject> = subjects.into_iter().collect();
+        let due = self.queue.iter().take_while(|(at, _)| *at <= now).map(|(_, subject)| subject);
+        let subjects: BTreeSet<&Subject> = due.chain(&self.waiting).chain(&self.changed).collect();
+        let subjects: Vec<Subject> = subjects.into_iter().cloned().collect();
         let mut submitted = 0;
+        let mut failed = None;
         for batch in subjects.chunks(BATCH) {
             let round = Round { time: &*self, now, suspended: &suspended, together: &subjects };
-            let verdicts = join_all(batch.iter().map(|subject| round.decide(subject))).await;
-            for (subject, verdict) in batch.iter().zip(verdicts) {
-                match verdict? {
-                    (Some(runs), cursor) => {
+            let verdicts = join_all(batch.iter().map(|subject| round.verdict(subject))).await;
+            // Submitted in the order of the subjects, whatever was read faster.
+            let decided = join_all(verdicts.into_iter().map(|verdict| round.commit(verdict))).await;
+            for (subject, decided) in batch.iter().zip(decided) {
+                match decided {
+                    Ok(Decided::Done(runs, cursor)) => {
                         submitted += runs;
+                        self.waiting.remove(subject);
+                        self.changed.remove(subject);
                         self.account(subject, cursor);
                     }
-                    (None, _) => {
+                    // A changed declaration still has to be decided about.
+                    Ok(Decided::Moved(cursor)) => {
+                        self.waiting.remove(subject);
+                        self.account(subject, cursor);
+                    }
+                    Ok(Decided::Wait) => {
                         self.waiting.insert(subject.clone());
+                        self.changed.remove(subject);
                         self.unqueue(subject);
                     }
+                    Err(error) => failed = Some(error),
                 }
-                self.changed.remove(subject);
             }
         }
-        Ok(submitted)
+        failed.map_or(Ok(submitted), Err)
     }
 
     /// Submits what wants to run once after the host was started.
@@ -105,7 +145,9 @@ impl Time {
         let now = self.shared.clock.now();
         let origin = Origin::Boot { boot_id: boot_id.clone() };
         let catalog = &loaded.catalog;
+        let suspended = self.shared.store.suspended().await?;
         let runs: Vec<NewRun> = listening(catalog, TriggerWord::Reboot)
+            .filter(|job| !suspended.contains(&job.subject))
             .map(|job| self.shared.new_run(job.subject.clone(), job.action(catalog), origin.clone(), now))
             .collect();
         if !runs.is_empty() {
@@ -118,53 +160,58 @@ impl Time {
         let shared = self.shared.clone();
         let mut catalog = shared.catalog.clone();
         let mut changes = shared.store.changes();
-        if let Err(error) = self.reboot().await {
-            tracing::error!(%error, "could not submit what runs at boot");
-        }
+        let mut booted = false;
         loop {
             catalog.mark_unchanged();
-            changes.mark_unchanged();
-            if let Err(error) = self.handle().await {
-                tracing::error!(%error, "could not decide about schedules");
-            }
-            let backstop = after(shared.clock.now(), shared.config.check_interval);
-            let wake = self.next().map_or(backstop, |next| next.min(backstop));
+            let seen = *changes.borrow_and_update();
+            let now = shared.clock.now();
+            let round = async {
+                if !booted {
+                    self.reboot().await?;
+                    booted = true;
+                }
+                self.handle().await
+            };
+            let failed = round.await.inspect_err(|error| tracing::error!(%error, "could not decide about schedules"));
+            // What was due and still is could not be settled: trying at once would not help.
+            let unsettled = !self.changed.is_empty() || self.next().is_some_and(|next| next <= now);
+            let wake = match self.next() {
+                _ if failed.is_err() || unsettled => after(now, RETRY),
+                Some(next) => next.min(after(now, shared.config.check_interval)),
+                None => after(now, shared.config.check_interval),
+            };
             let waiting = !self.waiting.is_empty();
             tokio::select! {
                 () = shared.stages.closing.cancelled() => return,
                 () = shared.clock.sleep_until(wake) => {}
                 _ = catalog.changed() => {}
-                _ = changes.changed(), if waiting => {}
+                () = grown(&mut changes, seen), if waiting => {}
             }
         }
     }
 
-    /// Notices what is new, changed or gone since the last round.
+    /// Notices what is new, changed or gone since the last round. Either all of it or, where the store fails, nothing.
     async fn take_over_catalog(&mut self) -> Result<(), Error> {
         let loaded = self.shared.catalog.borrow().clone();
-        let changes = match &self.known {
+        let news = match &self.known {
             Some(known) if Arc::ptr_eq(known, &loaded) => return Ok(()),
-            Some(known) => Catalog::diff(&known.catalog, &loaded.catalog),
+            Some(known) => self.compare(&known.catalog, &loaded.catalog).await?,
             None => {
-                self.cursors = self.shared.store.cursors().await?;
-                loaded.catalog.subjects().map(Change::Added).collect()
+                let cursors = self.shared.store.cursors().await?;
+                let news = self.begin(&loaded.catalog, &cursors).await?;
+                self.cursors = cursors;
+                news
             }
         };
-        let before = self.known.replace(loaded.clone());
-        for change in changes {
-            match change {
-                Change::Added(subject) if before.is_none() && self.cursors.contains_key(&subject) => {
-                    self.look_at_again(subject, &loaded.catalog).await?;
-                }
-                Change::Changed(subject) => match &before {
-                    Some(before) => self.look_at_change(subject, &before.catalog, &loaded.catalog).await?,
-                    None => self.requeue(&subject),
-                },
-                Change::Added(subject) => {
-                    self.unqueue(&subject);
+        self.known = Some(loaded);
+        for (subject, news) in news {
+            match news {
+                News::Changed => {
+                    self.requeue(&subject);
                     self.changed.insert(subject);
                 }
-                Change::Removed(subject) => {
+                News::Rescheduled => self.requeue(&subject),
+                News::Gone => {
                     self.unqueue(&subject);
                     self.waiting.remove(&subject);
                     self.changed.remove(&subject);
@@ -174,37 +221,93 @@ impl Time {
         Ok(())
     }
 
-    /// A declaration that was known before this daemon started may have changed while none was running.
-    async fn look_at_again(&mut self, subject: Subject, catalog: &Catalog) -> Result<(), Error> {
-        if let Some(workspace) = workspace_of(catalog, &subject) {
-            let state = self.shared.workspace_state(&subject).await?;
-            let attempted = &state.attempted_declaration;
-            if attempted.as_ref().is_some_and(|attempted| *attempted != workspace.declaration_digest) {
-                self.changed.insert(subject);
-                return Ok(());
-            }
+    /// What the first catalog means. A declaration that is known already may have changed while no daemon was running.
+    async fn begin(
+        &self,
+        catalog: &Catalog,
+        cursors: &BTreeMap<Subject, Timestamp>,
+    ) -> Result<Vec<(Subject, News)>, Error> {
+        let live = self.shared.store.live().await?;
+        let mut news = vec![];
+        for subject in catalog.subjects() {
+            let changed = match workspace_of(catalog, &subject) {
+                _ if !cursors.contains_key(&subject) => true,
+                Some(workspace) => {
+                    let deploying = live.iter().filter(|run| run.subject == subject).filter_map(declaration_of).last();
+                    let state = self.shared.workspace_state(&subject).await?;
+                    let latest = deploying.or(state.attempted_declaration.as_ref());
+                    latest.is_some_and(|latest| *latest != workspace.declaration_digest)
+                }
+                None => false,
+            };
+            news.push((subject, if changed { News::Changed } else { News::Rescheduled }));
         }
-        self.requeue(&subject);
-        Ok(())
+        Ok(news)
     }
 
-    /// Only what a deployment or its times depend on makes a workspace be looked at at once: a new description does
-    /// not, and a new template only where the last deployment failed and waits for it.
-    async fn look_at_change(&mut self, subject: Subject, before: &Catalog, now: &Catalog) -> Result<(), Error> {
-        let changed = match (workspace_of(before, &subject), workspace_of(now, &subject)) {
-            (Some(before), Some(now)) => {
-                before.declaration_digest != now.declaration_digest
-                    || before.lines != now.lines
-                    || before.enabled != now.enabled
-                    || before.time_zone != now.time_zone
-                    || (before.digest != now.digest && self.shared.workspace_state(&subject).await?.deploy_failed())
-            }
-            _ => false,
-        };
-        if changed {
-            self.changed.insert(subject.clone());
+    /// What the difference of two catalogs means. Only what a deployment or its times depend on makes a workspace be
+    /// looked at at once: a new description does not, and a new template only where the last deployment failed and
+    /// waits for it.
+    async fn compare(&self, before: &Catalog, now: &Catalog) -> Result<Vec<(Subject, News)>, Error> {
+        let mut news = vec![];
+        for change in Catalog::diff(before, now) {
+            let subject = match change {
+                Change::Added(subject) => {
+                    news.push((subject, News::Changed));
+                    continue;
+                }
+                Change::Removed(subject) => {
+                    news.push((subject, News::Gone));
+                    continue;
+                }
+                Change::Changed(subject) => subject,
+            };
+            let changed = match (workspace_of(before, &subject), workspace_of(now, &subject)) {
+                (Some(old), Some(new)) => {
+                    if old.enabled != new.enabled {
+                        // Its jobs are in force with it.
+                        news.extend(now.jobs_of(Some(&new.name)).map(|job| (job.subject.clone(), News::Rescheduled)));
+                    }
+                    old.declaration_digest != new.declaration_digest
+                        || old.lines != new.lines
+                        || old.enabled != new.enabled
+                        || old.time_zone != new.time_zone
+                        || (old.digest != new.digest && self.shared.workspace_state(&subject).await?.deploy_failed())
+                }
+                _ => false,
+            };
+            news.push((subject, if changed { News::Changed } else { News::Rescheduled }));
         }
-        self.requeue(&subject);
+        Ok(news)
+    }
+
+    /// A cursor that lies far ahead was set by a clock that was wrong: nothing would be due for as long. What the days
+    /// until then have already made is not made again, because its keys are taken.
+    async fn pull_back(&mut self, now: Timestamp) -> Result<(), Error> {
+        if now >= before(self.latest_now, FAR_AHEAD) {
+            self.latest_now = self.latest_now.max(now);
+            return Ok(());
+        }
+        let limit = after(now, FAR_AHEAD);
+        let ahead: Vec<(Subject, Timestamp)> =
+            self.cursors.iter().filter(|(_, cursor)| **cursor > limit).map(|(s, c)| (s.clone(), *c)).collect();
+        for (subject, cursor) in ahead {
+            tracing::warn!(%subject, %cursor, "the clock was ahead: schedules go on from now");
+            let fire = Fire {
+                subject: subject.clone(),
+                expect: Some(cursor),
+                cursor: now,
+                submit: vec![],
+                cancel: vec![],
+                skipped: vec![],
+            };
+            let stands = match self.shared.store.fire(fire, now).await? {
+                FireResult::Fired(_) => Some(now),
+                FireResult::Moved(cursor) => cursor,
+            };
+            self.account(&subject, stands);
+        }
+        self.latest_now = now;
         Ok(())
     }
 
@@ -217,8 +320,14 @@ impl Time {
 
     fn requeue(&mut self, subject: &Subject) {
         self.unqueue(subject);
-        let (Some(loaded), Some(cursor)) = (&self.known, self.cursors.get(subject)) else { return };
-        let Some((lines, zone)) = lines_of(loaded, subject) else { return };
+        let Some((lines, zone)) = self.known.as_ref().and_then(|loaded| lines_of(loaded, subject)) else { return };
+        let Some(cursor) = self.cursors.get(subject) else {
+            // It has lines, and nobody counts their fires yet.
+            if !lines.is_empty() {
+                self.changed.insert(subject.clone());
+            }
+            return;
+        };
         if let Some(next) = line::next(&lines, zone, *cursor) {
             self.queue.insert((next, subject.clone()));
             self.queued.insert(subject.clone(), next);
@@ -270,6 +379,14 @@ fn workspace_of<'a>(catalog: &'a Catalog, subject: &Subject) -> Option<&'a Arc<W
     }
 }
 
+/// The declaration that a run deploys, if it deploys one.
+fn declaration_of(run: &Run) -> Option<&Digest> {
+    match &run.action {
+        Action::Iac(iac) if matches!(iac.operation, Operation::Deploy { .. }) => iac.declaration_digest.as_ref(),
+        Action::Iac(_) | Action::Command(_) => None,
+    }
+}
+
 /// One round of decisions, all at the same instant.
 struct Round<'a> {
     time: &'a Time,
@@ -280,18 +397,28 @@ struct Round<'a> {
 }
 
 impl Round<'_> {
-    /// Decides and commits. The number of runs made, none for "not yet", and the subject's cursor afterwards.
-    async fn decide(&self, subject: &Subject) -> Result<(Option<usize>, Option<Timestamp>), Error> {
+    async fn commit(&self, verdict: Result<Verdict, Error>) -> Result<Decided, Error> {
         let shared = &self.time.shared;
-        let fire = match self.verdict(subject).await? {
+        let fire = match verdict? {
             Verdict::Fire(fire) => fire,
-            Verdict::Wait => return Ok((None, None)),
-            Verdict::Nothing => return Ok((Some(0), None)),
+            Verdict::Wait => return Ok(Decided::Wait),
+            Verdict::Nothing => return Ok(Decided::Done(0, None)),
         };
         let cursor = fire.cursor;
+        let superseded: Vec<RunId> = fire.cancel.iter().map(|(run, _)| *run).collect();
         match shared.store.fire(fire, self.now).await? {
-            FireResult::Fired(submitted) => Ok((Some(submitted.len()), Some(cursor))),
-            FireResult::Moved(cursor) => Ok((Some(0), cursor)),
+            FireResult::Fired(submitted) => {
+                for run in superseded {
+                    // Nobody drives it, so nobody else tells that it is over.
+                    if let Ok(Some(run)) = shared.store.run(run).await
+                        && run.outcome().is_some()
+                    {
+                        shared.executor.ended(&run).await;
+                    }
+                }
+                Ok(Decided::Done(submitted.len(), Some(cursor)))
+            }
+            FireResult::Moved(cursor) => Ok(Decided::Moved(cursor)),
         }
     }
 
@@ -324,24 +451,30 @@ impl Round<'_> {
         if let Some(due) = &due {
             fire.skipped = overtaken(subject, &lines, due);
         }
-        let latest = line::latest_ever(&lines, zone, self.now).or(due.as_ref().map(|due| (due.line, due.fire)));
         let catches_up = workspace.catch_up == CatchUp::Latest;
-        let (wanted, origin) = match (latest, due) {
-            // New or changed: what the latest line says holds at once, if that is a deployment.
-            (Some((line, _)), due) if changed && (catches_up || cursor.is_some()) => {
-                match (wanted(&workspace.lines[line].effect), due) {
-                    (Wanted::Destroy, None) => return Ok(Verdict::Fire(fire)),
-                    (Wanted::Destroy, Some(due)) => (Wanted::Destroy, cron(&lines, &due)),
-                    (deploy, _) => (deploy, Origin::Change { digest: workspace.declaration_digest.clone() }),
+        let by_line = due.as_ref().and_then(|due| {
+            if !catches_up && self.is_late(due.fire) {
+                fire.skipped.push(skip(subject, &lines, due, SkipReason::TooLate));
+                return None;
+            }
+            Some((wanted(&workspace.lines[due.line].effect), cron(&lines, due)))
+        });
+        // New or changed: what the latest line says holds at once, if that is a deployment.
+        let by_change = || {
+            let latest = due.as_ref().map(|due| due.line);
+            let latest = latest.or_else(|| line::latest_ever(&lines, zone, self.now).map(|(line, _)| line))?;
+            let digest = workspace.declaration_digest.clone();
+            match wanted(&workspace.lines[latest].effect) {
+                Wanted::Deploy(mode) if changed && (catches_up || cursor.is_some()) => {
+                    Some((Wanted::Deploy(mode), Origin::Change { digest }))
                 }
+                Wanted::Deploy(_) | Wanted::Destroy => None,
             }
-            (_, Some(due)) if !catches_up && self.is_late(due.fire) => {
-                fire.skipped.push(skip(subject, &lines, &due, SkipReason::TooLate));
-                return Ok(Verdict::Fire(fire));
-            }
-            (_, Some(due)) => (wanted(&workspace.lines[due.line].effect), cron(&lines, &due)),
-            (_, None) if cursor.is_none() => return Ok(Verdict::Fire(fire)),
-            (_, None) => return Ok(Verdict::Nothing),
+        };
+        let (wanted, origin) = match by_line.or_else(by_change) {
+            Some(wish) => wish,
+            None if due.is_some() || cursor.is_none() => return Ok(Verdict::Fire(fire)),
+            None => return Ok(Verdict::Nothing),
         };
         let state = self.time.shared.workspace_state(subject).await?;
         let live = self.time.shared.store.active_of(subject).await?;
@@ -378,13 +511,10 @@ impl Round<'_> {
         let Some(cursor) = cursor else { return Ok(Verdict::Fire(fire)) };
         let Some(due) = line::due(&lines, &job.time_zone, cursor, self.now) else { return Ok(Verdict::Nothing) };
         fire.skipped = overtaken(subject, &lines, &due);
-        let admit = if job.catch_up == CatchUp::Skip && self.is_late(due.fire) {
-            Admit::Skip(SkipReason::TooLate)
-        } else {
-            let live = self.time.shared.store.active_of(subject).await?;
-            let dependencies = self.dependencies(job, loaded).await?;
-            admit::job(self.suspended.contains(subject), &live, &dependencies)
-        };
+        let late = job.catch_up == CatchUp::Skip && self.is_late(due.fire) && !self.was_held_up(job, due.fire).await?;
+        let live = self.time.shared.store.active_of(subject).await?;
+        let dependencies = self.dependencies(job, loaded).await?;
+        let admit = admit::job(self.suspended.contains(subject), late, &live, &dependencies);
         match admit {
             Admit::Skip(reason) => fire.skipped.push(skip(subject, &lines, &due, reason)),
             Admit::Wait => return Ok(Verdict::Wait),
@@ -407,6 +537,21 @@ impl Round<'_> {
             found.push(Dependency { name: subject.name().to_string(), status, live: active || due });
         }
         Ok(found)
+    }
+
+    /// Whether a job on which this one depends was under way when this one was due, and ended just now: then it is not
+    /// late, it has waited.
+    async fn was_held_up(&self, job: &Job, fire: Timestamp) -> Result<bool, Error> {
+        for subject in job.dependencies() {
+            let latest = self.time.shared.store.latest_of(&subject).await?;
+            if let Some(RunState::Ended { at, .. }) = latest.map(|run| run.state)
+                && at > fire
+                && !self.is_late(at)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn is_due(&self, subject: &Subject, loaded: &Loaded) -> bool {
@@ -462,7 +607,7 @@ fn overtaken(subject: &Subject, lines: &[Line<'_>], due: &Due) -> Vec<Record> {
 impl Shared {
     pub(crate) fn new_run(&self, subject: Subject, action: Action, origin: Origin, now: Timestamp) -> NewRun {
         NewRun {
-            id: self.ids.run(now),
+            id: self.ids.run(&subject, now),
             lock_key: Some(subject.lock_key()),
             dedup_key: origin.dedup_key(&subject),
             retry: retry_of(&action),
@@ -493,11 +638,9 @@ impl Shared {
 /// What is tried again: infrastructure code, because its transient failures are seen before anything was changed.
 fn retry_of(action: &Action) -> piton_model::Backoff {
     match action {
-        Action::Iac(_) => piton_model::Backoff {
-            max_attempts: 3,
-            first: std::time::Duration::from_secs(10),
-            cap: std::time::Duration::from_secs(300),
-        },
+        Action::Iac(_) => {
+            piton_model::Backoff { max_attempts: 3, first: Duration::from_secs(10), cap: Duration::from_secs(300) }
+        }
         Action::Command(_) => piton_model::Backoff::NONE,
     }
 }

@@ -111,3 +111,23 @@ fn a_cancelled_run_ends_cancelled_unless_nobody_saw_its_end() {
     let ended = running.apply(&Event::Failed { failure: unseen }, at(9)).unwrap();
     assert!(matches!(ended.outcome(), Some(Outcome::Indeterminate { .. })));
 }
+
+#[test]
+fn what_was_asked_to_stop_begins_no_further_step() {
+    let cancel = Event::CancelAsked { by: By::System, reason: None, superseded_by: None };
+    let run = deploy(1, RETRY);
+    let planned = [claimed(&run, 1), passed(IacStep::Prepare), passed(IacStep::Init)];
+    let before_apply = drive(drive(run.clone(), &planned), &[cancel.clone(), passed(IacStep::Plan)]);
+    assert!(matches!(before_apply.outcome(), Some(Outcome::Cancelled { .. })));
+    assert_eq!(before_apply.reached, Some(Step::Iac(IacStep::Plan)), "it never came to the apply");
+    let applied = drive(drive(run, &planned), &[passed(IacStep::Plan), cancel, passed(IacStep::Apply)]);
+    assert_eq!(applied.outcome(), Some(&Outcome::Succeeded), "what is done stays done");
+}
+
+#[test]
+fn an_effect_that_was_seen_to_succeed_is_not_repeated_for_its_outputs() {
+    let run = deploy(1, RETRY);
+    let steps = [IacStep::Prepare, IacStep::Init, IacStep::Plan, IacStep::Apply].map(passed);
+    let reading = drive(drive(run.clone(), &[claimed(&run, 1)]), &steps);
+    assert_eq!(reading.apply(&Event::LeaseLost, at(99)).unwrap().outcome(), Some(&Outcome::Succeeded));
+}

@@ -1,0 +1,72 @@
+//! The rounds of the loops one by one, for simulations: nothing happens unless it is called.
+
+use crate::claim::{self, Claimer};
+use crate::drive::Drive;
+use crate::follow::Cancellations;
+use crate::rescue::{self, Rescuer};
+use crate::retain::Retainer;
+use crate::{Engine, Error};
+use piton_model::RunId;
+
+/// The rounds of the loops that [`Engine::start`] would run, beside those of [`crate::triggers`].
+pub struct Rounds {
+    engine: Engine,
+    claimer: Claimer,
+    rescuer: Rescuer,
+    retainer: Retainer,
+    cancellations: Cancellations,
+}
+
+impl Rounds {
+    /// The rounds of `engine`, which must not be started.
+    pub async fn new(engine: &Engine) -> Result<Rounds, Error> {
+        let shared = &engine.0;
+        let head = shared.store.head().await?;
+        Ok(Rounds {
+            claimer: Claimer::new(shared.clone()),
+            rescuer: Rescuer::new(shared.clone()),
+            retainer: Retainer::new(shared.clone()),
+            cancellations: Cancellations::new(shared.clone(), head),
+            engine: engine.clone(),
+        })
+    }
+
+    /// Takes back what this worker still holds.
+    pub async fn take_back(&self) -> Result<Vec<Drive>, Error> {
+        claim::take_back(&self.engine.0).await
+    }
+
+    /// Claims what is due, as far as there are slots.
+    pub async fn claim(&mut self) -> Result<Vec<Drive>, Error> {
+        self.claimer.take().await
+    }
+
+    /// Renews the leases of this worker.
+    pub async fn renew(&self) -> Result<(), Error> {
+        rescue::renew(&self.engine.0).await
+    }
+
+    /// Ends what is overdue; how many runs that were.
+    pub async fn rescue(&self) -> Result<usize, Error> {
+        self.rescuer.handle().await
+    }
+
+    /// Passes on requests to cancel that others have recorded.
+    pub async fn follow(&mut self) -> Result<(), Error> {
+        self.cancellations.handle().await
+    }
+
+    /// Removes what is old enough; how many runs that were.
+    pub async fn retain(&self) -> Result<usize, Error> {
+        self.retainer.handle().await
+    }
+
+    /// The runs that are driven here and were told to stop.
+    pub fn stopping(&self) -> Vec<RunId> {
+        let drivers = self.engine.0.drivers();
+        let mut ids: Vec<RunId> =
+            drivers.iter().filter(|(_, driver)| driver.stop.is_cancelled()).map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        ids
+    }
+}
