@@ -63,7 +63,13 @@ impl<'d> Findings<'d> {
 
     /// The whole file as a table; anything else is an error.
     pub(crate) fn table<'r>(&'r self) -> Option<Fields<'r, 'd>> {
-        Item { findings: self, path: String::new(), node: &self.document.root }.table()
+        let whole = Item { findings: self, path: String::new(), node: &self.document.root };
+        if whole.node.value == Value::Null {
+            let found = Diagnostic::error(self.file, "empty_file", "the file is empty");
+            self.push(found.hint("a file that is still being written is read again when it changes"));
+            return None;
+        }
+        whole.table()
     }
 }
 

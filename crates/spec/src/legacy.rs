@@ -55,9 +55,11 @@ fn parse(file: &Path, bytes: &[u8]) -> Result<Map<String, Value>, Box<Diagnostic
         Ok(Value::Object(root)) => Ok(root),
         Ok(_) => Err(Box::new(Diagnostic::error(file, "syntax", "a table is expected"))),
         Err(error) => {
-            let mut found = Diagnostic::error(file, "syntax", format!("invalid JSON: {error}"));
+            let sentence = error.to_string();
+            let sentence = sentence.split(" at line ").next().unwrap_or_default();
+            let mut found = Diagnostic::error(file, "syntax", format!("invalid JSON: {sentence}"));
             found.line = u32::try_from(error.line()).ok();
-            found.column = u32::try_from(error.column()).ok();
+            found.column = u32::try_from(error.column().max(1)).ok();
             Err(Box::new(found))
         }
     }

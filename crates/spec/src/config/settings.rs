@@ -13,7 +13,7 @@ use super::kind::Mismatch;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::document::{Document, Value};
 use crate::duration::parse_duration;
-use crate::fields::{Findings, Item, shown};
+use crate::fields::{Fields, Findings, Item, shown};
 use crate::suggest::nearest;
 
 /// Where the value of a key comes from; a later one wins.
@@ -60,16 +60,22 @@ pub struct Explained {
     pub origin: Origin,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Setting {
     value: Json,
     origin: Origin,
 }
 
-/// The value of every key that has one.
-#[derive(Debug, Clone, Default)]
+/// The value of every key that has one. `Debug` shows what [`Settings::explain`] shows, so no secrets.
+#[derive(Clone, Default)]
 pub(crate) struct Settings {
     values: BTreeMap<&'static str, Setting>,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.explain().into_iter().map(|explained| (explained.key, explained.value))).finish()
+    }
 }
 
 impl Settings {
@@ -92,15 +98,31 @@ impl Settings {
     /// Takes the values of a file over.
     pub(crate) fn read_file(&mut self, file: &Path, document: &Document) -> Vec<Diagnostic> {
         let findings = Findings::new(file, document);
+        // YAML in which everything is a comment.
+        if document.root.value == Value::Null {
+            return Vec::new();
+        }
         if let Some(fields) = findings.table() {
-            for (word, item) in fields.all() {
-                self.read_item(word, "", &item, file, document);
-            }
+            self.read_section(&fields, file, document);
         }
         findings.into_diagnostics()
     }
 
-    fn read_item(&mut self, word: &str, section: &str, item: &Item<'_, '_>, file: &Path, document: &Document) {
+    fn read_section(&mut self, fields: &Fields<'_, '_>, file: &Path, document: &Document) {
+        for (word, item) in fields.all() {
+            self.read_item(word, fields, &item, file, document);
+        }
+    }
+
+    fn read_item(
+        &mut self,
+        word: &str,
+        around: &Fields<'_, '_>,
+        item: &Item<'_, '_>,
+        file: &Path,
+        document: &Document,
+    ) {
+        let section = around.item.path.as_str();
         if item.node.value == Value::Null {
             return;
         }
@@ -125,7 +147,8 @@ impl Settings {
                 "" => "at the top level".to_owned(),
                 section => format!("in [{section}]"),
             };
-            let found = item.error("unknown_key", format!("unknown key `{}` {place}", shown(word)));
+            let found = around.key_error(word, "unknown_key", format!("unknown key `{}` {place}", shown(word)));
+            let found = found.field(item.path.as_str());
             item.report(match nearest(word, words) {
                 Some(near) => found.hint(format!("did you mean `{near}`?")),
                 None => found.hint("`piton config schema` lists every key"),
@@ -133,9 +156,7 @@ impl Settings {
             return;
         }
         if let Some(fields) = item.table() {
-            for (inner, value) in fields.all() {
-                self.read_item(inner, &item.path, &value, file, document);
-            }
+            self.read_section(&fields, file, document);
         }
     }
 

@@ -47,7 +47,8 @@ fn parse_here(text: &Text) -> Result<Node, SyntaxError> {
         } else if message.starts_with("budget breached") || message.contains("alias replay") {
             "it holds or repeats more values than a declaration may".to_owned()
         } else {
-            message
+            // What follows is advice for whoever calls the parser.
+            message.split(", set DuplicateKeyPolicy").next().unwrap_or_default().to_owned()
         };
         let code = if message.contains("duplicate") { "duplicate_key" } else { "syntax" };
         SyntaxError { at: at.map(|place| text.offset(place.line(), place.column())), code, message, hint: None }

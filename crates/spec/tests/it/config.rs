@@ -236,6 +236,7 @@ name = "x"
     let config = good(&Sources { file: Some("config.toml".into()), ..sources(&site) });
     assert!(config.auth_enabled && config.exposure().is_none());
     assert_eq!(config.value("processes").unwrap()[0]["spec"]["name"], "web");
+    assert!(!format!("{config:?}").contains("your-secret-key"));
     for secret in ["auth.jwt.secret", "auth.admin.password", "processes", "env"] {
         assert_eq!(explained(&config, secret).0, "***");
     }
@@ -244,11 +245,11 @@ name = "x"
 #[test]
 fn what_is_wrong_with_a_file() {
     insta::assert_snapshot!(told("[server]\nlistn = ':80'\nlisten = 'nonsense'\n[colour]\na = 1\n"), @r#"
-    piton.toml:2:9: error: server.listn: unknown key `listn` in [server]
+    piton.toml:2:1: error: server.listn: unknown key `listn` in [server]
       hint: did you mean `listen`?
     piton.toml:3:10: error: server.listen: `nonsense` is not an address to listen on
       hint: write `127.0.0.1:8080` for this host only, `:8080` for every address
-    piton.toml:4:1: error: colour: unknown key `colour` at the top level
+    piton.toml:4:2: error: colour: unknown key `colour` at the top level
       hint: `piton config schema` lists every key
     "#);
     insta::assert_snapshot!(told("[iac]\ntool = 'tufo'\ntimeout = 60\nplugin_cache = 'on'\n"), @r#"
@@ -272,7 +273,7 @@ fn what_is_wrong_with_a_file() {
     "#);
     insta::assert_snapshot!(told("server = 1\n\"server.listen\" = ':80'\n"), @r#"
     piton.toml:1:10: error: server: expected a table, found a number
-    piton.toml:2:19: error: server.listen: unknown key `server.listen` at the top level
+    piton.toml:2:1: error: server.listen: unknown key `server.listen` at the top level
       hint: `piton config schema` lists every key
     "#);
     insta::assert_snapshot!(told("[server\n"), @"piton.toml:1:8: error: invalid TOML: unclosed table, expected `]`");

@@ -158,5 +158,5 @@ fn legacy_jobs_in_every_arrangement() {
     assert_eq!(imported[0].0.to_string(), "job/cleanup");
     let (imported, diagnostics) = legacy::parse_jobs(Path::new("jobs.json"), b"{\n");
     assert!(imported.is_empty());
-    insta::assert_snapshot!(shown(&diagnostics), @"jobs.json:2:0: error: invalid JSON: EOF while parsing an object at line 2 column 0");
+    insta::assert_snapshot!(shown(&diagnostics), @"jobs.json:2:1: error: invalid JSON: EOF while parsing an object");
 }

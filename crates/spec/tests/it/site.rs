@@ -49,9 +49,9 @@ impl Site {
     pub fn remove(&self, path: &str) -> &Site {
         let path = self.path(path);
         if path.is_dir() {
-            fs::remove_dir_all(path).unwrap()
+            fs::remove_dir_all(path).unwrap();
         } else {
-            fs::remove_file(path).unwrap()
+            fs::remove_file(path).unwrap();
         }
         self
     }
