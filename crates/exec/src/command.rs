@@ -1,5 +1,6 @@
 //! Jobs: one program or script.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -111,8 +112,19 @@ fn interpreter(script: &str) -> Vec<String> {
     }
 }
 
+/// As a person would write it for a shell: quotes where they are needed, and nowhere else.
 pub(crate) fn quoted(argv: &[String]) -> String {
-    shlex::try_join(argv.iter().map(String::as_str)).unwrap_or_else(|_| argv.join(" "))
+    let plain =
+        |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_=./:,@%+".contains(c));
+    let words: Vec<Cow<'_, str>> = argv
+        .iter()
+        .map(|word| match shlex::try_quote(word) {
+            _ if plain(word) => Cow::Borrowed(word.as_str()),
+            Ok(quoted) => quoted,
+            Err(_) => Cow::Borrowed(word.as_str()),
+        })
+        .collect();
+    words.join(" ")
 }
 
 pub(crate) fn first_line(text: &str) -> String {
@@ -140,5 +152,7 @@ mod tests {
     fn long_commands_are_shown_by_their_first_line() {
         assert_eq!(first_line("echo a\necho b"), "echo a …");
         assert_eq!(first_line(" echo a \n"), "echo a");
+        let argv = ["init", "-input=false", "a b", "it's", ""].map(str::to_owned);
+        assert_eq!(quoted(&argv), "init -input=false 'a b' \"it's\" ''");
     }
 }

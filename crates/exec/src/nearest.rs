@@ -5,7 +5,7 @@ pub(crate) fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>
     let mut near: Vec<(usize, &str)> = known
         .into_iter()
         .map(|name| (distance(wanted, name), name))
-        .filter(|(distance, name)| *distance <= wanted.len().max(name.len()) / 2)
+        .filter(|(distance, name)| *distance <= wanted.len().max(name.len()).div_ceil(2))
         .collect();
     near.sort_unstable();
     near.dedup();

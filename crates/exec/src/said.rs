@@ -20,6 +20,11 @@ pub fn error(output: &str) -> Option<String> {
         .filter(|(_, line)| line.strip_prefix("Error: ").is_some_and(|rest| !rest.trim().is_empty()))
         .map(|(i, _)| i)
         .collect();
+    // A headline over the real errors.
+    let (headlines, told): (Vec<usize>, Vec<usize>) = starts
+        .into_iter()
+        .partition(|start| lines.get(*start).is_some_and(|line| line.contains("encountered problems during initiali")));
+    let starts = if told.is_empty() { headlines } else { told };
     let sentence = match starts.as_slice() {
         [] => last_line(&lines)?.to_owned(),
         [first, others @ ..] => {

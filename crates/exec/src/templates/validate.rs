@@ -98,20 +98,33 @@ pub(super) async fn validate(
     let settings = tempfile::NamedTempFile::new().map_err(Error::io("create a file below", &std::env::temp_dir()))?;
     let tool = Asked { tool, copy, settings: settings.path(), environment };
 
-    // Modules and providers are needed to check anything; a failure here is a finding like any other.
+    // Modules and providers are needed to check anything more than the syntax.
     let init = tool.ask(["init", "-backend=false", "-input=false", "-no-color"]).await?;
-    if !init.status.success() {
-        let printed = printed(&init);
-        return Ok(result(vec![complaint(&said::error(&printed).unwrap_or_else(|| "init failed".to_owned()))]));
-    }
     let checked = tool.ask(["validate", "-json", "-no-color"]).await?;
-    let report: Report = serde_json::from_slice(&checked.stdout).map_err(|error| Error::Tool {
+    let unreadable = |error: serde_json::Error| Error::Tool {
         problem: said::error(&printed(&checked))
             .unwrap_or_else(|| format!("the tool's answer is not readable: {error}")),
-    })?;
+    };
+    let report: Report = serde_json::from_slice(&checked.stdout).map_err(unreadable)?;
     let mut diagnostics: Vec<Diagnostic> = report.diagnostics.into_iter().map(Diagnostic::from).collect();
+    if !init.status.success() {
+        // That something is not installed is no news then, and not the template's fault; why it is not, may be.
+        let complaint_of_init = said::error(&printed(&init)).unwrap_or_else(|| "init failed".to_owned());
+        diagnostics.retain(|diagnostic| !diagnostic.is_about_installation());
+        if !diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
+            diagnostics.push(complaint(&complaint_of_init));
+        }
+    }
     diagnostics.sort_by(|a, b| (a.severity, &a.file, a.line).cmp(&(b.severity, &b.file, b.line)));
     Ok(result(diagnostics))
+}
+
+impl Diagnostic {
+    fn is_about_installation(&self) -> bool {
+        ["Missing required provider", "Module not installed", "Required plugins are not installed"]
+            .iter()
+            .any(|summary| self.summary.starts_with(summary))
+    }
 }
 
 impl From<Reported> for Diagnostic {

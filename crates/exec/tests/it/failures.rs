@@ -15,6 +15,10 @@ pub(crate) async fn each_step_says_what_is_wrong(tool: Tool) {
     assert_eq!(init.code, "init_failed");
     assert!(init.message.starts_with("init failed: Unsupported backend type (main.tf:2): "), "{}", init.message);
 
+    let syntax = fail("output \"x\" {\n  value = \n}\n").await;
+    assert_eq!(syntax.code, "init_failed");
+    assert!(syntax.message.contains("(main.tf:2): "), "{}", syntax.message);
+
     let plan = fail("output \"x\" {\n  value = terraform_data.nope.id\n}\n").await;
     assert_eq!((plan.code.as_str(), plan.exit_code), ("plan_failed", Some(1)));
     assert!(
