@@ -228,13 +228,13 @@ fn cascade(catalog: &Catalog, heard: Vec<Heard>, suspended: &BTreeSet<Subject>) 
     all
 }
 
-/// Jobs of the workspace itself, and standalone jobs, which listen to every workspace.
+/// The jobs of the workspace that listen to `word`.
 fn listeners<'a>(
     catalog: &'a Catalog,
     about: &'a Subject,
     word: TriggerWord,
 ) -> impl Iterator<Item = &'a Arc<Job>> + 'a {
-    listening(catalog, word).filter(|job| job.workspace().is_none() || job.workspace() == about.workspace())
+    listening(catalog, word).filter(|job| job.workspace() == about.workspace())
 }
 
 /// The word for how a workspace's run ended. Pure.
