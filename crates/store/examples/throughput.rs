@@ -1,7 +1,7 @@
 //! Prints how many no-op runs per second go through the ledger, each with a durable commit of its own end.
 //!
 //! `throughput [RUNS] [FINISHED] [TASKS]`: RUNS are submitted in bulk, then claimed in batches while TASKS concurrent
-//! tasks each record the end of one run after the other. The same is measured once more after FINISHED runs.
+//! tasks each record the end of one run after the other. The same is measured where FINISHED runs have ended before.
 //! PostgreSQL is measured where `PITON_TEST_POSTGRES_URL` names one or a cluster can be started.
 #![expect(clippy::print_stdout, reason = "a program that prints a measurement")]
 
@@ -23,38 +23,58 @@ async fn main() -> Result<(), Failure> {
     let runs = arguments.next().transpose()?.unwrap_or(20_000);
     let finished = arguments.next().transpose()?.unwrap_or(0);
     let tasks = arguments.next().transpose()?.unwrap_or(128);
+    let load = Load { runs, finished, tasks };
 
     let dir = tempfile::tempdir()?;
-    let sqlite = format!("sqlite:{}", dir.path().join("piton.db").display());
-    measure("SQLite", &sqlite, runs, finished, tasks).await?;
-    match piton_testkit::postgres::database().await {
-        Ok(url) => measure("PostgreSQL", &url, runs, finished, tasks).await?,
-        Err(error) => println!("PostgreSQL: {error}"),
+    let file = |name: &str| format!("sqlite:{}", dir.path().join(name).display());
+    measure("SQLite", &file("clean.db"), &file("full.db"), load).await?;
+    match (piton_testkit::postgres::database().await, piton_testkit::postgres::database().await) {
+        (Ok(clean), Ok(full)) => measure("PostgreSQL", &clean, &full, load).await?,
+        (Err(error), _) | (_, Err(error)) => println!("PostgreSQL: {error}"),
     }
     piton_testkit::postgres::stop();
     Ok(())
 }
 
-async fn measure(engine: &str, url: &str, runs: usize, finished: usize, tasks: usize) -> Result<(), Failure> {
-    let store = Store::open(url, Options::default()).await?;
-    let mut next = 0;
+#[derive(Clone, Copy)]
+struct Load {
+    runs: usize,
+    finished: usize,
+    tasks: usize,
+}
+
+/// Measures a new database beside one in which many runs have ended, in turns: whatever else the machine does
+/// disturbs both.
+async fn measure(engine: &str, clean: &str, full: &str, load: Load) -> Result<(), Failure> {
+    let Load { runs, finished, tasks } = load;
+    let clean = Store::open(clean, Options::default()).await?;
+    let full = Store::open(full, Options::default()).await?;
+    let (mut next, mut next_full) = (0, 0);
     // The first statements are prepared, the caches warm.
-    round(&store, &mut next, 2_000, tasks).await?;
-    let clean = round(&store, &mut next, runs, tasks).await?;
-    println!("{engine}: {runs} runs, {tasks} tasks: submit {:.0}/s, claim and end {:.0}/s", clean.submit, clean.end);
-    if finished > 0 {
-        let (begun, mut done) = (Instant::now(), 0);
-        while done < finished {
-            let some = (finished - done).min(50_000);
-            round(&store, &mut next, some, 1024).await?;
-            done += some;
-        }
-        println!("{engine}: {finished} more runs in {:.0} s", begun.elapsed().as_secs_f64());
-        let after = round(&store, &mut next, runs, tasks).await?;
-        let share = 100.0 * after.end / clean.end;
-        println!("{engine}: then submit {:.0}/s, claim and end {:.0}/s ({share:.0} %)", after.submit, after.end);
+    round(&clean, &mut next, 2_000, tasks).await?;
+    let (begun, mut done) = (Instant::now(), 0);
+    while done < finished {
+        let some = (finished - done).min(50_000);
+        round(&full, &mut next_full, some, 1024).await?;
+        done += some;
     }
-    store.close().await;
+    if finished > 0 {
+        println!("{engine}: {finished} runs in {:.0} s", begun.elapsed().as_secs_f64());
+    }
+    for _ in 0..3 {
+        let new = round(&clean, &mut next, runs, tasks).await?;
+        println!("{engine}: {runs} runs, {tasks} tasks: submit {:.0}/s, claim and end {:.0}/s", new.submit, new.end);
+        if finished > 0 {
+            let old = round(&full, &mut next_full, runs, tasks).await?;
+            let share = 100.0 * old.end / new.end;
+            println!(
+                "{engine}: after {finished}: submit {:.0}/s, claim and end {:.0}/s ({share:.0} %)",
+                old.submit, old.end
+            );
+        }
+    }
+    clean.close().await;
+    full.close().await;
     Ok(())
 }
 

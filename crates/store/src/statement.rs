@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-/// Row counts for which a text exists. More rows are written by several statements.
-pub(crate) const SIZES: [usize; 4] = [256, 32, 4, 1];
+/// Row counts for which a text exists. Other numbers of rows are written by several statements.
+pub(crate) const SIZES: [usize; 8] = [128, 64, 32, 16, 8, 4, 2, 1];
 
 /// `HEAD VALUES (…), (…) TAIL`
 pub(crate) struct Rows {
@@ -89,6 +89,6 @@ mod tests {
         for count in 0..2000 {
             assert_eq!(cuts(count).sum::<usize>(), count);
         }
-        assert_eq!([1, 2, 4, 5, 33, 256].map(padded), [1, 4, 4, 32, 256, 256]);
+        assert_eq!([1, 2, 4, 5, 33, 128].map(padded), [1, 2, 4, 8, 64, 128]);
     }
 }

@@ -51,13 +51,13 @@ async fn a_run_moves_from_submission_to_history(fixture: &Fixture) {
     let (subject, me) = (job("backup"), worker("me"));
     let run = submit_one(&store, locked_run(&subject, at(0)), at(0)).await;
     assert_eq!(store.run(run.id).await.unwrap(), Some(run.clone()));
-    assert_eq!(store.active_of(&subject).await.unwrap(), [run.clone()]);
+    assert_eq!(store.active_of(&subject).await.unwrap(), vec![run.clone()]);
 
     assert_eq!(store.claim(&me, 10, at(30), at(-1)).await.unwrap(), [], "it is not due yet");
     let running = claim_one(&store, &me, at(1)).await;
     assert_eq!(running.id, run.id);
-    assert_eq!(store.held_by(&me).await.unwrap(), [running.clone()]);
-    assert_eq!(store.live().await.unwrap(), [running.clone()]);
+    assert_eq!(store.held_by(&me).await.unwrap(), vec![running.clone()]);
+    assert_eq!(store.live().await.unwrap(), vec![running.clone()]);
 
     let ended = end(&store, &running, at(2)).await;
     assert_eq!(ended.outcome(), Some(&Outcome::Succeeded));
@@ -174,7 +174,7 @@ async fn a_lost_attempt_is_fenced_off(fixture: &Fixture) {
     let (slow, quick) = (worker("slow"), worker("quick"));
     let lost = claim_one(&store, &slow, at(0)).await;
     assert_eq!(store.overdue(at(14), 10).await.unwrap(), []);
-    assert_eq!(store.overdue(at(15), 10).await.unwrap(), [lost.clone()]);
+    assert_eq!(store.overdue(at(15), 10).await.unwrap(), vec![lost.clone()]);
     store.record(lost.id, Event::LeaseLost, guard(&lost), at(15)).await.unwrap();
 
     let nobody = store.record(lost.id, done(), guard(&lost), at(16)).await;
@@ -461,7 +461,7 @@ async fn a_reopened_store_knows_everything(fixture: &Fixture) {
     store.close().await;
     let store = fixture.open().await;
     assert_eq!(*store.changes().borrow(), 11);
-    assert_eq!(store.held_by(&worker("me")).await.unwrap(), [running.clone()]);
+    assert_eq!(store.held_by(&worker("me")).await.unwrap(), vec![running.clone()]);
     end(&store, &running, at(6)).await;
 }
 
