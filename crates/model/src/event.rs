@@ -157,7 +157,8 @@ pub enum SkipReason {
     },
     /// A later line was due too by the time anyone looked.
     OvertakenBy {
-        /// When the later one was due.
+        /// When the later one was due. Its name in JSON differs from that of the skipped fire, beside which it stands.
+        #[serde(rename = "overtaken_by")]
         due: Timestamp,
     },
     /// It was noticed too late.
@@ -185,6 +186,35 @@ impl SkipReason {
             SkipReason::TooLate => "noticed too late".to_owned(),
             SkipReason::Dependency { job } => format!("job `{job}`, on which it depends, has not succeeded"),
             SkipReason::Suspended => "suspended".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Name;
+
+    #[test]
+    fn every_reason_to_skip_can_be_read_back() {
+        let at = Timestamp::from_second(1).unwrap();
+        let run = RunId::new(at, [1; 10]);
+        let reasons = [
+            SkipReason::AlreadyDeployed,
+            SkipReason::NothingToDestroy,
+            SkipReason::WaitingForChange,
+            SkipReason::StillActive { run },
+            SkipReason::OvertakenBy { due: at },
+            SkipReason::TooLate,
+            SkipReason::Dependency { job: "backup".to_owned() },
+            SkipReason::Suspended,
+        ];
+        for reason in reasons {
+            let subject = Subject::Workspace(Name::parse("everest").unwrap());
+            let due = Timestamp::UNIX_EPOCH;
+            let record = Record::Skipped { subject, due, line: "0 9 * * *".to_owned(), reason, count: 3 };
+            let text = serde_json::to_string(&record).unwrap();
+            assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record, "{text}");
         }
     }
 }
