@@ -1,0 +1,256 @@
+//! The command line of `piton`.
+
+mod config;
+mod cron;
+mod job;
+mod run;
+mod template;
+mod tool;
+mod workspace;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use config::ConfigCommand;
+pub use cron::{CronCommand, ExplainArgs};
+pub use job::{JobArgs, JobCommand};
+pub use run::{ListArgs, RunCommand};
+pub use template::{AddArgs, OneOrAll, TemplateCommand};
+pub use tool::ToolCommand;
+pub use workspace::WorkspaceCommand;
+
+/// Provisions things at the right time, and keeps them running.
+#[derive(Debug, Parser)]
+#[command(name = "piton", version, disable_help_subcommand = true, max_term_width = 100)]
+pub struct Cli {
+    /// Options that every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Configuration file, in place of DIR/piton.toml and the usual others.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Directory of the declarations [default: the current one].
+    #[arg(long, value_name = "DIR", global = true)]
+    pub dir: Option<PathBuf>,
+    /// How results are written.
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t, global = true)]
+    pub output: Format,
+    /// No colours, whatever the terminal can do.
+    #[arg(long, global = true)]
+    pub no_color: bool,
+    /// Never ask anything.
+    #[arg(long, global = true)]
+    pub no_input: bool,
+    /// Say nothing but results and errors.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more; twice for still more.
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+}
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs: the documents of the API, lists as arrays.
+    Json,
+    /// The same as YAML.
+    Yaml,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon: schedules, runs, the socket that the other commands talk to.
+    Serve(ServeArgs),
+    /// Hold children that outlive the daemon.
+    #[command(hide = true)]
+    Keeper,
+    /// Let the running daemon finish what it does, then stop it.
+    Shutdown,
+    /// Everything on one page.
+    Status,
+    /// Audit the ledger, the database, the declarations and the tools.
+    Doctor,
+    /// Say which build this is.
+    Version,
+    /// Workspaces: infrastructure that is deployed and destroyed on a schedule.
+    #[command(subcommand, visible_alias = "workspaces")]
+    Workspace(WorkspaceCommand),
+    /// Templates that workspaces are made from.
+    #[command(subcommand, visible_alias = "templates")]
+    Template(TemplateCommand),
+    /// Scheduled jobs, standalone or of a workspace.
+    #[command(visible_alias = "jobs")]
+    Job(JobArgs),
+    /// Runs of any kind: every deployment, every job.
+    #[command(subcommand, visible_alias = "runs")]
+    Run(RunCommand),
+    /// The schedule language.
+    #[command(subcommand)]
+    Cron(CronCommand),
+    /// OpenTofu and Terraform.
+    #[command(subcommand, visible_alias = "tools")]
+    Tool(ToolCommand),
+    /// The configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print completions for a shell.
+    Completions {
+        /// Which shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages to a directory.
+    Man {
+        /// The directory; it is created where it is missing.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+    /// Make the compatibility names: provisioner, workspacectl, templatectl, jobctl.
+    Link {
+        /// The directory.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// Replace files too, not only links.
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// How to serve.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ServeArgs {
+    /// Address and port of the HTTP API, in place of the configured one.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// Go on in the background.
+    #[arg(long)]
+    pub daemonize: bool,
+}
+
+/// The name of a declaration, as somebody typed it; the server knows which ones there are.
+pub fn name() -> impl clap::builder::TypedValueParser<Value = String> {
+    clap::builder::NonEmptyStringValueParser::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_of_the_interface_parses() {
+        for line in [
+            "piton serve",
+            "piton serve --listen 127.0.0.1:0 --daemonize",
+            "piton keeper --dir /x",
+            "piton shutdown",
+            "piton status -o json",
+            "piton doctor",
+            "piton version",
+            "piton workspace list",
+            "piton workspace status",
+            "piton workspace status web",
+            "piton workspace deploy web",
+            "piton workspace deploy web busy --detach",
+            "piton workspace plan web",
+            "piton workspace plan web busy",
+            "piton workspace mode web busy",
+            "piton workspace destroy web --yes",
+            "piton workspace logs web -f",
+            "piton workspace logs web --tail 20",
+            "piton workspace outputs web",
+            "piton workspace next web -n 3",
+            "piton template add web-app https://example.org/t --path web --ref v1 --description text",
+            "piton template list --detailed",
+            "piton template show web-app",
+            "piton template update web-app",
+            "piton template update --all",
+            "piton template validate web-app",
+            "piton template validate --all",
+            "piton template remove web-app --force",
+            "piton job list",
+            "piton job --workspace web status backup",
+            "piton job status --workspace web",
+            "piton job run backup --detach",
+            "piton job kill backup",
+            "piton job logs backup -f",
+            "piton job create --file job.json",
+            "piton job delete backup",
+            "piton job suspend backup",
+            "piton job resume backup",
+            "piton job history backup",
+            "piton run list --kind job --subject job/x --state failed --since 2h --limit 5",
+            "piton run show 0193aa",
+            "piton run logs 0193aa -f",
+            "piton run approve 0193aa --digest abc",
+            "piton run reject 0193aa --reason no",
+            "piton run cancel 0193aa",
+            "piton run retry 0193aa",
+            "piton run explain 0193aa",
+            "piton tool list",
+            "piton tool install tofu 1.10.0",
+            "piton tool which",
+            "piton config check",
+            "piton config show --origin",
+            "piton config init",
+            "piton config schema",
+            "piton completions bash",
+            "piton man /tmp/man",
+            "piton link /tmp/bin",
+            "piton --config a.toml --dir . --no-color --no-input -q -o yaml workspace list",
+        ] {
+            parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+        Cli::try_parse_from([
+            "piton",
+            "cron",
+            "explain",
+            "0 9 * * 1-5",
+            "--tz",
+            "Europe/Berlin",
+            "--from",
+            "2026-01-01",
+            "-n",
+            "3",
+        ])
+        .unwrap();
+    }
+
+    #[test]
+    fn what_belongs_to_later_parts_is_absent() {
+        for line in ["piton worker", "piton process list", "piton login", "piton --server http://x status", "piton"] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn one_template_or_all_of_them() {
+        assert!(parse("piton template update").is_err());
+        assert!(parse("piton template update x --all").is_err());
+    }
+}

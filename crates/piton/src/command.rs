@@ -1,0 +1,43 @@
+//! What the commands do.
+
+pub mod config;
+pub mod cron;
+pub mod daemon;
+pub mod job;
+pub mod logs;
+pub mod run;
+pub mod shell;
+pub mod template;
+pub mod tool;
+pub mod workspace;
+
+use crate::args::Command;
+use crate::context::Context;
+use crate::error::{Exit, Failure};
+use crate::serve;
+
+/// Does what was asked.
+pub async fn run(context: &Context, command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Serve(options) => {
+            serve::serve(&context.global, &options).await?;
+            Ok(Exit::Ok)
+        }
+        // Handled before there was a runtime.
+        Command::Keeper => Ok(Exit::Ok),
+        Command::Shutdown => daemon::shutdown(context).await,
+        Command::Status => daemon::status(context).await,
+        Command::Doctor => daemon::doctor(context).await,
+        Command::Version => shell::version(context),
+        Command::Workspace(command) => workspace::run(context, command).await,
+        Command::Template(command) => template::run(context, command).await,
+        Command::Job(args) => job::run(context, args).await,
+        Command::Run(command) => run::run(context, command).await,
+        Command::Cron(command) => cron::run(context, &command),
+        Command::Tool(command) => tool::run(context, command).await,
+        Command::Config(command) => config::run(context, &command),
+        Command::Completions { shell } => shell::completions(context, shell),
+        Command::Man { directory } => shell::man(context, &directory),
+        Command::Link { directory, force } => shell::link(context, &directory, force),
+    }
+}

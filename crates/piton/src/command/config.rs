@@ -1,0 +1,106 @@
+//! `piton config …`
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+
+use jiff::tz::TimeZone;
+use piton_spec::{Config, Diagnostic};
+use serde::Serialize;
+
+use crate::args::ConfigCommand;
+use crate::context::Context;
+use crate::error::{CommandError, Exit, Failure, failed};
+use crate::place::Place;
+use crate::table::{Cell, Table};
+
+/// Does what was asked.
+pub fn run(context: &Context, command: &ConfigCommand) -> Result<Exit, Failure> {
+    match command {
+        ConfigCommand::Check => check(context),
+        ConfigCommand::Show { origin } => show(context, *origin),
+        ConfigCommand::Init { stdout: true } => {
+            context.out.text(&Config::init())?;
+            Ok(Exit::Ok)
+        }
+        ConfigCommand::Init { stdout: false } => init(context),
+        ConfigCommand::Schema => {
+            context.out.text(&Config::schema())?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Check {
+    valid: bool,
+    file: Option<String>,
+    workspaces: usize,
+    jobs: usize,
+    templates: usize,
+    diagnostics: Vec<Diagnostic>,
+}
+
+fn check(context: &Context) -> Result<Exit, Failure> {
+    let place = Place::resolve(&context.global)?;
+    let (catalog, found) = piton_spec::load(&place.config.layout(TimeZone::system()), None);
+    let mut diagnostics = place.warnings.clone();
+    diagnostics.extend(place.config.exposure());
+    diagnostics.extend(found);
+    let check = Check {
+        valid: !diagnostics.iter().any(Diagnostic::is_error),
+        file: place.config.file.as_ref().map(|file| file.display().to_string()),
+        workspaces: catalog.workspaces.len(),
+        jobs: catalog.jobs.len(),
+        templates: catalog.templates.len(),
+        diagnostics,
+    };
+    context.out.show(&check, || {
+        let mut text: String = check.diagnostics.iter().map(|found| format!("{found}\n")).collect();
+        let file = check.file.as_deref().unwrap_or("no configuration file, defaults");
+        text.push_str(&format!(
+            "{file}; {} workspaces, {} jobs, {} templates: {}\n",
+            check.workspaces,
+            check.jobs,
+            check.templates,
+            if check.valid { "ok" } else { "not ok" },
+        ));
+        text
+    })?;
+    Ok(if check.valid { Exit::Ok } else { Exit::BadConfig })
+}
+
+fn show(context: &Context, origin: bool) -> Result<Exit, Failure> {
+    let place = Place::resolve(&context.global)?;
+    let explained = place.config.explain();
+    if origin {
+        context.out.show(&explained, || {
+            let mut table = Table::new(&["KEY", "VALUE", "ORIGIN"]);
+            for it in &explained {
+                table.row([Cell::from(it.key), (&it.value).into(), it.origin.to_string().into()]);
+            }
+            table.render()
+        })?;
+    } else {
+        let values: BTreeMap<&str, &str> = explained.iter().map(|it| (it.key, it.value.as_str())).collect();
+        context.out.show(&values, || explained.iter().map(|it| format!("{} = {}\n", it.key, it.value)).collect())?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn init(context: &Context) -> Result<Exit, Failure> {
+    let root = context.global.dir.clone().unwrap_or_default();
+    let path = context.global.config.clone().unwrap_or_else(|| root.join("piton.toml"));
+    let mut file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(|error| {
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            CommandError::new(Exit::Conflict, format!("{} exists already", path.display()))
+                .hint("`piton config init --stdout` prints the example")
+        } else {
+            CommandError::new(Exit::Failed, format!("cannot write {}: {error}", path.display()))
+        }
+    })?;
+    file.write_all(Config::init().as_bytes())
+        .map_err(|error| failed(format!("cannot write {}: {error}", path.display())))?;
+    context.out.show(&serde_json::json!({ "file": path }), || format!("{}\n", path.display()))?;
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,171 @@
+//! `piton status`, `piton doctor`, `piton shutdown`
+
+use std::time::Duration;
+
+use piton_api::{Diagnostic, Error, Overview};
+use piton_tools::Manager;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::error::{CommandError, Exit, Failure};
+use crate::place::Place;
+use crate::session::Purpose;
+use crate::{render, wiring};
+
+/// How often it is looked whether the daemon is gone.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Everything on one page.
+pub async fn status(context: &Context) -> Result<Exit, Failure> {
+    context
+        .with_session(Purpose::Look, async |session| {
+            let overview: Overview = session.client().get("/overview").await?;
+            context.out.show(&overview, || render::overview::page(&overview, &context.clock))?;
+            Ok(Exit::Ok)
+        })
+        .await
+}
+
+/// What the auditor answers.
+#[derive(Debug, Deserialize)]
+struct Audit {
+    ledger_head: i64,
+    violations: Vec<String>,
+    database: Vec<String>,
+}
+
+/// Everything that was looked at.
+#[derive(Debug, Serialize)]
+struct Checkup {
+    healthy: bool,
+    ledger_head: i64,
+    violations: Vec<String>,
+    database: Vec<String>,
+    declarations: Vec<Diagnostic>,
+    tools: Vec<String>,
+    tool_problems: Vec<String>,
+}
+
+/// Audits the ledger, the database, the declarations and the tools.
+pub async fn doctor(context: &Context) -> Result<Exit, Failure> {
+    let place = Place::resolve(&context.global)?;
+    context
+        .with_session(Purpose::Look, async |session| {
+            let audit: Audit = session.client().get("/doctor").await?;
+            let overview: Overview = session.client().get("/overview").await?;
+            let (tools, tool_problems) = tools(&place).await?;
+            let broken = overview.diagnostics.iter().any(|found| found.severity == "error");
+            let checkup = Checkup {
+                healthy: audit.violations.is_empty()
+                    && audit.database.is_empty()
+                    && !broken
+                    && tool_problems.is_empty(),
+                ledger_head: audit.ledger_head,
+                violations: audit.violations,
+                database: audit.database,
+                declarations: overview.diagnostics,
+                tools,
+                tool_problems,
+            };
+            context.out.show(&checkup, || text(&checkup))?;
+            Ok(if checkup.healthy { Exit::Ok } else { Exit::Failed })
+        })
+        .await
+}
+
+/// The tools that work, and what is wrong with the others. None at all is fine: they are downloaded when needed.
+async fn tools(place: &Place) -> Result<(Vec<String>, Vec<String>), Failure> {
+    let manager = Manager::new(wiring::tools_config(place)?);
+    Ok(match manager.list().await {
+        Ok(inventory) => (
+            inventory
+                .installed
+                .iter()
+                .map(|it| format!("{} {} ({})", it.tool, it.version, it.path.display()))
+                .collect(),
+            inventory.broken.iter().map(|it| format!("{}: {}", it.path.display(), it.reason)).collect(),
+        ),
+        Err(error) => (vec![], vec![error.to_string()]),
+    })
+}
+
+fn text(checkup: &Checkup) -> String {
+    let mut lines = vec![];
+    let mut section = |title: &str, found: Vec<String>| {
+        if found.is_empty() {
+            lines.push(format!("{title}: ok"));
+        } else {
+            lines.push(format!("{title}:"));
+            lines.extend(found.iter().map(|line| format!("  - {}", line.trim_end().replace('\n', "\n    "))));
+        }
+    };
+    section(&format!("Ledger ({} entries)", checkup.ledger_head), checkup.violations.clone());
+    section("Database", checkup.database.clone());
+    section("Declarations", checkup.declarations.iter().map(render::overview::diagnostic).collect());
+    section("Tools", checkup.tool_problems.clone());
+    lines.extend(checkup.tools.iter().map(|tool| format!("  {tool}")));
+    if checkup.tools.is_empty() {
+        lines.push("  none installed; OpenTofu is downloaded when it is needed".to_owned());
+    }
+    lines.push(if checkup.healthy { "Everything is well.".to_owned() } else { "Something is wrong.".to_owned() });
+    lines.join("\n") + "\n"
+}
+
+/// Lets the daemon finish what it does, then stops it.
+pub async fn shutdown(context: &Context) -> Result<Exit, Failure> {
+    context
+        .with_session(Purpose::Look, async |session| {
+            if session.is_local() {
+                let error = CommandError::new(Exit::Unreachable, "no daemon is running here");
+                return Err(error.hint("`--dir` names its directory").into());
+            }
+            let client = session.client();
+            let answer: Value = client.post("/shutdown", &json!({})).await?;
+            let running = answer["draining"].as_u64().unwrap_or_default();
+            if running > 0 {
+                context.out.say(&format!("waiting for {running} runs to end; Ctrl-C stops waiting, not the shutdown"));
+            }
+            // The socket is the last thing that goes, so its absence is the sign.
+            while !matches!(client.get::<Value>("/overview").await, Err(Error::Unreachable { .. })) {
+                let _ = tokio::time::timeout(PAUSE, std::future::pending::<()>()).await;
+            }
+            context.out.show(&json!({ "stopped": true }), || "piton has stopped\n".to_owned())?;
+            Ok(Exit::Ok)
+        })
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkup() -> Checkup {
+        Checkup {
+            healthy: true,
+            ledger_head: 12,
+            violations: vec![],
+            database: vec![],
+            declarations: vec![],
+            tools: vec!["tofu 1.10.0 (/usr/bin/tofu)".to_owned()],
+            tool_problems: vec![],
+        }
+    }
+
+    #[test]
+    fn a_checkup_in_words() {
+        let wanted = "\
+Ledger (12 entries): ok
+Database: ok
+Declarations: ok
+Tools: ok
+  tofu 1.10.0 (/usr/bin/tofu)
+Everything is well.
+";
+        assert_eq!(text(&checkup()), wanted);
+        let sick = Checkup { healthy: false, violations: vec!["run x ended twice".to_owned()], ..checkup() };
+        let text = text(&sick);
+        assert!(text.starts_with("Ledger (12 entries):\n  - run x ended twice\n"), "{text}");
+        assert!(text.ends_with("Something is wrong.\n"), "{text}");
+    }
+}

@@ -1,0 +1,88 @@
+//! Logs of runs.
+
+use crate::context::Context;
+use crate::error::{Exit, Failure};
+use crate::routes;
+use crate::session::Session;
+use crate::watch::{self, Seen};
+
+/// How many lines are recent.
+pub const RECENT: usize = 200;
+
+/// Which part of a log.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Part {
+    /// Go on until the run ends.
+    pub follow: bool,
+    /// Only so many last lines of what is there.
+    pub tail: Option<usize>,
+}
+
+/// Prints the log of a run. Logs are text in every format.
+pub async fn print(context: &Context, session: &Session, run: &str, part: Part) -> Result<Exit, Failure> {
+    let path = format!("{}/logs", routes::run(run));
+    if !part.follow {
+        let path = routes::with_query(&path, &[("tail", part.tail.map(|lines| lines.to_string()))]);
+        let text = session.client().text(&path).await?;
+        context.out.text(&whole_lines(&text))?;
+        return Ok(Exit::Ok);
+    }
+    let offset = match part.tail {
+        None => 0,
+        Some(lines) => {
+            let text = session.client().text(&path).await?;
+            let end = last_line_end(&text);
+            context.out.text(&String::from_utf8_lossy(last_lines(&text[..end], lines)))?;
+            end as u64
+        }
+    };
+    match watch::follow(context, session, run, offset).await? {
+        Seen::Settled(_) => Ok(Exit::Ok),
+        Seen::Left => Ok(Exit::Interrupted),
+    }
+}
+
+/// How long the log of a run is now.
+pub async fn length(session: &Session, run: &str) -> Result<u64, Failure> {
+    let text = session.client().text(&format!("{}/logs", routes::run(run))).await?;
+    Ok(last_line_end(&text) as u64)
+}
+
+/// The text, its last line ended.
+fn whole_lines(text: &[u8]) -> String {
+    let mut text = String::from_utf8_lossy(text).into_owned();
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}
+
+/// Where the last line that is complete ends.
+fn last_line_end(text: &[u8]) -> usize {
+    text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)
+}
+
+/// The last lines of a text of whole lines.
+fn last_lines(text: &[u8], lines: usize) -> &[u8] {
+    let ends = text.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+    let begin = ends.skip(lines).next().unwrap_or(0);
+    if lines == 0 { &[] } else { &text[begin..] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_are_whole() {
+        let text = b"one\ntwo\nthree\n";
+        assert_eq!(last_lines(text, 0), b"");
+        assert_eq!(last_lines(text, 1), b"three\n");
+        assert_eq!(last_lines(text, 2), b"two\nthree\n");
+        assert_eq!(last_lines(text, 3), text);
+        assert_eq!(last_lines(text, 9), text);
+        assert_eq!(last_line_end(b"one\ntw"), 4, "what is not complete comes with what follows");
+        assert_eq!(last_line_end(b""), 0);
+        assert_eq!(whole_lines(b"one\ntwo"), "one\ntwo\n");
+    }
+}
