@@ -75,7 +75,7 @@ impl Git {
         let url = address.as_str();
         match &choice {
             pick::Choice::Advertised { name } => {
-                self.fetch(into, address, &["--depth=1", "--end-of-options", url, name]).await?
+                self.fetch(into, address, &["--depth=1", "--end-of-options", url, name]).await?;
             }
             pick::Choice::Commit(commit) => self.fetch_commit(into, address, commit).await?,
         }

@@ -83,8 +83,13 @@ impl Pass<'_> {
         if self.input.stop.is_cancelled() { Err(failing::stopped_before(doing)) } else { Ok(()) }
     }
 
+    /// Whether the child `what` was started before.
+    ///
+    /// Where the keeper cannot be asked, and the mark says that something was begun, it may be under way: the run must
+    /// not be tried again then.
     pub(crate) async fn knows(&self, what: &str) -> Result<bool, Failure> {
-        self.world.runner.knows(&self.token(what)).await.map_err(|error| runner_failure(Doing::Init, error))
+        let doing = if self.files.effect(self.input.attempt).exists() { Doing::Apply } else { Doing::Init };
+        self.world.runner.knows(&self.token(what)).await.map_err(|error| runner_failure(doing, error))
     }
 
     /// Leaves the mark that the child `what` is about to change the world. Fails if this was done before and nobody
@@ -193,22 +198,24 @@ fn judge(child: &Child, exit: Option<Exit>, log: &RunLog, output: String) -> Res
 
 fn runner_failure(doing: Doing, error: Error) -> Failure {
     let message = error.to_string();
-    match error {
-        Error::NotStarted => failing::stopped_before(doing.as_str()),
+    let code = match error {
+        Error::NotStarted => return failing::stopped_before(doing.as_str()),
         Error::Spawn { kind, .. } => {
             let failure = failing::permanent("spawn_failed", message);
-            match (doing, kind) {
+            return match (doing, kind) {
                 (_, RefusalKind::Resources) => Failure { class: FailureClass::Transient, ..failure },
                 (Doing::Job, _) => failure.hint("check the program's name, its permissions and PATH"),
                 _ => failure,
-            }
+            };
         }
-        // A child may have been started, or may run on, and nobody watches it.
-        _ if matches!(doing, Doing::Apply | Doing::Job) => {
-            Failure::new(FailureClass::Uncertain, "keeper_lost", message).hint("check what exists, then run it again")
-        }
-        _ => Failure::new(FailureClass::Transient, "keeper_lost", message),
+        Error::Log(_) => "log_failed",
+        _ => "keeper_lost",
+    };
+    // A child may have been started, or may run on, and its end was not seen.
+    if matches!(doing, Doing::Apply | Doing::Job) {
+        return Failure::new(FailureClass::Uncertain, code, message).hint("check what exists, then run it again");
     }
+    Failure::new(FailureClass::Transient, code, message)
 }
 
 fn status(status: ExitStatus) -> Status {

@@ -120,3 +120,16 @@ impl fmt::Debug for Exec {
         f.debug_struct("Exec").field("data_dir", &self.world.config.data_dir).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever holds a run does its steps in a task of its own.
+    #[expect(dead_code, reason = "it only has to compile")]
+    fn a_step_can_be_done_in_a_task(exec: &Exec, input: StepInput<'_>, run: &Run) {
+        fn task<F: Future + Send>(_: F) {}
+        task(exec.step(input));
+        task(exec.cleanup(run));
+    }
+}

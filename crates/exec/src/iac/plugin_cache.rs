@@ -63,3 +63,29 @@ impl PluginCache {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_turn_at_a_time_also_between_processes() {
+        let dir = tempfile::tempdir().unwrap();
+        let never = CancellationToken::new();
+        // Another process has its own mutex, and shares the file.
+        let (here, there) = (PluginCache::default(), PluginCache::default());
+        let first = here.turn(dir.path(), &never).await.unwrap();
+        for cache in [&here, &there] {
+            let asked = cache.turn(dir.path(), &never);
+            assert!(tokio::time::timeout(LOOK * 3, asked).await.is_err(), "two turns at once");
+        }
+        drop(first);
+        let second = there.turn(dir.path(), &never).await.unwrap();
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let failure = here.turn(dir.path(), &stop).await.unwrap_err();
+        assert_eq!(failure.code, "stopped");
+        drop(second);
+        here.turn(dir.path(), &never).await.unwrap();
+    }
+}

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use piton_model::{Failure, FailureClass, Iac, Report, RunState, ToolChoice, ToolUsed};
+use piton_model::{Failure, FailureClass, Iac, Operation, Report, RunState, ToolChoice, ToolUsed};
 use piton_process::Policy;
 use piton_tools::{Place, Preference, Progress, Tool, Want};
+use tokio::sync::mpsc;
 
 use super::{layout, metadata, tool};
 use crate::pass::Pass;
@@ -15,8 +16,6 @@ pub(super) async fn prepare(pass: &Pass<'_>, iac: &Iac) -> Result<Passed, Failur
     pass.go_on("prepare")?;
     environment::declare(&pass.world.config.environment, &iac.env, Policy::Infrastructure)?;
     let used = lay_out_and_choose(pass, iac).await?;
-    let log = pass.log(environment::secrets(&pass.world.config.environment, &iac.env)).await?;
-    pass.note(&log, "tool", &format!("using {} {} ({})", used.name, used.version, used.path)).await?;
     Ok(Passed::Next(Report { tool: Some(used), ..Report::default() }))
 }
 
@@ -31,7 +30,10 @@ pub(super) async fn lay_out_and_choose(pass: &Pass<'_>, iac: &Iac) -> Result<Too
             RunState::Running { lease, .. } => lease.since,
             RunState::Pending { .. } | RunState::Gated { .. } | RunState::Ended { .. } => pass.input.run.submitted_at,
         },
-        mode: iac.operation.mode().cloned(),
+        mode: match &iac.operation {
+            Operation::Deploy { mode } => mode.clone(),
+            Operation::Destroy | Operation::Plan { .. } => None,
+        },
     };
     tokio::task::spawn_blocking(move || {
         let template = layout::lay_out(&templates, &source, &target, custom)?;
@@ -57,13 +59,43 @@ async fn choose(pass: &Pass<'_>, iac: &Iac, dir: PathBuf) -> Result<ToolUsed, Fa
         version,
         root: None,
     };
+    let log = pass.log(environment::secrets(&pass.world.config.environment, &iac.env)).await?;
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let mut last = "";
+    let resolving = pass.world.tools.resolve(&preference, &dir, move |progress| {
+        if let Some((key, line)) = line_of(&progress)
+            && key != last
+        {
+            last = key;
+            // Nobody listens only when the step is over.
+            let _ = tell.send((key, line));
+        }
+    });
+    let mut resolving = std::pin::pin!(resolving);
     // A download may take minutes, and nothing is lost when it is dropped.
-    let resolving = pass.world.tools.resolve(&preference, &dir, |_: Progress| {});
-    let installed = tokio::select! {
-        installed = resolving => installed.map_err(|error| failure(&error))?,
-        () = pass.input.stop.cancelled() => return Err(failing::stopped_before("init")),
+    let installed = loop {
+        tokio::select! {
+            biased;
+            Some((key, line)) = told.recv() => pass.note(&log, key, &line).await?,
+            installed = &mut resolving => break installed,
+            () = pass.input.stop.cancelled() => return Err(failing::stopped_before("init")),
+        }
     };
-    Ok(tool::used(&installed))
+    let used = tool::used(&installed.map_err(|error| failure(&error))?);
+    pass.note(&log, "tool", &format!("using {} {} ({})", used.name, used.version, used.path)).await?;
+    Ok(used)
+}
+
+/// What is worth a line in the log, once of each kind.
+fn line_of(progress: &Progress) -> Option<(&'static str, String)> {
+    match progress {
+        Progress::ReadingIndex(tool) => Some(("releases", format!("looking for releases of {}", tool.title()))),
+        Progress::Waiting(tool, version) => {
+            Some(("waiting", format!("waiting for the download of {} {version}", tool.title())))
+        }
+        Progress::Downloading { file, .. } => Some(("download", format!("downloading {file}"))),
+        _ => None,
+    }
 }
 
 fn failure(error: &piton_tools::Error) -> Failure {

@@ -13,7 +13,8 @@ fn exits_of_tools() {
     use Doing::{Apply, Init, Job, Outputs, Plan, PushState, Show};
     use FailureClass::{Permanent, Transient, Uncertain};
     use Status::{Code, Signal, Unknown};
-    let table: &[(Doing, Status, &str, Result<Passed, (FailureClass, &str)>)] = &[
+    type Row<'a> = (Doing, Status, &'a str, Result<Passed, (FailureClass, &'a str)>);
+    let table: &[Row<'_>] = &[
         (Init, Code(0), "", Ok(Passed::Well)),
         (Plan, Code(0), "", Ok(Passed::Well)),
         (Plan, Code(2), "", Ok(Passed::WithChanges)),

@@ -53,7 +53,7 @@ resource "terraform_data" "node" { count = local.counts[var.deployment_mode] }
 output "mode" { value = var.deployment_mode }
 "#;
     let source = scene.code(&[("main.tf", code)]);
-    let in_mode = |word| iac(source.clone(), Operation::Deploy { mode: mode(word) });
+    let in_mode = |word| iac(source.clone(), Operation::Deploy { mode: Some(mode(word)) });
     let busy = scene.succeed(in_mode("busy")).await;
     assert_eq!(busy.report.plan.as_ref().unwrap().add, 2);
     assert_eq!(busy.report.outputs.as_ref().unwrap()["mode"].value, "busy");
@@ -65,7 +65,7 @@ output "mode" { value = var.deployment_mode }
     assert_eq!(scene.resources(), Vec::<String>::new());
 
     let source = scene.code(&[("main.tf", "resource \"terraform_data\" \"x\" {}\n")]);
-    let run = scene.drive(scene.run(iac(source, Operation::Deploy { mode: mode("busy") }))).await;
+    let run = scene.drive(scene.run(iac(source, Operation::Deploy { mode: Some(mode("busy")) }))).await;
     let failure = failure(&run);
     assert_eq!(failure.code, "plan_failed");
     assert!(failure.hint.unwrap().contains("deployment_mode"));
@@ -147,7 +147,7 @@ output "plain" { value = "visible" }
         let bytes = fs::read(entry.path()).unwrap();
         let text = String::from_utf8_lossy(&bytes);
         assert!(!text.contains("pass-w0rd-in-vars"), "left in {}", entry.path().display());
-        assert!(!entry.path().extension().is_some_and(|e| e == "tfplan"), "{} is left", entry.path().display());
+        assert!(entry.path().extension().is_none_or(|e| e != "tfplan"), "{} is left", entry.path().display());
     }
     assert!(dir.join("log").exists());
 }
@@ -182,7 +182,7 @@ pub(crate) async fn a_plan_changes_nothing(tool: Tool) {
 
 pub(crate) async fn commands_take_the_tools_place(tool: Tool) {
     let scene = Scene::new(Some(&tool));
-    let mut action = iac(scene.code(&[("main.tf", SIMPLE)]), Operation::Deploy { mode: mode("busy") });
+    let mut action = iac(scene.code(&[("main.tf", SIMPLE)]), Operation::Deploy { mode: Some(mode("busy")) });
     let t = tool.program;
     action.commands = CustomCommands {
         init: Some(format!("echo my init && {t} init -no-color")),

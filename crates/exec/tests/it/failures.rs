@@ -1,9 +1,13 @@
 //! What is said when something does not work.
 
+use std::path::PathBuf;
+
 use piton_model::{FailureClass, Operation};
 
 use crate::scene::{Scene, deploy, env, failure, iac, mode};
 use crate::tool::Tool;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 
 pub(crate) async fn each_step_says_what_is_wrong(tool: Tool) {
     let scene = Scene::new(Some(&tool));
@@ -71,7 +75,7 @@ resource "terraform_data" "slow" {
 pub(crate) async fn refused_variables_and_files(tool: Tool) {
     let scene = Scene::new(Some(&tool));
     let source = scene.code(&[("main.tf", "output \"x\" { value = 1 }\n")]);
-    let mut action = iac(source, Operation::Deploy { mode: mode("busy") });
+    let mut action = iac(source, Operation::Deploy { mode: Some(mode("busy")) });
     action.env = env(&[("TF_CLI_ARGS_apply", "-lock=false")]);
     let refused = failure(&scene.drive(scene.run(action.clone())).await);
     assert_eq!(refused.code, "env_refused");
@@ -83,4 +87,60 @@ pub(crate) async fn refused_variables_and_files(tool: Tool) {
         action.var_files = vec![file.into()];
         assert_eq!(failure(&scene.drive(scene.run(action.clone())).await).code, code, "{file}");
     }
+}
+
+/// The server of an `http` backend that takes no state until the tool has given up and left it in `errored`.
+async fn answer(stream: TcpStream, errored: PathBuf) -> std::io::Result<bool> {
+    let mut stream = BufReader::new(stream);
+    let mut request = String::new();
+    stream.read_line(&mut request).await?;
+    let mut length = 0;
+    loop {
+        let mut header = String::new();
+        stream.read_line(&mut header).await?;
+        if header.trim().is_empty() {
+            break;
+        }
+        if let Some((name, value)) = header.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse().unwrap();
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await?;
+    let (status, saved) = match request.starts_with("POST") {
+        false => ("404 Not Found", false),
+        true if errored.exists() => ("200 OK", true),
+        true => ("500 Internal Server Error", false),
+    };
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).await?;
+    stream.shutdown().await?;
+    Ok(saved)
+}
+
+pub(crate) async fn a_state_that_could_not_be_saved_is_pushed(tool: Tool) {
+    let scene = Scene::new(Some(&tool));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let code = format!(
+        "terraform {{\n  backend \"http\" {{\n    address = \"http://127.0.0.1:{port}/state\"\n    retry_max = 0\n  }}\n}}\n\
+         resource \"terraform_data\" \"x\" {{}}\n"
+    );
+    let errored = scene.deployment().join("errored.tfstate");
+    let server = async {
+        let mut saved = 0;
+        while saved == 0 {
+            let (stream, _) = listener.accept().await.unwrap();
+            saved += usize::from(answer(stream, errored.clone()).await.unwrap());
+        }
+    };
+    let begun = scene.run(deploy(scene.code(&[("main.tf", code.as_str())])));
+    let (run, ()) = tokio::join!(scene.drive(begun), server);
+    let failure = failure(&run);
+    assert_eq!(failure.code, "apply_failed", "{}", scene.log(&run));
+    assert!(failure.hint.unwrap().contains("was saved afterwards"));
+    assert!(!errored.exists() && scene.deployment().join("errored.tfstate.pushed").exists());
+    assert!(scene.log(&run).contains("state push errored.tfstate"));
 }

@@ -77,6 +77,7 @@ fn main() -> ExitCode {
         failures::each_step_says_what_is_wrong,
         failures::a_held_lock_names_its_holder,
         failures::refused_variables_and_files,
+        failures::a_state_that_could_not_be_saved_is_pushed,
         stops::a_cancelled_apply_saves_its_state,
         stops::a_killed_tool_leaves_the_run_uncertain,
         stops::a_restarted_daemon_finishes_the_apply_once,

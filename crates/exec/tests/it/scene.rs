@@ -173,8 +173,8 @@ pub(crate) fn name(text: &str) -> Name {
     Name::parse(text).unwrap()
 }
 
-pub(crate) fn mode(text: &str) -> Option<Mode> {
-    Some(Mode(name(text)))
+pub(crate) fn mode(text: &str) -> Mode {
+    Mode(name(text))
 }
 
 pub(crate) fn deploy(source: Source) -> Iac {

@@ -119,7 +119,7 @@ pub(crate) async fn an_update_tells_whether_files_changed() {
     assert_ne!(after.content_hash, added.content_hash);
     assert_eq!(content(&scene, "web"), "# two\n");
 
-    fs::remove_dir_all(&scene.path("data/templates/web")).unwrap();
+    fs::remove_dir_all(scene.path("data/templates/web")).unwrap();
     assert_eq!(templates.show(&name("web")).await.unwrap_err().code(), "template_files_missing");
     assert!(matches!(templates.update(&name("web"), at(4)).await.unwrap(), Update::Changed { .. }));
     assert_eq!(content(&scene, "web"), "# two\n");
