@@ -29,6 +29,11 @@ impl BootId {
         let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
         Some(CURRENT.get_or_init(|| Self(text.trim().to_owned())).clone())
     }
+
+    /// The kernel's text for it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// One process, told apart from every other that ever has the same pid.
