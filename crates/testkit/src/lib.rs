@@ -1,11 +1,27 @@
-//! Fixtures for tests: a real PostgreSQL, later more.
+//! Fixtures for tests: a real PostgreSQL, and a deterministic simulation of the engine.
 //!
 //! # Purpose
 //! What several crates' tests need and no program does.
 //!
+//! # Theory of operation
+//! A [`simulation`] runs one or more engines on one real SQLite store, with a clock that stands still until it is moved
+//! and an executor whose children are entries of a table ([`scripted`]). It calls one round of one loop at a time, in
+//! an order that a seed decides, and may throw a whole engine away between any two calls. [`ledger`] prints what came
+//! of it.
+//!
 //! # Invariants
 //! - What a fixture starts ends with the test process, however that ends.
 //! - A fixture that cannot be had is an error, never a reason to skip a test.
+//! - The same seed makes the same ledger, to the byte.
+//!
+//! # Deliberately absent
+//! Stand-ins for databases, files and programs: those are tested with the real thing.
 #![warn(missing_docs)]
 
+#[cfg(feature = "simulation")]
+pub mod ledger;
 pub mod postgres;
+#[cfg(feature = "simulation")]
+pub mod scripted;
+#[cfg(feature = "simulation")]
+pub mod simulation;
