@@ -1,25 +1,40 @@
-//! Files that are there whole or not at all, also after a power cut.
+//! Files that are there whole or not at all.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-/// Writes `content` under a temporary name, syncs it, and renames it to `path`.
+/// Writes `content` so that it is on the disk when this returns: for what must be known after a power cut.
 pub(crate) fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".piton-tmp-").tempfile_in(directory)?;
-    file.write_all(content)?;
-    file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
+    let file = fresh(path, content, mode)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
-    sync_directory(directory)
+    sync_directory(directory_of(path))
+}
+
+/// Writes `content` in one step, and leaves it to the system when it gets to the disk: for what is written anew anyway
+/// after a power cut, which spares the wait for the disk.
+pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    fresh(path, content, mode)?.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+fn fresh(path: &Path, content: &[u8], mode: u32) -> io::Result<tempfile::NamedTempFile> {
+    let mut file = tempfile::Builder::new().prefix(".piton-tmp-").tempfile_in(directory_of(path))?;
+    file.write_all(content)?;
+    file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+    Ok(file)
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("."))
 }
 
 /// Leaves a file that says only that it is there. It is on the disk when this returns.
 pub(crate) fn mark(path: &Path) -> io::Result<()> {
     fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)?.sync_all()?;
-    sync_directory(path.parent().unwrap_or(Path::new(".")))
+    sync_directory(directory_of(path))
 }
 
 fn sync_directory(directory: &Path) -> io::Result<()> {

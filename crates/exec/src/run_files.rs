@@ -52,8 +52,12 @@ impl RunFiles {
 
     /// Remembers what the plan called sensitive, for the steps that follow.
     pub(crate) fn keep_secrets(&self, secrets: &[String]) -> Result<(), Failure> {
-        let text = serde_json::to_vec(secrets).unwrap_or_default();
-        write(&self.secrets(), &text, 0o600)
+        let path = self.secrets();
+        if secrets.is_empty() && !path.exists() {
+            return Ok(());
+        }
+        let text = serde_json::to_vec(secrets).map_err(|error| failing::io("write", &path, &error.into()))?;
+        durable::write(&path, &text, 0o600).map_err(|error| failing::io("write", &path, &error))
     }
 
     /// What the plan called sensitive.
@@ -89,9 +93,9 @@ impl RunFiles {
     }
 }
 
-/// Writes a file that only this user may read.
+/// Writes a file that the step would write again. `mode` keeps others out.
 pub(crate) fn write(path: &std::path::Path, content: &[u8], mode: u32) -> Result<(), Failure> {
-    durable::write(path, content, mode).map_err(|error| failing::io("write", path, &error))
+    durable::replace(path, content, mode).map_err(|error| failing::io("write", path, &error))
 }
 
 /// SHA-256 of a file; none where there is no such file.

@@ -56,5 +56,5 @@ pub(super) fn write(dir: &Path, change: Change, template: Option<&Registered>) -
     };
     let path = dir.join(FILE);
     let text = serde_json::to_vec_pretty(&metadata).map_err(|error| failing::io("write", &path, &error.into()))?;
-    durable::write(&path, &text, 0o600).map_err(|error| failing::io("write", &path, &error))
+    durable::replace(&path, &text, 0o600).map_err(|error| failing::io("write", &path, &error))
 }
