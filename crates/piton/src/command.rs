@@ -36,7 +36,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Cron(command) => cron::run(context, &command),
         Command::Tool(command) => tool::run(context, command).await,
         Command::Config(command) => config::run(context, &command),
-        Command::Completions { shell } => shell::completions(context, shell),
+        Command::Completions { shell } => shell::completions(shell),
         Command::Man { directory } => shell::man(context, &directory),
         Command::Link { directory, force } => shell::link(context, &directory, force),
     }

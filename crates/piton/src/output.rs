@@ -18,7 +18,7 @@ pub enum Voice {
 }
 
 /// Where and how a command prints.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Output {
     /// How results are written.
     pub format: Format,
@@ -77,7 +77,7 @@ impl Output {
 
     /// Prints text to standard output, as much of it as may be shown there.
     pub fn text(&self, text: &str) -> Result<(), Failure> {
-        self.raw(clean(text, self.data).as_bytes())
+        raw(clean(text, self.data).as_bytes())
     }
 
     /// Prints a line of a log: with the results for people, beside them for programs.
@@ -92,16 +92,6 @@ impl Output {
     /// Whether somebody watches what is told.
     pub fn is_watched(&self) -> bool {
         self.talk != Target::File && !self.quiet
-    }
-
-    /// Prints bytes as they are.
-    pub fn raw(&self, bytes: &[u8]) -> Result<(), Failure> {
-        let mut stdout = io::stdout().lock();
-        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::Closed),
-            Err(error) => Err(failed(format!("cannot write the result: {error}"))),
-        }
     }
 
     /// Tells something, unless nobody wants to hear it.
@@ -138,6 +128,16 @@ impl Output {
         if let Some(hint) = hint {
             self.talk(&format!("\x1b[1;36mhint:\x1b[0m {hint}"));
         }
+    }
+}
+
+/// Prints bytes to standard output as they are.
+pub fn raw(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::Closed),
+        Err(error) => Err(failed(format!("cannot write the result: {error}"))),
     }
 }
 

@@ -124,7 +124,7 @@ impl Watch<'_> {
                 Broke::Left => return Ok(Seen::Left),
                 Broke::Settled => match self.client().get::<Run>(&routes::run(self.run)).await {
                     Ok(run) => return Ok(Seen::Settled(Box::new(run))),
-                    Err(error) => self.lost(error)?,
+                    Err(error) => pass_over(error)?,
                 },
                 Broke::Connection(reason) => {
                     if self.session.is_local() {
@@ -161,7 +161,7 @@ impl Watch<'_> {
             Ok(stream) => stream,
             Err(error) => {
                 let reason = error.to_string();
-                self.lost(error)?;
+                pass_over(error)?;
                 return Ok(Broke::Connection(reason));
             }
         };
@@ -195,15 +195,6 @@ impl Watch<'_> {
         }
     }
 
-    /// Swallows an error that may pass.
-    fn lost(&self, error: Error) -> Result<(), Failure> {
-        match error {
-            Error::Unreachable { .. } | Error::Broken(_) => Ok(()),
-            Error::Problem(problem) if problem.status == 503 => Ok(()),
-            error => Err(error.into()),
-        }
-    }
-
     /// Without a daemon there is nobody to leave the run to, so the run is asked to stop.
     async fn stop(&mut self) {
         self.stopping = true;
@@ -229,6 +220,15 @@ impl Watch<'_> {
 
     fn look_again(&self) -> String {
         format!("piton run logs -f {}", self.run)
+    }
+}
+
+/// Swallows an error that may pass.
+fn pass_over(error: Error) -> Result<(), Failure> {
+    match error {
+        Error::Unreachable { .. } | Error::Broken(_) => Ok(()),
+        Error::Problem(problem) if problem.status == 503 => Ok(()),
+        error => Err(error.into()),
     }
 }
 

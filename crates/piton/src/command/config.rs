@@ -1,6 +1,7 @@
 //! `piton config …`
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 
@@ -56,15 +57,19 @@ fn check(context: &Context) -> Result<Exit, Failure> {
         diagnostics,
     };
     context.out.show(&check, || {
-        let mut text: String = check.diagnostics.iter().map(|found| format!("{found}\n")).collect();
+        let mut text = String::new();
+        for found in &check.diagnostics {
+            let _ = writeln!(text, "{found}");
+        }
         let file = check.file.as_deref().unwrap_or("no configuration file, defaults");
-        text.push_str(&format!(
-            "{file}; {} workspaces, {} jobs, {} templates: {}\n",
+        let _ = writeln!(
+            text,
+            "{file}; {} workspaces, {} jobs, {} templates: {}",
             check.workspaces,
             check.jobs,
             check.templates,
             if check.valid { "ok" } else { "not ok" },
-        ));
+        );
         text
     })?;
     Ok(if check.valid { Exit::Ok } else { Exit::BadConfig })
@@ -83,7 +88,13 @@ fn show(context: &Context, origin: bool) -> Result<Exit, Failure> {
         })?;
     } else {
         let values: BTreeMap<&str, &str> = explained.iter().map(|it| (it.key, it.value.as_str())).collect();
-        context.out.show(&values, || explained.iter().map(|it| format!("{} = {}\n", it.key, it.value)).collect())?;
+        context.out.show(&values, || {
+            let mut text = String::new();
+            for it in &explained {
+                let _ = writeln!(text, "{} = {}", it.key, it.value);
+            }
+            text
+        })?;
     }
     Ok(Exit::Ok)
 }

@@ -127,7 +127,7 @@ async fn kill(context: &Context, workspace: Option<&str>, name: &str) -> Result<
                 context.out.text(&format!("{what} '{name}' killed successfully\n"))?;
                 return Ok(Exit::Ok);
             }
-            context.out.show(&stopped, || stopped.iter().map(|run| format!("{run}\n")).collect())?;
+            context.out.show(&stopped, || stopped.join("\n") + "\n")?;
             context.out.say(&format!("{standalone} '{name}'{place} was asked to stop"));
             Ok(Exit::Ok)
         })

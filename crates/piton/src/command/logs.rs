@@ -64,8 +64,8 @@ fn last_line_end(text: &[u8]) -> usize {
 
 /// The last lines of a text of whole lines.
 fn last_lines(text: &[u8], lines: usize) -> &[u8] {
-    let ends = text.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
-    let begin = ends.skip(lines).next().unwrap_or(0);
+    let mut ends = text.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+    let begin = ends.nth(lines).unwrap_or(0);
     if lines == 0 { &[] } else { &text[begin..] }
 }
 

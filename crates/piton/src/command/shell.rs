@@ -12,6 +12,7 @@ use piton_api::Version;
 use crate::args::Cli;
 use crate::context::Context;
 use crate::error::{CommandError, Exit, Failure, failed};
+use crate::output::raw;
 use crate::seed::Program;
 
 /// Which build this is.
@@ -32,10 +33,10 @@ pub fn full() -> String {
 }
 
 /// Completions for a shell.
-pub fn completions(context: &Context, shell: Shell) -> Result<Exit, Failure> {
+pub fn completions(shell: Shell) -> Result<Exit, Failure> {
     let mut script = vec![];
     clap_complete::generate(shell, &mut Cli::command(), "piton", &mut script);
-    context.out.raw(&script)?;
+    raw(&script)?;
     Ok(Exit::Ok)
 }
 

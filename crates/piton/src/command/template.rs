@@ -61,9 +61,12 @@ async fn list(context: &Context, detailed: bool) -> Result<Exit, Failure> {
     context
         .with_session(Purpose::Look, async |session| {
             let templates = all(session).await?;
-            context.out.show(&templates, || match detailed {
-                true => render::template::detailed(&templates, &context.clock, context.out.voice),
-                false => render::template::list(&templates),
+            context.out.show(&templates, || {
+                if detailed {
+                    render::template::detailed(&templates, &context.clock, context.out.voice)
+                } else {
+                    render::template::list(&templates)
+                }
             })?;
             Ok(Exit::Ok)
         })

@@ -83,7 +83,7 @@ async fn install(context: &Context, manager: &Manager, tool: &str, version: &str
             CommandError::new(Exit::Usage, error.to_string()).hint("an exact version such as 1.10.0, or `latest`")
         })?
     };
-    let out = context.out;
+    let out = &context.out;
     let installed = manager.install(tool, &version, |progress| out.say(&words(&progress))).await.map_err(refused)?;
     let shown = Installed::from(&installed);
     context.out.show(&shown, || format!("{} {} is {}\n", shown.tool, shown.version, shown.path.display()))?;
@@ -138,8 +138,9 @@ async fn which(context: &Context, place: &Place, manager: &Manager, workspace: O
     };
     context.out.show(&which, || {
         let path = which.path.as_ref().map_or_else(|| "to be downloaded".to_owned(), |path| path.display().to_string());
-        let reasons: String = which.reasons.iter().map(|reason| format!("  - {reason}\n")).collect();
-        format!("{} {} ({path})\n{reasons}", which.tool, which.version)
+        let mut lines = vec![format!("{} {} ({path})", which.tool, which.version)];
+        lines.extend(which.reasons.iter().map(|reason| format!("  - {reason}")));
+        lines.join("\n") + "\n"
     })?;
     Ok(Exit::Ok)
 }

@@ -1,6 +1,7 @@
 //! One page about everything.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use piton_api::{Diagnostic, Overview};
 
@@ -50,16 +51,16 @@ pub fn page(overview: &Overview, clock: &Clock) -> String {
 pub fn diagnostic(found: &Diagnostic) -> String {
     let mut text = found.file.clone();
     for number in [found.line, found.column].into_iter().flatten() {
-        text.push_str(&format!(":{number}"));
+        let _ = write!(text, ":{number}");
     }
-    text.push_str(&format!(": {}: ", found.severity));
+    let _ = write!(text, ": {}: ", found.severity);
     if let Some(field) = &found.field {
-        text.push_str(&format!("{field}: "));
+        let _ = write!(text, "{field}: ");
     }
     text.push_str(&found.message);
     text.push('\n');
     if let Some(hint) = &found.hint {
-        text.push_str(&format!("  hint: {hint}\n"));
+        let _ = writeln!(text, "  hint: {hint}");
     }
     text
 }

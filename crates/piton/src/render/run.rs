@@ -1,5 +1,7 @@
 //! Runs.
 
+use std::fmt::Write as _;
+
 use piton_api::{Explanation, Plan, Run};
 
 use super::workspace::outputs;
@@ -61,11 +63,11 @@ pub fn show(run: &Run, clock: &Clock) -> String {
     if let Some(values) = run.outputs.as_ref().filter(|values| !values.is_empty()) {
         text.push_str("\nOutputs:\n");
         for line in outputs(values).lines() {
-            text.push_str(&format!("  {line}\n"));
+            let _ = writeln!(text, "  {line}");
         }
     }
     if let Some(gate) = &run.gate {
-        text.push_str(&format!("\n{} (until {})\n", gate.question, clock.second(gate.expires_at)));
+        let _ = writeln!(text, "\n{} (until {})", gate.question, clock.second(gate.expires_at));
         text.push_str(&how_to_approve(run));
     }
     text
@@ -84,7 +86,7 @@ pub fn plan(plan: &Plan) -> String {
             _ => ("<=", "36"),
         };
         let reason = change.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-        text.push_str(&format!("  \x1b[{colour}m{sign:>3}\x1b[0m {}{reason}\n", change.address));
+        let _ = writeln!(text, "  \x1b[{colour}m{sign:>3}\x1b[0m {}{reason}", change.address);
     }
     text
 }
@@ -98,7 +100,9 @@ pub fn counts(plan: &Plan) -> String {
     match plan.output_changes {
         0 => {}
         1 => text.push_str(", 1 output changes"),
-        more => text.push_str(&format!(", {more} outputs change")),
+        more => {
+            let _ = write!(text, ", {more} outputs change");
+        }
     }
     text
 }
@@ -119,13 +123,13 @@ pub fn result(run: &Run, clock: &Clock) -> String {
     let mut text = line.render().trim_end().to_owned();
     text.push_str(&after);
     if let Some(plan) = run.plan.as_ref().filter(|_| run.outcome.as_deref() == Some("succeeded")) {
-        text.push_str(&match run.action.as_str() {
-            "plan" => format!(" ({})", counts(plan)),
-            _ => format!(
-                " ({} added, {} changed, {} replaced, {} destroyed)",
-                plan.add, plan.change, plan.replace, plan.destroy
-            ),
-        });
+        let _ = match run.action.as_str() {
+            "plan" => write!(text, " ({})", counts(plan)),
+            _ => {
+                let Plan { add, change, replace, destroy, .. } = plan;
+                write!(text, " ({add} added, {change} changed, {replace} replaced, {destroy} destroyed)")
+            }
+        };
     }
     text.push('\n');
     text
@@ -135,12 +139,12 @@ pub fn result(run: &Run, clock: &Clock) -> String {
 pub fn explain(explanation: &Explanation) -> String {
     let mut text = format!("{}\n", explanation.summary);
     for reason in &explanation.reasons {
-        text.push_str(&format!("  - {reason}\n"));
+        let _ = writeln!(text, "  - {reason}");
     }
     if !explanation.hints.is_empty() {
         text.push_str("\nWhat can be done:\n");
         for hint in &explanation.hints {
-            text.push_str(&format!("  - {hint}\n"));
+            let _ = writeln!(text, "  - {hint}");
         }
     }
     text

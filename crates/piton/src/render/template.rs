@@ -1,5 +1,7 @@
 //! Templates.
 
+use std::fmt::Write as _;
+
 use piton_api::{Template, TemplateUpdate, Validation};
 
 use super::{ERROR_WIDTH, first_line, second_or_never};
@@ -65,7 +67,7 @@ pub fn updated(update: &TemplateUpdate) -> String {
     }
     let mut text = format!("Template '{name}' updated, content hash {}\n", update.content_hash);
     if !update.used_by.is_empty() {
-        text.push_str(&format!("Used by: {}\n", update.used_by.join(", ")));
+        let _ = writeln!(text, "Used by: {}", update.used_by.join(", "));
     }
     text
 }
@@ -84,7 +86,7 @@ pub fn validated(validation: &Validation) -> String {
             (Some(file), None) => format!("{file}: "),
             (None, _) => String::new(),
         };
-        text.push_str(&format!("  {place}{}: {}\n", finding.severity, finding.message));
+        let _ = writeln!(text, "  {place}{}: {}", finding.severity, finding.message);
     }
     text
 }

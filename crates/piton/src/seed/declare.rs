@@ -1,5 +1,7 @@
 //! `workspacectl add|update|remove|validate`: declarations changed by command, in the files that people edit too.
 
+use std::fmt::Write as _;
+
 mod document;
 
 use std::fs;
@@ -203,9 +205,9 @@ fn validate(context: &Context, layout: &Layout, which: &OneOrAll) -> Result<Exit
         let mut text = String::new();
         if found.iter().any(Diagnostic::is_error) {
             exit = Exit::Failed;
-            text.push_str(&format!("Workspace '{name}' is not valid\n"));
+            let _ = writeln!(text, "Workspace '{name}' is not valid");
         } else {
-            text.push_str(&format!("Workspace '{name}' is valid\n"));
+            let _ = writeln!(text, "Workspace '{name}' is valid");
         }
         text.extend(found.iter().map(|found| format!("{found}\n")));
         context.out.text(&text)?;
