@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use notify::{RecursiveMode, Watcher};
 use piton_spec::{Catalog, Change, Diagnostic, Layout};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -34,7 +34,29 @@ pub struct Loader {
     clock: Clock,
     interval: Duration,
     loaded: watch::Sender<Arc<Loaded>>,
-    asked: Arc<Notify>,
+    requests: mpsc::Receiver<oneshot::Sender<()>>,
+    reload: Reload,
+}
+
+/// Asks the loader to look at the files at once.
+#[derive(Debug, Clone)]
+pub struct Reload(mpsc::Sender<oneshot::Sender<()>>);
+
+impl Reload {
+    /// Asks, and does not wait.
+    pub fn soon(&self) {
+        // Where a request waits already, that one is as good.
+        let _ = self.0.try_send(oneshot::channel().0);
+    }
+
+    /// Asks, and waits until what the files say now is in force.
+    pub async fn now(&self) {
+        let (done, answer) = oneshot::channel();
+        // Without a loader there is nothing to wait for.
+        if self.0.send(done).await.is_ok() {
+            let _ = answer.await;
+        }
+    }
 }
 
 impl Loader {
@@ -43,7 +65,8 @@ impl Loader {
         let (catalog, diagnostics) = piton_spec::load(&layout, None);
         report(&[], &diagnostics);
         let loaded = watch::Sender::new(Arc::new(Loaded { catalog, diagnostics }));
-        Loader { layout, clock, interval, loaded, asked: Arc::default() }
+        let (reload, requests) = mpsc::channel(64);
+        Loader { layout, clock, interval, loaded, requests, reload: Reload(reload) }
     }
 
     /// What is loaded, now and after each change.
@@ -51,9 +74,9 @@ impl Loader {
         self.loaded.subscribe()
     }
 
-    /// Tells the loader to look at once.
-    pub fn trigger(&self) -> Arc<Notify> {
-        self.asked.clone()
+    /// Asks this loader to look at the files.
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
     }
 
     /// Loads again, and publishes what changed.
@@ -83,16 +106,20 @@ impl Loader {
     }
 
     /// Watches until `stop`.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(mut self, stop: CancellationToken) {
         let (touched, mut touches) = mpsc::channel(1);
         let mut watching = places(&self.layout);
         let mut watcher = self.watch(&watching, &touched);
         loop {
+            let mut asked = vec![];
             tokio::select! {
                 () = stop.cancelled() => return,
-                Some(()) = touches.recv() => self.until_quiet(&mut touches).await,
-                () = self.asked.notified() => {}
+                Some(()) = touches.recv() => self.until_quiet(&mut touches, &mut asked).await,
+                Some(request) = self.requests.recv() => asked.push(request),
                 () = self.clock.sleep(self.interval) => {}
+            }
+            while let Ok(request) = self.requests.try_recv() {
+                asked.push(request);
             }
             // A directory that has just appeared, or is another one now, must be watched before it is read.
             let now = places(&self.layout);
@@ -101,6 +128,9 @@ impl Loader {
                 watcher = self.watch(&watching, &touched);
             }
             self.handle().await;
+            for request in asked {
+                let _ = request.send(());
+            }
         }
     }
 
@@ -113,11 +143,15 @@ impl Loader {
         watcher.ok()
     }
 
-    async fn until_quiet(&self, touches: &mut mpsc::Receiver<()>) {
+    async fn until_quiet(&mut self, touches: &mut mpsc::Receiver<()>, asked: &mut Vec<oneshot::Sender<()>>) {
         // Files that are written without a pause are loaded all the same after a while.
         for _ in 0..10 {
             tokio::select! {
                 Some(()) = touches.recv() => self.clock.sleep(QUIET / 4).await,
+                Some(request) = self.requests.recv() => {
+                    asked.push(request);
+                    return;
+                }
                 () = self.clock.sleep(QUIET) => return,
             }
         }

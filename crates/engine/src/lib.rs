@@ -55,7 +55,7 @@ use piton_store::Store;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
-pub use catalog::{Loaded, Loader};
+pub use catalog::{Loaded, Loader, Reload};
 pub use clock::{Clock, VirtualClock};
 pub use drive::{Drive, Driven};
 pub use error::Error;

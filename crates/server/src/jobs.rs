@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use piton_api as api;
-use piton_model::{JobState, Projection};
+use piton_model::{JobState, Projection, Subject};
 use piton_spec::Job;
 use piton_store::RunQuery;
 use serde::Deserialize;
@@ -95,6 +95,7 @@ fn scope_of(job: &Job) -> (Option<&str>, &str) {
 }
 
 async fn trigger(State(app): State<App>, Path(name): Path<String>, Caller(by): Caller) -> Answer<Accepted> {
+    app.reload.now().await;
     let job = find(&app, &name)?;
     let (workspace, name) = scope_of(&job);
     Ok(accepted(&app.engine.run_job(workspace, name, by).await?))
@@ -142,7 +143,8 @@ async fn create(State(app): State<App>, Json(draft): Json<api::JobDraft>) -> Ans
     let about = app.about.clone();
     let made = tokio::task::spawn_blocking(move || job_files::create(&about.layout, &loaded.catalog, &draft));
     let subject = made.await.map_err(internal)??;
-    let job = settled(&app, |app| app.engine.loaded().catalog.jobs.get(&subject).cloned()).await?;
+    app.reload.now().await;
+    let job = find_declared(&app, &subject)?;
     Ok((StatusCode::CREATED, Json(full(&app, &job).await?)))
 }
 
@@ -155,20 +157,13 @@ async fn remove(State(app): State<App>, Path(name): Path<String>) -> Answer<Json
     }
     let last = full(&app, &job).await?;
     tokio::fs::remove_file(&job.file).await.map_err(internal)?;
-    settled(&app, |app| app.engine.job(None, &name).is_err().then_some(())).await?;
+    app.reload.now().await;
     Ok(Json(last))
 }
 
-/// Waits until the catalog has taken over what was written.
-async fn settled<T>(app: &App, look: impl Fn(&App) -> Option<T>) -> Answer<T> {
-    let mut catalog = app.engine.catalog_changes();
-    app.reload.notify_one();
-    loop {
-        if let Some(found) = look(app) {
-            return Ok(found);
-        }
-        catalog.changed().await.map_err(internal)?;
-    }
+fn find_declared(app: &App, subject: &Subject) -> Answer<Arc<Job>> {
+    let found = app.engine.loaded().catalog.jobs.get(subject).cloned();
+    found.ok_or_else(|| internal("the job was written, but is gone again"))
 }
 
 pub(crate) fn internal(error: impl std::fmt::Display) -> Refusal {

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use jiff::Timestamp;
-use piton_engine::Engine;
+use piton_engine::{Engine, Reload};
 use piton_exec::Templates;
 use piton_logs::LogStore;
 use piton_model::By;
 use piton_spec::Layout;
 use piton_tools::Manager;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// What handlers share; cheap to clone.
@@ -27,7 +26,7 @@ pub struct App {
     /// Tools to validate them with.
     pub tools: Arc<Manager>,
     /// Makes the catalog look at the files at once.
-    pub reload: Arc<Notify>,
+    pub reload: Reload,
     /// Cancelled by whoever asks the daemon to end.
     pub shutdown: CancellationToken,
     /// Facts about this process.

@@ -55,7 +55,7 @@ async fn add(State(app): State<App>, Json(new): Json<api::NewTemplate>) -> Answe
     let origin = Origin { url: new.url, path: given(new.path), reference: given(new.reference) };
     let now = app.engine.clock().now();
     let registered = app.templates.add(&named(&new.name)?, &origin, &new.description, now).await?;
-    app.reload.notify_one();
+    app.reload.now().await;
     Ok((StatusCode::CREATED, Json(view(&app, registered, vec![]))))
 }
 
@@ -66,7 +66,7 @@ async fn update(State(app): State<App>, Path(name): Path<String>) -> Answer<Json
         Update::Changed { after, .. } => (true, after),
     };
     if changed {
-        app.reload.notify_one();
+        app.reload.now().await;
     }
     let users = app.engine.loaded().catalog.users_of(&registered.name);
     Ok(Json(api::TemplateUpdate {
@@ -117,7 +117,7 @@ async fn remove(
         return Err(Refusal::new(StatusCode::CONFLICT, "template_in_use", detail, hint));
     }
     let removed = app.templates.remove(&template).await?;
-    app.reload.notify_one();
+    app.reload.now().await;
     Ok(Json(view(&app, removed, vec![])))
 }
 

@@ -66,12 +66,14 @@ fn full(app: &App, workspace: &Workspace, state: &WorkspaceState) -> api::Worksp
     view
 }
 
+/// Whoever asks right after an edit means what the files say now.
 async fn deploy(
     State(app): State<App>,
     Path(name): Path<String>,
     Caller(by): Caller,
     Json(request): Json<api::DeployRequest>,
 ) -> Answer<Accepted> {
+    app.reload.now().await;
     Ok(accepted(&app.engine.deploy(&name, request.mode.as_deref(), by).await?))
 }
 
@@ -81,6 +83,7 @@ async fn plan(
     Caller(by): Caller,
     Json(request): Json<api::DeployRequest>,
 ) -> Answer<Accepted> {
+    app.reload.now().await;
     Ok(accepted(&app.engine.plan(&name, request.mode.as_deref(), by).await?))
 }
 
@@ -90,10 +93,12 @@ async fn mode(
     Caller(by): Caller,
     Json(request): Json<api::ModeRequest>,
 ) -> Answer<Accepted> {
+    app.reload.now().await;
     Ok(accepted(&app.engine.deploy(&name, Some(&request.mode), by).await?))
 }
 
 async fn destroy(State(app): State<App>, Path(name): Path<String>, Caller(by): Caller) -> Answer<Accepted> {
+    app.reload.now().await;
     Ok(accepted(&app.engine.destroy(&name, by).await?))
 }
 
