@@ -241,6 +241,47 @@ mod tests {
         .unwrap();
     }
 
+    /// The command lines below a command, hidden ones left out.
+    fn verbs(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+        let visible: Vec<_> = command.get_subcommands().filter(|verb| !verb.is_hide_set()).collect();
+        if visible.is_empty() {
+            found.push(path.to_owned());
+        }
+        for verb in visible {
+            verbs(verb, &format!("{path} {}", verb.get_name()), found);
+        }
+    }
+
+    #[test]
+    fn the_reference_page_knows_every_command_and_exit_code() {
+        use crate::error::Exit as E;
+        let page = include_str!("../../../docs/reference/cli.md").replace("piton job [--workspace W]", "piton job");
+        let mut found = vec![];
+        verbs(&Cli::command(), "piton", &mut found);
+        assert!(found.len() > 40, "{found:?}");
+        for command in found {
+            assert!(page.contains(&format!("| `{command}")), "`{command}` is not documented");
+        }
+        let exits = [
+            E::Ok,
+            E::Failed,
+            E::Usage,
+            E::NotFound,
+            E::Denied,
+            E::Conflict,
+            E::TimedOut,
+            E::Unreachable,
+            E::UsageOs,
+            E::Running,
+            E::BadConfig,
+            E::Interrupted,
+            E::Closed,
+        ];
+        for exit in exits {
+            assert!(page.contains(&format!("\n| {} | ", exit.code())), "exit code {} is not documented", exit.code());
+        }
+    }
+
     #[test]
     fn what_belongs_to_later_parts_is_absent() {
         for line in ["piton worker", "piton process list", "piton login", "piton --server http://x status", "piton"] {

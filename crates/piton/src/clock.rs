@@ -1,7 +1,7 @@
 //! The time as the person at the terminal has it.
 
 use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp, ToSpan};
+use jiff::{Span, Timestamp};
 
 /// The time now, and the zone to show times in.
 #[derive(Debug, Clone)]
@@ -45,16 +45,14 @@ impl Clock {
 
 /// `4 s`, `3 min 7 s`, `2 h 5 min`, `3 d 4 h`: two units are enough.
 pub fn length(from: Timestamp, to: Timestamp) -> String {
-    let seconds = to.as_second().saturating_sub(from.as_second()).max(0);
+    let span = to.duration_since(from);
+    let seconds = span.as_secs().max(0);
     let pair = |big: i64, unit: &str, small: i64, smaller: &str| match small {
         0 => format!("{big} {unit}"),
         small => format!("{big} {unit} {small} {smaller}"),
     };
     match seconds {
-        0 => {
-            let millis = to.since(from).unwrap_or_else(|_| 0.seconds()).get_milliseconds().max(0);
-            format!("{millis} ms")
-        }
+        0 => format!("{} ms", span.as_millis().max(0)),
         1..60 => format!("{seconds} s"),
         60..3600 => pair(seconds / 60, "min", seconds % 60, "s"),
         3600..86_400 => pair(seconds / 3600, "h", seconds % 3600 / 60, "min"),
@@ -104,7 +102,7 @@ mod tests {
             ("2026-01-01T00:03:07Z", "3 min 7 s"),
             ("2026-01-01T02:05:09Z", "2 h 5 min"),
             ("2026-01-04T04:00:00Z", "3 d 4 h"),
-            ("2025-12-31T00:00:00Z", "0 s"),
+            ("2025-12-31T00:00:00Z", "0 ms"),
         ] {
             assert_eq!(length(from, later.parse().unwrap()), words, "until {later}");
         }

@@ -64,7 +64,7 @@ fn check(context: &Context) -> Result<Exit, Failure> {
         let file = check.file.as_deref().unwrap_or("no configuration file, defaults");
         let _ = writeln!(
             text,
-            "{file}; {} workspaces, {} jobs, {} templates: {}",
+            "{file}; workspaces: {}, jobs: {}, templates: {}; {}",
             check.workspaces,
             check.jobs,
             check.templates,

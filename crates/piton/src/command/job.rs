@@ -136,7 +136,7 @@ async fn kill(context: &Context, workspace: Option<&str>, name: &str) -> Result<
 
 async fn log(context: &Context, workspace: Option<&str>, name: &str, part: Part) -> Result<Exit, Failure> {
     context
-        .with_session(Purpose::Look, async |session| {
+        .with_session(part.purpose(), async |session| {
             let job: Job = session.client().get(&path(workspace, name)).await?;
             let Some(run) = &job.last_run_id else {
                 let error = CommandError::new(Exit::NotFound, format!("job '{name}' has no runs yet"));

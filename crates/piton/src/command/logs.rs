@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::error::{Exit, Failure};
 use crate::routes;
-use crate::session::Session;
+use crate::session::{Purpose, Session};
 use crate::watch::{self, Seen};
 
 /// How many lines are recent.
@@ -16,6 +16,13 @@ pub struct Part {
     pub follow: bool,
     /// Only so many last lines of what is there.
     pub tail: Option<usize>,
+}
+
+impl Part {
+    /// Without a daemon nobody but this process brings a run to the end that is waited for.
+    pub fn purpose(self) -> Purpose {
+        if self.follow { Purpose::Act } else { Purpose::Look }
+    }
 }
 
 /// Prints the log of a run. Logs are text in every format.

@@ -19,10 +19,11 @@ pub async fn run(context: &Context, command: RunCommand) -> Result<Exit, Failure
         RunCommand::List(filter) => list(context, &filter).await,
         RunCommand::Show { id } => show(context, &id).await,
         RunCommand::Logs { id, follow, tail } => {
+            let part = Part { follow, tail };
             context
-                .with_session(Purpose::Look, async |session| {
+                .with_session(part.purpose(), async |session| {
                     let id = ids::resolve(session.client(), &id).await?;
-                    logs::print(context, session, &id, Part { follow, tail }).await
+                    logs::print(context, session, &id, part).await
                 })
                 .await
         }

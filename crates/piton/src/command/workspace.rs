@@ -147,14 +147,14 @@ async fn destroy(context: &Context, name: &str, yes: bool, detach: bool) -> Resu
 }
 
 async fn log(context: &Context, name: &str, follow: bool, tail: Option<usize>) -> Result<Exit, Failure> {
+    let mut part = Part { follow, tail };
     context
-        .with_session(Purpose::Look, async |session| {
+        .with_session(part.purpose(), async |session| {
             let workspace = one(session, name).await?;
             let Some(run) = workspace.active_run.as_ref().or(workspace.last_run.as_ref()) else {
                 let error = CommandError::new(Exit::NotFound, format!("workspace '{name}' has no runs yet"));
                 return Err(error.hint(format!("piton workspace deploy {name}")).into());
             };
-            let mut part = Part { follow, tail };
             if context.out.voice == Voice::Scheduler {
                 let file = workspace.log_file.as_deref().unwrap_or("None");
                 context.out.text(&format!("=== Recent logs for workspace '{name}' ===\nLog file: {file}\n\n"))?;

@@ -38,7 +38,7 @@ pub fn show(run: &Run, clock: &Clock) -> String {
         .field("Subject", &run.subject)
         .field("Action", action(run))
         .field("State", Cell::state(state(run)))
-        .maybe("Message", run.message.as_ref())
+        .maybe("Message", run.message.as_ref().filter(|message| *message != state(run)))
         .maybe("Step", run.step.as_ref())
         .maybe("Stopping", run.cancelling.then_some("asked to stop"))
         .field("Why", &run.origin.text)
