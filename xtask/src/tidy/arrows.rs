@@ -44,6 +44,7 @@ const TABLE: &[(&str, May)] = &[
     ),
     ("piton", May::ImportAllBut(&["piton-testkit", "xtask"])),
     ("piton-testkit", May::ImportAllBut(&["piton", "xtask"])),
+    ("piton-bench", May::ImportAllBut(&["piton", "xtask"])),
     ("xtask", May::Import(&[])),
 ];
 
