@@ -111,6 +111,8 @@ fn read_template(table: &Fields<'_, '_>, key: &str, item: &Item<'_, '_>) -> Opti
         updated_at: fields.get("updated_at").and_then(|item| read_time(&item)),
         name: name.clone(),
     };
+    // Known, and only of interest to whoever updates the template.
+    fields.get("commit");
     if let Some(inner) = fields.get("name")
         && inner.text().is_some_and(|text| text != key)
     {
