@@ -89,7 +89,7 @@ impl Engine {
 
 /// Pure.
 fn explain(run: &Run, others: &[Run], now: Timestamp, free_slots: usize) -> Explanation {
-    let mut reasons = vec![format!("it was made by {}", run.origin)];
+    let mut reasons = vec![format!("why it exists: {}", run.origin)];
     let mut hints = vec![];
     let summary = match &run.state {
         RunState::Pending { due, .. } => {

@@ -167,21 +167,19 @@ impl Scripted {
 
     /// Steps with an outside effect that were begun again although no failure was seen that allows it.
     pub fn repeated_effects(&self) -> Vec<Effect> {
-        let mut allowed: BTreeMap<RunId, usize> = BTreeMap::new();
+        // Runs whose effect was begun, and no failure seen since that puts them back to be planned anew.
+        let mut begun: BTreeSet<RunId> = BTreeSet::new();
+        let mut failures = BTreeSet::new();
         let mut repeated = vec![];
-        let mut seen = BTreeSet::new();
         for effect in &self.world().effects {
             let (run, _, step) = effect.key;
-            if !step.may_have_effect() {
-                continue;
-            }
-            let left = allowed.entry(run).or_insert(1);
             match effect.what {
-                What::Begun if *left == 0 => repeated.push(effect.clone()),
-                What::Begun => *left -= 1,
+                What::Begun if step.may_have_effect() && !begun.insert(run) => repeated.push(effect.clone()),
                 // A child that is taken over at its end ends once more.
-                What::Ended(Err(FailureClass::Transient)) => *left += usize::from(seen.insert(effect.key)),
-                What::TakenOver | What::Ended(_) => {}
+                What::Ended(Err(FailureClass::Transient)) if failures.insert(effect.key) => {
+                    begun.remove(&run);
+                }
+                What::Begun | What::TakenOver | What::Ended(_) => {}
             }
         }
         repeated

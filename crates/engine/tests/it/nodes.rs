@@ -1,0 +1,142 @@
+//! Daemons that die, come back, and stand beside each other.
+
+use piton_engine::Driven;
+use piton_model::{OutcomeKind, Phase};
+use piton_testkit::scripted::What;
+use piton_testkit::simulation::Simulation;
+
+use crate::site::{APPLY, ana, assert_story, begin, hours, lasting, minutes, monday, submitted, told, workspace};
+
+const DAILY: &str = r#"{"deploy_schedule": "0 9 * * *", "destroy_schedule": "0 18 * * *"}"#;
+
+async fn beginning(simulation: &mut Simulation) -> piton_model::RunId {
+    let run = simulation.node(0).deploy("everest", None, ana()).await.unwrap().id;
+    simulation.settle().await.unwrap();
+    run
+}
+
+fn declare(simulation: &Simulation) {
+    simulation.scripted.play(|_| lasting(5));
+    workspace(simulation, "everest", "{}");
+}
+
+#[tokio::test]
+async fn a_daemon_that_comes_back_takes_over_its_children() {
+    let mut simulation = begin(monday("08:00:00"), declare).await;
+    let run = beginning(&mut simulation).await;
+    for _ in 0..4 {
+        simulation.run_for(minutes(3)).await.unwrap();
+        simulation.kill(0).await;
+        simulation.clock.set(simulation.clock.now() + minutes(1));
+        simulation.start("one").await.unwrap();
+    }
+    simulation.run_for(hours(1)).await.unwrap();
+    let ended = simulation.node(0).run(run).await.unwrap();
+    assert_eq!((ended.attempts, ended.outcome().map(piton_model::Outcome::kind)), (1, Some(OutcomeKind::Succeeded)));
+    let applies = simulation.scripted.effects().into_iter().filter(|effect| effect.key.2 == APPLY);
+    assert_eq!(applies.filter(|effect| effect.what == What::Begun).count(), 1);
+    told(&simulation).await;
+}
+
+#[tokio::test]
+async fn a_worker_that_is_gone_is_rescued_by_another_one() {
+    let mut simulation = begin(monday("08:00:00"), declare).await;
+    beginning(&mut simulation).await;
+    simulation.run_for(minutes(11)).await.unwrap();
+    simulation.kill(0).await;
+    // The one plans anew what was only planned.
+    simulation.start("two").await.unwrap();
+    simulation.run_for(minutes(16)).await.unwrap();
+    simulation.kill(1).await;
+    // And nobody repeats what may have been applied.
+    simulation.start("three").await.unwrap();
+    simulation.run_for(hours(1)).await.unwrap();
+    assert_story(
+        &told(&simulation).await,
+        r"
+        Mon 02 08:00:00 workspace/everest #1 submitted to deploy by ana
+        Mon 02 08:00:00 workspace/everest #1 claimed by one, attempt 1
+        Mon 02 08:11:15 workspace/everest #1 lost its lease
+        Mon 02 08:11:15 workspace/everest #1 claimed by two, attempt 2
+        Mon 02 08:27:15 workspace/everest #1 lost its lease -> indeterminate
+    ",
+    );
+}
+
+#[tokio::test]
+async fn a_worker_that_lost_its_lease_changes_nothing_any_more() {
+    let mut simulation = begin(monday("08:00:00"), declare).await;
+    simulation.kill(0).await;
+    simulation.scripted.play(|_| lasting(0));
+    let (one, two) = (simulation.engine("one"), simulation.engine("two"));
+    let run = one.deploy("everest", None, ana()).await.unwrap().id;
+    let mut drive = piton_engine::Rounds::new(&one).await.unwrap().claim().await.unwrap().remove(0);
+    simulation.clock.set(monday("08:01:00"));
+    let mut rounds = piton_engine::Rounds::new(&two).await.unwrap();
+    assert_eq!(rounds.rescue().await.unwrap(), 1);
+    assert_eq!(rounds.claim().await.unwrap().len(), 1);
+    // The first one comes to the end of its step, and is refused.
+    simulation.clock.set(monday("08:10:00"));
+    assert!(matches!(drive.step().await, Driven::Lost));
+    let held = two.run(run).await.unwrap();
+    assert_eq!(held.lease().map(|lease| lease.worker.as_str().to_owned()), Some("two".to_owned()));
+    assert_eq!(held.phase(), Phase::Running);
+}
+
+#[tokio::test]
+async fn a_renewal_stops_what_is_not_held_any_more() {
+    let mut simulation = begin(monday("08:00:00"), declare).await;
+    simulation.kill(0).await;
+    let (one, two) = (simulation.engine("one"), simulation.engine("two"));
+    let run = one.deploy("everest", None, ana()).await.unwrap().id;
+    let mut rounds = piton_engine::Rounds::new(&one).await.unwrap();
+    let drives = rounds.claim().await.unwrap();
+    assert_eq!((drives.len(), one.driving()), (1, 1));
+    simulation.clock.set(monday("08:01:00"));
+    piton_engine::Rounds::new(&two).await.unwrap().rescue().await.unwrap();
+    rounds.renew().await.unwrap();
+    assert_eq!(rounds.stopping(), [run]);
+    drop(drives);
+    assert_eq!(one.driving(), 0);
+}
+
+#[tokio::test]
+async fn the_end_of_an_old_attempt_does_not_hide_the_new_one() {
+    let mut simulation = begin(monday("08:00:00"), declare).await;
+    simulation.kill(0).await;
+    let engine = simulation.engine("one");
+    let mut rounds = piton_engine::Rounds::new(&engine).await.unwrap();
+    let run = engine.deploy("everest", None, ana()).await.unwrap().id;
+    let old = rounds.claim().await.unwrap();
+    simulation.clock.set(monday("08:01:00"));
+    rounds.rescue().await.unwrap();
+    let new = rounds.claim().await.unwrap();
+    assert_eq!(new.len(), 1);
+    drop(old);
+    assert_eq!(engine.driving(), 1, "the new attempt can still be reached");
+    rounds.renew().await.unwrap();
+    assert_eq!(rounds.stopping(), []);
+    engine.cancel(run, ana(), None).await.unwrap();
+    assert_eq!(rounds.stopping(), [run]);
+}
+
+#[tokio::test]
+async fn two_nodes_fire_each_line_once() {
+    let mut simulation = begin(monday("08:00:00"), |s| {
+        for name in ["everest", "lhotse", "makalu"] {
+            workspace(s, name, DAILY);
+        }
+    })
+    .await;
+    simulation.start("two").await.unwrap();
+    simulation.run_for(hours(72)).await.unwrap();
+    told(&simulation).await;
+    assert_eq!(submitted(&simulation).await.len(), 3 * 6);
+    // A change that only one of them notices late is not deployed twice.
+    workspace(&simulation, "everest", r#"{"deploy_schedule": "0 9 * * *", "vars": {"tents": 3}}"#);
+    simulation.reload().unwrap();
+    simulation.run_for(hours(30)).await.unwrap();
+    let everest = simulation.node(0).workspace("everest").unwrap().subject();
+    let runs = simulation.runs().await.unwrap();
+    assert_eq!(runs.values().filter(|run| run.subject == everest).count(), 7);
+}

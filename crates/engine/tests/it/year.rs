@@ -1,0 +1,328 @@
+//! A year of schedules with failures, crashes, clock steps and changed declarations: nothing is lost or done twice.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use piton_cron::Schedule;
+use piton_engine::{Config, Task};
+use piton_model::{
+    Action, FailureClass, IacStep, Mode, Name, Operation, Origin, Outcome, Projection, Record, Run, RunId, SkipReason,
+    Step, Subject, WorkspacePhase,
+};
+use piton_spec::JobTrigger;
+use piton_testkit::ledger::verbatim;
+use piton_testkit::scripted::{Behaviour, Does};
+use piton_testkit::simulation::Simulation;
+use proptest::prelude::*;
+use rand::Rng;
+
+use crate::site::{hours, job, minutes, workspace};
+
+const WORKSPACES: [(&str, &str); 10] = [
+    ("annapurna", r#""deploy_schedule": "0 9 * * 1", "destroy_schedule": "0 18 * * 5""#),
+    ("broadpeak", r#""deploy_schedule": ["0 7 * * 1,4"], "destroy_schedule": "30 20 * * 1,4", "catch_up": "skip""#),
+    ("cho-oyu", r#""deploy_schedule": "30 2 * * 0", "destroy_schedule": "30 1 * * 3", "timezone": "Europe/Berlin""#),
+    (
+        "dhaulagiri",
+        r#""deploy_schedule": "15 1 * * 0", "destroy_schedule": "45 1 * * 0", "timezone": "America/New_York""#,
+    ),
+    ("everest", r#""deploy_schedule": "0 0 1 * *", "destroy_schedule": "0 0 15 * *", "timezone": "Asia/Kathmandu""#),
+    ("gasherbrum", r#""deploy_schedule": "@weekly", "approval": "manual""#),
+    ("kangchenjunga", r#""template": "camp", "mode_schedules": {"busy": "0 8 * * 1", "quiet": "0 20 * * 5"}"#),
+    (
+        "lhotse",
+        r#""deploy_schedule": ["0 6 * * 2", "0 12 * * 2"], "destroy_schedule": "0 12 * * 2", "timezone": "Australia/Lord_Howe""#,
+    ),
+    (
+        "makalu",
+        r#""deploy_schedule": "0 4 * * 6", "timeout": "20m", "catch_up": "skip", "timezone": "America/Sao_Paulo""#,
+    ),
+    ("nanga-parbat", r#""deploy_schedule": "0 2 29 2 *", "destroy_schedule": "0 3 31 * *""#),
+];
+
+const JOBS: [(&str, &str); 6] = [
+    ("dump", r#""schedule": "0 3 * * 1""#),
+    ("upload", r#""schedule": "0 3 * * 1", "depends_on": ["dump"]"#),
+    ("report", r#""schedule": ["0 5 1 * *", "0 5 15 * *"], "catch_up": "latest", "timezone": "Europe/London""#),
+    ("sweep", r#""schedule": "30 1,2 * * 0", "timezone": "Europe/Berlin""#),
+    ("mount", r#""schedule": "@reboot""#),
+    ("measure", r#""schedule": "0 0 * * 3", "timeout": "10m""#),
+];
+
+const EVENT_JOBS: &str = r#"[
+    {"name": "smoke", "type": "command", "command": "true", "schedule": "@deployment"},
+    {"name": "notify", "type": "command", "command": "true", "schedule": "@deployment", "depends_on": ["smoke"]},
+    {"name": "alarm", "type": "command", "command": "true", "schedule": ["@deployment-failed", "@destroy-failed"]},
+    {"name": "farewell", "type": "command", "command": "true", "schedule": "@destroy"}
+]"#;
+
+fn declare(simulation: &Simulation, name: &str, version: u32) {
+    let (_, config) = WORKSPACES.iter().find(|(other, _)| *other == name).unwrap();
+    let jobs = if name == "annapurna" { EVENT_JOBS } else { "[]" };
+    let text = format!(r#"{{{config}, "vars": {{"version": {version}}}, "jobs": {jobs}}}"#);
+    if config.contains("template") {
+        simulation.write(&format!("workspaces/{name}/config.json"), &text).unwrap();
+    } else {
+        workspace(simulation, name, &text);
+    }
+}
+
+/// What a step does, from the seed and the step alone.
+fn fate(seed: u64, task: &Task) -> Behaviour {
+    let mut hasher = DefaultHasher::new();
+    (seed, task.run.id, task.attempt, task.step).hash(&mut hasher);
+    let number = hasher.finish();
+    let lasts = Some(Duration::from_secs(number % 400));
+    let behaviour = |does| Behaviour { does, lasts, heeds: number % 3 != 0 };
+    match (number >> 16) % 100 {
+        0..3 => behaviour(Does::Fail(FailureClass::Permanent)),
+        3..7 => behaviour(Does::Fail(FailureClass::Transient)),
+        7 => behaviour(Does::Fail(FailureClass::Uncertain)),
+        8 => Behaviour { lasts: None, heeds: true, ..behaviour(Does::Pass) },
+        9..12 if task.step == Step::Iac(IacStep::Plan) => behaviour(Does::Done),
+        12..60 if task.step == Step::Iac(IacStep::Plan) && task.run.subject.name().as_str() == "gasherbrum" => {
+            behaviour(Does::Gate("summit"))
+        }
+        _ => behaviour(Does::Pass),
+    }
+}
+
+/// Lets `days` go by, and answers with the ledger.
+async fn live(seed: u64, days: i64, crashes: u32) -> Simulation {
+    let start: Timestamp = "2027-12-30T21:17:00Z".parse().unwrap();
+    let mut simulation = Simulation::new(seed, start).await.unwrap();
+    simulation.configure = |config| Config {
+        boot_id: Some("boot".to_owned()),
+        lease: Duration::from_secs(3600),
+        start_deadline: Duration::from_secs(120),
+        ..config
+    };
+    let registry = r#"{"templates": {"camp": {"content_hash": "one"}}}"#;
+    simulation.write("templates/registry.json", registry).unwrap();
+    simulation.write("templates/camp/main.tf", "# nothing\n").unwrap();
+    for (name, _) in WORKSPACES {
+        declare(&simulation, name, 0);
+    }
+    for (name, rest) in JOBS {
+        job(&simulation, name, rest);
+    }
+    simulation.reload().unwrap();
+    simulation.scripted.play(move |task| fate(seed, task));
+    simulation.start("one").await.unwrap();
+    simulation.crashes = crashes;
+    let end = start + hours(24 * days);
+    let mut version = 0;
+    while simulation.clock.now() < end {
+        let span = simulation.random().random_range(1..24 * 14);
+        let stop = (simulation.clock.now() + hours(span)).min(end);
+        simulation.run_until(stop).await.unwrap();
+        match simulation.random().random_range(0..6) {
+            0 => {
+                version += 1;
+                let which = simulation.random().random_range(0..WORKSPACES.len());
+                declare(&simulation, WORKSPACES[which].0, version);
+                simulation.reload().unwrap();
+            }
+            // The clock is set, or the machine slept.
+            1 => simulation.clock.set(simulation.clock.now() + hours(3)),
+            2 => simulation.clock.set(simulation.clock.now() - minutes(90)),
+            3 => {
+                // The daemon is away for days, and something changes meanwhile.
+                simulation.kill(0).await;
+                version += 1;
+                declare(&simulation, "annapurna", version);
+                simulation.reload().unwrap();
+                let away = simulation.random().random_range(1..100);
+                simulation.clock.set(simulation.clock.now() + hours(away));
+                simulation.start("one").await.unwrap();
+            }
+            4 => {
+                for run in simulation.store().live().await.unwrap() {
+                    let by = piton_model::By::User("ana".to_owned());
+                    let engine = simulation.node(0);
+                    // What is gated is approved, what is under way is cancelled.
+                    if engine.approve(run.id, None, by.clone()).await.is_err() {
+                        engine.cancel(run.id, by, None).await.unwrap();
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    simulation.crashes = 0;
+    // What is still under way comes to its end.
+    simulation.run_for(hours(30)).await.unwrap();
+    simulation
+}
+
+/// The cron lines of a subject, the zone they are read in, by their text.
+fn lines(simulation: &Simulation) -> Vec<(Subject, Vec<(String, Schedule)>, jiff::tz::TimeZone)> {
+    let loaded = simulation.loaded();
+    let workspaces = loaded.catalog.workspaces.values().map(|workspace| {
+        let lines = workspace.lines.iter().map(|line| (line.text.clone(), line.schedule.clone())).collect();
+        (workspace.subject(), lines, workspace.time_zone.clone())
+    });
+    let jobs = loaded.catalog.jobs.values().map(|job| {
+        let cron = |trigger: &JobTrigger| match trigger {
+            JobTrigger::Cron { text, schedule } => Some((text.clone(), schedule.clone())),
+            JobTrigger::Word(_) => None,
+        };
+        (job.subject.clone(), job.triggers.iter().filter_map(cron).collect(), job.time_zone.clone())
+    });
+    workspaces.chain(jobs).collect()
+}
+
+/// Every fire of every line became one run or was skipped once.
+async fn every_fire_is_accounted_for(simulation: &Simulation, start: Timestamp) -> usize {
+    let cursors = simulation.store().cursors().await.unwrap();
+    let entries = simulation.entries().await.unwrap();
+    let runs = simulation.runs().await.unwrap();
+    let mut fires = 0;
+    for (subject, lines, zone) in lines(simulation) {
+        let mut expected: BTreeMap<String, Vec<Timestamp>> = BTreeMap::new();
+        for (text, schedule) in &lines {
+            let until = cursors[&subject];
+            let due = schedule.upcoming(start, &zone).take_while(|at| *at <= until);
+            expected.entry(text.clone()).or_default().extend(due);
+        }
+        let mut accounted: BTreeMap<String, usize> = BTreeMap::new();
+        let mut exact: BTreeMap<String, Vec<Timestamp>> = BTreeMap::new();
+        for run in runs.values().filter(|run| run.subject == subject) {
+            if let Origin::Cron { fire, line } = &run.origin {
+                *accounted.entry(line.clone()).or_default() += 1;
+                exact.entry(line.clone()).or_default().push(*fire);
+            }
+        }
+        for entry in &entries {
+            let Record::Skipped { subject: other, due, line, reason, count } = &entry.record else { continue };
+            if *other != subject || line.starts_with('@') && !expected.contains_key(line) {
+                continue;
+            }
+            *accounted.entry(line.clone()).or_default() += *count as usize;
+            if !matches!(reason, SkipReason::OvertakenBy { .. }) {
+                assert_eq!(*count, 1);
+                exact.entry(line.clone()).or_default().push(*due);
+            }
+        }
+        for (line, due) in expected {
+            assert_eq!(accounted.get(&line).copied().unwrap_or(0), due.len(), "{subject}: {line}");
+            let mut exact = exact.remove(&line).unwrap_or_default();
+            exact.sort_unstable();
+            let many = exact.len();
+            exact.dedup();
+            assert_eq!(exact.len(), many, "{subject}: {line} has two answers for one fire");
+            assert!(exact.iter().all(|fire| due.contains(fire)), "{subject}: {line} was never due then");
+            fires += due.len();
+        }
+    }
+    fires
+}
+
+/// What is seen of each workspace is what its runs, in the order in which they ended, made of it.
+async fn workspaces_are_what_their_runs_made_of_them(simulation: &Simulation) {
+    let runs = simulation.runs().await.unwrap();
+    let mut settled: BTreeMap<Subject, WorkspacePhase> = BTreeMap::new();
+    for entry in simulation.entries().await.unwrap() {
+        let Record::Run { run, subject: Subject::Workspace(name), outcome: Some(outcome), .. } = entry.record else {
+            continue;
+        };
+        if let Some(phase) = made(&runs[&run], &outcome) {
+            settled.insert(Subject::Workspace(name), phase);
+        }
+    }
+    for (subject, phase) in settled {
+        let Some(Projection::Workspace(state)) = simulation.store().projection(&subject).await.unwrap() else {
+            panic!("nothing is seen of {subject}");
+        };
+        assert_eq!(state.settled, phase, "{subject}");
+        let live = simulation.store().active_of(&subject).await.unwrap();
+        assert_eq!(state.active.is_some(), live.iter().any(|run| run.lease().is_some()), "{subject}");
+    }
+}
+
+fn made(run: &Run, outcome: &Outcome) -> Option<WorkspacePhase> {
+    let Action::Iac(iac) = &run.action else { return None };
+    let began = run.reached >= Some(Step::Iac(IacStep::Apply));
+    match (outcome, &iac.operation) {
+        (Outcome::Succeeded, Operation::Deploy { mode }) => Some(WorkspacePhase::Deployed { mode: mode.clone() }),
+        (Outcome::Succeeded, Operation::Destroy) => Some(WorkspacePhase::Destroyed),
+        (Outcome::Failed { .. } | Outcome::TimedOut { .. } | Outcome::Indeterminate { .. }, _) => {
+            Some(WorkspacePhase::Failed)
+        }
+        (Outcome::Cancelled { .. } | Outcome::Superseded { .. }, _) if began => Some(WorkspacePhase::Failed),
+        _ => None,
+    }
+}
+
+async fn check(simulation: &Simulation, start: Timestamp) -> usize {
+    assert_eq!(simulation.store().audit().await.unwrap(), []);
+    assert_eq!(simulation.scripted.repeated_effects(), []);
+    workspaces_are_what_their_runs_made_of_them(simulation).await;
+    every_fire_is_accounted_for(simulation, start).await
+}
+
+async fn a_year(seed: u64) {
+    let start = "2027-12-30T21:17:00Z".parse().unwrap();
+    let simulation = live(seed, 366, 8).await;
+    let fires = check(&simulation, start).await;
+    let runs = simulation.runs().await.unwrap();
+    let busy: Mode = Mode(Name::parse("busy").unwrap());
+    let in_mode = |run: &&Run| matches!(&run.action, Action::Iac(iac) if iac.operation.mode() == Some(&busy));
+    assert!(runs.values().filter(in_mode).count() > 10);
+    let ids: Vec<RunId> = runs.keys().copied().collect();
+    let entries = simulation.store().head().await.unwrap();
+    println!("seed {seed}: {fires} fires, {} runs, {entries} entries", ids.len());
+    assert!(fires > 700 && ids.len() > 400, "{fires} fires, {} runs", ids.len());
+    let outcomes: BTreeMap<_, usize> =
+        runs.values().filter_map(|run| run.outcome()).fold(BTreeMap::new(), |mut all, o| {
+            *all.entry(o.kind()).or_default() += 1;
+            all
+        });
+    println!("{outcomes:?}");
+    assert!(outcomes.len() >= 6, "the year was too quiet: {outcomes:?}");
+}
+
+#[tokio::test]
+async fn a_year_goes_by_1() {
+    a_year(1).await;
+}
+
+#[tokio::test]
+async fn a_year_goes_by_2() {
+    a_year(2).await;
+}
+
+#[tokio::test]
+async fn a_year_goes_by_3() {
+    a_year(3).await;
+}
+
+async fn lived(seed: u64, days: i64) -> String {
+    let simulation = live(seed, days, 100).await;
+    check(&simulation, "2027-12-30T21:17:00Z".parse().unwrap()).await;
+    verbatim(&simulation.entries().await.unwrap())
+}
+
+#[test]
+fn the_same_seed_makes_the_same_ledger() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (first, second) = (runtime().block_on(lived(11, 40)), runtime().block_on(lived(11, 40)));
+    assert!(first.len() > 10_000);
+    for (a, b) in first.lines().zip(second.lines()) {
+        assert_eq!(a, b);
+    }
+    assert_eq!(first.len(), second.len());
+    assert_ne!(first, runtime().block_on(lived(12, 40)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 0, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_seed_breaks_an_invariant(seed in any::<u32>(), days in 3_i64..15) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(lived(u64::from(seed), days));
+    }
+}
