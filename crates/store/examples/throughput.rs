@@ -1,6 +1,6 @@
 //! Prints how many no-op runs per second go through the ledger, each with a durable commit of its own end.
 //!
-//! `throughput [RUNS] [FINISHED] [TASKS]`: RUNS are submitted in bulk, then claimed in batches while TASKS concurrent
+//! `throughput [RUNS] [FINISHED] [TASKS] [ENGINE]`: RUNS are submitted in bulk, then claimed in batches while TASKS concurrent
 //! tasks each record the end of one run after the other. The same is measured where FINISHED runs have ended before.
 //! PostgreSQL is measured where `PITON_TEST_POSTGRES_URL` names one or a cluster can be started.
 #![expect(clippy::print_stdout, reason = "a program that prints a measurement")]
@@ -19,15 +19,21 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let mut arguments = std::env::args().skip(1).map(|text| text.parse::<usize>());
-    let runs = arguments.next().transpose()?.unwrap_or(20_000);
-    let finished = arguments.next().transpose()?.unwrap_or(0);
-    let tasks = arguments.next().transpose()?.unwrap_or(128);
+    let mut arguments = std::env::args().skip(1);
+    let mut number = |default| arguments.next().map_or(Ok(default), |text| text.parse::<usize>());
+    let (runs, finished, tasks) = (number(20_000)?, number(0)?, number(128)?);
+    let engine = arguments.next();
+    let wanted = |name| engine.as_deref().is_none_or(|engine| engine == name);
     let load = Load { runs, finished, tasks };
 
     let dir = tempfile::tempdir()?;
     let file = |name: &str| format!("sqlite:{}", dir.path().join(name).display());
-    measure("SQLite", &file("clean.db"), &file("full.db"), load).await?;
+    if wanted("sqlite") {
+        measure("SQLite", &file("clean.db"), &file("full.db"), load).await?;
+    }
+    if !wanted("postgres") {
+        return Ok(());
+    }
     match (piton_testkit::postgres::database().await, piton_testkit::postgres::database().await) {
         (Ok(clean), Ok(full)) => measure("PostgreSQL", &clean, &full, load).await?,
         (Err(error), _) | (_, Err(error)) => println!("PostgreSQL: {error}"),

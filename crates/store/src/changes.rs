@@ -10,9 +10,10 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::Error;
-use crate::db::{Readers, params};
+use crate::db::params;
 use crate::dialect::CHANNEL;
 use crate::events::HEAD;
+use crate::readers::Readers;
 use crate::writer::pause;
 
 /// How long a notification may be missing before the head is read anyway.

@@ -1,15 +1,12 @@
 //! The one seam to the database drivers: connections, parameters and rows of both engines.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
-    SqliteSynchronous,
-};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous};
 use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Database, Encode, Row as _, Type};
 
 use crate::dialect::Dialect;
@@ -164,23 +161,19 @@ impl Address {
         }
     }
 
-    /// Names the file in an error that only the file's reader could have.
+    /// Says where an error happened.
     pub(crate) fn explain(&self, error: Error) -> Error {
-        match (self, error) {
-            (Address::Sqlite { path, .. }, Error::Corrupt { detail, .. }) => {
-                Error::Corrupt { path: path.display().to_string(), detail }
-            }
-            (Address::Sqlite { path, .. }, Error::Unavailable(detail)) => {
-                Error::Unavailable(format!("{}: {detail}", path.display()))
-            }
-            (_, error) => error,
+        match self {
+            Address::Sqlite { path, .. } => in_file(path, error),
+            Address::Postgres { .. } => error,
         }
     }
 
-    /// Looks at the file before the engine does, which would take a foreign one for an empty database or worse.
-    pub(crate) fn inspect(&self) -> Result<(), Error> {
+    /// Looks at the file before the engine does, which would take a foreign one for an empty database or worse, and
+    /// makes a new one that only its owner may read: what runs are to do holds secrets.
+    pub(crate) fn make_ready(&self) -> Result<(), Error> {
         match self {
-            Address::Sqlite { path, .. } => sqlite_file::inspect(path),
+            Address::Sqlite { path, .. } => sqlite_file::inspect(path).and_then(|()| sqlite_file::create(path)),
             Address::Postgres { .. } => Ok(()),
         }
     }
@@ -215,25 +208,27 @@ impl Address {
         connected.map_err(|error| self.explain(error.into()))
     }
 
-    /// Connections for reading.
-    pub(crate) fn readers(&self, options: &Options) -> Readers {
-        match self {
-            Address::Sqlite { options: connect, .. } => Readers::Sqlite(
-                SqlitePoolOptions::new()
-                    .max_connections(options.readers)
-                    .acquire_timeout(options.patience)
-                    .test_before_acquire(false)
-                    .idle_timeout(Duration::from_secs(60))
-                    .connect_lazy_with(connect.clone().create_if_missing(false).pragma("query_only", "ON")),
-            ),
-            Address::Postgres { options: connect } => Readers::Postgres(
-                PgPoolOptions::new()
-                    .max_connections(options.readers)
-                    .acquire_timeout(options.patience)
-                    .idle_timeout(Duration::from_secs(60))
-                    .connect_lazy_with(connect.clone().options([("jit", "off")])),
-            ),
-        }
+    /// A connection for reading.
+    pub(crate) async fn connect_reader(&self) -> Result<Conn, Error> {
+        let connected = match self {
+            Address::Sqlite { options, .. } => {
+                let options = options.clone().create_if_missing(false).pragma("query_only", "ON");
+                options.connect().await.map(Conn::Sqlite)
+            }
+            Address::Postgres { options } => {
+                options.clone().options([("jit", "off")]).connect().await.map(Conn::Postgres)
+            }
+        };
+        connected.map_err(|error| self.explain(error.into()))
+    }
+}
+
+/// Names the file in an error that only the file's reader could have.
+fn in_file(path: &Path, error: Error) -> Error {
+    match error {
+        Error::Corrupt { detail, .. } => Error::Corrupt { path: path.display().to_string(), detail },
+        Error::Unavailable(detail) => Error::Unavailable(format!("{}: {detail}", path.display())),
+        error => error,
     }
 }
 
@@ -354,42 +349,6 @@ fn fill(keys: &[String]) -> Vec<Param<'_>> {
     let last = keys.last().map_or("", String::as_str);
     let missing = padded(keys.len()) - keys.len();
     keys.iter().map(String::as_str).chain(std::iter::repeat_n(last, missing)).map(Param::from).collect()
-}
-
-/// Connections that only read.
-#[derive(Debug, Clone)]
-pub(crate) enum Readers {
-    Sqlite(SqlitePool),
-    Postgres(PgPool),
-}
-
-impl Readers {
-    /// Runs a statement that answers with rows.
-    pub(crate) async fn rows(&self, sql: impl Into<Sql>, params: Vec<Param<'_>>) -> Result<Vec<Row>, Error> {
-        let sql = AssertSqlSafe(sql.into());
-        Ok(match self {
-            Readers::Sqlite(pool) => {
-                let rows = sqlx::query_with(sql, arguments::<sqlx::Sqlite>(params)?).fetch_all(pool).await?;
-                rows.into_iter().map(Row::Sqlite).collect()
-            }
-            Readers::Postgres(pool) => {
-                let rows = sqlx::query_with(sql, arguments::<sqlx::Postgres>(params)?).fetch_all(pool).await?;
-                rows.into_iter().map(Row::Postgres).collect()
-            }
-        })
-    }
-
-    /// The first row of the answer.
-    pub(crate) async fn row(&self, sql: impl Into<Sql>, params: Vec<Param<'_>>) -> Result<Option<Row>, Error> {
-        Ok(self.rows(sql, params).await?.into_iter().next())
-    }
-
-    pub(crate) async fn close(&self) {
-        match self {
-            Readers::Sqlite(pool) => pool.close().await,
-            Readers::Postgres(pool) => pool.close().await,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -78,6 +78,38 @@ pub async fn refused_statements(store: &Store) -> Result<Vec<String>, Error> {
     Ok(refused)
 }
 
+/// How the engine would run the statements whose speed must not depend on what has piled up, on the connection that
+/// runs them: each with its text.
+#[doc(hidden)]
+pub async fn hot_plans(store: &Store) -> Result<Vec<(&'static str, String)>, Error> {
+    let mut conn = store.address().connect().await?;
+    let (explain, column) = match store.dialect() {
+        Dialect::Sqlite => ("EXPLAIN QUERY PLAN", 3),
+        Dialect::Postgres => ("EXPLAIN", 0),
+    };
+    let hot = [
+        (claim::NEXT_PRIORITY, params![0]),
+        (claim::CLAIMABLE, params![0, 0, 10]),
+        (claim::NEXT_CLAIMABLE, params![0]),
+        (claim::NEXT_DEADLINE, params![]),
+        (claim::OVERDUE, params![0, 10]),
+        (claim::RENEW, params![0, "worker"]),
+        (query::LIVE_OF, params!["job/x"]),
+        (events::AFTER, params![0, 10]),
+    ];
+    let mut plans = Vec::new();
+    for (sql, params) in hot {
+        let mut plan = String::new();
+        for row in conn.rows(format!("{explain} {sql}"), params).await? {
+            plan.push_str(&row.text(column)?);
+            plan.push('\n');
+        }
+        plans.push((sql, plan));
+    }
+    conn.close().await?;
+    Ok(plans)
+}
+
 fn statements(dialect: Dialect) -> Vec<String> {
     let plain = [
         batch::LOCK_HEAD,

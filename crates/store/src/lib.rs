@@ -41,6 +41,7 @@ mod inspect;
 mod migrate;
 mod projections;
 mod query;
+mod readers;
 mod record;
 mod retention;
 mod row;
@@ -57,13 +58,14 @@ use piton_model::Seq;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::db::{Address, Readers};
+use crate::db::Address;
+use crate::readers::Readers;
 use crate::writer::Writer;
 
 pub use dialect::Dialect;
 pub use error::Error;
 #[doc(hidden)]
-pub use inspect::refused_statements;
+pub use inspect::{hot_plans, refused_statements};
 pub use query::{Page, RunQuery};
 pub use record::{Guard, RecordError};
 pub use retention::Retained;
@@ -113,10 +115,10 @@ impl Store {
     /// schema up to date.
     pub async fn open(url: &str, options: Options) -> Result<Store, Error> {
         let address = Address::parse(url, &options)?;
-        address.inspect()?;
+        address.make_ready()?;
         let mut conn = address.connect().await?;
         migrate::migrate(&mut conn).await.map_err(|error| address.explain(error))?;
-        let readers = address.readers(&options);
+        let readers = Readers::new(address.clone(), &options);
         let head = conn.rows(events::HEAD, Vec::new()).await?.first().map_or(Ok(0), |row| row.int(0))?;
         let changes = watch::Sender::new(head);
         let listener = match &address {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use crate::Error;
@@ -49,6 +50,15 @@ pub(crate) fn inspect(path: &Path) -> Result<(), Error> {
         return corrupt(format!("it should be {} bytes long and is {length}", pages * page_size));
     }
     Ok(())
+}
+
+/// Makes an empty file for its owner alone, where there is none. The engine gives its other files the same mode.
+pub(crate) fn create(path: &Path) -> Result<(), Error> {
+    match File::options().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(Error::Unavailable(format!("{}: {error}", path.display()))),
+    }
 }
 
 fn log_length(path: &Path) -> u64 {

@@ -78,6 +78,19 @@ async fn an_empty_file_is_a_new_database_but_not_beside_a_log() {
 }
 
 #[tokio::test]
+async fn only_the_owner_may_read_the_files() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let fixture = Fixture::sqlite();
+    let store = fixture.open().await;
+    submit_one(&store, new_run(&job("a"), at(0)), at(0)).await;
+    for name in ["piton.db", "piton.db-wal", "piton.db-shm"] {
+        let mode = std::fs::metadata(fixture.file().with_file_name(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    store.close().await;
+}
+
+#[tokio::test]
 async fn a_directory_and_a_missing_directory_are_not_available() {
     let fixture = Fixture::sqlite();
     std::fs::create_dir(fixture.file()).unwrap();

@@ -16,6 +16,7 @@ use crate::fixture::{
 
 on_both_engines!(
     every_statement_is_accepted,
+    hot_statements_go_through_an_index_whatever_the_statistics_say,
     a_run_moves_from_submission_to_history,
     a_key_and_an_id_make_one_run,
     claims_follow_priority_then_due_time,
@@ -44,6 +45,17 @@ on_both_engines!(
 async fn every_statement_is_accepted(fixture: &Fixture) {
     let store = fixture.open().await;
     assert_eq!(piton_store::refused_statements(&store).await.unwrap(), Vec::<String>::new());
+}
+
+async fn hot_statements_go_through_an_index_whatever_the_statistics_say(fixture: &Fixture) {
+    // The tables are empty, and the statistics say so: the best reason there is to read them from end to end.
+    let store = fixture.open().await;
+    for (sql, plan) in piton_store::hot_plans(&store).await.unwrap() {
+        let reads_all =
+            plan.contains("Seq Scan") || plan.lines().any(|line| line.starts_with("SCAN") && !line.contains("INDEX"));
+        let sorts = plan.contains("Sort") || plan.contains("TEMP B-TREE");
+        assert!(!reads_all && !sorts, "{sql}\n{plan}");
+    }
 }
 
 async fn a_run_moves_from_submission_to_history(fixture: &Fixture) {
