@@ -71,7 +71,7 @@ impl fmt::Display for Origin {
             Origin::Event { word, .. } => write!(f, "{word}"),
             Origin::Boot { .. } => write!(f, "{}", TriggerWord::Reboot),
             Origin::Change { .. } => f.write_str("changed configuration"),
-            Origin::Call { by } => write!(f, "{by}"),
+            Origin::Call { by } => write!(f, "asked for by {by}"),
         }
     }
 }

@@ -19,8 +19,7 @@ pub fn start(logging: &Logging, quiet: bool, verbose: u8) -> io::Result<()> {
         (false, _, _) => "trace",
     };
     // What the libraries below have to say is rarely about Piton.
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new(format!("warn,{}", own(level))));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(format!("warn,{}", own(level))));
     let (writer, terminal) = match &logging.output {
         LogOutput::Stderr => (BoxMakeWriter::new(io::stderr), io::stderr().is_terminal()),
         LogOutput::Stdout => (BoxMakeWriter::new(io::stdout), io::stdout().is_terminal()),
@@ -44,7 +43,8 @@ pub fn start(logging: &Logging, quiet: bool, verbose: u8) -> io::Result<()> {
 
 /// The filter for Piton's own crates.
 fn own(level: &str) -> String {
-    const CRATES: [&str; 10] = ["engine", "exec", "keeper", "logs", "model", "process", "server", "spec", "store", "tools"];
+    const CRATES: [&str; 10] =
+        ["engine", "exec", "keeper", "logs", "model", "process", "server", "spec", "store", "tools"];
     let crates: Vec<String> = CRATES.iter().map(|name| format!("piton_{name}={level}")).collect();
     format!("piton={level},{}", crates.join(","))
 }

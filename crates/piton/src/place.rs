@@ -1,6 +1,7 @@
 //! Where everything is: the directory of the declarations, the data directory, the configuration.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use piton_spec::{Config, Diagnostic, Sources};
 
@@ -28,16 +29,16 @@ impl Place {
 
     /// The same, with options that win over everything, such as `("server.listen", "127.0.0.1:9000")`.
     pub fn resolve_with(global: &Global, flags: &[(&str, String)]) -> Result<Place, CommandError> {
-        let current_dir = std::env::current_dir().map_err(|error| {
-            CommandError::new(Exit::Failed, format!("cannot tell the current directory: {error}"))
-        })?;
+        let current_dir = std::env::current_dir()
+            .map_err(|error| CommandError::new(Exit::Failed, format!("cannot tell the current directory: {error}")))?;
+        let environment = environment();
         let sources = Sources {
-            current_dir,
+            current_dir: current_dir.clone(),
             dir: global.dir.clone(),
             file: global.config.clone(),
-            environment: std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect(),
             flags: flags.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect(),
-            superuser: rustix::process::geteuid().is_root(),
+            superuser: serves_the_host(global, &environment, &current_dir),
+            environment,
             system_dir: None,
         };
         let (config, warnings) = Config::load(&sources).map_err(|found| {
@@ -51,4 +52,21 @@ impl Place {
     pub fn socket(&self) -> PathBuf {
         self.data_dir.join("api.sock")
     }
+}
+
+/// The superuser's data is the host's, below `/var/lib`, where Piton is installed for the host: there is `/etc/piton`,
+/// and the superuser neither names a directory nor stands in one with declarations. Everywhere else it lies in the
+/// directory, as for everybody.
+fn serves_the_host(global: &Global, environment: &BTreeMap<String, String>, current_dir: &Path) -> bool {
+    const DECLARATIONS: [&str; 6] = [".piton", "piton.toml", "workspaces", "jobs", "programs", "blueprints"];
+    rustix::process::geteuid().is_root()
+        && Path::new("/etc/piton").is_dir()
+        && global.dir.is_none()
+        && !environment.contains_key("PROVISIONER_CONFIG_DIR")
+        && !DECLARATIONS.iter().any(|name| current_dir.join(name).exists())
+}
+
+/// The environment, without what is not text.
+pub fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect()
 }

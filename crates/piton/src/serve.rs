@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::{Global, ServeArgs};
 use crate::error::{CommandError, Exit};
 use crate::place::Place;
-use crate::wiring::{self, DataLock, Opened};
+use crate::wiring::{self, DataLock, LockRefused, Opened};
 use crate::{logging, session};
 
 /// How long `--daemonize` waits for the daemon to answer.
@@ -31,7 +31,7 @@ pub async fn serve(global: &Global, options: &ServeArgs) -> Result<(), CommandEr
         return daemonize(&place).await;
     }
     let started = tokio::time::Instant::now();
-    let lock = DataLock::take(&place.data_dir, "piton serve")?;
+    let lock = lock(&place).await?;
     logging::start(&place.config.logging, global.quiet, global.verbose)
         .map_err(|error| CommandError::new(Exit::Failed, format!("cannot log as configured: {error}")))?;
     for warning in &place.warnings {
@@ -41,6 +41,18 @@ pub async fn serve(global: &Global, options: &ServeArgs) -> Result<(), CommandEr
     let opened = wiring::open(&place, lock, "daemon").await?;
     opened.engine.start().await?;
     run(&place, opened, &mut signals, started.elapsed()).await
+}
+
+/// Takes the data directory; a process that was just killed may still hold it for a moment.
+async fn lock(place: &Place) -> Result<DataLock, CommandError> {
+    let mut tries = 10;
+    loop {
+        match DataLock::take(&place.data_dir, "piton serve") {
+            Err(LockRefused::Held { .. }) if tries > 0 => tries -= 1,
+            taken => return Ok(taken?),
+        }
+        tokio::time::timeout(Duration::from_millis(50), std::future::pending::<()>()).await.ok();
+    }
 }
 
 async fn run(place: &Place, opened: Opened, signals: &mut Signals, took: Duration) -> Result<(), CommandError> {
@@ -68,7 +80,7 @@ async fn run(place: &Place, opened: Opened, signals: &mut Signals, took: Duratio
             () = shutdown.cancelled() => break Shutdown::Drain,
             what = signals.next() => match what {
                 Asked::End => break Shutdown::Detach,
-                Asked::Reload => app.reload.notify_one(),
+                Asked::Reload => app.reload.soon(),
             },
             ended = &mut serving => {
                 let error = ended.map_or_else(|panic| panic.to_string(), |ended| format!("{ended:?}"));

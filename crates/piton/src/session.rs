@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use piton_api::{Client, Transport};
-use piton_engine::Shutdown;
+use piton_engine::{Engine, Shutdown};
+use piton_process::Runner;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -28,8 +29,11 @@ pub struct Session {
 }
 
 struct Local {
-    opened: Opened,
+    engine: Engine,
+    runner: Runner,
     purpose: Purpose,
+    /// Held as long as this lives.
+    _lock: DataLock,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -64,14 +68,15 @@ impl Session {
     }
 
     async fn open_locally(place: &Place, lock: DataLock, purpose: Purpose) -> Result<Session, CommandError> {
-        let opened = wiring::open(place, lock, "local").await?;
-        let client = Client::new(piton_server::local(opened.router.clone()), piton_server::BASE);
+        let Opened { engine, loader, router, runner, lock, .. } = wiring::open(place, lock, "local").await?;
+        let client = Client::new(piton_server::local(router.clone()), piton_server::BASE);
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
+        tasks.spawn(loader.run(stop.clone()));
         if purpose == Purpose::Act {
-            opened.engine.start_for_command().await?;
+            engine.start_for_command().await?;
             // Whoever comes while this runs talks to it, as if it were the daemon.
-            let (socket, router, stop) = (place.socket(), opened.router.clone(), stop.clone());
+            let (socket, stop) = (place.socket(), stop.clone());
             tasks.spawn(async move {
                 if let Err(error) = piton_server::serve_unix(&socket, router, stop).await {
                     tracing::warn!(%error, "other commands cannot reach this one");
@@ -79,7 +84,7 @@ impl Session {
             });
         }
         tasks.close();
-        Ok(Session { client, local: Some(Local { opened, purpose, stop, tasks }) })
+        Ok(Session { client, local: Some(Local { engine, runner, purpose, _lock: lock, stop, tasks }) })
     }
 
     /// Talks to Piton.
@@ -96,19 +101,16 @@ impl Session {
     pub async fn close(self) -> Result<(), CommandError> {
         let Some(local) = self.local else { return Ok(()) };
         if local.purpose == Purpose::Act {
-            local.opened.engine.finish_work().await?;
-            local.opened.engine.shutdown(Shutdown::Drain).await;
+            local.engine.finish_work().await?;
+            local.engine.shutdown(Shutdown::Drain).await;
             // Nothing runs any more, so the keeper has nothing to keep.
-            if let Err(error) = local.opened.runner.stop_if_idle().await {
+            if let Err(error) = local.runner.stop_if_idle().await {
                 tracing::debug!(%error, "the keeper stays");
             }
         }
         local.stop.cancel();
         local.tasks.wait().await;
-        let store = local.opened.engine.store().clone();
-        drop(local.opened.router);
-        store.close().await;
-        drop(local.opened.lock);
+        local.engine.store().clone().close().await;
         Ok(())
     }
 }

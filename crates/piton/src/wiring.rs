@@ -1,6 +1,5 @@
 //! The only place where the parts are put together.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -15,14 +14,53 @@ use piton_engine::{Clock, Engine, Executing, Executor, Loader, Passed, Task};
 use piton_exec::{Exec, Git, Templates};
 use piton_logs::LogStore;
 use piton_model::{Failure, Run, RunId, WorkerId};
-use piton_process::Runner;
+use piton_process::{Environment, Runner};
 use piton_server::{About, App};
 use piton_store::{Options, Store};
 use piton_tools::Manager;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{CommandError, Exit};
-use crate::place::Place;
+use crate::place::{Place, environment};
+
+/// What children may know of the daemon's environment besides the usual: the credentials that providers of OpenTofu and
+/// Terraform look for, and what is meant for the tools themselves.
+const PASSED_ON: [&str; 34] = [
+    "ALICLOUD_*",
+    "ARM_*",
+    "AWS_*",
+    "AZURE_*",
+    "CLOUDFLARE_*",
+    "CLOUDSDK_*",
+    "CONSUL_*",
+    "DATADOG_*",
+    "DD_*",
+    "DIGITALOCEAN_*",
+    "DOCKER_*",
+    "FASTLY_*",
+    "GITHUB_*",
+    "GOOGLE_*",
+    "GRAFANA_*",
+    "HCLOUD_*",
+    "HEROKU_*",
+    "IBMCLOUD_*",
+    "KUBE_*",
+    "KUBECONFIG",
+    "LINODE_*",
+    "NOMAD_*",
+    "OCI_*",
+    "OS_*",
+    "OVH_*",
+    "PROXMOX_*",
+    "SCW_*",
+    "SPACES_*",
+    "SSH_AUTH_SOCK",
+    "TF_ENCRYPTION",
+    "TF_TOKEN_*",
+    "TF_VAR_*",
+    "VAULT_*",
+    "VULTR_*",
+];
 
 /// Everything of one data directory, opened exclusively.
 pub struct Opened {
@@ -48,8 +86,14 @@ impl DataLock {
         let io = |source| LockRefused::Io { path: data_dir.to_owned(), source };
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(io)?;
         let path = data_dir.join("lock");
-        let mut file =
-            OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(&path).map_err(io)?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(io)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -93,19 +137,13 @@ pub async fn open(place: &Place, lock: DataLock, served_by: &'static str) -> Res
     let logs = LogStore::new(data_dir.join("runs"));
     let runner = Runner::new(data_dir.clone(), keeper_argv(data_dir)?, logs.clone());
     let tools = Arc::new(Manager::new(tools_config(place)?));
-    let inherited = piton_exec::inherited(environment());
+    let inherited = Environment::inherit(environment(), &PASSED_ON);
     let templates = Templates::new(data_dir.join("templates"), Git::new(inherited.clone()));
     let settings = piton_exec::Config {
         plugin_cache: config.iac.plugin_cache,
         ..piton_exec::Config::new(data_dir.clone(), inherited)
     };
-    let exec = Exec::new(
-        settings,
-        runner.clone(),
-        logs.clone(),
-        tools.clone(),
-        templates.clone(),
-    );
+    let exec = Exec::new(settings, runner.clone(), logs.clone(), tools.clone(), templates.clone());
     import_legacy(place, &store, &clock).await?;
 
     let layout = config.layout(TimeZone::system());
@@ -115,7 +153,7 @@ pub async fn open(place: &Place, lock: DataLock, served_by: &'static str) -> Res
     if let Some(limit) = config.scheduler.max_concurrent_runs {
         settings.max_concurrent_runs = usize::try_from(limit.get()).unwrap_or(usize::MAX);
     }
-    settings.boot_id = piton_keeper::BootId::current().ok().map(|id| id.to_string());
+    settings.boot_id = piton_keeper::BootId::current().map(|id| id.as_str().to_owned());
     let executor = Arc::new(Real { exec, runner: runner.clone(), logs: logs.clone() });
     let engine = Engine::new(settings, store, clock.clone(), executor, loader.subscribe());
     let shutdown = CancellationToken::new();
@@ -124,7 +162,7 @@ pub async fn open(place: &Place, lock: DataLock, served_by: &'static str) -> Res
         logs,
         templates,
         tools,
-        reload: loader.trigger(),
+        reload: loader.reload(),
         shutdown: shutdown.clone(),
         about: Arc::new(About {
             version: env!("CARGO_PKG_VERSION"),
@@ -216,10 +254,6 @@ impl Executor for Real {
     }
 }
 
-fn environment() -> BTreeMap<String, String> {
-    std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect()
-}
-
 fn keeper_argv(data_dir: &Path) -> Result<Vec<OsString>, CommandError> {
     let exe = std::env::current_exe()
         .map_err(|error| CommandError::new(Exit::Failed, format!("cannot tell the path of this program: {error}")))?;
@@ -258,6 +292,12 @@ pub fn tools_config(place: &Place) -> Result<piton_tools::Config, CommandError> 
             .map_err(|error| CommandError::new(Exit::BadConfig, format!("iac.mirror: {error}")))?;
     }
     Ok(config)
+}
+
+impl From<piton_engine::Error> for CommandError {
+    fn from(error: piton_engine::Error) -> CommandError {
+        CommandError::new(Exit::Failed, error.to_string())
+    }
 }
 
 fn store_error(error: piton_store::Error) -> CommandError {

@@ -1,0 +1,126 @@
+//! Mistakes in files and on the command line: what is wrong, where, and what to do.
+
+use crate::site::Site;
+use crate::workspaces::CODE;
+
+/// Every mistake is reported with its place, and the rest of the directory works all the same.
+fn check(files: &[(&str, &str)], place: &str, words: &[&str]) {
+    let site = Site::new();
+    site.workspace("good", r#"{ "enabled": false }"#, CODE);
+    for (path, text) in files {
+        site.write(path, text);
+    }
+    let said = site.piton(["config", "check"]);
+    assert_eq!(said.code, 78, "{files:?}: {said}");
+    let all = format!("{}{}", said.out, said.err);
+    assert!(all.contains(place), "`{place}` is missing: {said}");
+    for word in words {
+        assert!(all.contains(word), "`{word}` is missing: {said}");
+    }
+    let list = site.json(["workspace", "list"]);
+    assert!(list.as_array().unwrap().iter().any(|workspace| workspace["name"] == "good"), "{list}");
+}
+
+const CONFIG: &str = "workspaces/bad/config.json";
+const MAIN: (&str, &str) = ("workspaces/bad/main.tf", CODE);
+
+#[test]
+fn broken_json() {
+    check(
+        &[MAIN, (CONFIG, "{\n  \"enabled\": true,\n  \"deploy_schedule\": \"0 9 * * *\n}\n")],
+        "config.json:3",
+        &["error"],
+    );
+    check(&[MAIN, (CONFIG, "")], "config.json", &["error"]);
+}
+
+#[test]
+fn impossible_schedules() {
+    check(&[MAIN, (CONFIG, "{\n  \"deploy_schedule\": \"0 0 30 2 *\"\n}")], "config.json:2", &["never"]);
+    check(&[MAIN, (CONFIG, "{ \"deploy_schedule\": [\"0 9 * * *\", \"61 * * * *\"] }")], "config.json:1", &["61"]);
+    check(
+        &[MAIN, (CONFIG, "{ \"deploy_schedule\": \"0 9 * * *\", \"timezone\": \"Mars/Olympus\" }")],
+        "config.json:1",
+        &["Mars"],
+    );
+}
+
+#[test]
+fn modes_that_cannot_be() {
+    check(&[MAIN, (CONFIG, r#"{ "mode_schedules": { "busy": "0 9 * * *" } }"#)], "config.json:1", &["template"]);
+    let both = r#"{ "template": "t", "mode_schedules": { "busy": "0 9 * * *" }, "deploy_schedule": "0 9 * * *" }"#;
+    check(&[(CONFIG, both)], "config.json:1", &["deploy_schedule", "mode_schedules"]);
+}
+
+#[test]
+fn missing_code_and_templates() {
+    check(&[(CONFIG, r#"{ "deploy_schedule": "0 9 * * *" }"#)], "config.json", &["main.tf"]);
+    check(&[(CONFIG, r#"{ "deploy_schedule": "0 9 * * *", "template": "nowhere" }"#)], "config.json:1", &["nowhere"]);
+}
+
+#[test]
+fn dependencies_in_a_circle() {
+    let jobs = r#"{ "jobs": [
+  { "name": "a", "type": "command", "command": "true", "depends_on": ["b"] },
+  { "name": "b", "type": "command", "command": "true", "depends_on": ["a"] } ] }"#;
+    check(&[MAIN, (CONFIG, jobs)], "config.json:", &["a", "b", "depend"]);
+}
+
+#[test]
+fn names_that_leave_their_directory() {
+    let site = Site::new();
+    for name in ["../x", "a/b", "..", "-rf", ""] {
+        let said = site.piton(["workspace", "status", "--", name]);
+        assert!(said.code == 2 || said.code == 3, "{name:?}: {said}");
+    }
+    check(
+        &[("jobs/x.json", r#"{ "name": "../x", "type": "command", "command": "true" }"#)],
+        "jobs/x.json:1",
+        &["../x"],
+    );
+}
+
+#[test]
+fn unknown_members_are_warnings_in_old_files_and_errors_in_the_configuration() {
+    let site = Site::new();
+    site.workspace("everest", r#"{ "enabled": false, "deploy_shedule": "0 9 * * *" }"#, CODE);
+    let said = site.piton(["config", "check"]);
+    assert_eq!(said.code, 0, "{said}");
+    let all = format!("{}{}", said.out, said.err);
+    assert!(all.contains("warning") && all.contains("deploy_schedule"), "no suggestion: {said}");
+    site.write("piton.toml", "[scheduler]\nmax_concurent_runs = 3\n");
+    let said = site.piton(["serve"]);
+    assert_eq!(said.code, 78, "{said}");
+    assert!(said.err.contains("piton.toml:2") && said.err.contains("max_concurrent_runs"), "{said}");
+}
+
+#[test]
+fn usage() {
+    let site = Site::new();
+    assert_eq!(site.piton(["workspace", "deplyo", "x"]).code, 2);
+    assert_eq!(site.piton(["run", "show", "no-such-run"]).code, 3);
+    let said = site.piton(["cron", "explain", "0 0 30 2 *"]);
+    assert_eq!(said.code, 2, "{said}");
+    let explained = site.json([
+        "cron",
+        "explain",
+        "0 9 * * 1-5",
+        "--tz",
+        "Europe/Berlin",
+        "--from",
+        "2026-03-27T00:00:00Z",
+        "-n",
+        "2",
+    ]);
+    assert_eq!(explained["time_zone"], "Europe/Berlin");
+    assert_eq!(explained["next"].as_array().unwrap().len(), 2);
+    assert!(explained["description"].as_str().unwrap().contains("Monday"), "{explained}");
+}
+
+#[test]
+fn listening_for_everyone_without_authentication_is_refused() {
+    let site = Site::new();
+    let said = site.piton(["serve", "--listen", "0.0.0.0:18080"]);
+    assert_eq!(said.code, 78, "{said}");
+    assert!(said.err.contains("insecure"), "{said}");
+}

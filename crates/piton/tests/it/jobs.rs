@@ -1,0 +1,145 @@
+//! Jobs: in workspaces and standalone, on schedules and events.
+
+use std::fs;
+
+use crate::site::{Site, until};
+use crate::workspaces::CODE;
+
+fn job(site: &Site, name: &str, body: &str) {
+    site.write(format!("jobs/{name}.json"), &format!("{{ \"name\": \"{name}\", {body} }}"));
+}
+
+#[test]
+fn scripts_commands_and_their_environment() {
+    let site = Site::new();
+    job(
+        &site,
+        "script",
+        r##""type": "script", "script": "#!/bin/bash\necho \"$WORKSPACE_ID/$JOB_NAME/$EXTRA\"; pwd", "environment": { "EXTRA": "more" }"##,
+    );
+    job(&site, "command", r#""type": "command", "command": "echo one && echo two >&2; exit 3""#);
+    let said = site.piton(["job", "run", "script"]);
+    assert_eq!(said.code, 0, "{said}");
+    let run = site.json(["job", "status", "script"])["last_run_id"].as_str().unwrap().to_owned();
+    let log = site.log(&run);
+    assert!(log.contains("_standalone_/script/more"), "{log}");
+    assert!(log.contains(&site.data().join("deployments/_standalone_").display().to_string()), "{log}");
+
+    let said = site.piton(["job", "run", "command"]);
+    assert_eq!(said.code, 1, "{said}");
+    let shown = site.json(["job", "status", "command"]);
+    assert_eq!(shown["status"], "failed");
+    assert_eq!(shown["last_error"], "Command failed: exit status 3");
+    assert_eq!((shown["run_count"].as_u64(), shown["failure_count"].as_u64()), (Some(1), Some(1)));
+    site.audit();
+}
+
+#[test]
+fn a_job_is_killed_with_all_it_started() {
+    let site = Site::new();
+    job(
+        &site,
+        "long",
+        r#""type": "command", "command": "setsid sleep 300 & trap '' TERM; echo started; sleep 300; sleep 300""#,
+    );
+    let _daemon = site.serve();
+    let run = site.piton(["job", "run", "long", "--detach"]).out.trim().to_owned();
+    until("it runs", || site.log(&run).contains("started\n"));
+    let said = site.piton(["job", "kill", "long"]);
+    assert_eq!(said.code, 0, "{said}");
+    until("it has ended", || site.json(["run", "show", &run])["state"] == "ended");
+    assert_eq!(site.json(["run", "show", &run])["outcome"], "cancelled");
+    let alive = fs::read_dir("/proc").unwrap().filter_map(Result::ok).any(|entry| {
+        fs::read(entry.path().join("environ")).is_ok_and(|environ| String::from_utf8_lossy(&environ).contains(&run))
+    });
+    assert!(!alive, "something of the job is still alive");
+    assert_eq!(site.piton(["job", "kill", "long"]).code, 5, "there was nothing to kill");
+    site.audit();
+}
+
+#[test]
+fn a_job_that_takes_too_long_is_stopped() {
+    let site = Site::new();
+    job(&site, "slow", r#""type": "command", "command": "sleep 60", "timeout": "1s""#);
+    let said = site.piton(["job", "run", "slow"]);
+    assert_eq!(said.code, 6, "{said}");
+    assert_eq!(site.json(["job", "status", "slow"])["status"], "timeout");
+}
+
+#[test]
+fn schedules_run_jobs_and_suspension_stops_them() {
+    let site = Site::new();
+    job(&site, "tick", r#""type": "command", "command": "echo tick", "schedule": ["* * * * * *", "0 0 1 1 *"]"#);
+    let _daemon = site.serve();
+    let count = || site.json(["job", "status", "tick"])["success_count"].as_u64().unwrap();
+    until("it ran twice", || count() >= 2);
+    assert_eq!(site.piton(["job", "suspend", "tick"]).code, 0);
+    until("nothing is under way", || {
+        site.json(["run", "list", "--subject", "job/tick"])
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|run| run["state"] == "ended")
+    });
+    let (before, head) = (count(), site.json(["status"])["ledger_head"].as_i64().unwrap());
+    until("it was skipped twice", || site.json(["status"])["ledger_head"].as_i64().unwrap() >= head + 2);
+    assert!(count() <= before + 1, "a suspended job ran");
+    assert_eq!(site.piton(["job", "resume", "tick"]).code, 0);
+    let before = count();
+    until("it runs again", || count() > before);
+    site.audit();
+}
+
+#[test]
+fn jobs_follow_deployments_in_the_order_of_their_dependencies() {
+    let site = Site::new();
+    let order = site.path().join("order").display().to_string();
+    let config = format!(
+        r#"{{ "deploy_schedule": "0 0 29 2 *", "catch_up": "skip", "jobs": [
+        {{ "name": "second", "type": "command", "schedule": "@deployment", "depends_on": ["first"], "command": "echo second >> {order}" }},
+        {{ "name": "first", "type": "command", "schedule": ["@deployment"], "command": "test -f terraform.tfstate && sleep 0.3 && echo first >> {order}" }},
+        {{ "name": "after", "type": "command", "schedule": "@destroy", "command": "echo destroyed >> {order}" }}
+    ] }}"#
+    );
+    site.workspace("everest", &config, CODE);
+    let _daemon = site.serve();
+    assert_eq!(site.piton(["workspace", "deploy", "everest"]).code, 0);
+    let lines = || fs::read_to_string(site.path().join("order")).unwrap_or_default();
+    until("both jobs have run", || lines().lines().count() == 2);
+    assert_eq!(site.piton(["workspace", "destroy", "everest", "--yes"]).code, 0);
+    until("the job after the destroy has run", || lines().lines().count() == 3);
+    assert_eq!(lines(), "first\nsecond\ndestroyed\n");
+    site.audit();
+}
+
+#[test]
+fn jobs_are_created_and_deleted() {
+    let site = Site::new();
+    site.write("new.json", r#"{ "name": "new", "type": "command", "command": "true" }"#);
+    site.write("bad.json", r#"{ "name": "bad", "type": "comand", "command": "true" }"#);
+    let _daemon = site.serve();
+    let said = site.piton(["job", "create", "--file", "new.json"]);
+    assert_eq!(said.code, 0, "{said}");
+    assert_eq!(site.piton(["job", "run", "new"]).code, 0);
+    assert_eq!(site.piton(["job", "create", "--file", "new.json"]).code, 5);
+    let said = site.piton(["job", "create", "--file", "bad.json"]);
+    assert_eq!(said.code, 2, "{said}");
+    assert!(said.err.contains("comand"), "{said}");
+    assert!(!site.path().join("jobs/bad.json").exists(), "a refused job was left behind");
+    assert_eq!(site.piton(["job", "delete", "new"]).code, 0);
+    assert_eq!(site.piton(["job", "status", "new"]).code, 3);
+}
+
+#[test]
+fn a_template_job_deploys_its_template() {
+    let site = Site::new();
+    site.write("repository/main.tf", CODE);
+    crate::workspaces::git_repository(&site, "repository");
+    let url = format!("file://{}", site.path().join("repository").display());
+    assert_eq!(site.piton(["template", "add", "boxes", &url]).code, 0);
+    job(&site, "boxes", r#""type": "template", "template": "boxes", "environment": { "TF_VAR_size": "2" }"#);
+    let said = site.piton(["job", "run", "boxes"]);
+    assert_eq!(said.code, 0, "{said}");
+    let run = site.runs("job/boxes").pop().unwrap();
+    assert_eq!(run["plan"]["add"], 2, "{run:#}");
+}

@@ -1,0 +1,17 @@
+//! Black-box tests: the real program, real tools, real git, real processes.
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+#![expect(clippy::disallowed_methods, reason = "the tests are outside of the program and see real time and processes")]
+
+mod approval;
+mod bad_input;
+mod crash;
+mod examples;
+mod jobs;
+mod legacy;
+mod postgres;
+mod reload;
+mod secrets;
+mod seed_tools;
+mod site;
+mod templates;
+mod workspaces;

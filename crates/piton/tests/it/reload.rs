@@ -1,0 +1,50 @@
+//! Files change under a running daemon.
+
+use std::fs;
+
+use crate::site::{Site, until};
+use crate::workspaces::CODE;
+
+const DEPLOYED: &str = r#"{ "deploy_schedule": "0 0 1 1 *", "destroy_schedule": false }"#;
+
+#[test]
+fn workspaces_appear_change_and_vanish() {
+    let site = Site::new();
+    let _daemon = site.serve();
+    site.workspace("everest", DEPLOYED, CODE);
+    until("the new workspace is deployed", || {
+        site.json(["workspace", "list"]).as_array().unwrap().iter().any(|w| w["status"] == "deployed")
+    });
+    let config = r#"{ "deploy_schedule": "0 0 1 1 *", "destroy_schedule": false, "vars": { "size": 3 } }"#;
+    site.workspace("everest", config, "");
+    until("the change is deployed", || {
+        site.json(["workspace", "outputs", "everest"])["boxes"]["value"]
+            .as_array()
+            .is_some_and(|boxes| boxes.len() == 3)
+    });
+    fs::remove_dir_all(site.path().join("workspaces/everest")).unwrap();
+    until("it is gone", || site.json(["workspace", "list"]).as_array().unwrap().is_empty());
+    // What was deployed stays, and so does what is known of it.
+    assert!(site.data().join("deployments/everest/terraform.tfstate").is_file());
+    assert_eq!(site.runs("workspace/everest").len(), 2);
+    site.audit();
+}
+
+#[test]
+fn a_broken_file_keeps_its_last_good_version() {
+    let site = Site::new();
+    site.workspace("everest", DEPLOYED, CODE).workspace("other", r#"{ "enabled": false }"#, CODE);
+    let _daemon = site.serve();
+    until("it is deployed", || site.status("everest") == "deployed");
+    fs::write(site.path().join("workspaces/everest/config.json"), "{ \"deploy_schedule\": \"0 0 1").unwrap();
+    until("the mistake is reported", || !site.json(["status"])["diagnostics"].as_array().unwrap().is_empty());
+    let diagnostic = &site.json(["status"])["diagnostics"][0];
+    assert_eq!(diagnostic["severity"], "error");
+    assert!(diagnostic["file"].as_str().unwrap().ends_with("workspaces/everest/config.json"), "{diagnostic}");
+    assert!(diagnostic["line"].is_u64() && diagnostic["column"].is_u64(), "{diagnostic}");
+    assert_eq!(site.status("everest"), "deployed");
+    assert_eq!(site.json(["workspace", "list"]).as_array().unwrap().len(), 2);
+    assert_eq!(site.piton(["workspace", "deploy", "everest"]).code, 0, "the last good version cannot be used");
+    site.workspace("everest", DEPLOYED, "");
+    until("all is well again", || site.json(["status"])["diagnostics"].as_array().unwrap().is_empty());
+}

@@ -1,0 +1,101 @@
+//! Templates from real git repositories.
+
+use std::fs;
+
+use crate::site::{Site, until};
+use crate::workspaces::{CODE, git_repository};
+
+fn repository(site: &Site) -> String {
+    site.write("repository/boxes/main.tf", CODE).write("repository/README.md", "Boxes.\n");
+    git_repository(site, "repository");
+    git(site, &["tag", "v1"]);
+    format!("file://{}", site.path().join("repository").display())
+}
+
+fn git(site: &Site, args: &[&str]) {
+    let identity = ["-c", "user.name=t", "-c", "user.email=t@example.com"];
+    let done =
+        site.command("git").args(identity).args(args).current_dir(site.path().join("repository")).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
+fn from_add_to_remove() {
+    let site = Site::new();
+    let url = repository(&site);
+    let _daemon = site.serve();
+    let said = site.piton([
+        "template",
+        "add",
+        "boxes",
+        &url,
+        "--path",
+        "boxes",
+        "--ref",
+        "main",
+        "--description",
+        "Some boxes",
+    ]);
+    assert_eq!(said.code, 0, "{said}");
+    assert_eq!(site.piton(["template", "add", "boxes", &url]).code, 5, "the name was taken");
+    let shown = site.json(["template", "show", "boxes"]);
+    assert_eq!(shown["files"][0], "main.tf", "{shown}");
+    assert_eq!(shown["content_hash"].as_str().unwrap().len(), 64);
+    let said = site.piton(["template", "validate", "boxes"]);
+    assert_eq!(said.code, 0, "{said}");
+
+    site.workspace("everest", r#"{ "template": "boxes", "deploy_schedule": "0 0 1 1 *" }"#, "");
+    until("it is deployed", || site.json(["workspace", "list"])[0]["status"] == "deployed");
+
+    let update = site.json(["template", "update", "boxes"]);
+    assert!(update.to_string().contains("\"changed\":false"), "{update}");
+    site.write("repository/boxes/main.tf", &CODE.replace("default = 1", "default = 2"));
+    git(&site, &["commit", "-qam", "two boxes"]);
+    let update = site.json(["template", "update", "--all"]);
+    assert!(update.to_string().contains("\"changed\":true"), "{update}");
+    assert!(update.to_string().contains("workspace/everest"), "who is concerned is not said: {update}");
+    // A new template is used by the next deployment, not at once.
+    assert_eq!(site.runs("workspace/everest").len(), 1);
+    assert_eq!(site.piton(["workspace", "deploy", "everest"]).code, 0);
+    assert_eq!(site.runs("workspace/everest").pop().unwrap()["plan"]["add"], 1);
+
+    let said = site.piton(["template", "remove", "boxes"]);
+    assert_ne!(said.code, 0, "a template in use was removed without force: {said}");
+    assert!(said.err.contains("everest"), "{said}");
+    assert_eq!(site.piton(["template", "remove", "boxes", "--force"]).code, 0);
+    assert_eq!(site.piton(["template", "show", "boxes"]).code, 3);
+    assert_eq!(
+        fs::read_dir(site.data().join("templates")).unwrap().filter(|e| e.as_ref().unwrap().path().is_dir()).count(),
+        0
+    );
+}
+
+#[test]
+fn a_local_main_tf_wins() {
+    let site = Site::new();
+    let url = repository(&site);
+    assert_eq!(site.piton(["template", "add", "boxes", &url, "--path", "boxes", "--ref", "v1"]).code, 0);
+    let own = r#"output "own" { value = "local" }"#;
+    site.workspace("everest", r#"{ "template": "boxes", "deploy_schedule": "0 0 29 2 *", "catch_up": "skip" }"#, own);
+    assert_eq!(site.piton(["workspace", "deploy", "everest"]).code, 0);
+    assert_eq!(site.json(["workspace", "outputs", "everest"])["own"]["value"], "local");
+}
+
+#[test]
+fn what_cannot_be_fetched_says_why() {
+    let site = Site::new();
+    let url = repository(&site);
+    for (args, word) in [
+        (vec!["boxes", "file:///nowhere/at/all"], "nowhere"),
+        (vec!["boxes", &url, "--ref", "no-such-ref"], "no-such-ref"),
+        (vec!["boxes", &url, "--path", "bxes"], "bxes"),
+        (vec!["boxes", "ext::sh -c id"], "ext"),
+        (vec!["boxes", &url, "--ref", "--upload-pack=id"], "upload-pack"),
+        (vec!["../boxes", &url], "boxes"),
+    ] {
+        let said = site.piton(["template", "add"].into_iter().chain(args.iter().copied()));
+        assert!(said.code == 2 || said.code == 1, "{args:?}: {said}");
+        assert!(said.err.contains(word), "{args:?}: {said}");
+    }
+    assert!(site.json(["template", "list"]).as_array().unwrap().is_empty());
+}
