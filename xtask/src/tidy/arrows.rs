@@ -27,7 +27,7 @@ const TABLE: &[(&str, May)] = &[
     ("piton-logs", May::Import(&["piton-model"])),
     ("piton-process", May::Import(&["piton-model", "piton-logs", "piton-keeper"])),
     ("piton-store", May::Import(&["piton-model"])),
-    ("piton-engine", May::Import(&["piton-model", "piton-cron", "piton-spec", "piton-store", "piton-logs"])),
+    ("piton-engine", May::Import(&["piton-model", "piton-cron", "piton-spec", "piton-store"])),
     ("piton-exec", May::Import(&["piton-model", "piton-logs", "piton-process", "piton-tools"])),
     (
         "piton-server",
@@ -40,6 +40,7 @@ const TABLE: &[(&str, May)] = &[
             "piton-spec",
             "piton-cron",
             "piton-exec",
+            "piton-tools",
         ]),
     ),
     ("piton", May::ImportAllBut(&["piton-testkit", "xtask"])),

@@ -106,9 +106,9 @@ fn variables_of_the_seeds() {
         ("LOG_FORMAT", "json"),
         ("LOG_LEVEL", ""),
         ("ALLOWED_ORIGINS", "https://a.example, https://b.example"),
-        ("REGISTRY_HOST", "http://localhost:9080"),
+        ("REGISTRY_HOST", "http://registry.example:9080"),
         ("PROVISIONING_TIMEOUT", "300"),
-        ("RABBITMQ_URL", "amqp://guest:guest@localhost:5672/"),
+        ("RABBITMQ_URL", "amqp://guest:guest@rabbit.example:5672/"),
         ("RABBITMQ_RETRY_DELAY", "5s"),
         ("GITLAB_GROUP_ID", "42"),
         ("MAX_TEMPLATE_SIZE", "10MB"),
@@ -127,7 +127,7 @@ fn variables_of_the_seeds() {
     assert_eq!(config.value("worker.max_template_size"), Some(&serde_json::json!(10 << 20)));
     assert_eq!(config.value("provisioning.timeout"), Some(&serde_json::json!("300s")));
     assert_eq!(explained(&config, "gitlab.token"), ("***".into(), "$GITLAB_TOKEN".into()));
-    assert_eq!(explained(&config, "worker.rabbitmq_url").0, "amqp://guest:***@localhost:5672/");
+    assert_eq!(explained(&config, "worker.rabbitmq_url").0, "amqp://guest:***@rabbit.example:5672/");
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn files_of_the_seeds_are_read_as_they_are() {
         "config.yaml",
         r#"
 database:
-  host: localhost
+  host: db.example
   port: 5432
   user: postgres
   password: password
@@ -165,7 +165,7 @@ scheduler:
   timezone: "America/Los_Angeles"
 
 provisioning:
-  api_url: "http://localhost:3000/api/provision-n8n"
+  api_url: "http://n8n.example:3000/api/provision-n8n"
   timeout: 300  # 5 minutes
   retry_attempts: 3
   retry_delay: 60  # seconds
@@ -177,7 +177,7 @@ logging:
 "#,
     );
     let config = good(&Sources { file: Some("config.yaml".into()), ..sources(&site) });
-    assert_eq!(config.store_url.expose(), "postgres://postgres:password@localhost:5432/oneclick?sslmode=prefer");
+    assert_eq!(config.store_url.expose(), "postgres://postgres:password@db.example:5432/oneclick?sslmode=prefer");
     assert_eq!(config.logging.output, LogOutput::File("/var/log/oneclick-scheduler.log".into()));
 
     site.write(

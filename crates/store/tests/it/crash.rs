@@ -12,7 +12,7 @@ const ROUNDS: usize = 5;
 
 /// The other process: writes until it is killed, and says which ends were acknowledged.
 #[tokio::test]
-#[ignore = "the second half of `acknowledged_writes_survive_kill_9`, which starts it"]
+#[ignore = "the second half of a test: started as another process by acknowledged_writes_survive_kill_9"]
 async fn writer() {
     let Ok(url) = std::env::var(URL) else { return };
     let store = piton_store::Store::open(&url, piton_store::Options::default()).await.unwrap();
