@@ -7,7 +7,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 # The names under which the one binary takes the command lines of the programs it replaces.
-NAMES := provisioner workspacectl templatectl jobctl provisr
+NAMES := provisioner workspacectl templatectl jobctl
 
 .DEFAULT_GOAL := help
 .PHONY: help build run dev test test-coverage lint fmt conformance bench install clean

@@ -1,5 +1,7 @@
 //! Ending in stages: triggers, claims, runs.
 
+use std::time::Duration;
+
 use piton_model::{Run, RunState};
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +29,9 @@ pub(crate) struct Stages {
     pub(crate) over: CancellationToken,
 }
 
+/// How long a detached run waits for its daemon to come back.
+const RESTART: Duration = Duration::from_secs(600);
+
 impl Engine {
     /// Ends all loops. Safe to call again, to go from draining to detaching.
     pub async fn shutdown(&self, how: Shutdown) {
@@ -44,6 +49,19 @@ impl Engine {
         shared.stages.over.cancel();
         shared.serving.close();
         shared.serving.wait().await;
+        if how == Shutdown::Detach {
+            self.hold_on().await;
+        }
+    }
+
+    /// What goes on without the daemon is this worker's for a while longer: a restart, an upgrade or a reboot is no
+    /// reason for another node to give it up as lost.
+    async fn hold_on(&self) {
+        let shared = &self.0;
+        let now = shared.clock.now();
+        if let Err(error) = shared.store.renew(&shared.config.worker, after(now, RESTART), now).await {
+            tracing::warn!(%error, "leases could not be extended; another node may give runs up before the next start");
+        }
     }
 
     /// Waits until nothing is under way or due here, and what follows from it is done too.
