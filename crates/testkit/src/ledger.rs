@@ -26,7 +26,7 @@ pub fn story(entries: &[LedgerEntry], runs: &BTreeMap<RunId, Run>) -> String {
                 let number = *numbers.entry(*run).or_insert(next);
                 let mut line = format!("{subject} #{number} {}", words(event));
                 if let (Event::Submitted { .. }, Some(run)) = (event, runs.get(run)) {
-                    let _ = write!(line, " to {} by {}", run.action.verb(), run.origin);
+                    let _ = write!(line, " to {}: {}", run.action.verb(), run.origin);
                 }
                 if let Some(outcome) = outcome {
                     let _ = write!(line, " -> {}", outcome.kind());

@@ -209,7 +209,7 @@ impl Simulation {
             }
         }
         for _ in 0..RESTLESS {
-            let head = self.store.head().await?;
+            let head = *self.store.changes().borrow();
             let mut calls: Vec<(usize, Call)> =
                 (0..self.nodes.len()).flat_map(|node| CALLS.map(|call| (node, call))).collect();
             calls.shuffle(&mut self.random);
@@ -217,7 +217,7 @@ impl Simulation {
             for (node, call) in calls {
                 moved |= self.call(node, call).await?;
             }
-            if !moved && self.store.head().await? == head {
+            if !moved && *self.store.changes().borrow() == head {
                 return Ok(());
             }
         }

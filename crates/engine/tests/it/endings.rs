@@ -86,7 +86,7 @@ async fn what_takes_too_long_is_stopped() {
     assert_story(
         &told(&simulation).await,
         r"
-        Mon 02 08:00:00 workspace/everest #1 submitted to deploy by ana
+        Mon 02 08:00:00 workspace/everest #1 submitted to deploy: asked for by ana
         Mon 02 08:00:00 workspace/everest #1 claimed by one, attempt 1
         Mon 02 08:30:00 workspace/everest #1 failed: took longer than 1800s and was stopped during `plan` -> timed_out
     ",
@@ -128,7 +128,7 @@ async fn transient_failures_are_tried_again_with_longer_and_longer_pauses() {
     assert_story(
         &told(&simulation).await,
         r"
-        Mon 02 08:00:00 workspace/everest #1 submitted to deploy by ana
+        Mon 02 08:00:00 workspace/everest #1 submitted to deploy: asked for by ana
         Mon 02 08:00:00 workspace/everest #1 claimed by one, attempt 1
         Mon 02 08:00:00 workspace/everest #1 failed: `prepare` failed as the script says
         Mon 02 08:00:10 workspace/everest #1 claimed by one, attempt 2

@@ -16,12 +16,12 @@ async fn a_job_never_overlaps_itself() {
     assert_story(
         &told(&simulation).await,
         r"
-        Mon 02 08:10:00 job/measure #1 submitted to run by schedule `*/10 * * * *`
+        Mon 02 08:10:00 job/measure #1 submitted to run: schedule `*/10 * * * *`
         Mon 02 08:10:00 job/measure #1 claimed by one, attempt 1
         Mon 02 08:20:00 job/measure skipped 1 of `*/10 * * * *` until Mon 02 08:20:00: run #1 is still active
         Mon 02 08:30:00 job/measure skipped 1 of `*/10 * * * *` until Mon 02 08:30:00: run #1 is still active
         Mon 02 08:35:00 job/measure #1 done -> succeeded
-        Mon 02 08:40:00 job/measure #2 submitted to run by schedule `*/10 * * * *`
+        Mon 02 08:40:00 job/measure #2 submitted to run: schedule `*/10 * * * *`
         Mon 02 08:40:00 job/measure #2 claimed by one, attempt 1
     ",
     );
@@ -42,13 +42,13 @@ async fn a_job_that_is_noticed_late_is_skipped_unless_it_catches_up() {
         &told(&simulation).await,
         r"
         Mon 02 11:30:00 job/backup skipped 2 of `0 * * * *` until Mon 02 10:00:00: overtaken by the line due at 2026-03-02T11:00:00Z
-        Mon 02 11:30:00 job/backup #1 submitted to run by schedule `0 * * * *`
+        Mon 02 11:30:00 job/backup #1 submitted to run: schedule `0 * * * *`
         Mon 02 11:30:00 job/report skipped 2 of `0 * * * *` until Mon 02 10:00:00: overtaken by the line due at 2026-03-02T11:00:00Z
         Mon 02 11:30:00 job/report skipped 1 of `0 * * * *` until Mon 02 11:00:00: noticed too late
         Mon 02 11:30:00 job/backup #1 claimed by one, attempt 1
         Mon 02 11:30:01 job/backup #1 done -> succeeded
-        Mon 02 12:00:00 job/backup #2 submitted to run by schedule `0 * * * *`
-        Mon 02 12:00:00 job/report #3 submitted to run by schedule `0 * * * *`
+        Mon 02 12:00:00 job/backup #2 submitted to run: schedule `0 * * * *`
+        Mon 02 12:00:00 job/report #3 submitted to run: schedule `0 * * * *`
         Mon 02 12:00:00 job/backup #2 claimed by one, attempt 1
         Mon 02 12:00:00 job/report #3 claimed by one, attempt 1
         Mon 02 12:00:01 job/backup #2 done -> succeeded
@@ -80,13 +80,13 @@ async fn a_job_waits_for_the_one_on_which_it_depends() {
     assert_story(
         &told(&simulation).await,
         r"
-        Mon 02 09:00:00 job/dump #1 submitted to run by schedule `0 * * * *`
+        Mon 02 09:00:00 job/dump #1 submitted to run: schedule `0 * * * *`
         Mon 02 09:00:00 job/dump #1 claimed by one, attempt 1
         Mon 02 09:20:00 job/dump #1 done -> succeeded
-        Mon 02 09:20:00 job/upload #2 submitted to run by schedule `0 * * * *`
+        Mon 02 09:20:00 job/upload #2 submitted to run: schedule `0 * * * *`
         Mon 02 09:20:00 job/upload #2 claimed by one, attempt 1
         Mon 02 09:40:00 job/upload #2 done -> succeeded
-        Mon 02 10:00:00 job/dump #3 submitted to run by schedule `0 * * * *`
+        Mon 02 10:00:00 job/dump #3 submitted to run: schedule `0 * * * *`
         Mon 02 10:00:00 job/dump #3 claimed by one, attempt 1
         Mon 02 10:00:00 job/dump #3 failed: `execute` failed as the script says -> failed
         Mon 02 10:00:00 job/upload skipped 1 of `0 * * * *` until Mon 02 10:00:00: job `dump`, on which it depends, has not succeeded
@@ -112,16 +112,16 @@ async fn a_chain_after_a_deployment_runs_in_order() {
     assert_story(
         &told(&simulation).await,
         r"
-        Mon 02 08:00:00 workspace/everest #1 submitted to deploy by ana
+        Mon 02 08:00:00 workspace/everest #1 submitted to deploy: asked for by ana
         Mon 02 08:00:00 workspace/everest #1 claimed by one, attempt 1
         Mon 02 08:00:05 workspace/everest #1 done -> succeeded
-        Mon 02 08:00:05 job/everest/smoke #2 submitted to run by @deployment
+        Mon 02 08:00:05 job/everest/smoke #2 submitted to run: @deployment
         Mon 02 08:00:05 job/everest/smoke #2 claimed by one, attempt 1
         Mon 02 08:00:06 job/everest/smoke #2 done -> succeeded
-        Mon 02 08:00:06 job/everest/index #3 submitted to run by @deployment
+        Mon 02 08:00:06 job/everest/index #3 submitted to run: @deployment
         Mon 02 08:00:06 job/everest/index #3 claimed by one, attempt 1
         Mon 02 08:00:07 job/everest/index #3 done -> succeeded
-        Mon 02 08:00:07 job/everest/notify #4 submitted to run by @deployment
+        Mon 02 08:00:07 job/everest/notify #4 submitted to run: @deployment
         Mon 02 08:00:07 job/everest/notify #4 claimed by one, attempt 1
         Mon 02 08:00:08 job/everest/notify #4 done -> succeeded
     ",
@@ -142,10 +142,10 @@ async fn a_chain_ends_where_a_job_fails_and_says_so_once_for_each_job() {
     assert_story(
         &told(&simulation).await,
         r"
-        Mon 02 08:00:00 workspace/everest #1 submitted to deploy by ana
+        Mon 02 08:00:00 workspace/everest #1 submitted to deploy: asked for by ana
         Mon 02 08:00:00 workspace/everest #1 claimed by one, attempt 1
         Mon 02 08:05:00 workspace/everest #1 done -> succeeded
-        Mon 02 08:05:00 job/everest/smoke #2 submitted to run by @deployment
+        Mon 02 08:05:00 job/everest/smoke #2 submitted to run: @deployment
         Mon 02 08:05:00 job/everest/smoke #2 claimed by one, attempt 1
         Mon 02 08:05:00 job/everest/smoke #2 failed: `execute` failed as the script says -> failed
         Mon 02 08:05:00 job/everest/index skipped 1 of `@deployment` until Mon 02 08:05:00: job `smoke`, on which it depends, has not succeeded
@@ -166,7 +166,7 @@ async fn a_suspended_job_is_skipped_until_it_is_resumed() {
         r"
         Mon 02 09:00:00 job/report skipped 1 of `0 * * * *` until Mon 02 09:00:00: suspended
         Mon 02 10:00:00 job/report skipped 1 of `0 * * * *` until Mon 02 10:00:00: suspended
-        Mon 02 11:00:00 job/report #1 submitted to run by schedule `0 * * * *`
+        Mon 02 11:00:00 job/report #1 submitted to run: schedule `0 * * * *`
         Mon 02 11:00:00 job/report #1 claimed by one, attempt 1
         Mon 02 11:00:01 job/report #1 done -> succeeded
     ",
@@ -190,10 +190,10 @@ async fn a_job_that_is_enabled_later_begins_to_count_then() {
     assert_story(
         &told(&simulation).await,
         r"
-        Mon 02 10:30:00 job/everest/sweep #1 submitted to run by schedule `30 * * * *`
+        Mon 02 10:30:00 job/everest/sweep #1 submitted to run: schedule `30 * * * *`
         Mon 02 10:30:00 job/everest/sweep #1 claimed by one, attempt 1
         Mon 02 10:30:01 job/everest/sweep #1 done -> succeeded
-        Mon 02 11:00:00 job/report #2 submitted to run by schedule `0 * * * *`
+        Mon 02 11:00:00 job/report #2 submitted to run: schedule `0 * * * *`
         Mon 02 11:00:00 job/report #2 claimed by one, attempt 1
         Mon 02 11:00:01 job/report #2 done -> succeeded
     ",
@@ -217,10 +217,10 @@ async fn what_wants_to_run_at_boot_runs_once_for_each_boot() {
     assert_story(
         &told(&simulation).await,
         r"
-        Mon 02 08:00:00 job/mount #1 submitted to run by @reboot
+        Mon 02 08:00:00 job/mount #1 submitted to run: @reboot
         Mon 02 08:00:00 job/mount #1 claimed by one, attempt 1
         Mon 02 08:00:01 job/mount #1 done -> succeeded
-        Mon 02 08:15:00 job/mount #2 submitted to run by @reboot
+        Mon 02 08:15:00 job/mount #2 submitted to run: @reboot
         Mon 02 08:15:00 job/mount #2 claimed by one, attempt 1
         Mon 02 08:15:01 job/mount #2 done -> succeeded
     ",

@@ -54,7 +54,7 @@ async fn a_worker_that_is_gone_is_rescued_by_another_one() {
     assert_story(
         &told(&simulation).await,
         r"
-        Mon 02 08:00:00 workspace/everest #1 submitted to deploy by ana
+        Mon 02 08:00:00 workspace/everest #1 submitted to deploy: asked for by ana
         Mon 02 08:00:00 workspace/everest #1 claimed by one, attempt 1
         Mon 02 08:11:15 workspace/everest #1 lost its lease
         Mon 02 08:11:15 workspace/everest #1 claimed by two, attempt 2

@@ -29,15 +29,15 @@ async fn a_daemon_that_was_away_does_the_latest_line_once() {
     assert_story(
         &told(&simulation).await,
         r"
-        Mon 02 09:00:00 workspace/everest #1 submitted to deploy by schedule `0 9 * * *`
+        Mon 02 09:00:00 workspace/everest #1 submitted to deploy: schedule `0 9 * * *`
         Mon 02 09:00:00 workspace/everest #1 claimed by one, attempt 1
         Mon 02 09:00:05 workspace/everest #1 done -> succeeded
-        Mon 02 18:00:00 workspace/everest #2 submitted to destroy by schedule `0 18 * * *`
+        Mon 02 18:00:00 workspace/everest #2 submitted to destroy: schedule `0 18 * * *`
         Mon 02 18:00:00 workspace/everest #2 claimed by one, attempt 1
         Mon 02 18:00:05 workspace/everest #2 done -> succeeded
         Wed 04 12:00:00 workspace/everest skipped 1 of `0 9 * * *` until Tue 03 09:00:00: overtaken by the line due at 2026-03-04T09:00:00Z
         Wed 04 12:00:00 workspace/everest skipped 1 of `0 18 * * *` until Tue 03 18:00:00: overtaken by the line due at 2026-03-04T09:00:00Z
-        Wed 04 12:00:00 workspace/everest #3 submitted to deploy by schedule `0 9 * * *`
+        Wed 04 12:00:00 workspace/everest #3 submitted to deploy: schedule `0 9 * * *`
         Wed 04 12:00:00 workspace/everest #3 claimed by one, attempt 1
         Wed 04 12:00:05 workspace/everest #3 done -> succeeded
     ",
@@ -57,7 +57,7 @@ async fn a_new_workspace_is_deployed_at_once_where_its_latest_line_says_so() {
     assert_story(
         &told(&simulation).await,
         r"
-        Mon 02 12:00:00 workspace/everest #1 submitted to deploy by changed configuration
+        Mon 02 12:00:00 workspace/everest #1 submitted to deploy: changed configuration
         Mon 02 12:00:00 workspace/everest #1 claimed by one, attempt 1
         Mon 02 12:00:05 workspace/everest #1 done -> succeeded
     ",
@@ -87,17 +87,17 @@ async fn what_changed_decides_when_it_is_deployed_again() {
     assert_story(
         &told(&simulation).await,
         r"
-        Mon 02 12:00:00 workspace/everest #1 submitted to deploy by changed configuration
-        Mon 02 12:00:00 workspace/k2 #2 submitted to deploy by changed configuration
+        Mon 02 12:00:00 workspace/everest #1 submitted to deploy: changed configuration
+        Mon 02 12:00:00 workspace/k2 #2 submitted to deploy: changed configuration
         Mon 02 12:00:00 workspace/everest #1 claimed by one, attempt 1
         Mon 02 12:00:00 workspace/k2 #2 claimed by one, attempt 1
         Mon 02 12:00:05 workspace/k2 #2 done -> succeeded
         Mon 02 12:00:05 workspace/everest #1 done -> succeeded
-        Mon 02 14:00:00 workspace/everest #3 submitted to deploy by changed configuration
+        Mon 02 14:00:00 workspace/everest #3 submitted to deploy: changed configuration
         Mon 02 14:00:00 workspace/everest #3 claimed by one, attempt 1
         Mon 02 14:00:05 workspace/everest #3 done -> succeeded
         Tue 03 09:00:00 workspace/everest skipped 1 of `0 9 * * *` until Tue 03 09:00:00: already deployed, nothing changed
-        Tue 03 09:00:00 workspace/k2 #4 submitted to deploy by schedule `0 9 * * *`
+        Tue 03 09:00:00 workspace/k2 #4 submitted to deploy: schedule `0 9 * * *`
         Tue 03 09:00:00 workspace/k2 #4 claimed by one, attempt 1
         Tue 03 09:00:05 workspace/k2 #4 done -> succeeded
     ",
@@ -119,9 +119,9 @@ async fn a_change_while_no_daemon_ran_is_noticed_even_during_the_first_deploymen
     assert_story(
         &told(&simulation).await,
         r"
-        Mon 02 12:00:00 workspace/everest #1 submitted to deploy by changed configuration
+        Mon 02 12:00:00 workspace/everest #1 submitted to deploy: changed configuration
         Mon 02 12:00:00 workspace/everest #1 claimed by one, attempt 1
-        Mon 02 12:00:00 workspace/everest #2 submitted to deploy by changed configuration
+        Mon 02 12:00:00 workspace/everest #2 submitted to deploy: changed configuration
         Mon 02 12:50:00 workspace/everest #1 done -> succeeded
         Mon 02 12:50:00 workspace/everest #2 claimed by one, attempt 1
         Mon 02 13:40:00 workspace/everest #2 done -> succeeded
@@ -146,12 +146,12 @@ async fn a_failed_deployment_waits_for_a_change() {
     assert_story(
         &told(&simulation).await,
         r"
-        Mon 02 08:00:00 workspace/everest #1 submitted to deploy by changed configuration
+        Mon 02 08:00:00 workspace/everest #1 submitted to deploy: changed configuration
         Mon 02 08:00:00 workspace/everest #1 claimed by one, attempt 1
         Mon 02 08:02:00 workspace/everest #1 failed: `plan` failed as the script says -> failed
         Mon 02 09:00:00 workspace/everest skipped 1 of `0 9 * * *` until Mon 02 09:00:00: the last deployment failed; waiting for a changed configuration or a manual deploy
         Tue 03 09:00:00 workspace/everest skipped 1 of `0 9 * * *` until Tue 03 09:00:00: the last deployment failed; waiting for a changed configuration or a manual deploy
-        Tue 03 10:00:00 workspace/everest #2 submitted to deploy by changed configuration
+        Tue 03 10:00:00 workspace/everest #2 submitted to deploy: changed configuration
         Tue 03 10:00:00 workspace/everest #2 claimed by one, attempt 1
         Tue 03 10:05:00 workspace/everest #2 done -> succeeded
         Wed 04 09:00:00 workspace/everest skipped 1 of `0 9 * * *` until Wed 04 09:00:00: already deployed, nothing changed
@@ -178,14 +178,14 @@ async fn a_plan_that_waits_for_approval_gives_way_to_a_due_destroy() {
     assert_story(
         &told(&simulation).await,
         r"
-        Mon 02 09:00:00 workspace/everest #1 submitted to deploy by schedule `0 9 * * *`
+        Mon 02 09:00:00 workspace/everest #1 submitted to deploy: schedule `0 9 * * *`
         Mon 02 09:00:00 workspace/everest #1 claimed by one, attempt 1
         Mon 02 09:05:00 workspace/everest #1 done -> succeeded
-        Mon 02 10:30:00 workspace/everest #2 submitted to deploy by changed configuration
+        Mon 02 10:30:00 workspace/everest #2 submitted to deploy: changed configuration
         Mon 02 10:30:00 workspace/everest #2 claimed by one, attempt 1
         Mon 02 10:32:01 workspace/everest #2 asks camp?
         Mon 02 18:00:00 workspace/everest #2 superseded -> superseded
-        Mon 02 18:00:00 workspace/everest #3 submitted to destroy by schedule `0 18 * * *`
+        Mon 02 18:00:00 workspace/everest #3 submitted to destroy: schedule `0 18 * * *`
         Mon 02 18:00:00 workspace/everest #3 claimed by one, attempt 1
         Mon 02 18:05:00 workspace/everest #3 done -> succeeded
     ",
@@ -207,13 +207,13 @@ async fn modes_follow_their_lines() {
     assert_story(
         &told(&simulation).await,
         r"
-        Mon 02 12:00:00 workspace/k2 #1 submitted to deploy by changed configuration
+        Mon 02 12:00:00 workspace/k2 #1 submitted to deploy: changed configuration
         Mon 02 12:00:00 workspace/k2 #1 claimed by one, attempt 1
         Mon 02 12:00:05 workspace/k2 #1 done -> succeeded
-        Mon 02 18:00:00 workspace/k2 #2 submitted to deploy by schedule `0 18 * * *`
+        Mon 02 18:00:00 workspace/k2 #2 submitted to deploy: schedule `0 18 * * *`
         Mon 02 18:00:00 workspace/k2 #2 claimed by one, attempt 1
         Mon 02 18:00:05 workspace/k2 #2 done -> succeeded
-        Tue 03 09:00:00 workspace/k2 #3 submitted to deploy by schedule `0 9 * * 1-5`
+        Tue 03 09:00:00 workspace/k2 #3 submitted to deploy: schedule `0 9 * * 1-5`
         Tue 03 09:00:00 workspace/k2 #3 claimed by one, attempt 1
         Tue 03 09:00:05 workspace/k2 #3 done -> succeeded
     ",
@@ -252,17 +252,17 @@ async fn only_the_plan_that_was_shown_can_be_approved() {
     assert_story(
         &told(&simulation).await,
         r"
-        Mon 02 08:00:00 workspace/everest #1 submitted to deploy by ana
+        Mon 02 08:00:00 workspace/everest #1 submitted to deploy: asked for by ana
         Mon 02 08:00:00 workspace/everest #1 claimed by one, attempt 1
         Mon 02 08:02:01 workspace/everest #1 asks camp?
         Mon 02 09:00:00 workspace/everest #1 approved by ana
         Mon 02 09:00:00 workspace/everest #1 claimed by one, attempt 2
         Mon 02 09:02:00 workspace/everest #1 done -> succeeded
-        Mon 02 10:00:00 workspace/everest #2 submitted to deploy by ana
+        Mon 02 10:00:00 workspace/everest #2 submitted to deploy: asked for by ana
         Mon 02 10:00:00 workspace/everest #2 claimed by one, attempt 1
         Mon 02 10:02:01 workspace/everest #2 asks camp?
         Tue 03 10:02:01 workspace/everest #2 expired -> expired
-        Tue 03 11:00:00 workspace/everest #3 submitted to deploy by ana
+        Tue 03 11:00:00 workspace/everest #3 submitted to deploy: asked for by ana
         Tue 03 11:00:00 workspace/everest #3 claimed by one, attempt 1
         Tue 03 11:02:01 workspace/everest #3 asks camp?
         Tue 03 12:00:00 workspace/everest #3 rejected by ana -> rejected
@@ -284,11 +284,11 @@ async fn a_clock_that_was_years_ahead_stops_no_schedule() {
         r"
         Wed 01 12:00:00 workspace/everest skipped 1766 of `0 9 * * *` until Tue 31 09:00:00: overtaken by the line due at 2031-01-01T09:00:00Z
         Wed 01 12:00:00 workspace/everest skipped 1766 of `0 18 * * *` until Tue 31 18:00:00: overtaken by the line due at 2031-01-01T09:00:00Z
-        Wed 01 12:00:00 workspace/everest #1 submitted to deploy by schedule `0 9 * * *`
+        Wed 01 12:00:00 workspace/everest #1 submitted to deploy: schedule `0 9 * * *`
         Wed 01 12:00:00 workspace/everest #1 claimed by one, attempt 1
         Wed 01 12:00:05 workspace/everest #1 done -> succeeded
         Mon 02 09:00:00 workspace/everest skipped 1 of `0 9 * * *` until Mon 02 09:00:00: already deployed, nothing changed
-        Mon 02 18:00:00 workspace/everest #2 submitted to destroy by schedule `0 18 * * *`
+        Mon 02 18:00:00 workspace/everest #2 submitted to destroy: schedule `0 18 * * *`
         Mon 02 18:00:00 workspace/everest #2 claimed by one, attempt 1
         Mon 02 18:00:05 workspace/everest #2 done -> succeeded
     ",
