@@ -195,7 +195,7 @@ impl Client {
 fn user() -> String {
     let name = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|key| std::env::var(key).ok());
     name.filter(|name| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic()))
-        .unwrap_or_else(|| "unknown".to_owned())
+        .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 
 async fn over_unix(path: &Path, request: Request<Full<Bytes>>) -> Result<Response<Body>, Error> {

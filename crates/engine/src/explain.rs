@@ -97,7 +97,7 @@ fn explain(run: &Run, others: &[Run], now: Timestamp, free_slots: usize) -> Expl
                 .iter()
                 .find(|other| other.id != run.id && (other.phase() != Phase::Pending || other.id < run.id));
             if *due > now {
-                format!("it waits until {due}")
+                format!("it waits until {due:.0}")
             } else if let Some(ahead) = ahead {
                 reasons.push(format!("run {} of {} is {} and goes first", ahead.id, ahead.subject, ahead.phase()));
                 hints.push(format!("piton run show {}", ahead.id));
@@ -110,17 +110,17 @@ fn explain(run: &Run, others: &[Run], now: Timestamp, free_slots: usize) -> Expl
             }
         }
         RunState::Running { lease, step, cancel, .. } => {
-            reasons.push(format!("worker {} holds it, attempt {}, until {}", lease.worker, lease.attempt, lease.until));
+            reasons.push(format!("worker {} holds it, attempt {}, until {:.0}", lease.worker, lease.attempt, lease.until));
             match cancel {
                 Some(request) => format!("it is stopping during `{step}`, as {} asked", request.by),
-                None => format!("it is in `{step}` since the attempt began at {}", lease.since),
+                None => format!("it is in `{step}` since the attempt began at {:.0}", lease.since),
             }
         }
         RunState::Gated { gate, expires } => {
             reasons.push(format!("plan {}: {}", gate.digest.short(), gate.question));
             hints.push(format!("piton run approve {}", run.id));
             hints.push(format!("piton run reject {}", run.id));
-            format!("it waits for approval until {expires}")
+            format!("it waits for approval until {expires:.0}")
         }
         RunState::Ended { outcome, at } => {
             if let Some(failure) = outcome.failure() {
@@ -128,7 +128,7 @@ fn explain(run: &Run, others: &[Run], now: Timestamp, free_slots: usize) -> Expl
                 hints.extend(failure.hint.clone());
                 hints.push(format!("piton run logs {}", run.id));
             }
-            format!("it ended at {at}: {}", outcome.kind())
+            format!("it ended at {at:.0}: {}", outcome.kind())
         }
     };
     if let (By::System, Some(step)) = (run.origin.by(), run.reached) {

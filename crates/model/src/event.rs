@@ -182,7 +182,7 @@ impl SkipReason {
                 "the last deployment failed; waiting for a changed configuration or a manual deploy".to_owned()
             }
             SkipReason::StillActive { run } => format!("run {run} is still active"),
-            SkipReason::OvertakenBy { due } => format!("overtaken by the line due at {due}"),
+            SkipReason::OvertakenBy { due } => format!("overtaken by the line due at {due:.0}"),
             SkipReason::TooLate => "noticed too late".to_owned(),
             SkipReason::Dependency { job } => format!("job `{job}`, on which it depends, has not succeeded"),
             SkipReason::Suspended => "suspended".to_owned(),
