@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use piton_model::{AttemptNo, Run, RunId};
 
 use crate::clock::after;
@@ -66,25 +67,17 @@ impl Claimer {
     pub(crate) async fn run(mut self) {
         let shared = self.shared.clone();
         let mut changes = shared.store.changes();
+        let mut why = Why::Due;
         loop {
             let seen = *changes.borrow_and_update();
-            let round = async {
-                let drives = self.take().await?;
-                let claimed = drives.len();
-                for drive in drives {
-                    shared.drives.spawn(drive.run());
-                }
-                let next = shared.store.next_due(shared.clock.now()).await?;
-                Ok::<_, Error>((claimed, next))
-            };
             let now = shared.clock.now();
-            let next = match round.await {
-                // There may be more than fitted into one batch.
-                Ok((1.., _)) if shared.slots.available_permits() > 0 && !shared.stages.closing.is_cancelled() => {
+            let next = match self.round(why).await {
+                Ok(Next::Now) if !shared.stages.closing.is_cancelled() => {
+                    why = Why::Due;
                     continue;
                 }
-                Ok((_, Some(next))) if next <= now => Some(after(now, NOT_MINE)),
-                Ok((_, next)) => next,
+                Ok(Next::Now | Next::NotMine) => Some(after(now, NOT_MINE)),
+                Ok(Next::At(next)) => next,
                 Err(error) => {
                     tracing::error!(%error, "could not claim runs");
                     Some(after(now, NOT_MINE))
@@ -93,14 +86,66 @@ impl Claimer {
             let backstop = after(now, shared.config.check_interval);
             let wake = next.map_or(backstop, |next| next.min(backstop));
             let full = shared.slots.available_permits() == 0;
-            tokio::select! {
+            why = tokio::select! {
                 () = shared.stages.closing.cancelled() => return,
-                () = free_slot(&shared), if full => {}
-                () = shared.clock.sleep_until(wake), if !full => {}
-                () = grown(&mut changes, seen), if !full => {}
-            }
+                () = free_slot(&shared), if full => Why::Due,
+                () = shared.clock.sleep_until(wake), if !full => Why::Due,
+                () = grown(&mut changes, seen), if !full => Why::News,
+            };
         }
     }
+
+    /// Claims what there may be, and looks when there is something next.
+    async fn round(&mut self, why: Why) -> Result<Next, Error> {
+        let shared = self.shared.clone();
+        if why == Why::News && !self.unsure {
+            // A claim is a transaction, and most of what happens makes nothing claimable.
+            let now = shared.clock.now();
+            let next = shared.store.next_due(now).await?;
+            if next.is_none_or(|next| next > now) {
+                return Ok(Next::At(next));
+            }
+        }
+        let free = shared.slots.available_permits();
+        let drives = self.take().await?;
+        let claimed = drives.len();
+        for drive in drives {
+            shared.drives.spawn(drive.run());
+        }
+        if claimed >= free {
+            // There may be more than there were slots for; whether one is free by now shows in a moment.
+            let freed = shared.slots.available_permits() > 0;
+            return Ok(if freed { Next::Now } else { Next::At(None) });
+        }
+        let now = shared.clock.now();
+        Ok(match shared.store.next_due(now).await? {
+            Some(next) if next <= now => {
+                if claimed > 0 {
+                    Next::Now
+                } else {
+                    Next::NotMine
+                }
+            }
+            next => Next::At(next),
+        })
+    }
+}
+
+/// Why the claimer looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// Something is due, or there is room again for what was.
+    Due,
+    /// The ledger has grown.
+    News,
+}
+
+/// When there is something to claim next.
+enum Next {
+    Now,
+    /// Something is due that could not be claimed.
+    NotMine,
+    At(Option<Timestamp>),
 }
 
 async fn free_slot(shared: &Shared) {

@@ -140,8 +140,12 @@ impl Drive {
         self.commit(event).await
     }
 
-    /// A request to cancel that was recorded after the claim and before this drive could be found reached nobody.
+    /// A request to cancel that was recorded after the claim and before this drive could be found reached nobody. If it
+    /// has been seen since, that was remembered; if it is yet to be seen, it will find this drive.
     async fn look_for_cancel(&self) {
+        if !self.shared.cancels_asked().remove(&self.run.id) {
+            return;
+        }
         match self.shared.store.run(self.run.id).await {
             Ok(Some(Run { state: RunState::Running { lease, cancel: Some(_), .. }, .. }))
                 if lease.attempt == self.attempt =>

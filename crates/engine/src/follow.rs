@@ -16,7 +16,7 @@ pub(crate) const BATCH: usize = 500;
 pub(crate) async fn grown(changes: &mut watch::Receiver<Seq>, seen: Seq) {
     if changes.wait_for(|head| *head > seen).await.is_err() {
         // The store is closed: nothing will ever happen again.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
@@ -37,11 +37,21 @@ impl Cancellations {
             let Some(last) = entries.last() else { return Ok(()) };
             self.seen = last.seq;
             let drivers = self.shared.drivers();
+            let mut asked = self.shared.cancels_asked();
             for entry in &entries {
-                if let Record::Run { run, event: Event::CancelAsked { .. }, .. } = &entry.record
-                    && let Some(driver) = drivers.get(run)
-                {
-                    driver.stop.cancel();
+                let Record::Run { run, event, outcome, .. } = &entry.record else { continue };
+                match (event, outcome) {
+                    (Event::CancelAsked { .. }, None) => match drivers.get(run) {
+                        Some(driver) => driver.stop.cancel(),
+                        // It is being claimed here, or is driven on another node.
+                        None => {
+                            asked.insert(*run);
+                        }
+                    },
+                    (Event::Claimed { .. }, _) | (_, Some(_)) => {
+                        asked.remove(run);
+                    }
+                    _ => {}
                 }
             }
         }

@@ -46,7 +46,7 @@ mod shutdown;
 mod submit;
 pub mod triggers;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -120,6 +120,8 @@ pub(crate) struct Shared {
     pub(crate) ids: ids::Ids,
     pub(crate) slots: Arc<Semaphore>,
     drivers: Mutex<HashMap<RunId, drive::Driver>>,
+    /// Runs that are not driven here (yet), and for which a request to cancel was seen in the ledger. Only a hint.
+    cancels_asked: Mutex<HashSet<RunId>>,
     pub(crate) stages: shutdown::Stages,
     /// The loops that begin something new.
     pub(crate) beginning: TaskTracker,
@@ -130,6 +132,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Taken after [`Shared::drivers`] where both are.
+    pub(crate) fn cancels_asked(&self) -> MutexGuard<'_, HashSet<RunId>> {
+        self.cancels_asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The runs that are driven here, and how each is reached.
     pub(crate) fn drivers(&self) -> MutexGuard<'_, HashMap<RunId, drive::Driver>> {
         self.drivers.lock().unwrap_or_else(PoisonError::into_inner)
@@ -154,6 +161,7 @@ impl Engine {
             executor,
             catalog,
             drivers: Mutex::default(),
+            cancels_asked: Mutex::default(),
             stages: shutdown::Stages::default(),
             beginning: TaskTracker::new(),
             drives: TaskTracker::new(),

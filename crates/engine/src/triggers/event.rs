@@ -1,16 +1,19 @@
 //! Events in the ledger that jobs listen to: `@deployment`, `@destroy` and their failures.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use piton_model::{
-    Action, JobStatus, LedgerEntry, NewRun, Operation, Origin, Outcome, Record, Run, SkipReason, Subject, TriggerWord,
+    Action, JobStatus, LedgerEntry, Name, NewRun, Operation, Origin, Outcome, Record, Run, Seq, SkipReason, Subject,
+    TriggerWord,
 };
-use piton_spec::{Catalog, Job};
+use piton_spec::{Catalog, Job, JobTrigger};
 use piton_store::RunQuery;
 
 use super::time::listening;
+use crate::catalog::Loaded;
 use crate::clock::{RETRY, after};
 use crate::follow::{BATCH, grown};
 use crate::{Engine, Error, Shared};
@@ -18,38 +21,55 @@ use crate::{Engine, Error, Shared};
 /// The name under which the store keeps how far this follower has come.
 const NAME: &str = "event-triggers";
 
+/// How far the cursor may stay behind where nothing could be heard.
+const CARELESS: Seq = 500;
+
 /// Submits the jobs that listen to what happened. The cursor moves in the transaction that submits, so that each event
 /// is acted on once.
 #[derive(Debug)]
 pub struct Events {
     shared: Arc<Shared>,
+    /// Up to where the ledger was read, where that is further than the cursor.
+    seen: AtomicI64,
+    audience: Mutex<Option<(Arc<Loaded>, Arc<Audience>)>>,
 }
 
 impl Events {
     /// The trigger of `engine`.
     pub fn new(engine: &Engine) -> Events {
-        Events { shared: engine.0.clone() }
+        Events { shared: engine.0.clone(), seen: AtomicI64::new(0), audience: Mutex::default() }
     }
 
     /// Acts on what happened since the last round; whether there may be more.
     pub async fn handle(&self) -> Result<bool, Error> {
         let store = &self.shared.store;
         let cursor = store.follow_cursor(NAME).await?;
-        let entries = store.entries(cursor, BATCH).await?;
+        let entries = store.entries(cursor.max(self.seen.load(Ordering::Relaxed)), BATCH).await?;
         let Some(last) = entries.last() else { return Ok(false) };
+        let ends = entries.iter().any(|entry| matches!(entry.record, Record::Run { outcome: Some(_), .. }));
+        if !ends && last.seq - cursor < CARELESS {
+            // Whoever reads these again finds nothing in them either, so that their place is not worth a transaction.
+            self.seen.store(last.seq, Ordering::Relaxed);
+            return Ok(entries.len() == BATCH);
+        }
         let loaded = self.shared.catalog.borrow().clone();
-        let suspended = store.suspended().await?;
+        let audience = self.audience(&loaded);
         let now = self.shared.clock.now();
         let mut submit = vec![];
         let mut skipped = vec![];
-        for entry in &entries {
+        let mut suspended = None;
+        for entry in entries.iter().filter(|entry| audience.hears(entry)) {
             let Some((run, outcome)) = self.ended(entry).await? else { continue };
             let about = About { catalog: &loaded.catalog, seq: entry.seq, run: &run, outcome: &outcome };
             let heard = match word_of(&run, &outcome) {
                 Some(word) => self.hear(&about, word).await?,
                 None => self.hear_dependency(&about).await?,
             };
-            for (job, origin, verdict) in cascade(&loaded.catalog, heard, &suspended) {
+            let suspended = match &mut suspended {
+                Some(known) => known,
+                unknown => unknown.insert(store.suspended().await?),
+            };
+            for (job, origin, verdict) in cascade(&loaded.catalog, heard, suspended) {
                 match verdict {
                     Ok(()) => submit.push(self.new_run(&loaded.catalog, &job, origin, now)),
                     Err(reason) => skipped.push(skip(job.subject.clone(), &origin, reason, entry.at)),
@@ -61,6 +81,18 @@ impl Events {
             store.skip(skipped, now).await?;
         }
         Ok(entries.len() == BATCH)
+    }
+
+    fn audience(&self, loaded: &Arc<Loaded>) -> Arc<Audience> {
+        let mut known = self.audience.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*known {
+            Some((of, audience)) if Arc::ptr_eq(of, loaded) => audience.clone(),
+            _ => {
+                let audience = Arc::new(Audience::of(&loaded.catalog));
+                *known = Some((loaded.clone(), audience.clone()));
+                audience
+            }
+        }
     }
 
     pub(crate) async fn run(self) {
@@ -188,6 +220,33 @@ impl Events {
 
     fn new_run(&self, catalog: &Catalog, job: &Job, origin: Origin, now: Timestamp) -> NewRun {
         self.shared.new_run(job.subject.clone(), job.action(catalog), origin, now)
+    }
+}
+
+/// The subjects whose end somebody may hear: so that the runs of all others need not be read.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Audience {
+    workspaces: BTreeSet<Name>,
+    dependencies: BTreeSet<Subject>,
+}
+
+impl Audience {
+    fn of(catalog: &Catalog) -> Audience {
+        let mut audience = Audience::default();
+        let listens = |job: &&Arc<Job>| job.triggers.iter().any(|trigger| matches!(trigger, JobTrigger::Word(_)));
+        for job in catalog.jobs.values().filter(listens) {
+            audience.workspaces.extend(job.workspace().cloned());
+            audience.dependencies.extend(job.dependencies());
+        }
+        audience
+    }
+
+    fn hears(&self, entry: &LedgerEntry) -> bool {
+        match &entry.record {
+            Record::Run { subject: Subject::Workspace(name), outcome: Some(_), .. } => self.workspaces.contains(name),
+            Record::Run { subject, outcome: Some(_), .. } => self.dependencies.contains(subject),
+            Record::Run { .. } | Record::Skipped { .. } => false,
+        }
     }
 }
 
