@@ -2,6 +2,7 @@
 
 mod event;
 mod line;
+mod round;
 mod time;
 
 pub use event::Events;

@@ -8,14 +8,13 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use piton_model::{
-    Action, Digest, JobStatus, NewRun, Operation, Origin, Projection, Record, Run, RunId, RunState, SkipReason,
-    Subject, TriggerWord, WorkspaceState,
+    Action, Digest, JobStatus, NewRun, Operation, Origin, Projection, Run, Subject, TriggerWord, WorkspaceState,
 };
-use piton_spec::{Catalog, CatchUp, Change, Effect, Job, JobTrigger, Workspace};
+use piton_spec::{Catalog, Change, Job, JobTrigger, Workspace};
 use piton_store::{Fire, FireResult};
 
-use super::line::{self, Due, Line, Overtaken};
-use crate::admit::{self, Admit, Dependency, Wanted};
+use super::line::{self, Line};
+use super::round::{Decided, Round};
 use crate::catalog::Loaded;
 use crate::clock::{RETRY, after, before};
 use crate::follow::grown;
@@ -33,36 +32,19 @@ const FAR_AHEAD: Duration = Duration::from_secs(24 * 3600);
 /// inserts the run, and whoever loses learns the new cursor.
 #[derive(Debug)]
 pub struct Time {
-    shared: Arc<Shared>,
-    known: Option<Arc<Loaded>>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) known: Option<Arc<Loaded>>,
     /// Up to when the fires of each subject are accounted for.
-    cursors: BTreeMap<Subject, Timestamp>,
+    pub(super) cursors: BTreeMap<Subject, Timestamp>,
     /// When each subject is due next, ordered by time.
     queue: BTreeSet<(Timestamp, Subject)>,
     queued: HashMap<Subject, Timestamp>,
     /// Subjects whose declaration is new or changed.
-    changed: BTreeSet<Subject>,
+    pub(super) changed: BTreeSet<Subject>,
     /// Jobs that are due and wait for a job on which they depend.
     waiting: BTreeSet<Subject>,
     /// The latest time that a round has seen.
     latest_now: Timestamp,
-}
-
-/// What a round decided about one subject.
-enum Verdict {
-    Fire(Fire),
-    Wait,
-    Nothing,
-}
-
-/// What came of it.
-enum Decided {
-    /// So many runs were made; the cursor stands there, where it moved.
-    Done(usize, Option<Timestamp>),
-    /// Another node was faster with the fires: the cursor stands there now.
-    Moved(Option<Timestamp>),
-    /// Not yet.
-    Wait,
 }
 
 /// What a new catalog means for a subject.
@@ -233,7 +215,8 @@ impl Time {
             let changed = match workspace_of(catalog, &subject) {
                 _ if !cursors.contains_key(&subject) => true,
                 Some(workspace) => {
-                    let deploying = live.iter().filter(|run| run.subject == subject).filter_map(declaration_of).last();
+                    let deploying =
+                        live.iter().filter(|run| run.subject == subject).filter_map(declaration_of).next_back();
                     let state = self.shared.workspace_state(&subject).await?;
                     let latest = deploying.or(state.attempted_declaration.as_ref());
                     latest.is_some_and(|latest| *latest != workspace.declaration_digest)
@@ -342,7 +325,7 @@ impl Time {
 }
 
 /// The cron lines of an enabled subject, and their zone.
-fn lines_of<'a>(loaded: &'a Loaded, subject: &Subject) -> Option<(Vec<Line<'a>>, &'a TimeZone)> {
+pub(super) fn lines_of<'a>(loaded: &'a Loaded, subject: &Subject) -> Option<(Vec<Line<'a>>, &'a TimeZone)> {
     if !loaded.catalog.is_enabled(subject) {
         return None;
     }
@@ -352,11 +335,11 @@ fn lines_of<'a>(loaded: &'a Loaded, subject: &Subject) -> Option<(Vec<Line<'a>>,
     loaded.catalog.jobs.get(subject).map(|job| (job_lines(job), &job.time_zone))
 }
 
-fn workspace_lines(workspace: &Workspace) -> Vec<Line<'_>> {
+pub(super) fn workspace_lines(workspace: &Workspace) -> Vec<Line<'_>> {
     workspace.lines.iter().map(|line| Line { text: &line.text, schedule: &line.schedule }).collect()
 }
 
-fn job_lines<'a>(job: &'a Job) -> Vec<Line<'a>> {
+pub(super) fn job_lines<'a>(job: &'a Job) -> Vec<Line<'a>> {
     let cron = |trigger: &'a JobTrigger| match trigger {
         JobTrigger::Cron { text, schedule } => Some(Line { text, schedule }),
         JobTrigger::Word(_) => None,
@@ -372,7 +355,7 @@ pub(super) fn listening(catalog: &Catalog, word: TriggerWord) -> impl Iterator<I
         .filter(move |job| job.triggers.contains(&JobTrigger::Word(word)) && catalog.is_enabled(&job.subject))
 }
 
-fn workspace_of<'a>(catalog: &'a Catalog, subject: &Subject) -> Option<&'a Arc<Workspace>> {
+pub(super) fn workspace_of<'a>(catalog: &'a Catalog, subject: &Subject) -> Option<&'a Arc<Workspace>> {
     match subject {
         Subject::Workspace(name) => catalog.workspaces.get(name),
         Subject::Job { .. } => None,
@@ -385,223 +368,6 @@ fn declaration_of(run: &Run) -> Option<&Digest> {
         Action::Iac(iac) if matches!(iac.operation, Operation::Deploy { .. }) => iac.declaration_digest.as_ref(),
         Action::Iac(_) | Action::Command(_) => None,
     }
-}
-
-/// One round of decisions, all at the same instant.
-struct Round<'a> {
-    time: &'a Time,
-    now: Timestamp,
-    suspended: &'a BTreeSet<Subject>,
-    /// The subjects that are decided about in this round.
-    together: &'a [Subject],
-}
-
-impl Round<'_> {
-    async fn commit(&self, verdict: Result<Verdict, Error>) -> Result<Decided, Error> {
-        let shared = &self.time.shared;
-        let fire = match verdict? {
-            Verdict::Fire(fire) => fire,
-            Verdict::Wait => return Ok(Decided::Wait),
-            Verdict::Nothing => return Ok(Decided::Done(0, None)),
-        };
-        let cursor = fire.cursor;
-        let superseded: Vec<RunId> = fire.cancel.iter().map(|(run, _)| *run).collect();
-        match shared.store.fire(fire, self.now).await? {
-            FireResult::Fired(submitted) => {
-                for run in superseded {
-                    // Nobody drives it, so nobody else tells that it is over.
-                    if let Ok(Some(run)) = shared.store.run(run).await
-                        && run.outcome().is_some()
-                    {
-                        shared.executor.ended(&run).await;
-                    }
-                }
-                Ok(Decided::Done(submitted.len(), Some(cursor)))
-            }
-            FireResult::Moved(cursor) => Ok(Decided::Moved(cursor)),
-        }
-    }
-
-    async fn verdict(&self, subject: &Subject) -> Result<Verdict, Error> {
-        let Some(loaded) = &self.time.known else { return Ok(Verdict::Nothing) };
-        let cursor = self.time.cursors.get(subject).copied();
-        if !loaded.catalog.is_enabled(subject) {
-            return Ok(Verdict::Nothing);
-        }
-        if let Some(workspace) = workspace_of(&loaded.catalog, subject) {
-            return self.workspace(subject, workspace, cursor).await;
-        }
-        match loaded.catalog.jobs.get(subject) {
-            Some(job) => self.job(subject, job, loaded, cursor).await,
-            None => Ok(Verdict::Nothing),
-        }
-    }
-
-    async fn workspace(
-        &self,
-        subject: &Subject,
-        workspace: &Workspace,
-        cursor: Option<Timestamp>,
-    ) -> Result<Verdict, Error> {
-        let lines = workspace_lines(workspace);
-        let zone = &workspace.time_zone;
-        let changed = self.time.changed.contains(subject);
-        let mut fire = self.empty_fire(subject, cursor);
-        let due = cursor.and_then(|cursor| line::due(&lines, zone, cursor, self.now));
-        if let Some(due) = &due {
-            fire.skipped = overtaken(subject, &lines, due);
-        }
-        let catches_up = workspace.catch_up == CatchUp::Latest;
-        let by_line = due.as_ref().and_then(|due| {
-            if !catches_up && self.is_late(due.fire) {
-                fire.skipped.push(skip(subject, &lines, due, SkipReason::TooLate));
-                return None;
-            }
-            Some((wanted(&workspace.lines[due.line].effect), cron(&lines, due)))
-        });
-        // New or changed: what the latest line says holds at once, if that is a deployment.
-        let by_change = || {
-            let latest = due.as_ref().map(|due| due.line);
-            let latest = latest.or_else(|| line::latest_ever(&lines, zone, self.now).map(|(line, _)| line))?;
-            let digest = workspace.declaration_digest.clone();
-            match wanted(&workspace.lines[latest].effect) {
-                Wanted::Deploy(mode) if changed && (catches_up || cursor.is_some()) => {
-                    Some((Wanted::Deploy(mode), Origin::Change { digest }))
-                }
-                Wanted::Deploy(_) | Wanted::Destroy => None,
-            }
-        };
-        let (wanted, origin) = match by_line.or_else(by_change) {
-            Some(wish) => wish,
-            None if due.is_some() || cursor.is_none() => return Ok(Verdict::Fire(fire)),
-            None => return Ok(Verdict::Nothing),
-        };
-        let state = self.time.shared.workspace_state(subject).await?;
-        let live = self.time.shared.store.active_of(subject).await?;
-        match admit::workspace(&wanted, &workspace.digest, &state, &live) {
-            Admit::Skip(reason) => {
-                if let Origin::Cron { fire: due, line } = origin {
-                    fire.skipped.push(Record::Skipped { subject: subject.clone(), due, line, reason, count: 1 });
-                }
-            }
-            Admit::Enqueue { instead_of } => {
-                let action = workspace.action(wanted.operation());
-                let run = self.time.shared.new_run(subject.clone(), action, origin, self.now);
-                fire.cancel = admit::supersede(&instead_of, run.id);
-                fire.submit.push(run);
-            }
-            Admit::Wait => return Ok(Verdict::Wait),
-        }
-        Ok(Verdict::Fire(fire))
-    }
-
-    async fn job(
-        &self,
-        subject: &Subject,
-        job: &Job,
-        loaded: &Loaded,
-        cursor: Option<Timestamp>,
-    ) -> Result<Verdict, Error> {
-        let lines = job_lines(job);
-        if lines.is_empty() {
-            return Ok(Verdict::Nothing);
-        }
-        let mut fire = self.empty_fire(subject, cursor);
-        // A job that is seen for the first time begins to count now.
-        let Some(cursor) = cursor else { return Ok(Verdict::Fire(fire)) };
-        let Some(due) = line::due(&lines, &job.time_zone, cursor, self.now) else { return Ok(Verdict::Nothing) };
-        fire.skipped = overtaken(subject, &lines, &due);
-        let late = job.catch_up == CatchUp::Skip && self.is_late(due.fire) && !self.was_held_up(job, due.fire).await?;
-        let live = self.time.shared.store.active_of(subject).await?;
-        let dependencies = self.dependencies(job, loaded).await?;
-        let admit = admit::job(self.suspended.contains(subject), late, &live, &dependencies);
-        match admit {
-            Admit::Skip(reason) => fire.skipped.push(skip(subject, &lines, &due, reason)),
-            Admit::Wait => return Ok(Verdict::Wait),
-            Admit::Enqueue { .. } => {
-                let origin = cron(&lines, &due);
-                let action = job.action(&loaded.catalog);
-                fire.submit.push(self.time.shared.new_run(subject.clone(), action, origin, self.now));
-            }
-        }
-        Ok(Verdict::Fire(fire))
-    }
-
-    async fn dependencies(&self, job: &Job, loaded: &Loaded) -> Result<Vec<Dependency>, Error> {
-        let mut found = vec![];
-        for subject in job.dependencies() {
-            let active = !self.time.shared.store.active_of(&subject).await?.is_empty();
-            // A job that is due in this very round has not been submitted yet.
-            let due = self.together.contains(&subject) && self.is_due(&subject, loaded);
-            let status = self.time.shared.job_status(&subject).await?;
-            found.push(Dependency { name: subject.name().to_string(), status, live: active || due });
-        }
-        Ok(found)
-    }
-
-    /// Whether a job on which this one depends was under way when this one was due, and ended just now: then it is not
-    /// late, it has waited.
-    async fn was_held_up(&self, job: &Job, fire: Timestamp) -> Result<bool, Error> {
-        for subject in job.dependencies() {
-            let latest = self.time.shared.store.latest_of(&subject).await?;
-            if let Some(RunState::Ended { at, .. }) = latest.map(|run| run.state)
-                && at > fire
-                && !self.is_late(at)
-            {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    fn is_due(&self, subject: &Subject, loaded: &Loaded) -> bool {
-        let (Some((lines, zone)), Some(cursor)) = (lines_of(loaded, subject), self.time.cursors.get(subject)) else {
-            return false;
-        };
-        !self.suspended.contains(subject) && line::due(&lines, zone, *cursor, self.now).is_some()
-    }
-
-    fn is_late(&self, fire: Timestamp) -> bool {
-        fire < before(self.now, self.time.shared.config.start_deadline)
-    }
-
-    fn empty_fire(&self, subject: &Subject, cursor: Option<Timestamp>) -> Fire {
-        Fire {
-            subject: subject.clone(),
-            expect: cursor,
-            cursor: cursor.map_or(self.now, |cursor| cursor.max(self.now)),
-            submit: vec![],
-            cancel: vec![],
-            skipped: vec![],
-        }
-    }
-}
-
-fn wanted(effect: &Effect) -> Wanted {
-    match effect {
-        Effect::Deploy(mode) => Wanted::Deploy(mode.clone()),
-        Effect::Destroy => Wanted::Destroy,
-    }
-}
-
-fn cron(lines: &[Line<'_>], due: &Due) -> Origin {
-    Origin::Cron { fire: due.fire, line: lines[due.line].text.to_owned() }
-}
-
-fn skip(subject: &Subject, lines: &[Line<'_>], due: &Due, reason: SkipReason) -> Record {
-    let line = lines[due.line].text.to_owned();
-    Record::Skipped { subject: subject.clone(), due: due.fire, line, reason, count: 1 }
-}
-
-fn overtaken(subject: &Subject, lines: &[Line<'_>], due: &Due) -> Vec<Record> {
-    let record = |missed: &Overtaken| Record::Skipped {
-        subject: subject.clone(),
-        due: missed.fire,
-        line: lines[missed.line].text.to_owned(),
-        reason: SkipReason::OvertakenBy { due: due.fire },
-        count: missed.count,
-    };
-    due.overtaken.iter().map(record).collect()
 }
 
 impl Shared {

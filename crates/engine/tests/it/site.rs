@@ -67,7 +67,7 @@ pub async fn told(simulation: &Simulation) -> String {
     assert_eq!(simulation.store().audit().await.unwrap(), []);
     assert_eq!(simulation.scripted.repeated_effects(), []);
     let story = simulation.story().await.unwrap();
-    story.lines().filter(|line| !line.contains(" passed ")).map(|line| format!("{line}\n")).collect()
+    story.lines().filter(|line| !line.contains(" passed ")).collect::<Vec<_>>().join("\n")
 }
 
 /// Compares stories line by line, without the indentation of the source.

@@ -75,12 +75,12 @@ fn fate(seed: u64, task: &Task) -> Behaviour {
     (seed, task.run.id, task.attempt, task.step).hash(&mut hasher);
     let number = hasher.finish();
     let lasts = Some(Duration::from_secs(number % 400));
-    let behaviour = |does| Behaviour { does, lasts, heeds: number % 3 != 0 };
+    let behaviour = |does| Behaviour { does, lasts, heeds: !number.is_multiple_of(3) };
     match (number >> 16) % 100 {
         0 => behaviour(Does::Fail(FailureClass::Permanent)),
         1..7 => behaviour(Does::Fail(FailureClass::Transient)),
-        7 if number % 4 == 0 => behaviour(Does::Fail(FailureClass::Uncertain)),
-        8 if number % 4 == 0 => Behaviour { lasts: None, heeds: true, ..behaviour(Does::Pass) },
+        7 if number.is_multiple_of(4) => behaviour(Does::Fail(FailureClass::Uncertain)),
+        8 if number.is_multiple_of(4) => Behaviour { lasts: None, heeds: true, ..behaviour(Does::Pass) },
         9..12 if task.step == Step::Iac(IacStep::Plan) => behaviour(Does::Done),
         12..60 if task.step == Step::Iac(IacStep::Plan) && task.run.subject.name().as_str() == "gasherbrum" => {
             behaviour(Does::Gate("summit"))
@@ -165,8 +165,10 @@ async fn decide(simulation: &Simulation) {
     }
 }
 
-/// The cron lines of a subject, the zone they are read in, by their text.
-fn lines(simulation: &Simulation) -> Vec<(Subject, Vec<(String, Schedule)>, jiff::tz::TimeZone)> {
+/// The cron lines of a subject by their text, and the zone they are read in.
+type Lines = (Subject, Vec<(String, Schedule)>, jiff::tz::TimeZone);
+
+fn lines(simulation: &Simulation) -> Vec<Lines> {
     let loaded = simulation.loaded();
     let workspaces = loaded.catalog.workspaces.values().map(|workspace| {
         let lines = workspace.lines.iter().map(|line| (line.text.clone(), line.schedule.clone())).collect();
@@ -271,6 +273,7 @@ async fn check(simulation: &Simulation, start: Timestamp) -> usize {
     every_fire_is_accounted_for(simulation, start).await
 }
 
+#[expect(clippy::print_stdout, reason = "how much happened is worth knowing")]
 async fn a_while(seed: u64, days: i64, crashes: u32) {
     let start = "2027-12-30T21:17:00Z".parse().unwrap();
     let simulation = live(seed, days, crashes).await;
