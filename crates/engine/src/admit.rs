@@ -137,8 +137,8 @@ mod tests {
         Digest::of(text.as_bytes())
     }
 
-    fn mode(name: &str) -> Option<Mode> {
-        Some(Mode(Name::parse(name).unwrap()))
+    fn mode(name: &str) -> Mode {
+        Mode(Name::parse(name).unwrap())
     }
 
     fn pending(id: u8, operation: Operation, source: &str) -> Run {
@@ -219,7 +219,7 @@ mod tests {
         use SkipReason::{AlreadyDeployed, NothingToDestroy, WaitingForChange};
         use WorkspacePhase::{Deployed, Destroyed, Failed, Pending};
         let plain = || Deployed { mode: None };
-        let busy = || Deployed { mode: mode("busy") };
+        let busy = || Deployed { mode: Some(mode("busy")) };
         let (up, down) = (Wanted::Deploy(None), Wanted::Destroy);
         let table = [
             (&up, state(Pending, None, false), enqueue(&[])),
@@ -229,8 +229,8 @@ mod tests {
             // Taken over from elsewhere.
             (&up, state(plain(), None, false), Admit::Skip(AlreadyDeployed)),
             (&up, state(busy(), Some("now"), false), enqueue(&[])),
-            (&Wanted::Deploy(mode("busy")), state(busy(), Some("now"), false), Admit::Skip(AlreadyDeployed)),
-            (&Wanted::Deploy(mode("quiet")), state(busy(), Some("now"), false), enqueue(&[])),
+            (&Wanted::Deploy(Some(mode("busy"))), state(busy(), Some("now"), false), Admit::Skip(AlreadyDeployed)),
+            (&Wanted::Deploy(Some(mode("quiet"))), state(busy(), Some("now"), false), enqueue(&[])),
             (&up, state(Failed, Some("now"), true), Admit::Skip(WaitingForChange)),
             (&up, state(Failed, Some("before"), true), enqueue(&[])),
             // It was the destroy that failed.

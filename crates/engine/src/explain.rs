@@ -110,7 +110,8 @@ fn explain(run: &Run, others: &[Run], now: Timestamp, free_slots: usize) -> Expl
             }
         }
         RunState::Running { lease, step, cancel, .. } => {
-            reasons.push(format!("worker {} holds it, attempt {}, until {:.0}", lease.worker, lease.attempt, lease.until));
+            reasons
+                .push(format!("worker {} holds it, attempt {}, until {:.0}", lease.worker, lease.attempt, lease.until));
             match cancel {
                 Some(request) => format!("it is stopping during `{step}`, as {} asked", request.by),
                 None => format!("it is in `{step}` since the attempt began at {:.0}", lease.since),

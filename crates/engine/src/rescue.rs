@@ -33,6 +33,14 @@ pub(crate) async fn renew(shared: &Shared) -> Result<(), Error> {
     Ok(())
 }
 
+impl Shared {
+    /// Whether this very attempt is driven here.
+    fn is_driving(&self, run: &Run) -> bool {
+        let attempt = run.lease().filter(|lease| lease.worker == self.config.worker).map(|lease| lease.attempt);
+        attempt.is_some() && self.drivers().get(&run.id).map(|driver| driver.attempt) == attempt
+    }
+}
+
 impl Rescuer {
     pub(crate) fn new(shared: Arc<Shared>) -> Rescuer {
         Rescuer { shared }
@@ -45,6 +53,10 @@ impl Rescuer {
         let overdue = shared.store.overdue(now, BATCH).await?;
         let mut rescued = 0;
         for run in &overdue {
+            // What is driven here is not lost, however late its lease was renewed; only others may think so.
+            if shared.is_driving(run) {
+                continue;
+            }
             let Some((event, guard)) = verdict(run) else { continue };
             tracing::warn!(run = %run.id, subject = %run.subject, event = event.as_str(), "overdue");
             match shared.store.record(run.id, event, guard, now).await {

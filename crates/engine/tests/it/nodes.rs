@@ -104,12 +104,13 @@ async fn a_renewal_stops_what_is_not_held_any_more() {
 async fn the_end_of_an_old_attempt_does_not_hide_the_new_one() {
     let mut simulation = begin(monday("08:00:00"), declare).await;
     simulation.kill(0).await;
-    let engine = simulation.engine("one");
+    let (engine, other) = (simulation.engine("one"), simulation.engine("two"));
     let mut rounds = piton_engine::Rounds::new(&engine).await.unwrap();
     let run = engine.deploy("everest", None, ana()).await.unwrap().id;
     let old = rounds.claim().await.unwrap();
     simulation.clock.set(monday("08:01:00"));
-    rounds.rescue().await.unwrap();
+    assert_eq!(rounds.rescue().await.unwrap(), 0, "nobody gives up what he drives himself");
+    assert_eq!(piton_engine::Rounds::new(&other).await.unwrap().rescue().await.unwrap(), 1);
     let new = rounds.claim().await.unwrap();
     assert_eq!(new.len(), 1);
     drop(old);
