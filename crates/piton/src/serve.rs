@@ -96,10 +96,9 @@ async fn run(place: &Place, opened: Opened, signals: &mut Signals, took: Duratio
     if !serving.is_finished() {
         let _ = serving.await;
     }
-    if how == Shutdown::Drain
-        && let Err(error) = runner.stop_if_idle().await
-    {
-        tracing::warn!(%error, "the keeper stays");
+    // A keeper that holds nothing has nothing to stay for; one that does refuses.
+    if let Err(error) = runner.stop_if_idle().await {
+        tracing::debug!(%error, "the keeper stays");
     }
     let store = engine.store().clone();
     drop((app, engine));
