@@ -1,11 +1,12 @@
 //! Acting on each entry of the ledger exactly once.
 
 use jiff::Timestamp;
-use piton_model::{NewRun, Seq};
+use piton_model::{NewRun, Record, Seq};
 
 use crate::batch::{Batch, Needs};
 use crate::db::params;
 use crate::row::whole_micros;
+use crate::schedules::only_skips;
 use crate::submit::submit;
 use crate::writer::Operation;
 use crate::{Error, Store};
@@ -20,7 +21,8 @@ impl Store {
         self.readers().row(POSITION, params![name]).await?.map_or(Ok(0), |row| row.int(0))
     }
 
-    /// Moves a follower from `expect` to `to` and submits what follows from the entries between, together.
+    /// Moves a follower from `expect` to `to`, submits what follows from the entries between, and records what does not
+    /// follow although somebody listened, all together.
     ///
     /// Answers `false`, and does nothing, when it no longer stands at `expect`: another node was faster.
     pub async fn advance(
@@ -29,9 +31,12 @@ impl Store {
         expect: Seq,
         to: Seq,
         submit: Vec<NewRun>,
+        skipped: Vec<Record>,
         at: Timestamp,
     ) -> Result<bool, Error> {
-        self.writer().perform(Advance { name: name.to_owned(), expect, to, submit, at: whole_micros(at) }).await
+        only_skips(&skipped)?;
+        let advance = Advance { name: name.to_owned(), expect, to, submit, skipped, at: whole_micros(at) };
+        self.writer().perform(advance).await
     }
 }
 
@@ -40,6 +45,7 @@ struct Advance {
     expect: Seq,
     to: Seq,
     submit: Vec<NewRun>,
+    skipped: Vec<Record>,
     at: Timestamp,
 }
 
@@ -57,6 +63,9 @@ impl Operation for Advance {
             return Ok(false);
         }
         batch.conn().run(MOVE_POSITION, params![self.name.as_str(), self.to]).await?;
+        for record in &self.skipped {
+            batch.append(record.clone(), self.at);
+        }
         submit(batch, &self.submit, self.at).await?;
         Ok(true)
     }

@@ -85,7 +85,7 @@ impl Store {
 }
 
 /// What happens to runs is recorded by the operations that also change the runs.
-fn only_skips(records: &[Record]) -> Result<(), Error> {
+pub(crate) fn only_skips(records: &[Record]) -> Result<(), Error> {
     if records.iter().all(|record| matches!(record, Record::Skipped { .. })) {
         Ok(())
     } else {

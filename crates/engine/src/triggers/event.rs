@@ -76,10 +76,7 @@ impl Events {
                 }
             }
         }
-        // Only the node that moved the cursor tells what was skipped.
-        if store.advance(NAME, cursor, last.seq, submit, now).await? && !skipped.is_empty() {
-            store.skip(skipped, now).await?;
-        }
+        store.advance(NAME, cursor, last.seq, submit, skipped, now).await?;
         Ok(entries.len() == BATCH)
     }
 

@@ -171,7 +171,7 @@ async fn follow(store: &Store, answers: usize) {
             }
             _ => None,
         });
-        store.advance("echo", from, last.seq, follows.collect(), last.at).await.unwrap();
+        store.advance("echo", from, last.seq, follows.collect(), Vec::new(), last.at).await.unwrap();
     }
 }
 

@@ -288,8 +288,8 @@ async fn a_follower_moves_once(fixture: &Fixture) {
     let store = fixture.open().await;
     assert_eq!(store.follow_cursor("events").await.unwrap(), 0);
     submit_one(&store, new_run(&job("a"), at(0)), at(0)).await;
-    assert!(store.advance("events", 0, 1, vec![keyed_run(&job("b"), at(1), "event:1")], at(1)).await.unwrap());
-    assert!(!store.advance("events", 0, 1, vec![keyed_run(&job("c"), at(1), "event:1c")], at(1)).await.unwrap());
+    assert!(store.advance("events", 0, 1, vec![keyed_run(&job("b"), at(1), "event:1")], vec![], at(1)).await.unwrap());
+    assert!(!store.advance("events", 0, 1, vec![keyed_run(&job("c"), at(1), "event:1c")], vec![], at(1)).await.unwrap());
     assert_eq!(store.follow_cursor("events").await.unwrap(), 1);
     assert_eq!(store.live().await.unwrap().len(), 2);
 }
@@ -411,7 +411,7 @@ async fn retention_keeps_the_ledger_sound(fixture: &Fixture) {
 async fn retention_waits_for_followers(fixture: &Fixture) {
     let store = fixture.open().await;
     past(&store, &job("busy"), 0, 4).await;
-    assert!(store.advance("slow", 0, 6, Vec::new(), at(10)).await.unwrap());
+    assert!(store.advance("slow", 0, 6, Vec::new(), Vec::new(), at(10)).await.unwrap());
     let removed = store.retain(at(100), 0, at(100)).await.unwrap();
     assert_eq!((removed.runs.len(), removed.entries), (2, 6));
     assert_eq!(store.entries(0, 1).await.unwrap()[0].seq, 7);
