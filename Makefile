@@ -17,7 +17,7 @@ help: ## list the targets
 
 build: ## compile the release binary into bin/, with its other names
 	@scripts/setup-build
-	cargo build --release --locked --package piton
+	PITON_COMMIT=$$(git rev-parse --short HEAD 2>/dev/null) cargo build --release --locked --package piton
 	@mkdir -p bin
 	@install -m 0755 $(TARGET_DIR)/release/piton bin/piton
 	@for name in $(NAMES); do ln -sfn piton bin/$$name; done
