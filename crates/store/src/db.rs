@@ -313,7 +313,7 @@ impl Conn {
         let mut rest = params.into_iter();
         for size in cuts(rest.len() / rows.columns) {
             let chunk = rest.by_ref().take(size * rows.columns).collect();
-            self.run(rows.sql(size), chunk).await?;
+            self.run(rows.sql(self.dialect(), size), chunk).await?;
         }
         Ok(())
     }
@@ -322,7 +322,7 @@ impl Conn {
     pub(crate) async fn rows_in(&mut self, list: &In, keys: &[String]) -> Result<Vec<Row>, Error> {
         let mut found = Vec::new();
         for chunk in keys.chunks(SIZES[0]) {
-            found.extend(self.rows(list.sql(padded(chunk.len())), fill(chunk)).await?);
+            found.extend(self.rows(list.sql(self.dialect(), padded(chunk.len())), fill(chunk)).await?);
         }
         Ok(found)
     }
@@ -331,7 +331,7 @@ impl Conn {
     pub(crate) async fn run_in(&mut self, list: &In, keys: &[String]) -> Result<u64, Error> {
         let mut changed = 0;
         for chunk in keys.chunks(SIZES[0]) {
-            changed += self.run(list.sql(padded(chunk.len())), fill(chunk)).await?;
+            changed += self.run(list.sql(self.dialect(), padded(chunk.len())), fill(chunk)).await?;
         }
         Ok(changed)
     }

@@ -3,7 +3,7 @@
 //! Everything else in this crate is one text for both. A new difference needs a reason and a line here.
 
 /// Which database engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dialect {
     /// SQLite, in the process.
     Sqlite,

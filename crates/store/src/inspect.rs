@@ -163,8 +163,8 @@ fn statements(dialect: Dialect) -> Vec<String> {
     let mut texts: Vec<String> = plain.into_iter().map(str::to_owned).collect();
     texts.push(format!("{}{}", batch::WRITE_HEAD, dialect.announce()));
     for size in crate::statement::SIZES {
-        texts.extend(rows.iter().map(|rows| rows.sql(size)));
-        texts.extend(lists.iter().map(|list| list.sql(size)));
+        texts.extend(rows.iter().map(|rows| rows.sql(dialect, size).to_owned()));
+        texts.extend(lists.iter().map(|list| list.sql(dialect, size).to_owned()));
     }
     texts.extend(query::statements());
     texts

@@ -1,6 +1,10 @@
-//! Statements over many rows, with few distinct texts so that each is prepared once.
+//! Statements over many rows, with few distinct texts so that each is written and prepared once.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use crate::dialect::Dialect;
 
 /// Row counts for which a text exists. Other numbers of rows are written by several statements.
 pub(crate) const SIZES: [usize; 8] = [128, 64, 32, 16, 8, 4, 2, 1];
@@ -14,18 +18,20 @@ pub(crate) struct Rows {
 
 impl Rows {
     /// The text for `rows` rows.
-    pub(crate) fn sql(&self, rows: usize) -> String {
-        let mut sql = String::with_capacity(self.head.len() + self.tail.len() + rows * self.columns * 6);
-        sql.push_str(self.head);
-        sql.push_str(" VALUES ");
-        let mut number = 1;
-        for row in 0..rows {
-            sql.push_str(if row == 0 { "(" } else { ", (" });
-            list(&mut sql, &mut number, self.columns);
-            sql.push(')');
-        }
-        sql.push_str(self.tail);
-        sql
+    pub(crate) fn sql(&self, dialect: Dialect, rows: usize) -> &'static str {
+        kept((dialect, self.head, self.tail, rows), || {
+            let mut sql = String::with_capacity(self.head.len() + self.tail.len() + rows * self.columns * 6);
+            sql.push_str(self.head);
+            sql.push_str(" VALUES ");
+            let mut number = 1;
+            for row in 0..rows {
+                sql.push_str(if row == 0 { "(" } else { ", (" });
+                list(&mut sql, dialect, &mut number, self.columns);
+                sql.push(')');
+            }
+            sql.push_str(self.tail);
+            sql
+        })
     }
 }
 
@@ -37,24 +43,39 @@ pub(crate) struct In {
 
 impl In {
     /// The text for a list of `size` elements.
-    pub(crate) fn sql(&self, size: usize) -> String {
-        let mut sql = String::with_capacity(self.head.len() + self.tail.len() + size * 6);
-        sql.push_str(self.head);
-        sql.push_str(" (");
-        list(&mut sql, &mut 1, size);
-        sql.push(')');
-        sql.push_str(self.tail);
-        sql
+    pub(crate) fn sql(&self, dialect: Dialect, size: usize) -> &'static str {
+        kept((dialect, self.head, self.tail, size), || {
+            let mut sql = String::with_capacity(self.head.len() + self.tail.len() + size * 6);
+            sql.push_str(self.head);
+            sql.push_str(" (");
+            list(&mut sql, dialect, &mut 1, size);
+            sql.push(')');
+            sql.push_str(self.tail);
+            sql
+        })
     }
 }
 
-fn list(sql: &mut String, number: &mut usize, count: usize) {
+type Key = (Dialect, &'static str, &'static str, usize);
+
+/// The text of this key, kept for ever: there are a few dozen of them.
+fn kept(key: Key, write: impl FnOnce() -> String) -> &'static str {
+    static TEXTS: LazyLock<Mutex<HashMap<Key, &'static str>>> = LazyLock::new(Mutex::default);
+    let mut texts = TEXTS.lock().unwrap_or_else(PoisonError::into_inner);
+    texts.entry(key).or_insert_with(|| Box::leak(write().into_boxed_str()))
+}
+
+fn list(sql: &mut String, dialect: Dialect, number: &mut usize, count: usize) {
     for index in 0..count {
         if index > 0 {
             sql.push_str(", ");
         }
-        // Writing to a String cannot fail.
-        let _ = write!(sql, "${number}");
+        match dialect {
+            // To SQLite `$1` is a name, and it looks through all names for each value: a thousand squared.
+            Dialect::Sqlite => sql.push('?'),
+            // Writing to a String cannot fail.
+            Dialect::Postgres => drop(write!(sql, "${number}")),
+        }
         *number += 1;
     }
 }
@@ -80,8 +101,12 @@ mod tests {
     #[test]
     fn texts() {
         let rows = Rows { head: "INSERT INTO t (a, b)", columns: 2, tail: " ON CONFLICT DO NOTHING" };
-        assert_eq!(rows.sql(2), "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4) ON CONFLICT DO NOTHING");
-        assert_eq!(In { head: "DELETE FROM t WHERE a IN", tail: "" }.sql(3), "DELETE FROM t WHERE a IN ($1, $2, $3)");
+        let list = In { head: "DELETE FROM t WHERE a IN", tail: "" };
+        let postgres = Dialect::Postgres;
+        assert_eq!(rows.sql(postgres, 2), "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4) ON CONFLICT DO NOTHING");
+        assert_eq!(list.sql(postgres, 3), "DELETE FROM t WHERE a IN ($1, $2, $3)");
+        assert_eq!(rows.sql(Dialect::Sqlite, 1), "INSERT INTO t (a, b) VALUES (?, ?) ON CONFLICT DO NOTHING");
+        assert_eq!(list.sql(Dialect::Sqlite, 2), "DELETE FROM t WHERE a IN (?, ?)");
     }
 
     #[test]
