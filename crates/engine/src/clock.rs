@@ -35,17 +35,22 @@ impl Clock {
         }
     }
 
-    /// Waits until it is `due`.
+    /// Waits until it is `due`. Where the wall clock is set back meanwhile, this wakes when it would have without that:
+    /// too early for what is due then, which its loop notices, but not so late that a loop stands still.
     pub async fn sleep_until(&self, due: Timestamp) {
         match &self.0 {
-            Kind::System => loop {
-                let left = until(self.now(), due);
-                if left.is_zero() {
-                    return;
-                }
-                #[expect(clippy::disallowed_methods, reason = "this is the one place that sleeps")]
-                tokio::time::sleep(left.min(LONGEST_NAP)).await;
-            },
+            Kind::System => {
+                let due_or_set_forward = async {
+                    loop {
+                        let left = until(self.now(), due);
+                        if left.is_zero() {
+                            return;
+                        }
+                        nap(left.min(LONGEST_NAP)).await;
+                    }
+                };
+                let _ = tokio::time::timeout(until(self.now(), due), due_or_set_forward).await;
+            }
             Kind::Virtual(clock) => clock.sleep_until(due).await,
         }
     }
@@ -58,10 +63,18 @@ impl Clock {
         }
     }
 
-    /// Waits for a while.
+    /// Waits for a while, whatever happens to the wall clock.
     pub async fn sleep(&self, span: Duration) {
-        self.sleep_until(after(self.now(), span)).await;
+        match &self.0 {
+            Kind::System => nap(span).await,
+            Kind::Virtual(clock) => clock.sleep_until(after(clock.now(), span)).await,
+        }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place that sleeps")]
+async fn nap(span: Duration) {
+    tokio::time::sleep(span).await;
 }
 
 /// How long a loop waits before it tries again what failed.
