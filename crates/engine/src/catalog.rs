@@ -135,7 +135,7 @@ impl Loader {
     }
 
     fn watch(&self, places: &[Place], touched: &mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
-        let watcher = watch(places, touched.clone());
+        let watcher = watch(&self.layout, places, touched.clone());
         if let Err(error) = &watcher {
             let interval = self.interval;
             tracing::warn!(%error, ?interval, "cannot watch files, looking at them in intervals only");
@@ -186,8 +186,7 @@ fn report(before: &[Diagnostic], now: &[Diagnostic]) {
 type Place = (PathBuf, Option<u64>, RecursiveMode);
 
 fn places(layout: &Layout) -> Vec<Place> {
-    let directories = [&layout.workspaces, &layout.jobs, &layout.templates];
-    directories
+    directories(layout)
         .into_iter()
         .filter_map(|directory| {
             // Where it is not there yet, the nearest directory above it tells when it appears.
@@ -199,9 +198,14 @@ fn places(layout: &Layout) -> Vec<Place> {
         .collect()
 }
 
-fn watch(places: &[Place], touched: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
+fn directories(layout: &Layout) -> [&PathBuf; 3] {
+    [&layout.workspaces, &layout.jobs, &layout.templates]
+}
+
+fn watch(layout: &Layout, places: &[Place], touched: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
+    let wanted = directories(layout).map(Clone::clone);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| !event.kind.is_access()) {
+        if event.is_ok_and(|event| !event.kind.is_access() && concerns(&wanted, &event.paths)) {
             // A full channel means that a load is about to begin anyway.
             let _ = touched.try_send(());
         }
@@ -210,4 +214,29 @@ fn watch(places: &[Place], touched: mpsc::Sender<()>) -> notify::Result<notify::
         watcher.watch(path, *mode)?;
     }
     Ok(watcher)
+}
+
+/// Whether what happened at `paths` can change what is below `wanted`. In a directory above, everything else is touched
+/// too: the database, for one, with every run.
+fn concerns(wanted: &[PathBuf], paths: &[PathBuf]) -> bool {
+    // No path means that events were lost.
+    paths.is_empty() || paths.iter().any(|path| wanted.iter().any(|it| path.starts_with(it) || it.starts_with(path)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_on_the_way_to_a_declaration_or_below_matters() {
+        let wanted = ["/peaks/workspaces", "/peaks/jobs", "/peaks/.piton/templates"].map(PathBuf::from);
+        let matters = |path: &str| concerns(&wanted, &[path.into()]);
+        assert!(matters("/peaks/workspaces/k2/config.json"));
+        assert!(matters("/peaks/workspaces"));
+        assert!(matters("/peaks/.piton"));
+        assert!(matters("/peaks/.piton/templates/registry.json"));
+        assert!(!matters("/peaks/.piton/piton.db-wal"));
+        assert!(!matters("/peaks/.piton/templates.json"));
+        assert!(concerns(&wanted, &[]));
+    }
 }
