@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use piton_model::{AttemptNo, Run, RunId};
+use piton_model::{AttemptNo, Phase, Run, RunId};
 
 use crate::clock::after;
 use crate::drive::Drive;
@@ -163,13 +163,15 @@ pub(crate) fn drive(shared: &Arc<Shared>, run: Run, resumed: bool) -> Option<Dri
 /// Takes back what this worker still holds after a restart.
 pub(crate) async fn take_back(shared: &Arc<Shared>) -> Result<Vec<Drive>, Error> {
     let held = shared.store.held_by(&shared.config.worker).await?;
-    let ids: Vec<RunId> = held.iter().map(|run| run.id).collect();
+    // What a run that waits for a person has printed is still needed when that person has decided.
+    let gated = shared.store.live().await?.into_iter().filter(|run| run.phase() == Phase::Gated).map(|run| run.id);
+    let ids: Vec<RunId> = held.iter().map(|run| run.id).chain(gated).collect();
     shared.executor.reconcile(&ids).await;
     // The lease of a run that is driven again must not be rescued by another node meanwhile.
     let now = shared.clock.now();
     shared.store.renew(&shared.config.worker, after(now, shared.config.lease), now).await?;
     for run in &held {
-        tracing::info!(run = %run.id, subject = %run.subject, step = ?run.step(), "taking back a run");
+        tracing::info!(run = %run.id, subject = %run.subject, step = run.step().map(tracing::field::display), "taking back a run");
     }
     Ok(held.into_iter().filter_map(|run| drive(shared, run, true)).collect())
 }

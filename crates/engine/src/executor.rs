@@ -26,7 +26,7 @@ pub trait Executor: fmt::Debug + Send + Sync + 'static {
     /// The log of a run can go too.
     fn forget(&self, runs: Vec<RunId>) -> Executing<'_, ()>;
 
-    /// Called once at the start with the runs that this worker still holds. Whatever else it still executes belongs
+    /// Called once at the start with the runs that this worker still holds or that wait for a person. Whatever else it still executes belongs
     /// to nobody and is reported and stopped.
     fn reconcile<'a>(&'a self, held: &'a [RunId]) -> Executing<'a, ()>;
 }

@@ -49,6 +49,26 @@ fn an_approval_survives_the_daemon() {
 }
 
 #[test]
+fn an_approval_of_what_a_custom_command_printed_survives_the_daemon() {
+    let site = Site::new();
+    // It never prints the same again, so nothing but what was printed can show what was approved.
+    let config = r#"{ "approval": "manual", "deploy_schedule": "0 0 29 2 *", "catch_up": "skip",
+        "custom_deploy": { "plan_command": "date +%N", "apply_command": "echo applied" } }"#;
+    site.workspace("everest", config, CODE);
+    let daemon = site.serve();
+    let said = site.piton(["workspace", "deploy", "everest"]);
+    assert_eq!(said.code, 0, "{said}");
+    let run = site.runs("workspace/everest").pop().unwrap()["id"].as_str().unwrap().to_owned();
+    daemon.kill();
+    let _daemon = site.serve();
+    let said = site.piton(["run", "approve", &run]);
+    assert_eq!(said.code, 0, "{said}");
+    assert_eq!(site.json(["run", "show", &run])["outcome"], "succeeded", "{said}");
+    assert!(!site.daemon_log().contains("run that is over"), "{}", site.daemon_log());
+    site.audit();
+}
+
+#[test]
 fn a_rejected_plan_changes_nothing() {
     let site = Site::new();
     site.workspace("everest", CONFIG, CODE);
