@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::stream::{self, Stream};
+use futures_util::stream::{self, Stream, StreamExt};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HOST};
@@ -110,6 +110,13 @@ impl Client {
     pub async fn text(&self, path: &str) -> Result<Bytes, Error> {
         let response = self.send(Method::GET, path, None::<&()>, "text/plain", None).await?;
         collect(response).await
+    }
+
+    /// Reads a text that may be long, piece by piece.
+    pub async fn pieces(&self, path: &str) -> Result<impl Stream<Item = Result<Bytes, Error>> + use<>, Error> {
+        let response = self.send(Method::GET, path, None::<&()>, "text/plain", None).await?;
+        let body = response.into_body().into_data_stream();
+        Ok(body.map(|piece| piece.map_err(|error| Error::Broken(error.to_string()))))
     }
 
     /// Follows the log of a run from `offset`, until the run ends or the connection breaks.

@@ -1,5 +1,9 @@
 //! Logs of runs.
 
+use std::pin::pin;
+
+use futures_util::StreamExt;
+
 use crate::context::Context;
 use crate::error::{Exit, Failure};
 use crate::routes;
@@ -30,8 +34,12 @@ pub async fn print(context: &Context, session: &Session, run: &str, part: Part) 
     let path = format!("{}/logs", routes::run(run));
     if !part.follow {
         let path = routes::with_query(&path, &[("tail", part.tail.map(|lines| lines.to_string()))]);
-        let text = session.client().text(&path).await?;
-        context.out.text(&whole_lines(&text))?;
+        let mut pieces = pin!(session.client().pieces(&path).await?);
+        let mut lines = WholeLines::default();
+        while let Some(piece) = pieces.next().await {
+            context.out.text(&lines.push(&piece?))?;
+        }
+        context.out.text(&lines.finish())?;
         return Ok(Exit::Ok);
     }
     let offset = match part.tail {
@@ -55,13 +63,35 @@ pub async fn length(session: &Session, run: &str) -> Result<u64, Failure> {
     Ok(last_line_end(&text) as u64)
 }
 
-/// The text, its last line ended.
-fn whole_lines(text: &[u8]) -> String {
-    let mut text = String::from_utf8_lossy(text).into_owned();
-    if !text.is_empty() && !text.ends_with('\n') {
-        text.push('\n');
+/// A line that is longer is printed in several pieces.
+const LONGEST_LINE: usize = 1 << 20;
+
+/// Puts lines together again, so that what is printed is cut neither in a character nor in a colour.
+#[derive(Debug, Default)]
+struct WholeLines {
+    rest: Vec<u8>,
+}
+
+impl WholeLines {
+    /// The lines that `piece` completes.
+    fn push(&mut self, piece: &[u8]) -> String {
+        self.rest.extend_from_slice(piece);
+        let end = match last_line_end(&self.rest) {
+            0 if self.rest.len() > LONGEST_LINE => self.rest.len(),
+            end => end,
+        };
+        let lines = String::from_utf8_lossy(&self.rest[..end]).into_owned();
+        self.rest.drain(..end);
+        lines
     }
-    text
+
+    /// The last line, ended.
+    fn finish(mut self) -> String {
+        if !self.rest.is_empty() {
+            self.rest.push(b'\n');
+        }
+        String::from_utf8_lossy(&self.rest).into_owned()
+    }
 }
 
 /// Where the last line that is complete ends.
@@ -90,6 +120,20 @@ mod tests {
         assert_eq!(last_lines(text, 9), text);
         assert_eq!(last_line_end(b"one\ntw"), 4, "what is not complete comes with what follows");
         assert_eq!(last_line_end(b""), 0);
-        assert_eq!(whole_lines(b"one\ntwo"), "one\ntwo\n");
+    }
+
+    #[test]
+    fn a_text_is_printed_in_whole_lines_however_it_is_cut() {
+        let text = "one\n\u{e9}\ntwo".as_bytes();
+        for cut in 0..text.len() {
+            let mut lines = WholeLines::default();
+            let printed = lines.push(&text[..cut]) + &lines.push(&text[cut..]);
+            assert_eq!(printed, "one\n\u{e9}\n", "cut at {cut}");
+            assert_eq!(lines.finish(), "two\n");
+        }
+        assert_eq!(WholeLines::default().finish(), "");
+        let mut endless = WholeLines::default();
+        let printed: usize = (0..100).map(|_| endless.push(&[b'x'; 100_000]).len()).sum();
+        assert!(printed + LONGEST_LINE >= 10_000_000 && endless.rest.len() <= LONGEST_LINE);
     }
 }
