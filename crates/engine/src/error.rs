@@ -1,6 +1,6 @@
 //! What can go wrong with a request, by what the caller can do about it.
 
-use piton_model::{IllegalTransition, InvalidName, Mode, RunId, Subject};
+use piton_model::{Digest, IllegalTransition, InvalidName, Mode, RunId, Subject};
 
 /// A request that could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -53,11 +53,19 @@ pub enum Error {
     #[error("{} is not running", quoted(.0))]
     NotRunning(Subject),
     /// The run is in a state that does not allow it.
-    #[error(transparent)]
+    #[error("this cannot be done to a run that is {}: {}", .0.phase, .0.why)]
     Illegal(#[from] IllegalTransition),
     /// An approval without the plan it is for.
     #[error("run {0} has no plan that could be approved")]
     NothingToApprove(RunId),
+    /// An approval of something else than what is asked now.
+    #[error("run {run} asks about plan {}, which is another one", .asked.short())]
+    AnotherPlan {
+        /// The run.
+        run: RunId,
+        /// The digest of the plan that it shows.
+        asked: Digest,
+    },
     /// The run has not ended, so it cannot be retried.
     #[error("run {0} has not ended yet")]
     NotEnded(RunId),
@@ -82,6 +90,7 @@ impl Error {
             Error::NotRunning(_) => "not_running",
             Error::Illegal(_) => "illegal_transition",
             Error::NothingToApprove(_) => "nothing_to_approve",
+            Error::AnotherPlan { .. } => "another_plan",
             Error::NotEnded(_) => "not_ended",
             Error::ShuttingDown => "shutting_down",
             Error::Store(_) => "store_unavailable",
@@ -94,6 +103,7 @@ impl Error {
             Error::NotFound { nearest, .. } => nearest.as_ref().map(|name| format!("did you mean '{name}'?")),
             Error::Disabled(_) => Some("set \"enabled\": true in its configuration".to_owned()),
             Error::Busy { run, .. } => Some(format!("wait for run {run}, or cancel it: piton run cancel {run}")),
+            Error::AnotherPlan { run, .. } => Some(format!("look at it again: piton run show {run}")),
             Error::NothingToApprove(_) => Some("only a run that waits at a gate can be approved".to_owned()),
             Error::InvalidName(_)
             | Error::ModeRequired { .. }
