@@ -45,6 +45,11 @@ impl Place {
             let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
             CommandError::new(Exit::BadConfig, lines.join("\n"))
         })?;
+        // Whoever names a directory means one with something in it: a mistyped name must not begin an empty one.
+        if global.dir.is_some() && !config.root.is_dir() {
+            let message = format!("there is no directory {}", config.root.display());
+            return Err(CommandError::new(Exit::BadConfig, message).hint("check `--dir`"));
+        }
         Ok(Place { root: config.root.clone(), data_dir: config.data_dir.clone(), config, warnings })
     }
 

@@ -20,6 +20,9 @@ use crate::{logging, session};
 /// How long `--daemonize` waits for the daemon to answer.
 const START_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often it is looked whether the data directory is still there.
+const LOOK_AFTER: Duration = Duration::from_secs(2);
+
 /// Runs the daemon until it is told to end.
 pub async fn serve(global: &Global, options: &ServeArgs) -> Result<(), CommandError> {
     let flags: Vec<(&str, String)> = options.listen.iter().map(|listen| ("server.listen", listen.clone())).collect();
@@ -75,9 +78,18 @@ async fn run(place: &Place, opened: Opened, signals: &mut Signals, took: Duratio
     drop(loaded);
     notify(&[NotifyState::Ready]);
 
+    let mut looking = tokio::time::interval(LOOK_AFTER);
+    let mut failure = None;
     let how = loop {
         tokio::select! {
             () = shutdown.cancelled() => break Shutdown::Drain,
+            _ = looking.tick() => if !lock.is_in_place() {
+                let message = format!("the data directory {} is gone", place.data_dir.display());
+                tracing::error!("{message}");
+                failure = Some(CommandError::new(Exit::Failed, message)
+                    .hint("put it back and start piton again; an empty one knows nothing of what is deployed"));
+                break Shutdown::Detach;
+            },
             what = signals.next() => match what {
                 Asked::End => break Shutdown::Detach,
                 Asked::Reload => app.reload.soon(),
@@ -105,7 +117,7 @@ async fn run(place: &Place, opened: Opened, signals: &mut Signals, took: Duratio
     store.close().await;
     tracing::info!("piton has ended");
     drop(lock);
-    Ok(())
+    failure.map_or(Ok(()), Err)
 }
 
 /// Detaches at once, or drains until nothing runs; a signal while draining detaches.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use piton_api::{Client, Transport};
 use piton_engine::{Engine, Shutdown};
 use piton_process::Runner;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -38,7 +39,7 @@ struct Local {
     tasks: TaskTracker,
 }
 
-/// How long a data directory that is locked but does not answer is waited for: a daemon that is starting or ending.
+/// How long whoever holds the data directory is waited for: it may be starting, ending or busy, or it may be stopped.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -47,20 +48,20 @@ impl Session {
     pub async fn open(global: &Global, purpose: Purpose) -> Result<Session, CommandError> {
         let place = Place::resolve(global)?;
         let client = Client::new(Transport::Unix(place.socket()), piton_server::BASE);
-        let mut waited = Duration::ZERO;
+        let deadline = Instant::now() + PATIENCE;
         loop {
-            if answers(&place).await {
+            if tokio::time::timeout_at(deadline, answers(&place)).await == Ok(true) {
                 return Ok(Session { client, local: None });
             }
             match DataLock::take(&place.data_dir, "a piton command") {
                 Ok(lock) => return Session::open_locally(&place, lock, purpose).await,
-                Err(LockRefused::Held { .. }) if waited < PATIENCE => {
+                Err(LockRefused::Held { .. }) if Instant::now() < deadline => {
                     tokio::time::timeout(PAUSE, std::future::pending::<()>()).await.ok();
-                    waited += PAUSE;
                 }
                 Err(LockRefused::Held { holder }) => {
                     let message = format!("the data directory is in use by {holder}, which does not answer");
-                    return Err(CommandError::new(Exit::Conflict, message));
+                    return Err(CommandError::new(Exit::Unreachable, message)
+                        .hint("look whether that process is stopped or overloaded"));
                 }
                 Err(refused) => return Err(refused.into()),
             }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,14 +77,20 @@ pub struct Opened {
 /// The lock of a data directory. It ends with the process, whatever happens to it.
 #[derive(Debug)]
 pub struct DataLock {
-    _file: File,
+    path: PathBuf,
+    file: File,
 }
 
 impl DataLock {
     /// Takes the lock; `Err(Some(text))` tells who holds it.
     pub fn take(data_dir: &Path, what: &str) -> Result<DataLock, LockRefused> {
         let io = |source| LockRefused::Io { path: data_dir.to_owned(), source };
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(io)?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(|error| {
+            match error.kind() {
+                std::io::ErrorKind::AlreadyExists => io(std::io::ErrorKind::NotADirectory.into()),
+                _ => io(error),
+            }
+        })?;
         let path = data_dir.join("lock");
         let mut file = OpenOptions::new()
             .create(true)
@@ -105,7 +111,18 @@ impl DataLock {
         }
         file.set_len(0).and_then(|()| file.rewind()).map_err(io)?;
         writeln!(file, "{what}, process {}", std::process::id()).map_err(io)?;
-        Ok(DataLock { _file: file })
+        Ok(DataLock { path, file })
+    }
+
+    /// Whether the directory that was locked is still where it was. If it is not, somebody else can lock what is there
+    /// now, and would know nothing of what this process does.
+    pub fn is_in_place(&self) -> bool {
+        let identity = |found: std::fs::Metadata| (found.dev(), found.ino());
+        match (std::fs::metadata(&self.path).map(identity), self.file.metadata().map(identity)) {
+            (Ok(found), Ok(locked)) => found == locked,
+            (Err(error), _) => error.kind() != std::io::ErrorKind::NotFound,
+            (Ok(_), Err(_)) => true,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod approval;
 mod bad_input;
 mod crash;
 mod examples;
+mod faults;
 mod jobs;
 mod legacy;
 mod postgres;

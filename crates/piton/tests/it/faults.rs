@@ -1,0 +1,88 @@
+//! Faults of the place that Piton runs in.
+
+use std::fs;
+use std::io::Read;
+use std::process::Stdio;
+
+use crate::site::{PITON, Site, kill, until};
+
+const NEVER: &str = r#"{"deploy_schedule": "0 0 1 1 *", "catch_up": "skip"}"#;
+const CODE: &str = r#"resource "terraform_data" "this" {}"#;
+
+#[test]
+fn a_mistyped_directory_is_not_made() {
+    let site = Site::new();
+    for command in ["serve", "status"] {
+        let said = site.piton(["--dir", "nowhere", command]);
+        assert_eq!(said.code, 78, "{said}");
+        assert!(said.err.contains("there is no directory"), "{said}");
+    }
+    assert!(!site.path().join("nowhere").exists());
+}
+
+#[test]
+fn a_file_where_the_data_directory_should_be_is_called_so() {
+    let site = Site::new();
+    fs::write(site.data(), "").unwrap();
+    let said = site.piton(["status"]);
+    assert_eq!(said.code, 1, "{said}");
+    assert!(said.err.contains("not a directory"), "{said}");
+}
+
+#[test]
+fn a_daemon_whose_data_directory_is_gone_ends_and_says_so() {
+    let site = Site::new();
+    site.workspace("k2", NEVER, CODE);
+    let daemon = site.serve();
+    let away = site.path().join("away");
+    fs::rename(site.data(), &away).unwrap();
+    until("the daemon notices", || site.daemon_log().contains("is gone"));
+    assert_eq!(daemon.terminate(), 1);
+    fs::rename(&away, site.data()).unwrap();
+    site.audit();
+}
+
+#[test]
+fn a_stopped_daemon_does_not_hang_its_commands() {
+    let site = Site::new();
+    let daemon = site.serve();
+    kill(daemon.pid(), "STOP");
+    let said = site.piton(["status"]);
+    kill(daemon.pid(), "CONT");
+    assert_eq!(said.code, 7, "{said}");
+    assert!(said.err.contains(&format!("process {}, which does not answer", daemon.pid())), "{said}");
+    assert_eq!(daemon.shutdown(), 0);
+}
+
+#[test]
+fn a_long_log_is_printed_as_it_comes() {
+    let site = Site::new();
+    let script =
+        r#"{"name": "long", "type": "command", "schedule": "0 0 1 1 *", "command": "yes piton | head -c 4000000"}"#;
+    site.write("jobs/long.json", script);
+    let said = site.piton(["job", "run", "long", "--detach"]);
+    assert_eq!(said.code, 0, "{said}");
+    let run = said.out.trim();
+    let whole = site.log(run);
+    assert!(whole.starts_with("$ yes piton | head -c 4000000\npiton\n"), "{}", &whole[..100]);
+    assert_eq!(whole.lines().filter(|line| *line == "piton").count(), 4_000_000 / 6);
+
+    let mut command = site.command(PITON);
+    let mut reader = command.args(["run", "logs", run]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = [0; 10];
+    reader.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"$ yes pito");
+    let ended = reader.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), ended.stderr), (Some(141), vec![]));
+}
+
+#[test]
+fn what_is_over_cannot_be_cancelled() {
+    let site = Site::new();
+    site.write("jobs/once.json", r#"{"name": "once", "type": "command", "schedule": "0 0 1 1 *", "command": "true"}"#);
+    assert_eq!(site.piton(["job", "run", "once"]).code, 0);
+    let run = site.runs("job/once")[0]["id"].as_str().unwrap().to_owned();
+    let said = site.piton(["run", "cancel", &run]);
+    assert_eq!(said.code, 5, "{said}");
+    assert_eq!(said.err, "error: this cannot be done to a run that is ended: it is over\n");
+}
