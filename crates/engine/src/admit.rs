@@ -159,6 +159,7 @@ mod tests {
             commands: piton_model::CustomCommands::default(),
             source_digest: Some(digest(source)),
             declaration_digest: None,
+            state_at: None,
         });
         submitted(id, subject, action)
     }

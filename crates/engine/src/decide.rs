@@ -18,15 +18,11 @@ impl Engine {
 
     /// Approves the plan that a run shows; with `digest`, only if it is that one.
     pub async fn approve(&self, id: RunId, digest: Option<Digest>, by: By) -> Result<Run, Error> {
-        let digest = match digest {
-            Some(digest) => digest,
-            None => match self.run(id).await?.state {
-                RunState::Gated { gate, .. } => gate.digest,
-                RunState::Pending { .. } | RunState::Running { .. } | RunState::Ended { .. } => {
-                    return Err(Error::NothingToApprove(id));
-                }
-            },
-        };
+        let RunState::Gated { gate, .. } = self.run(id).await?.state else { return Err(Error::NothingToApprove(id)) };
+        let digest = digest.unwrap_or_else(|| gate.digest.clone());
+        if digest != gate.digest {
+            return Err(Error::AnotherPlan { run: id, asked: gate.digest });
+        }
         self.decide(id, Event::Decided { decision: Decision::Approve { digest }, by }).await
     }
 

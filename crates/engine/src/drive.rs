@@ -81,8 +81,12 @@ impl Drive {
             match self.step().await {
                 Driven::On => {}
                 Driven::Released(run) => {
-                    let outcome = run.outcome().map(piton_model::Outcome::kind);
-                    tracing::info!(run = %id, %subject, phase = %run.phase(), ?outcome, "run released");
+                    match run.outcome() {
+                        Some(outcome) => {
+                            tracing::info!(run = %id, %subject, outcome = %outcome.kind(), "run ended");
+                        }
+                        None => tracing::info!(run = %id, %subject, phase = %run.phase(), "run released"),
+                    }
                     return;
                 }
                 Driven::Lost => {

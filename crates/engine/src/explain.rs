@@ -1,7 +1,7 @@
 //! Why a run stands where it stands, and what is due next.
 
 use jiff::Timestamp;
-use piton_model::{By, Mode, Phase, Run, RunId, RunState};
+use piton_model::{By, Mode, Outcome, Phase, Run, RunId, RunState};
 use piton_spec::{Effect, JobTrigger};
 
 use crate::{Engine, Error};
@@ -129,7 +129,20 @@ fn explain(run: &Run, others: &[Run], now: Timestamp, free_slots: usize) -> Expl
                 hints.extend(failure.hint.clone());
                 hints.push(format!("piton run logs {}", run.id));
             }
-            format!("it ended at {at:.0}: {}", outcome.kind())
+            match outcome {
+                Outcome::Succeeded
+                | Outcome::Failed { .. }
+                | Outcome::TimedOut { .. }
+                | Outcome::Indeterminate { .. } => {
+                    format!("it ended at {at:.0}: {}", outcome.kind())
+                }
+                Outcome::Cancelled { .. }
+                | Outcome::Rejected { .. }
+                | Outcome::Expired
+                | Outcome::Superseded { .. } => {
+                    format!("it ended at {at:.0}: {}", outcome.sentence())
+                }
+            }
         }
     };
     if let (By::System, Some(step)) = (run.origin.by(), run.reached) {

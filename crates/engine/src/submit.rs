@@ -6,7 +6,19 @@ use piton_model::{Action, By, Mode, Name, NewRun, Operation, Origin, Phase, Run,
 use piton_spec::{Job, Workspace};
 use piton_store::Submitted;
 
-use crate::{Engine, Error};
+use crate::{Engine, Error, Shared};
+
+impl Shared {
+    /// What a run does to a workspace, which must find the state that its last one left.
+    pub(crate) async fn action(&self, workspace: &Workspace, operation: Operation) -> Result<Action, Error> {
+        let state = self.workspace_state(&workspace.subject()).await?;
+        let mut action = workspace.action(operation);
+        if let Action::Iac(iac) = &mut action {
+            iac.state_at = state.state_at;
+        }
+        Ok(action)
+    }
+}
 
 impl Engine {
     /// Deploys a workspace now, in `mode` where it has modes.
@@ -30,7 +42,8 @@ impl Engine {
             (None, Some(now)) if workspace.modes.contains(&now) => Some(now),
             (mode, _) => mode_of(&workspace, mode)?,
         };
-        self.call(workspace.subject(), workspace.action(Operation::Plan { mode }), by).await
+        let action = self.0.action(&workspace, Operation::Plan { mode }).await?;
+        self.call(workspace.subject(), action, by).await
     }
 
     /// Runs a job now.
@@ -102,7 +115,8 @@ impl Engine {
         if let Some((run, doing)) = live.iter().find_map(|run| Some((run.id, doing(run)?))) {
             return Err(Error::Busy { subject, doing, run });
         }
-        self.call(subject, workspace.action(operation), by).await
+        let action = self.0.action(workspace, operation).await?;
+        self.call(subject, action, by).await
     }
 
     async fn call(&self, subject: Subject, action: Action, by: By) -> Result<Run, Error> {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use piton_model::Digest;
 use sha2::{Digest as _, Sha256};
 
-pub(crate) use place::{MANIFEST, place, was_placed};
+pub(crate) use place::{MANIFEST, place, was_laid_out, was_placed};
 use scan::Root;
 pub(crate) use scan::Skip;
 

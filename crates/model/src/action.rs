@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Mode, Name, Secret};
+use crate::{Digest, Mode, Name, Secret, WorkerId};
 
 /// What a run does. Frozen at submission: a reload never changes a run that exists.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,6 +61,9 @@ pub struct Iac {
     /// with the next deployment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub declaration_digest: Option<Digest>,
+    /// The worker that last applied this, and so holds its state unless the code keeps it elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_at: Option<WorkerId>,
 }
 
 /// What to do with infrastructure code.

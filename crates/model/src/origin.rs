@@ -70,7 +70,7 @@ impl fmt::Display for Origin {
             Origin::Cron { line, .. } => write!(f, "schedule `{line}`"),
             Origin::Event { word, .. } => write!(f, "{word}"),
             Origin::Boot { .. } => write!(f, "{}", TriggerWord::Reboot),
-            Origin::Change { .. } => f.write_str("changed configuration"),
+            Origin::Change { .. } => f.write_str("new or changed configuration"),
             Origin::Call { by } => write!(f, "asked for by {by}"),
         }
     }

@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Action, Digest, Event, Iac, IacStep, Mode, Operation, Outcome, Run, RunId, RunState, Step, Subject};
+use crate::{
+    Action, Digest, Event, Iac, IacStep, Mode, Operation, Outcome, Run, RunId, RunState, Step, Subject, WorkerId,
+};
 
 /// What people see of a subject. Written in the same transaction as the event that changes it; never set by hand.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -112,6 +114,10 @@ pub struct WorkspaceState {
     /// The part of it that is the declaration and its own files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempted_declaration: Option<Digest>,
+    /// The worker that last applied something, until it is destroyed. State that the code keeps in its directory lies
+    /// there and nowhere else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_at: Option<WorkerId>,
     /// The latest run of any kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_run: Option<RunId>,
@@ -138,6 +144,9 @@ impl WorkspaceState {
         let Action::Iac(iac) = &run.action else { return next };
         if matches!(iac.operation, Operation::Plan { .. }) {
             return next;
+        }
+        if let RunState::Running { lease, step: Step::Iac(IacStep::Apply), .. } = &run.state {
+            next.state_at = Some(lease.worker.clone());
         }
         match (&run.state, event) {
             (RunState::Running { .. }, Event::Claimed { .. }) => {
@@ -175,7 +184,7 @@ impl WorkspaceState {
                 self.last_destroyed = Some(at);
                 self.last_destroy_error = None;
                 self.last_deploy_error = None;
-                (self.attempted, self.attempted_declaration) = (None, None);
+                (self.attempted, self.attempted_declaration, self.state_at) = (None, None, None);
             }
             (
                 Outcome::Failed { .. } | Outcome::TimedOut { .. } | Outcome::Indeterminate { .. },

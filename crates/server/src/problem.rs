@@ -35,6 +35,7 @@ impl From<piton_engine::Error> for Refusal {
             | E::NotRunning(_)
             | E::Illegal(_)
             | E::NothingToApprove(_)
+            | E::AnotherPlan { .. }
             | E::NotEnded(_) => StatusCode::CONFLICT,
             E::InvalidName(_) | E::ModeRequired { .. } | E::UnknownMode { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             E::ShuttingDown | E::Store(_) => StatusCode::SERVICE_UNAVAILABLE,

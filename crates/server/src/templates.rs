@@ -113,7 +113,7 @@ async fn remove(
     if !users.is_empty() && !removal.force {
         let users: Vec<String> = users.iter().map(ToString::to_string).collect();
         let detail = format!("template '{name}' is used by {}", users.join(", "));
-        let hint = Some("remove it with force; what is deployed stays as it is".to_owned());
+        let hint = Some("`--force` removes it all the same; what is deployed stays as it is".to_owned());
         return Err(Refusal::new(StatusCode::CONFLICT, "template_in_use", detail, hint));
     }
     let removed = app.templates.remove(&template).await?;

@@ -134,6 +134,7 @@ impl Job {
             commands: CustomCommands::default(),
             source_digest: content.map(|content| Digest::of(format!("template {template} {content}").as_bytes())),
             declaration_digest: None,
+            state_at: None,
         }
     }
 }

@@ -102,6 +102,7 @@ impl Workspace {
             commands,
             source_digest: Some(self.digest.clone()),
             declaration_digest: Some(self.declaration_digest.clone()),
+            state_at: None,
         })
     }
 

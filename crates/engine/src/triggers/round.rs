@@ -129,7 +129,7 @@ impl Round<'_> {
                 }
             }
             Admit::Enqueue { instead_of } => {
-                let action = workspace.action(wanted.operation());
+                let action = self.time.shared.action(workspace, wanted.operation()).await?;
                 let run = self.time.shared.new_run(subject.clone(), action, origin, self.now);
                 fire.cancel = admit::supersede(&instead_of, run.id);
                 fire.submit.push(run);

@@ -20,15 +20,8 @@ impl Variables {
     /// Reads every file of the module in `dir`. A file that does not parse is passed over: the tool reports it better.
     pub(super) fn read(dir: &Path) -> Variables {
         let mut found = Variables::default();
-        let Ok(entries) = fs::read_dir(dir) else { return found };
-        for entry in entries.filter_map(Result::ok) {
-            let name = entry.file_name();
-            let Some(name) = name.to_str().filter(|name| is_code(name)) else { continue };
-            let Ok(text) = fs::read_to_string(entry.path()) else { continue };
-            if !text.contains("variable") {
-                continue;
-            }
-            if Path::new(name).extension().is_some_and(|extension| extension == "json") {
+        for (name, text) in files(dir).filter(|(_, text)| text.contains("variable")) {
+            if is_json(&name) {
                 found.read_json(&text);
             } else if let Ok(body) = hcl_edit::parser::parse_body(&text) {
                 found.read_body(&body);
@@ -77,6 +70,35 @@ impl Variables {
     }
 }
 
+/// Whether the code says where its state lies: a `backend` or a `cloud` block. Without one it lies beside the code.
+pub(super) fn keeps_state_elsewhere(dir: &Path) -> bool {
+    const PLACES: [&str; 2] = ["backend", "cloud"];
+    files(dir).any(|(name, text)| {
+        if is_json(&name) {
+            let Ok(root) = serde_json::from_str::<Value>(&text) else { return false };
+            let settings = listed(&root).iter().filter_map(|root| root.get("terraform")).flat_map(listed);
+            return settings.into_iter().any(|settings| PLACES.iter().any(|place| settings.get(place).is_some()));
+        }
+        let Ok(body) = hcl_edit::parser::parse_body(&text) else { return false };
+        let mut settings = body.get_blocks("terraform");
+        settings.any(|block| PLACES.iter().any(|place| block.body.has_blocks(place)))
+    })
+}
+
+/// The files of the root module in `dir` and what they hold.
+fn files(dir: &Path) -> impl Iterator<Item = (String, String)> {
+    let entries = fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
+    entries.filter_map(|entry| {
+        let name = entry.file_name().into_string().ok().filter(|name| is_code(name))?;
+        let text = fs::read_to_string(entry.path()).ok()?;
+        Some((name, text))
+    })
+}
+
+fn is_json(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "json")
+}
+
 fn listed(value: &Value) -> &[Value] {
     match value {
         Value::Array(items) => items,
@@ -87,6 +109,22 @@ fn listed(value: &Value) -> &[Value] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_backend_is_found_in_every_form() {
+        for (name, text, elsewhere) in [
+            ("a.tf", "terraform {\n  backend \"s3\" {}\n}\n", true),
+            ("a.tf", "terraform {\n  cloud {\n    organization = \"x\"\n  }\n}\n", true),
+            ("a.tf", "terraform {\n  required_version = \">= 1\"\n}\n", false),
+            ("a.tf.json", r#"{"terraform": {"backend": {"s3": {}}}}"#, true),
+            ("a.tf.json", r#"{"terraform": [{"required_version": ">= 1"}]}"#, false),
+            ("a.txt", "terraform {\n  backend \"s3\" {}\n}\n", false),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            fs::write(dir.path().join(name), text).unwrap();
+            assert_eq!(keeps_state_elsewhere(dir.path()), elsewhere, "{text}");
+        }
+    }
 
     #[test]
     fn variables_are_found_in_every_form() {

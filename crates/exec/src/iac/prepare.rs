@@ -1,16 +1,16 @@
 //! Lays out the deployment directory and chooses the tool.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use piton_model::{Failure, FailureClass, Iac, Operation, Report, RunState, ToolChoice, ToolUsed};
 use piton_process::Policy;
 use piton_tools::{Place, Preference, Progress, Tool, Want};
 use tokio::sync::mpsc;
 
-use super::{layout, metadata, tool};
+use super::{code, layout, metadata, tool};
 use crate::pass::Pass;
 use crate::step::Passed;
-use crate::{environment, failing};
+use crate::{environment, failing, tree};
 
 pub(super) async fn prepare(pass: &Pass<'_>, iac: &Iac) -> Result<Passed, Failure> {
     pass.go_on("prepare")?;
@@ -35,14 +35,34 @@ pub(super) async fn lay_out_and_choose(pass: &Pass<'_>, iac: &Iac) -> Result<Too
             Operation::Destroy | Operation::Plan { .. } => None,
         },
     };
+    let destroys = matches!(iac.operation, Operation::Destroy);
     tokio::task::spawn_blocking(move || {
-        let template = layout::lay_out(&templates, &source, &target, custom)?;
+        let template = match layout::lay_out(&templates, &source, &target, custom) {
+            // A template that was removed must not keep what was made from it from being destroyed.
+            Err(failure) if destroys && failure.code == "template_not_found" && tree::was_laid_out(&target) => None,
+            laid_out => laid_out?,
+        };
         metadata::write(&target, change, template.as_ref())
     })
     .await
     .map_err(|error| failing::task(&error))??;
+    check_state(pass, iac, &dir)?;
     layout::check_var_files(&dir, &iac.var_files)?;
     choose(pass, iac, dir).await
+}
+
+/// Several daemons may share a database; state that lies beside the code lies with one of them.
+fn check_state(pass: &Pass<'_>, iac: &Iac, dir: &Path) -> Result<(), Failure> {
+    let here = pass.input.run.lease().map(|lease| &lease.worker);
+    let Some(holder) = iac.state_at.as_ref().filter(|holder| here.is_some_and(|here| here != *holder)) else {
+        return Ok(());
+    };
+    if dir.join("terraform.tfstate").exists() || code::keeps_state_elsewhere(dir) {
+        return Ok(());
+    }
+    let message = format!("the state of this deployment lies with worker {holder}, and not here");
+    Err(Failure::new(FailureClass::Permanent, "state_elsewhere", message)
+        .hint("where several daemons share a database, code needs a backend for its state, such as s3, pg or http"))
 }
 
 async fn choose(pass: &Pass<'_>, iac: &Iac, dir: PathBuf) -> Result<ToolUsed, Failure> {

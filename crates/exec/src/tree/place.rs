@@ -13,6 +13,11 @@ use super::{Entry, Error, Tree};
 /// Remembers what was put into a directory.
 pub(crate) const MANIFEST: &str = ".piton-layout.json";
 
+/// Whether something was placed in `destination` before.
+pub(crate) fn was_laid_out(destination: &Path) -> bool {
+    destination.join(MANIFEST).is_file()
+}
+
 /// New content is made ready under this name, and then renamed to its place.
 const FRESH: &str = ".piton-new";
 

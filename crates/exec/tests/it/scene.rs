@@ -197,6 +197,7 @@ pub(crate) fn iac(source: Source, operation: Operation) -> Iac {
         commands: CustomCommands::default(),
         source_digest: None,
         declaration_digest: None,
+        state_at: None,
     }
 }
 

@@ -31,6 +31,7 @@ pub fn deploy(random: u8, retry: Backoff) -> Run {
         commands: piton_model::CustomCommands::default(),
         source_digest: None,
         declaration_digest: None,
+        state_at: None,
     });
     let lock_key = Some(subject.lock_key());
     let origin = Origin::Call { by: By::System };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use piton_api::{Diagnostic, Error, Overview};
+use piton_api::{Diagnostic, Overview};
 use piton_tools::Manager;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use crate::context::Context;
 use crate::error::{CommandError, Exit, Failure};
 use crate::place::Place;
+use crate::render;
 use crate::session::Purpose;
-use crate::{render, wiring};
+use crate::wiring::{self, DataLock, LockRefused};
 
 /// How often it is looked whether the daemon is gone.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -114,6 +115,7 @@ fn text(checkup: &Checkup) -> String {
 
 /// Lets the daemon finish what it does, then stops it.
 pub async fn shutdown(context: &Context) -> Result<Exit, Failure> {
+    let place = Place::resolve(&context.global)?;
     context
         .with_session(Purpose::Look, async |session| {
             if session.is_local() {
@@ -126,8 +128,9 @@ pub async fn shutdown(context: &Context) -> Result<Exit, Failure> {
             if running > 0 {
                 context.out.say(&format!("waiting for {running} runs to end; Ctrl-C stops waiting, not the shutdown"));
             }
-            // The socket is the last thing that goes, so its absence is the sign.
-            while !matches!(client.get::<Value>("/overview").await, Err(Error::Unreachable { .. })) {
+            // The lock of the data directory is the last thing that goes: whoever copies the directory now copies a
+            // closed database.
+            while let Err(LockRefused::Held { .. }) = DataLock::take(&place.data_dir, "piton shutdown") {
                 let _ = tokio::time::timeout(PAUSE, std::future::pending::<()>()).await;
             }
             context.out.show(&json!({ "stopped": true }), || "piton has stopped\n".to_owned())?;

@@ -51,3 +51,21 @@ fn a_dead_daemons_run_is_rescued_by_another() {
     until("the lease was given up", || sites[1].json(["run", "show", &run])["outcome"] == "indeterminate");
     sites[1].audit();
 }
+
+#[test]
+fn state_that_lies_with_another_daemon_is_not_taken_for_nothing() {
+    let database = database();
+    let sites = [Site::new(), Site::new()].map(|site| site.env("PITON_STORE__URL", &database));
+    for site in &sites {
+        site.workspace("everest", r#"{ "destroy_schedule": false }"#, crate::workspaces::CODE);
+    }
+    assert_eq!(sites[0].piton(["workspace", "deploy", "everest"]).code, 0);
+    let said = sites[1].piton(["workspace", "destroy", "everest", "--yes"]);
+    assert_eq!(said.code, 1, "{said}");
+    let run = sites[1].runs("workspace/everest").pop().unwrap();
+    assert_eq!(run["failure"]["code"], "state_elsewhere", "{run:#}");
+    let said = sites[0].piton(["workspace", "destroy", "everest", "--yes"]);
+    assert_eq!(said.code, 0, "{said}");
+    assert_eq!(sites[1].status("everest"), "destroyed");
+    sites[0].audit();
+}

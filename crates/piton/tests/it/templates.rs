@@ -64,6 +64,8 @@ fn from_add_to_remove() {
     assert!(said.err.contains("everest"), "{said}");
     assert_eq!(site.piton(["template", "remove", "boxes", "--force"]).code, 0);
     assert_eq!(site.piton(["template", "show", "boxes"]).code, 3);
+    let said = site.piton(["workspace", "destroy", "everest", "--yes"]);
+    assert_eq!(said.code, 0, "what was made from a removed template cannot be destroyed: {said}");
     assert_eq!(
         fs::read_dir(site.data().join("templates")).unwrap().filter(|e| e.as_ref().unwrap().path().is_dir()).count(),
         0

@@ -88,7 +88,7 @@ const LEVELS: Kind = Kind::Choice(&["error", "warn", "info", "debug", "trace"]);
 /// Every key, by section.
 pub(crate) const KEYS: &[Key] = &[
     key("data.dir", Kind::Path, "Directory of the database, logs, deployments and templates; mode 0700.")
-        .otherwise("`.piton` below the directory; `/var/lib/piton` for the superuser")
+        .otherwise("`.piton` below the directory; `/var/lib/piton` for the superuser outside of one, where there is `/etc/piton`")
         .aliases(&["PROVISIONER_STATE_DIR"]),
     key("store.url", Kind::Url(&["sqlite", "postgres", "postgresql"]), "Database: `sqlite:PATH` or `postgres://…`.")
         .otherwise("`sqlite:` with `piton.db` in `data.dir`")

@@ -164,6 +164,7 @@ pub fn deployment(name: &str, due: Timestamp) -> NewRun {
         commands: CustomCommands::default(),
         source_digest: None,
         declaration_digest: None,
+        state_at: None,
     };
     NewRun { action: Action::Iac(iac), ..locked_run(&subject, due) }
 }

@@ -289,7 +289,9 @@ async fn a_follower_moves_once(fixture: &Fixture) {
     assert_eq!(store.follow_cursor("events").await.unwrap(), 0);
     submit_one(&store, new_run(&job("a"), at(0)), at(0)).await;
     assert!(store.advance("events", 0, 1, vec![keyed_run(&job("b"), at(1), "event:1")], vec![], at(1)).await.unwrap());
-    assert!(!store.advance("events", 0, 1, vec![keyed_run(&job("c"), at(1), "event:1c")], vec![], at(1)).await.unwrap());
+    assert!(
+        !store.advance("events", 0, 1, vec![keyed_run(&job("c"), at(1), "event:1c")], vec![], at(1)).await.unwrap()
+    );
     assert_eq!(store.follow_cursor("events").await.unwrap(), 1);
     assert_eq!(store.live().await.unwrap().len(), 2);
 }
