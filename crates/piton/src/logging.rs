@@ -18,8 +18,9 @@ pub fn start(logging: &Logging, quiet: bool, verbose: u8) -> io::Result<()> {
         (false, 0, LogLevel::Debug) | (false, 1, _) => "debug",
         (false, _, _) => "trace",
     };
-    // What the libraries below have to say is rarely about Piton.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(format!("warn,{}", own(level))));
+    // What the libraries below have to say is rarely about Piton; `notify` warns of every directory that is gone.
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new(format!("warn,notify=error,{}", own(level))));
     let (writer, terminal) = match &logging.output {
         LogOutput::Stderr => (BoxMakeWriter::new(io::stderr), io::stderr().is_terminal()),
         LogOutput::Stdout => (BoxMakeWriter::new(io::stdout), io::stdout().is_terminal()),

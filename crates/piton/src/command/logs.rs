@@ -132,8 +132,8 @@ mod tests {
             assert_eq!(lines.finish(), "two\n");
         }
         assert_eq!(WholeLines::default().finish(), "");
-        let mut endless = WholeLines::default();
-        let printed: usize = (0..100).map(|_| endless.push(&[b'x'; 100_000]).len()).sum();
+        let (mut endless, piece) = (WholeLines::default(), vec![b'x'; 100_000]);
+        let printed: usize = (0..100).map(|_| endless.push(&piece).len()).sum();
         assert!(printed + LONGEST_LINE >= 10_000_000 && endless.rest.len() <= LONGEST_LINE);
     }
 }

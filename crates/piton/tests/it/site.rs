@@ -222,6 +222,7 @@ impl Daemon<'_> {
 }
 
 impl Drop for Daemon<'_> {
+    #[expect(clippy::print_stderr, reason = "a test that fails shows what the daemon said")]
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
