@@ -98,9 +98,7 @@ async fn engine_waits(url: &str) -> anyhow::Result<(Spread, Spread)> {
 fn waits(bench: &Bench, since: &HashMap<RunId, Timestamp>) -> Spread {
     let begun = bench.executor.take().into_iter();
     Spread::of(
-        begun
-            .filter_map(|begun| Some((begun.at - *since.get(&begun.run)?).total(jiff::Unit::Millisecond).ok()?))
-            .collect(),
+        begun.filter_map(|begun| (begun.at - *since.get(&begun.run)?).total(jiff::Unit::Millisecond).ok()).collect(),
     )
 }
 

@@ -106,7 +106,7 @@ fn output(command: &mut Command) -> anyhow::Result<String> {
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start {name}"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        let last = said.lines().filter(|line| !line.trim().is_empty()).next_back().unwrap_or_default();
+        let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
         bail!("{name} failed ({}): {last}", output.status);
     }
     Ok(String::from_utf8(output.stdout)?)
