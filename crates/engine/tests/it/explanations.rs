@@ -16,7 +16,7 @@ async fn every_state_of_a_run_is_explained() {
     let first = crate::site::submitted(&simulation).await[0];
     let told = engine.explain(first).await.unwrap();
     assert_eq!(told.summary, "it is in `prepare` since the attempt began at 2026-03-02T08:00:00Z");
-    assert!(told.reasons[0].contains("changed configuration"), "{told:?}");
+    assert!(told.reasons[0].contains("new or changed configuration"), "{told:?}");
 
     let second = engine.plan("everest", None, ana()).await.unwrap().id;
     let told = engine.explain(second).await.unwrap();
@@ -28,7 +28,7 @@ async fn every_state_of_a_run_is_explained() {
     let gate = Behaviour { does: Does::Gate("summit"), lasts: Some(SECOND), heeds: true };
     simulation.scripted.play(move |task| if task.step == PLAN { gate } else { lasting(1) });
     simulation.run_for(minutes(10)).await.unwrap();
-    assert_eq!(engine.explain(first).await.unwrap().summary, "it ended at 2026-03-02T08:00:00Z: cancelled");
+    assert_eq!(engine.explain(first).await.unwrap().summary, "it ended at 2026-03-02T08:00:00Z: cancelled by ana");
     let told = engine.explain(second).await.unwrap();
     assert_eq!(told.summary, "it waits for approval until 2026-03-03T08:02:01Z");
     assert_eq!(told.hints, [format!("piton run approve {second}"), format!("piton run reject {second}")]);

@@ -57,7 +57,7 @@ async fn a_new_workspace_is_deployed_at_once_where_its_latest_line_says_so() {
     assert_story(
         &told(&simulation).await,
         r"
-        Mon 02 12:00:00 workspace/everest #1 submitted to deploy: changed configuration
+        Mon 02 12:00:00 workspace/everest #1 submitted to deploy: new or changed configuration
         Mon 02 12:00:00 workspace/everest #1 claimed by one, attempt 1
         Mon 02 12:00:05 workspace/everest #1 done -> succeeded
     ",
@@ -87,13 +87,13 @@ async fn what_changed_decides_when_it_is_deployed_again() {
     assert_story(
         &told(&simulation).await,
         r"
-        Mon 02 12:00:00 workspace/everest #1 submitted to deploy: changed configuration
-        Mon 02 12:00:00 workspace/k2 #2 submitted to deploy: changed configuration
+        Mon 02 12:00:00 workspace/everest #1 submitted to deploy: new or changed configuration
+        Mon 02 12:00:00 workspace/k2 #2 submitted to deploy: new or changed configuration
         Mon 02 12:00:00 workspace/everest #1 claimed by one, attempt 1
         Mon 02 12:00:00 workspace/k2 #2 claimed by one, attempt 1
         Mon 02 12:00:05 workspace/k2 #2 done -> succeeded
         Mon 02 12:00:05 workspace/everest #1 done -> succeeded
-        Mon 02 14:00:00 workspace/everest #3 submitted to deploy: changed configuration
+        Mon 02 14:00:00 workspace/everest #3 submitted to deploy: new or changed configuration
         Mon 02 14:00:00 workspace/everest #3 claimed by one, attempt 1
         Mon 02 14:00:05 workspace/everest #3 done -> succeeded
         Tue 03 09:00:00 workspace/everest skipped 1 of `0 9 * * *` until Tue 03 09:00:00: already deployed, nothing changed
@@ -119,9 +119,9 @@ async fn a_change_while_no_daemon_ran_is_noticed_even_during_the_first_deploymen
     assert_story(
         &told(&simulation).await,
         r"
-        Mon 02 12:00:00 workspace/everest #1 submitted to deploy: changed configuration
+        Mon 02 12:00:00 workspace/everest #1 submitted to deploy: new or changed configuration
         Mon 02 12:00:00 workspace/everest #1 claimed by one, attempt 1
-        Mon 02 12:00:00 workspace/everest #2 submitted to deploy: changed configuration
+        Mon 02 12:00:00 workspace/everest #2 submitted to deploy: new or changed configuration
         Mon 02 12:50:00 workspace/everest #1 done -> succeeded
         Mon 02 12:50:00 workspace/everest #2 claimed by one, attempt 1
         Mon 02 13:40:00 workspace/everest #2 done -> succeeded
@@ -146,12 +146,12 @@ async fn a_failed_deployment_waits_for_a_change() {
     assert_story(
         &told(&simulation).await,
         r"
-        Mon 02 08:00:00 workspace/everest #1 submitted to deploy: changed configuration
+        Mon 02 08:00:00 workspace/everest #1 submitted to deploy: new or changed configuration
         Mon 02 08:00:00 workspace/everest #1 claimed by one, attempt 1
         Mon 02 08:02:00 workspace/everest #1 failed: `plan` failed as the script says -> failed
         Mon 02 09:00:00 workspace/everest skipped 1 of `0 9 * * *` until Mon 02 09:00:00: the last deployment failed; waiting for a changed configuration or a manual deploy
         Tue 03 09:00:00 workspace/everest skipped 1 of `0 9 * * *` until Tue 03 09:00:00: the last deployment failed; waiting for a changed configuration or a manual deploy
-        Tue 03 10:00:00 workspace/everest #2 submitted to deploy: changed configuration
+        Tue 03 10:00:00 workspace/everest #2 submitted to deploy: new or changed configuration
         Tue 03 10:00:00 workspace/everest #2 claimed by one, attempt 1
         Tue 03 10:05:00 workspace/everest #2 done -> succeeded
         Wed 04 09:00:00 workspace/everest skipped 1 of `0 9 * * *` until Wed 04 09:00:00: already deployed, nothing changed
@@ -181,7 +181,7 @@ async fn a_plan_that_waits_for_approval_gives_way_to_a_due_destroy() {
         Mon 02 09:00:00 workspace/everest #1 submitted to deploy: schedule `0 9 * * *`
         Mon 02 09:00:00 workspace/everest #1 claimed by one, attempt 1
         Mon 02 09:05:00 workspace/everest #1 done -> succeeded
-        Mon 02 10:30:00 workspace/everest #2 submitted to deploy: changed configuration
+        Mon 02 10:30:00 workspace/everest #2 submitted to deploy: new or changed configuration
         Mon 02 10:30:00 workspace/everest #2 claimed by one, attempt 1
         Mon 02 10:32:01 workspace/everest #2 asks camp?
         Mon 02 18:00:00 workspace/everest #2 superseded -> superseded
@@ -207,7 +207,7 @@ async fn modes_follow_their_lines() {
     assert_story(
         &told(&simulation).await,
         r"
-        Mon 02 12:00:00 workspace/k2 #1 submitted to deploy: changed configuration
+        Mon 02 12:00:00 workspace/k2 #1 submitted to deploy: new or changed configuration
         Mon 02 12:00:00 workspace/k2 #1 claimed by one, attempt 1
         Mon 02 12:00:05 workspace/k2 #1 done -> succeeded
         Mon 02 18:00:00 workspace/k2 #2 submitted to deploy: schedule `0 18 * * *`
@@ -239,7 +239,7 @@ async fn only_the_plan_that_was_shown_can_be_approved() {
     let run = simulation.node(0).deploy("everest", None, ana()).await.unwrap().id;
     simulation.run_for(hours(1)).await.unwrap();
     let other = simulation.node(0).approve(run, Some(Digest::of(b"another plan")), ana()).await;
-    assert_eq!(other.unwrap_err().code(), "illegal_transition");
+    assert_eq!(other.unwrap_err().code(), "another_plan");
     assert_eq!(simulation.node(0).deploy("everest", None, ana()).await.unwrap_err().code(), "busy");
     simulation.node(0).approve(run, Some(Digest::of(b"camp")), ana()).await.unwrap();
     simulation.run_for(hours(1)).await.unwrap();
