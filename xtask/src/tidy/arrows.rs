@@ -23,10 +23,12 @@ const TABLE: &[(&str, May)] = &[
     ("piton-tools", May::Import(&[])),
     ("piton-keeper", May::Import(&[])),
     ("piton-api", May::Import(&[])),
+    ("piton-vault", May::Import(&[])),
+    ("piton-auth", May::Import(&["piton-model"])),
     ("piton-spec", May::Import(&["piton-model", "piton-cron"])),
     ("piton-logs", May::Import(&["piton-model"])),
     ("piton-process", May::Import(&["piton-model", "piton-logs", "piton-keeper"])),
-    ("piton-store", May::Import(&["piton-model"])),
+    ("piton-store", May::Import(&["piton-model", "piton-vault"])),
     ("piton-engine", May::Import(&["piton-model", "piton-cron", "piton-spec", "piton-store"])),
     ("piton-exec", May::Import(&["piton-model", "piton-logs", "piton-process", "piton-tools"])),
     (
@@ -34,6 +36,8 @@ const TABLE: &[(&str, May)] = &[
         May::Import(&[
             "piton-model",
             "piton-api",
+            "piton-auth",
+            "piton-vault",
             "piton-engine",
             "piton-store",
             "piton-logs",

@@ -1,0 +1,1 @@
+//! Seals what must not be read where it lies.
