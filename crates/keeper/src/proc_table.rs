@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 
 use crate::Token;
@@ -26,7 +26,10 @@ const KERNEL_THREAD: u64 = 0x0020_0000;
 
 impl Stat {
     pub(crate) fn read(pid: u32) -> Option<Self> {
-        Self::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+        // The kernel gives the line in one piece. Twice the room of its longest form.
+        let mut line = [0; 2048];
+        let length = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut line).ok()?;
+        Self::parse(line.get(..length)?)
     }
 
     fn parse(line: &[u8]) -> Option<Self> {

@@ -21,6 +21,12 @@ pub(super) fn detach() {
     }
 }
 
+/// Whether the orphans of its descendants fall to this process.
+pub(super) fn is_subreaper() -> bool {
+    // A process that is one names itself, whatever its number.
+    rustix::process::child_subreaper().is_ok_and(|pid| pid.is_some())
+}
+
 /// Keeps descriptors that the keeper itself inherited by somebody's mistake from its children.
 #[expect(unsafe_code, reason = "there is no safe way to name a descriptor one did not open")]
 pub(super) fn close_inherited_on_exec() {

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, WaitOptions, WaitStatus};
 
 use super::connection::{Connection, Phase};
-use super::environment::{OomShield, Wakeups};
+use super::environment::{OomShield, Wakeups, is_subreaper};
 use super::place::Place;
 use super::sweep::{self, Sweep};
 use super::table::{Held, Starting, Table};
@@ -44,6 +44,10 @@ pub(super) struct Keeper {
     orphans: BTreeMap<Token, OwnedFd>,
     /// The session children are started in.
     pub(super) session: u32,
+    /// When this process was started, if the orphans of its descendants fall to it.
+    reaping_since: Option<u64>,
+    /// It has no child, living or dead.
+    childless: bool,
     accept_after: Option<Instant>,
     pub(super) stopping: bool,
 }
@@ -70,6 +74,11 @@ impl Keeper {
             sweeps: Vec::new(),
             orphans: BTreeMap::new(),
             session,
+            reaping_since: is_subreaper()
+                .then(|| ProcessIdentity::of(std::process::id()))
+                .flatten()
+                .map(|me| me.start_ticks),
+            childless: false,
             accept_after: None,
             stopping: false,
         }
@@ -170,13 +179,15 @@ impl Keeper {
     /// Collects every process that has ended: children, and orphans that fell to the subreaper.
     fn reap(&mut self) {
         let mut dead = Vec::new();
-        loop {
+        let nobody = loop {
             match rustix::process::wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) => dead.extend(ending(pid, status)),
                 Err(Errno::INTR) => {}
-                Ok(None) | Err(_) => break,
+                Ok(None) => break false,
+                Err(error) => break error == Errno::CHILD,
             }
-        }
+        };
+        self.childless = nobody;
         if !dead.is_empty() {
             let ended = self.table.ended(&dead, now_unix_us());
             self.announce(ended);
@@ -196,6 +207,13 @@ impl Keeper {
                 self.connections.values_mut().filter(|client| client.phase == Phase::Open { subscribed: true });
             subscribers.for_each(|connection| connection.send(&event));
         }
+    }
+
+    /// Whether it is certain without a look at the process table that nothing descends from the child any more: whatever
+    /// does is this keeper's descendant, and it has none. An earlier keeper's children left theirs to init.
+    fn nothing_is_left_of(&self, child: &Child) -> bool {
+        let own = |since: u64| child.identity.is_of_this_boot() && child.identity.start_ticks > since;
+        self.childless && self.reaping_since.is_some_and(own)
     }
 
     fn accept(&mut self) {
@@ -229,7 +247,12 @@ impl Keeper {
     fn sweep(&mut self) {
         let mut sweeps = std::mem::take(&mut self.sweeps);
         sweeps.retain_mut(|sweep| {
-            let Some(report) = sweep.look(self.place.name()) else { return true };
+            let looked = if self.nothing_is_left_of(&sweep.of.child) {
+                Some(sweep.report())
+            } else {
+                sweep.look(self.place.name())
+            };
+            let Some(report) = looked else { return true };
             if report.survivors.is_empty() {
                 match self.table.get(sweep.token()).map(|held| held.child.state) {
                     // Killed but not reaped yet: whoever acknowledges now would be told that it still runs.

@@ -18,7 +18,7 @@ pub(super) const PAUSE: Duration = Duration::from_millis(5);
 pub(super) struct Sweep {
     pub(super) connection: u64,
     pub(super) request: u64,
-    of: Held,
+    pub(super) of: Held,
     killed: BTreeSet<(u32, u64)>,
     deadline: Instant,
     /// The last look found nobody.
@@ -34,19 +34,23 @@ impl Sweep {
         &self.of.child.token
     }
 
+    /// What it did, when nobody is left.
+    pub(super) fn report(&self) -> SweepReport {
+        SweepReport { killed: self.killed.len() as u32, survivors: Vec::new() }
+    }
+
     /// Looks once, kills whom it finds; the report when nobody is left or patience is.
     pub(super) fn look(&mut self, keeper: &OsStr) -> Option<SweepReport> {
         let picture = tree::picture_for(&self.of.child, keeper);
         let found = tree::members(&picture, &self.of);
-        let killed = self.killed.len() as u32;
         if Instant::now() > self.deadline {
-            return Some(SweepReport { killed, survivors: found.iter().map(|stat| stat.pid).collect() });
+            return Some(SweepReport { survivors: found.iter().map(|stat| stat.pid).collect(), ..self.report() });
         }
         if found.is_empty() && tree::is_settled(&picture) {
             // A picture is taken process by process. Where something was alive a moment ago, it may have forked behind
             // the camera's back.
             let was_calm = std::mem::replace(&mut self.calm, true);
-            return (was_calm || self.killed.is_empty()).then_some(SweepReport { killed, survivors: Vec::new() });
+            return (was_calm || self.killed.is_empty()).then(|| self.report());
         }
         self.calm = false;
         // Who may not be killed stays in the picture and is reported as a survivor.
