@@ -6,6 +6,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
+use crate::nap::nap;
+
 /// The only source of time for everything that decides by it.
 #[derive(Debug, Clone)]
 pub struct Clock(Kind);
@@ -70,11 +72,6 @@ impl Clock {
             Kind::Virtual(clock) => clock.sleep_until(after(clock.now(), span)).await,
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "this is the one place that sleeps")]
-async fn nap(span: Duration) {
-    tokio::time::sleep(span).await;
 }
 
 /// How long a loop waits before it tries again what failed.

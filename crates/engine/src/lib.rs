@@ -39,6 +39,7 @@ mod executor;
 mod explain;
 mod follow;
 mod ids;
+mod nap;
 mod rescue;
 mod retain;
 mod rounds;

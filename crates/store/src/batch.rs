@@ -14,12 +14,13 @@ use piton_model::{
 
 use crate::Error;
 use crate::db::{Conn, Param, Row, params};
+use crate::dialect::Dialect;
 use crate::row;
 use crate::statement::{In, Rows};
 
 // The row lock on the head makes this transaction the only writing one among all nodes, from its first statement.
 pub(crate) const LOCK_HEAD: &str = "UPDATE ledger SET head = head WHERE id = 1 RETURNING head";
-pub(crate) const WRITE_HEAD: &str = "UPDATE ledger SET head = $1 WHERE id = 1";
+pub(crate) const WRITE_HEAD: &str = "UPDATE ledger SET head = ";
 
 pub(crate) const LOAD_LIVE: In = In { head: "SELECT body, due_at, queue_at, seq FROM runs WHERE id IN", tail: "" };
 pub(crate) const LOAD_ENDED: In = In { head: "SELECT body FROM run_history WHERE id IN", tail: "" };
@@ -42,6 +43,11 @@ pub(crate) const WRITE_PROJECTIONS: Rows = Rows {
     tail: " ON CONFLICT (subject) DO UPDATE SET body = excluded.body, seq = excluded.seq",
 };
 pub(crate) const WRITE_EVENTS: Rows = Rows { head: "INSERT INTO events (seq, at, run_id, body)", columns: 4, tail: "" };
+
+/// Moves the head, and tells other nodes.
+pub(crate) fn write_head(head: Seq, dialect: Dialect) -> String {
+    format!("{WRITE_HEAD}{head} WHERE id = 1{}", dialect.announce())
+}
 
 /// What operations want loaded before they begin, so that one statement loads it for all of them.
 #[derive(Default)]
@@ -106,8 +112,8 @@ struct Seen {
 impl Batch {
     /// Begins the transaction and becomes the only writer.
     pub(crate) async fn begin(mut conn: Conn) -> Result<Batch, Error> {
-        conn.script(conn.dialect().begin()).await?;
-        let rows = conn.rows(LOCK_HEAD, params![]).await?;
+        // To a database on another host every statement is a way there and back, and others wait for the lock.
+        let rows = conn.script_rows(format!("{}; {LOCK_HEAD}", conn.dialect().begin())).await?;
         let head = match rows.first() {
             Some(row) => row.int(0)?,
             None => return Err(Error::Refused("the table `ledger` is empty".to_owned())),
@@ -124,19 +130,15 @@ impl Batch {
         })
     }
 
-    /// Writes everything that is still in memory, but does not commit.
-    pub(crate) async fn finish(&mut self) -> Result<(), Error> {
-        self.flush().await?;
-        if self.announce {
-            let sql = format!("{WRITE_HEAD}{}", self.conn.dialect().announce());
-            self.conn.rows(sql, params![self.head]).await?;
-        }
-        Ok(())
-    }
-
-    /// Commits, and gives the connection back with the position of the last entry.
+    /// Commits what was [flushed](Batch::flush), and gives the connection back with the position of the last entry.
     pub(crate) async fn commit(mut self) -> Result<(Conn, Seq), Error> {
-        self.conn.script("COMMIT").await?;
+        let mut end = String::new();
+        if self.announce {
+            end = write_head(self.head, self.conn.dialect());
+            end.push_str("; ");
+        }
+        end.push_str("COMMIT");
+        self.conn.script(end).await?;
         Ok((self.conn, self.head))
     }
 

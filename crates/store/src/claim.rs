@@ -18,31 +18,42 @@ macro_rules! first_of_its_lock {
     };
 }
 
-// Runs of one priority, in the order of the index `runs_claimable`: what is due in the far future is never looked at,
-// and nothing is sorted. The distinct priorities are found one by one, by jumping through the same index.
-pub(crate) const NEXT_PRIORITY: &str = "SELECT MAX(priority) FROM runs WHERE phase = 'pending' AND priority < $1";
+// The distinct priorities of what waits, the highest first: each is found by a jump through the index `runs_claimable`.
+macro_rules! with_priorities {
+    () => {
+        "WITH RECURSIVE p (priority) AS (\
+           SELECT MAX(priority) FROM runs WHERE phase = 'pending' \
+           UNION ALL \
+           SELECT (SELECT MAX(n.priority) FROM runs n WHERE n.phase = 'pending' AND n.priority < p.priority) \
+           FROM p WHERE p.priority IS NOT NULL) "
+    };
+}
+
+pub(crate) const PRIORITIES: &str = concat!(with_priorities!(), "SELECT priority FROM p WHERE priority IS NOT NULL");
+// Runs of one priority, in the order of the same index: what is due in the far future is never looked at, and nothing
+// is sorted.
 pub(crate) const CLAIMABLE: &str = concat!(
     "SELECT r.body, r.due_at, r.queue_at, r.seq FROM runs r \
      WHERE r.phase = 'pending' AND r.priority = $1 AND r.due_at <= $2 AND ",
     first_of_its_lock!(),
     " ORDER BY r.due_at, r.seq LIMIT $3"
 );
-pub(crate) const NEXT_CLAIMABLE: &str = concat!(
-    "SELECT r.due_at FROM runs r WHERE r.phase = 'pending' AND r.priority = $1 AND ",
+// The end of a lease, the lapse of a gate, and the first that could be claimed of each priority.
+pub(crate) const NEXT_DUE: &str = concat!(
+    with_priorities!(),
+    "SELECT MIN(d.due_at) FROM (\
+       SELECT (SELECT due_at FROM runs WHERE phase IN ('running', 'gated') ORDER BY due_at LIMIT 1) AS due_at \
+       UNION ALL \
+       SELECT (SELECT r.due_at FROM runs r WHERE r.phase = 'pending' AND r.priority = p.priority AND ",
     first_of_its_lock!(),
-    " ORDER BY r.due_at, r.seq LIMIT 1"
+    " ORDER BY r.due_at, r.seq LIMIT 1) FROM p WHERE p.priority IS NOT NULL) d"
 );
-pub(crate) const NEXT_DEADLINE: &str =
-    "SELECT due_at FROM runs WHERE phase IN ('running', 'gated') ORDER BY due_at LIMIT 1";
 pub(crate) const RENEW: &str =
     "UPDATE runs SET due_at = $1 WHERE phase IN ('running', 'gated') AND worker = $2 RETURNING id";
 pub(crate) const HELD_BY: &str = "SELECT body, due_at FROM runs \
      WHERE phase IN ('running', 'gated') AND worker = $1 ORDER BY id";
 pub(crate) const OVERDUE: &str = "SELECT body, due_at FROM runs \
      WHERE phase IN ('running', 'gated') AND due_at <= $1 ORDER BY due_at LIMIT $2";
-
-/// Above every priority.
-const TOP: i64 = i64::MAX;
 
 impl Store {
     /// Takes up to `limit` pending runs that are due, the highest priority first, then the earliest due.
@@ -82,21 +93,8 @@ impl Store {
     /// When something is to be done next: a claim that would succeed, the end of a lease, the lapse of a gate.
     /// What could be done already counts as due at `at`.
     pub async fn next_due(&self, at: Timestamp) -> Result<Option<Timestamp>, Error> {
-        let mut next = match self.readers().row(NEXT_DEADLINE, params![]).await? {
-            Some(row) => Some(row.int(0)?),
-            None => None,
-        };
-        let mut priority = TOP;
-        while let Some(found) = match self.readers().row(NEXT_PRIORITY, params![priority]).await? {
-            Some(row) => row.maybe_int(0)?,
-            None => None,
-        } {
-            priority = found;
-            if let Some(row) = self.readers().row(NEXT_CLAIMABLE, params![priority]).await? {
-                let due = row.int(0)?;
-                next = Some(next.map_or(due, |next| next.min(due)));
-            }
-        }
+        let row = self.readers().row(NEXT_DUE, params![]).await?;
+        let next = row.map(|row| row.maybe_int(0)).transpose()?.flatten();
         next.map(|due| row::timestamp(due.max(micros(at)))).transpose()
     }
 }
@@ -112,11 +110,11 @@ impl Claim {
     /// Those that may be claimed, in order. No two of them share a lock.
     async fn candidates(&self, batch: &mut Batch) -> Result<Vec<RunId>, Error> {
         let mut ids = Vec::new();
-        let mut priority = TOP;
-        while ids.len() < self.limit {
-            let rows = batch.conn().rows(NEXT_PRIORITY, params![priority]).await?;
-            let Some(found) = rows.first().map(|row| row.maybe_int(0)).transpose()?.flatten() else { break };
-            priority = found;
+        for found in batch.conn().rows(PRIORITIES, params![]).await? {
+            if ids.len() >= self.limit {
+                break;
+            }
+            let priority = found.int(0)?;
             let room = i64::try_from(self.limit - ids.len()).unwrap_or(i64::MAX);
             let rows = batch.conn().rows(CLAIMABLE, params![priority, micros(self.at), room]).await?;
             ids.extend(batch.take_in(&rows)?);

@@ -296,6 +296,15 @@ impl Conn {
         Ok(())
     }
 
+    /// Runs a text of several statements without parameters, in one round trip, and gives the rows of all of them.
+    pub(crate) async fn script_rows(&mut self, sql: impl Into<Sql>) -> Result<Vec<Row>, Error> {
+        let sql = AssertSqlSafe(sql.into());
+        Ok(match self {
+            Conn::Sqlite(conn) => sqlx::raw_sql(sql).fetch_all(conn).await?.into_iter().map(Row::Sqlite).collect(),
+            Conn::Postgres(conn) => sqlx::raw_sql(sql).fetch_all(conn).await?.into_iter().map(Row::Postgres).collect(),
+        })
+    }
+
     /// Prepares a statement and says nothing of what it would do.
     pub(crate) async fn prepare(&mut self, sql: String) -> Result<(), Error> {
         use sqlx::{Executor as _, SqlSafeStr as _};

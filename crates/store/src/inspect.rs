@@ -88,10 +88,9 @@ pub async fn hot_plans(store: &Store) -> Result<Vec<(&'static str, String)>, Err
         Dialect::Postgres => ("EXPLAIN", 0),
     };
     let hot = [
-        (claim::NEXT_PRIORITY, params![0]),
+        (claim::PRIORITIES, params![]),
         (claim::CLAIMABLE, params![0, 0, 10]),
-        (claim::NEXT_CLAIMABLE, params![0]),
-        (claim::NEXT_DEADLINE, params![]),
+        (claim::NEXT_DUE, params![]),
         (claim::OVERDUE, params![0, 10]),
         (claim::RENEW, params![0, "worker"]),
         (query::LIVE_OF, params!["job/x"]),
@@ -113,10 +112,9 @@ pub async fn hot_plans(store: &Store) -> Result<Vec<(&'static str, String)>, Err
 fn statements(dialect: Dialect) -> Vec<String> {
     let plain = [
         batch::LOCK_HEAD,
-        claim::NEXT_PRIORITY,
+        claim::PRIORITIES,
         claim::CLAIMABLE,
-        claim::NEXT_CLAIMABLE,
-        claim::NEXT_DEADLINE,
+        claim::NEXT_DUE,
         claim::RENEW,
         claim::HELD_BY,
         claim::OVERDUE,
@@ -161,7 +159,7 @@ fn statements(dialect: Dialect) -> Vec<String> {
         retention::DELETE_KEYS,
     ];
     let mut texts: Vec<String> = plain.into_iter().map(str::to_owned).collect();
-    texts.push(format!("{}{}", batch::WRITE_HEAD, dialect.announce()));
+    texts.push(batch::write_head(1, dialect));
     for size in crate::statement::SIZES {
         texts.extend(rows.iter().map(|rows| rows.sql(dialect, size).to_owned()));
         texts.extend(lists.iter().map(|list| list.sql(dialect, size).to_owned()));

@@ -190,7 +190,7 @@ async fn prepare(conn: Conn, jobs: &mut [Box<dyn Job>]) -> Result<Batch, Error> 
     for job in jobs {
         job.perform(&mut batch).await?;
     }
-    batch.finish().await?;
+    batch.flush().await?;
     Ok(batch)
 }
 

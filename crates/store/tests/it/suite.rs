@@ -51,8 +51,10 @@ async fn hot_statements_go_through_an_index_whatever_the_statistics_say(fixture:
     // The tables are empty, and the statistics say so: the best reason there is to read them from end to end.
     let store = fixture.open().await;
     for (sql, plan) in piton_store::hot_plans(&store).await.unwrap() {
-        let reads_all =
-            plan.contains("Seq Scan") || plan.lines().any(|line| line.starts_with("SCAN") && !line.contains("INDEX"));
+        // The list of priorities is made on the fly: `p` and what is made from it are no tables.
+        let scans = |line: &str| line.starts_with("SCAN") && !line.contains("INDEX");
+        let reads_all = plan.contains("Seq Scan")
+            || plan.lines().any(|line| scans(line) && !matches!(line, "SCAN p" | "SCAN d" | "SCAN CONSTANT ROW"));
         let sorts = plan.contains("Sort") || plan.contains("TEMP B-TREE");
         assert!(!reads_all && !sorts, "{sql}\n{plan}");
     }
