@@ -35,9 +35,9 @@ pub(crate) struct ReadFile {
 /// The content of a file by its kind; none where the file is broken.
 #[derive(Debug)]
 pub(crate) enum Content {
-    Workspace(Option<WorkspaceDraft>),
-    Job(Option<JobDraft>),
-    Registry(Option<Registry>),
+    Workspace(Option<Box<WorkspaceDraft>>),
+    Job(Option<Arc<JobDraft>>),
+    Registry(Option<Box<Registry>>),
 }
 
 /// The files of a workspace's directory.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use piton_model::{Name, Secret};
 
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Place, Severity};
 use crate::document::{Document, Entry, Node, Value};
 use crate::duration::parse_duration;
 use crate::suggest::nearest;
@@ -87,6 +87,11 @@ impl<'r, 'd> Item<'r, 'd> {
         let error = Diagnostic::error(self.findings.file, code, message);
         let error = error.at(self.findings.document.place(self.node.start));
         if self.path.is_empty() { error } else { error.field(self.path.as_str()) }
+    }
+
+    /// Where it stands in the text, and its path.
+    pub(crate) fn stands(&self) -> (Place, Box<str>) {
+        (self.findings.document.place(self.node.start), self.path.as_str().into())
     }
 
     /// The same as a warning.

@@ -127,7 +127,7 @@ impl Loader<'_> {
         let path = self.layout.registry();
         let found = self.read(&path, |bytes| {
             let (registry, diagnostics) = Registry::parse(&path, bytes);
-            (Content::Registry(registry), diagnostics)
+            (Content::Registry(registry.map(Box::new)), diagnostics)
         });
         match found {
             Found::Absent => {}
@@ -180,7 +180,7 @@ impl Loader<'_> {
         let found = self.read(&path, |bytes| match Document::parse(&path, bytes, Format::Json) {
             Ok(document) => {
                 let (draft, diagnostics) = read_workspace_file(name, dir, &path, &document, defaults);
-                (Content::Workspace(draft), diagnostics)
+                (Content::Workspace(draft.map(Box::new)), diagnostics)
             }
             Err(error) => (Content::Workspace(None), vec![*error]),
         });
@@ -303,10 +303,9 @@ impl Loader<'_> {
         }
     }
 
-    fn insert_job(&mut self, job: &Job) {
-        let kept = self.previous.jobs.get(&job.subject).filter(|kept| ***kept == *job);
-        let kept = kept.map_or_else(|| Arc::new(job.clone()), Arc::clone);
-        self.catalog.jobs.insert(job.subject.clone(), kept);
+    fn insert_job(&mut self, job: &Arc<Job>) {
+        let kept = self.previous.jobs.get(&job.subject).filter(|kept| **kept == *job);
+        self.catalog.jobs.insert(job.subject.clone(), Arc::clone(kept.unwrap_or(job)));
     }
 
     /// Keeps the last good version of a workspace and its jobs.
@@ -332,7 +331,7 @@ impl Loader<'_> {
             let found = self.read(&path, |bytes| match Document::parse(&path, bytes, format) {
                 Ok(document) => {
                     let (draft, diagnostics) = read_job_file(&path, &document, defaults);
-                    (Content::Job(draft), diagnostics)
+                    (Content::Job(draft.map(Arc::new)), diagnostics)
                 }
                 Err(error) => (Content::Job(None), vec![*error]),
             });
@@ -342,7 +341,7 @@ impl Loader<'_> {
                 Found::Read(file) => match &file.content {
                     Content::Job(Some(draft)) => {
                         match draft.template.as_ref().and_then(|reference| self.template_content(reference).err()) {
-                            None => Some(draft.clone()),
+                            None => Some(Arc::clone(draft)),
                             Some(missing) => {
                                 self.diagnostics.push(*missing);
                                 None

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use piton_model::{Name, Secret, Subject, TriggerWord};
 
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Place, Severity};
 use crate::document::Document;
 use crate::fields::{Fields, Findings, Item};
 use crate::layout::Defaults;
@@ -16,13 +17,29 @@ use crate::{CatchUp, Job, JobTrigger, JobWork};
 /// A job as its file declares it; whether what it refers to exists is not known yet.
 #[derive(Debug, Clone)]
 pub(crate) struct JobDraft {
-    pub(crate) job: Job,
+    pub(crate) job: Arc<Job>,
     /// What to say if the template it names is missing.
-    pub(crate) template: Option<Reference>,
+    pub(crate) template: Option<Box<Reference>>,
     /// What to say if a job it depends on is missing; in the order of `job.depends_on`.
     pub(crate) depends_on: Vec<Reference>,
+    /// Where its name stands.
+    pub(crate) named: Named,
+}
+
+/// Where the name of a job stands. Every job has one of these for as long as it is declared.
+#[derive(Debug, Clone)]
+pub(crate) struct Named {
+    place: Place,
+    field: Box<str>,
+}
+
+impl JobDraft {
     /// What to say if another declaration has the same name.
-    pub(crate) name_taken: Diagnostic,
+    pub(crate) fn name_taken(&self) -> Diagnostic {
+        let message = format!("there is another job with the name `{}`", self.job.name());
+        let taken = Diagnostic::error(self.job.file.as_path(), "duplicate_name", message).at(self.named.place);
+        if self.named.field.is_empty() { taken } else { taken.field(&*self.named.field) }
+    }
 }
 
 /// A name that must exist elsewhere, and the diagnostic for when it does not.
@@ -67,7 +84,8 @@ pub(crate) fn read_job(mut fields: Fields<'_, '_>, around: &Surroundings<'_>) ->
         }),
     };
     let work = read_work(&mut fields);
-    let triggers = fields.get("schedule").map(|item| read_triggers(&item)).unwrap_or_default();
+    let mut triggers = fields.get("schedule").map(|item| read_triggers(&item)).unwrap_or_default();
+    triggers.shrink_to_fit();
     let time_zone = fields.get("timezone").and_then(|item| read_time_zone(&item));
     let catch_up = fields.get("catch_up").and_then(|item| item.choice(&CatchUp::CHOICES));
     let environment = fields.get("environment").map(|item| {
@@ -87,8 +105,7 @@ pub(crate) fn read_job(mut fields: Fields<'_, '_>, around: &Surroundings<'_>) ->
 
     let name = name?;
     let (work, template) = work?;
-    let message = format!("there is another job with the name `{name}`");
-    let name_taken = name_item.as_ref().unwrap_or(&whole).error("duplicate_name", message);
+    let named = name_item.as_ref().unwrap_or(&whole).stands();
     let job = Job {
         subject: Subject::Job { workspace: around.workspace.cloned(), name },
         file: around.file.to_path_buf(),
@@ -104,7 +121,8 @@ pub(crate) fn read_job(mut fields: Fields<'_, '_>, around: &Surroundings<'_>) ->
         depends_on: depends_on.iter().map(|reference| reference.name.clone()).collect(),
         tags,
     };
-    Some(JobDraft { job, template, depends_on, name_taken })
+    let (place, field) = named;
+    Some(JobDraft { job: Arc::new(job), template: template.map(Box::new), depends_on, named: Named { place, field } })
 }
 
 /// A standalone job without a name has that of its file.

@@ -173,7 +173,7 @@ fn read_jobs(item: &Item<'_, '_>, around: &Surroundings<'_>) -> Vec<JobDraft> {
         if names.insert(draft.job.name().clone()) {
             drafts.push(draft);
         } else {
-            element.report(draft.name_taken);
+            element.report(draft.name_taken());
         }
     }
     let participants: Vec<Participant<'_>> = drafts.iter().map(Participant::of).collect();

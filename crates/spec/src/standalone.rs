@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use piton_model::Subject;
 
@@ -13,22 +14,22 @@ use crate::{Catalog, Job};
 /// What came of joining.
 #[derive(Debug, Default)]
 pub(crate) struct Joined {
-    pub(crate) jobs: Vec<Job>,
+    pub(crate) jobs: Vec<Arc<Job>>,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
 /// Joins the jobs of `files` (none where the file is broken). A job that cannot be joined keeps its last good version.
-pub(crate) fn join_standalone_jobs(files: Vec<(PathBuf, Option<JobDraft>)>, previous: &Catalog) -> Joined {
+pub(crate) fn join_standalone_jobs(files: Vec<(PathBuf, Option<Arc<JobDraft>>)>, previous: &Catalog) -> Joined {
     let mut joined = Joined::default();
-    let mut drafts: Vec<JobDraft> = Vec::new();
-    let mut kept: Vec<Job> = Vec::new();
+    let mut drafts: Vec<Arc<JobDraft>> = Vec::new();
+    let mut kept: Vec<Arc<Job>> = Vec::new();
     let mut taken: BTreeSet<Subject> = BTreeSet::new();
     let mut broken = Vec::new();
     for (path, draft) in files {
         match draft {
             Some(draft) if taken.insert(draft.job.subject.clone()) => drafts.push(draft),
             Some(draft) => {
-                joined.diagnostics.push(draft.name_taken.hint("rename one of them"));
+                joined.diagnostics.push(draft.name_taken().hint("rename one of them"));
                 broken.push(path);
             }
             None => broken.push(path),
@@ -39,8 +40,11 @@ pub(crate) fn join_standalone_jobs(files: Vec<(PathBuf, Option<JobDraft>)>, prev
         kept.extend(last_good(&path, previous, &mut taken));
     }
     loop {
-        let participants: Vec<Participant<'_>> =
-            drafts.iter().map(Participant::of).chain(kept.iter().map(Participant::kept)).collect();
+        let participants: Vec<Participant<'_>> = drafts
+            .iter()
+            .map(|draft| Participant::of(draft))
+            .chain(kept.iter().map(|job| Participant::kept(job)))
+            .collect();
         let problems = order::check(&participants);
         if problems.is_empty() {
             break;
@@ -54,12 +58,12 @@ pub(crate) fn join_standalone_jobs(files: Vec<(PathBuf, Option<JobDraft>)>, prev
             kept.extend(last_good(&draft.job.file, previous, &mut taken));
         }
     }
-    joined.jobs = drafts.into_iter().map(|draft| draft.job).chain(kept).collect();
+    joined.jobs = drafts.into_iter().map(|draft| draft.job.clone()).chain(kept).collect();
     joined
 }
 
 /// What the file declared when it was last good, unless the name is taken by now.
-fn last_good(file: &Path, previous: &Catalog, taken: &mut BTreeSet<Subject>) -> Option<Job> {
+fn last_good(file: &Path, previous: &Catalog, taken: &mut BTreeSet<Subject>) -> Option<Arc<Job>> {
     let job = previous.jobs_of(None).find(|job| job.file == file)?;
-    taken.insert(job.subject.clone()).then(|| Job::clone(job))
+    taken.insert(job.subject.clone()).then(|| Arc::clone(job))
 }
