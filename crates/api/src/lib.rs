@@ -28,7 +28,7 @@ mod workspace;
 pub use client::{Body, Client, Error, LogItem, Transport};
 pub use job::{Job, JobDraft};
 pub use page::Page;
-pub use problem::Problem;
+pub use problem::{Fault, Problem};
 pub use run::{
     ApproveRequest, CancelRequest, Explanation, Failure, Gate, Origin, Output, Plan, PlanChange, Run, Submitted, Tool,
 };

@@ -1,9 +1,10 @@
 //! Errors as RFC 9457 problems.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// An error as it travels: `application/problem+json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// A page about this kind of error.
     #[serde(rename = "type")]
@@ -21,6 +22,21 @@ pub struct Problem {
     /// What to try.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// What is wrong with which part of the request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<Fault>,
+    /// Names the request in the daemon's log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
+/// What is wrong with one part of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Fault {
+    /// The part of the body, as a JSON pointer (RFC 6901).
+    pub pointer: String,
+    /// What is wrong with it.
+    pub detail: String,
 }
 
 impl Problem {
@@ -29,6 +45,7 @@ impl Problem {
         let detail = detail.into();
         let title = code.replace('_', " ");
         let kind = format!("/docs/errors/{code}");
-        Problem { kind, title, status, error: detail.clone(), detail, code: code.to_owned(), hint }
+        let code = code.to_owned();
+        Problem { kind, title, status, error: detail.clone(), detail, code, hint, errors: vec![], request_id: None }
     }
 }

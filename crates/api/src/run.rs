@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// One durable execution.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Run {
     /// Its id.
     pub id: String,
@@ -76,7 +77,7 @@ pub struct Run {
 }
 
 /// Why a run exists.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Origin {
     /// `cron`, `event`, `boot`, `change` or `call`.
     pub trigger: String,
@@ -88,7 +89,7 @@ pub struct Origin {
 }
 
 /// A decision that is owed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Gate {
     /// Digest of the plan.
     pub digest: String,
@@ -99,7 +100,7 @@ pub struct Gate {
 }
 
 /// What a plan would change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Plan {
     /// Digest of the changes.
     pub digest: String,
@@ -119,7 +120,7 @@ pub struct Plan {
 }
 
 /// One resource that a plan would change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PlanChange {
     /// Its address.
     pub address: String,
@@ -131,7 +132,7 @@ pub struct PlanChange {
 }
 
 /// An output.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Output {
     /// Its value; null where it is sensitive.
     pub value: serde_json::Value,
@@ -140,7 +141,7 @@ pub struct Output {
 }
 
 /// The tool that ran.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Tool {
     /// `tofu` or `terraform`.
     pub name: String,
@@ -151,7 +152,7 @@ pub struct Tool {
 }
 
 /// Why a run failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Failure {
     /// A stable word for programs.
     pub code: String,
@@ -163,7 +164,7 @@ pub struct Failure {
 }
 
 /// A run was accepted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Submitted {
     /// Its id.
     pub run: String,
@@ -172,7 +173,7 @@ pub struct Submitted {
 }
 
 /// Approves a plan.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApproveRequest {
     /// Digest of the plan that was looked at; whatever is asked now, where absent.
@@ -181,7 +182,7 @@ pub struct ApproveRequest {
 }
 
 /// Cancels a run or rejects its plan.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CancelRequest {
     /// Why.
@@ -190,7 +191,7 @@ pub struct CancelRequest {
 }
 
 /// Why a run stands where it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
     /// One sentence.
     pub summary: String,

@@ -2,9 +2,10 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A registered template.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Template {
     /// Its name.
     pub name: String,
@@ -39,7 +40,7 @@ pub struct Template {
 }
 
 /// A template to be added.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewTemplate {
     /// Its name.
@@ -58,7 +59,7 @@ pub struct NewTemplate {
 }
 
 /// What an update found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TemplateUpdate {
     /// The template.
     pub name: String,
@@ -72,7 +73,7 @@ pub struct TemplateUpdate {
 }
 
 /// What a validation found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Validation {
     /// The template.
     pub name: String,
@@ -84,7 +85,7 @@ pub struct Validation {
 }
 
 /// Something that is wrong or doubtful in a template.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ValidationFinding {
     /// `error` or `warning`.
     pub severity: String,

@@ -3,34 +3,40 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use piton_model::{LedgerEntry, Seq};
 use serde::Deserialize;
 use tokio::sync::mpsc;
+use utoipa::IntoParams;
+use utoipa_axum::routes;
 
+use crate::extract::Query;
 use crate::problem::Answer;
+use crate::route::{Permission, Table};
 use crate::state::App;
 
 const BATCH: usize = 200;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-pub(crate) fn routes() -> Router<App> {
-    Router::new().route("/events", get(show))
+pub(crate) fn routes() -> Table {
+    Table::new().at(Permission::Read, routes!(show))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct From {
     /// After this position; from now on where absent.
+    #[param(value_type = Option<i64>)]
     after: Option<Seq>,
 }
 
+/// The ledger as it grows, as server-sent events; `id` is the position, to resume at with `Last-Event-ID`.
+#[utoipa::path(get, path = "/events", responses((status = 200, body = String, content_type = "text/event-stream")))]
 async fn show(State(app): State<App>, Query(from): Query<From>, headers: HeaderMap) -> Answer<Response> {
     let resume = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
     let after = match resume.or(from.after) {

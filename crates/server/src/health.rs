@@ -4,32 +4,52 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use piton_api as api;
 use piton_model::{Projection, SubjectKind, WorkspaceState};
 use serde_json::{Value, json};
+use utoipa_axum::routes;
 
+use crate::extract::Json;
 use crate::problem::Answer;
+use crate::route::{Permission, Table};
 use crate::state::App;
 use crate::view;
 
-pub(crate) fn routes() -> Router<App> {
-    Router::new()
-        .route("/health", get(|| async { Json(json!({ "status": "healthy" })) }))
-        .route("/livez", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
+pub(crate) fn routes() -> Table {
+    Table::new()
+        .at(Permission::Public, routes!(health))
+        .at(Permission::Public, routes!(live))
+        .at(Permission::Public, routes!(ready))
 }
 
-pub(crate) fn overview() -> Router<App> {
-    Router::new().route("/overview", get(show)).route("/doctor", get(doctor)).route("/shutdown", post(shutdown))
+pub(crate) fn overview() -> Table {
+    Table::new()
+        .at(Permission::Read, routes!(show))
+        .at(Permission::Read, routes!(doctor))
+        .at(Permission::Administer, routes!(shutdown))
 }
 
+/// That the daemon answers.
+#[utoipa::path(get, path = "/health", tag = "health", responses((status = 200, body = Value)))]
+async fn health() -> Json<Value> {
+    Json(json!({ "status": "healthy" }))
+}
+
+/// That the process lives.
+#[utoipa::path(get, path = "/livez", tag = "health", responses((status = 200, body = String, content_type = "text/plain")))]
+async fn live() -> &'static str {
+    "ok\n"
+}
+
+/// Whether work is accepted.
+#[utoipa::path(get, path = "/readyz", tag = "health", responses((status = 200, body = String, content_type = "text/plain"), (status = 503, description = "Ending, or the database is away.", body = String, content_type = "text/plain")))]
 async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
     let works = app.engine.accepting() && app.engine.store().head().await.is_ok();
     if works { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
 }
 
+/// One page about everything.
+#[utoipa::path(get, path = "/overview", responses((status = 200, body = api::Overview)))]
 async fn show(State(app): State<App>) -> Answer<Json<api::Overview>> {
     let store = app.engine.store();
     let loaded = app.engine.loaded();
@@ -80,6 +100,7 @@ async fn show(State(app): State<App>) -> Answer<Json<api::Overview>> {
 }
 
 /// The auditor's findings, and what the database says of itself.
+#[utoipa::path(get, path = "/doctor", responses((status = 200, body = Value)))]
 async fn doctor(State(app): State<App>) -> Answer<Json<Value>> {
     let store = app.engine.store();
     let violations: Vec<String> = store.audit().await?.iter().map(ToString::to_string).collect();
@@ -93,7 +114,8 @@ async fn doctor(State(app): State<App>) -> Answer<Json<Value>> {
     })))
 }
 
-/// Drains: runs that are under way end first.
+/// Ends the daemon once the runs that are under way have ended.
+#[utoipa::path(post, path = "/shutdown", responses((status = 202, body = Value)))]
 async fn shutdown(State(app): State<App>) -> (StatusCode, Json<Value>) {
     app.shutdown.cancel();
     (StatusCode::ACCEPTED, Json(json!({ "draining": app.engine.driving() })))

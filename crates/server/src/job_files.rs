@@ -9,7 +9,6 @@ use piton_api::JobDraft;
 use piton_model::{Name, Subject};
 use piton_spec::{Catalog, Diagnostic, Layout};
 
-use crate::jobs::internal;
 use crate::problem::{Answer, Refusal};
 
 const FORMATS: [&str; 4] = ["json", "toml", "yaml", "yml"];
@@ -17,7 +16,7 @@ const FORMATS: [&str; 4] = ["json", "toml", "yaml", "yml"];
 /// Writes the file of a job. It stays only if it declares one that is valid among the others.
 pub(crate) fn create(layout: &Layout, catalog: &Catalog, draft: &JobDraft) -> Answer<Subject> {
     check_name(&draft.file)?;
-    fs::create_dir_all(&layout.jobs).map_err(internal)?;
+    fs::create_dir_all(&layout.jobs).map_err(|error| Refusal::internal(&error))?;
     let path = layout.jobs.join(&draft.file);
     let mut file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => {
@@ -29,13 +28,14 @@ pub(crate) fn create(layout: &Layout, catalog: &Catalog, draft: &JobDraft) -> An
                 Some("change that file, or delete the job first".to_owned()),
             )
         }
-        _ => internal(error),
+        _ => Refusal::internal(&error),
     })?;
-    let written = file.write_all(draft.text.as_bytes()).and_then(|()| file.sync_all()).map_err(internal);
+    let written =
+        file.write_all(draft.text.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| Refusal::internal(&error));
     let checked = written.and_then(|()| declared_by(layout, catalog, &path));
     if checked.is_err() {
         // Nothing may be left of a job that was refused; whoever asked has the text.
-        fs::remove_file(&path).map_err(internal)?;
+        fs::remove_file(&path).map_err(|error| Refusal::internal(&error))?;
     }
     checked
 }

@@ -2,41 +2,50 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use piton_api as api;
 use piton_model::{JobState, Projection, Subject};
 use piton_spec::Job;
 use piton_store::RunQuery;
 use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::routes;
 
+use crate::caller::Caller;
+use crate::extract::{Json, Path, Query};
 use crate::job_files;
 use crate::problem::{Answer, Refusal};
-use crate::state::{App, Caller};
+use crate::route::{Permission, Table};
+use crate::state::App;
 use crate::view;
 use crate::workspaces::{Accepted, accepted};
 
-pub(crate) fn routes() -> Router<App> {
-    Router::new()
-        .route("/cronjobs", get(list).post(create))
-        .route("/cronjobs/{name}", get(show).delete(remove))
-        .route("/cronjobs/{name}/history", get(history))
-        .route("/cronjobs/{name}/suspend", post(suspend))
-        .route("/cronjobs/{name}/resume", post(resume))
-        .route("/cronjobs/{name}/trigger", post(trigger))
-        .route("/jobs/{name}/kill", post(kill))
+pub(crate) fn routes() -> Table {
+    Table::new()
+        .at(Permission::Read, routes!(list))
+        .at(Permission::Administer, routes!(create))
+        .at(Permission::Read, routes!(show))
+        .at(Permission::Administer, routes!(remove))
+        .at(Permission::Read, routes!(history))
+        .at(Permission::Operate, routes!(suspend))
+        .at(Permission::Operate, routes!(resume))
+        .at(Permission::Operate, routes!(trigger))
+        .at(Permission::Operate, routes!(kill))
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Scope {
+    /// Only those of this workspace.
     workspace: Option<String>,
     /// Only standalone jobs.
     #[serde(default)]
     standalone: bool,
 }
 
+/// Scheduled jobs.
+#[utoipa::path(get, path = "/cronjobs", responses((status = 200, body = api::Page<api::Job>), (status = 404, description = "There is no such workspace.")))]
 async fn list(State(app): State<App>, Query(scope): Query<Scope>) -> Answer<Json<api::Page<api::Job>>> {
     if let Some(workspace) = &scope.workspace {
         app.engine.workspace(workspace)?;
@@ -54,6 +63,8 @@ async fn list(State(app): State<App>, Query(scope): Query<Scope>) -> Answer<Json
     Ok(Json(api::Page { items, next: None }))
 }
 
+/// One scheduled job: `NAME`, or `WORKSPACE.NAME`.
+#[utoipa::path(get, path = "/cronjobs/{name}", responses((status = 200, body = api::Job)))]
 async fn show(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<api::Job>> {
     Ok(Json(full(&app, &*find(&app, &name)?).await?))
 }
@@ -94,27 +105,35 @@ fn scope_of(job: &Job) -> (Option<&str>, &str) {
     (job.workspace().map(piton_model::Name::as_str), job.name().as_str())
 }
 
-async fn trigger(State(app): State<App>, Path(name): Path<String>, Caller(by): Caller) -> Answer<Accepted> {
+/// Runs a job now.
+#[utoipa::path(post, path = "/cronjobs/{name}/trigger", responses((status = 202, description = "The run that will do it.", body = api::Submitted), (status = 409, description = "Something is in the way, such as a run.")))]
+async fn trigger(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Accepted> {
     app.reload.now().await;
     let job = find(&app, &name)?;
     let (workspace, name) = scope_of(&job);
-    Ok(accepted(&app.engine.run_job(workspace, name, by).await?))
+    Ok(accepted(&app.engine.run_job(workspace, name, caller.by).await?))
 }
 
-async fn kill(State(app): State<App>, Path(name): Path<String>, Caller(by): Caller) -> Answer<Json<Vec<String>>> {
+/// Stops the runs of a job.
+#[utoipa::path(post, path = "/jobs/{name}/kill", responses((status = 200, description = "The runs that are told to stop.", body = Vec<String>), (status = 409, description = "Something is in the way, such as a run.")))]
+async fn kill(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<Vec<String>>> {
     let job = find(&app, &name)?;
     let (workspace, name) = scope_of(&job);
-    let stopped = app.engine.kill_job(workspace, name, by).await?;
+    let stopped = app.engine.kill_job(workspace, name, caller.by).await?;
     Ok(Json(stopped.iter().map(ToString::to_string).collect()))
 }
 
-async fn suspend(State(app): State<App>, Path(name): Path<String>, Caller(by): Caller) -> Answer<Json<api::Job>> {
+/// Makes the schedule of a job wait.
+#[utoipa::path(post, path = "/cronjobs/{name}/suspend", responses((status = 200, body = api::Job)))]
+async fn suspend(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::Job>> {
     let job = find(&app, &name)?;
     let (workspace, name) = scope_of(&job);
-    app.engine.suspend_job(workspace, name, by).await?;
+    app.engine.suspend_job(workspace, name, caller.by).await?;
     Ok(Json(full(&app, &job).await?))
 }
 
+/// Puts the schedule of a job in force again.
+#[utoipa::path(post, path = "/cronjobs/{name}/resume", responses((status = 200, body = api::Job)))]
 async fn resume(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<api::Job>> {
     let job = find(&app, &name)?;
     let (workspace, name) = scope_of(&job);
@@ -122,11 +141,16 @@ async fn resume(State(app): State<App>, Path(name): Path<String>) -> Answer<Json
     Ok(Json(full(&app, &job).await?))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Limit {
+    /// How many at most; 20 unless given.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 
+/// The runs of a job, latest first.
+#[utoipa::path(get, path = "/cronjobs/{name}/history", responses((status = 200, body = api::Page<api::Run>)))]
 async fn history(
     State(app): State<App>,
     Path(name): Path<String>,
@@ -138,16 +162,20 @@ async fn history(
     Ok(Json(api::Page { items: page.runs.iter().map(view::run).collect(), next: None }))
 }
 
+/// Declares a standalone job, by the text of its file.
+#[utoipa::path(post, path = "/cronjobs", responses((status = 201, body = api::Job), (status = 409, description = "There is such a file already.")))]
 async fn create(State(app): State<App>, Json(draft): Json<api::JobDraft>) -> Answer<(StatusCode, Json<api::Job>)> {
     let loaded = app.engine.loaded();
     let about = app.about.clone();
     let made = tokio::task::spawn_blocking(move || job_files::create(&about.layout, &loaded.catalog, &draft));
-    let subject = made.await.map_err(internal)??;
+    let subject = made.await.map_err(|error| Refusal::internal(&error))??;
     app.reload.now().await;
     let job = find_declared(&app, &subject)?;
     Ok((StatusCode::CREATED, Json(full(&app, &job).await?)))
 }
 
+/// Removes the file of a standalone job.
+#[utoipa::path(delete, path = "/cronjobs/{name}", responses((status = 200, description = "The job as it was.", body = api::Job), (status = 409, description = "It is declared in a workspace.")))]
 async fn remove(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<api::Job>> {
     let job = find(&app, &name)?;
     if job.workspace().is_some() {
@@ -156,16 +184,12 @@ async fn remove(State(app): State<App>, Path(name): Path<String>) -> Answer<Json
         return Err(Refusal::new(StatusCode::CONFLICT, "declared_in_workspace", detail, hint));
     }
     let last = full(&app, &job).await?;
-    tokio::fs::remove_file(&job.file).await.map_err(internal)?;
+    tokio::fs::remove_file(&job.file).await.map_err(|error| Refusal::internal(&error))?;
     app.reload.now().await;
     Ok(Json(last))
 }
 
 fn find_declared(app: &App, subject: &Subject) -> Answer<Arc<Job>> {
     let found = app.engine.loaded().catalog.jobs.get(subject).cloned();
-    found.ok_or_else(|| internal("the job was written, but is gone again"))
-}
-
-pub(crate) fn internal(error: impl std::fmt::Display) -> Refusal {
-    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", error.to_string(), None)
+    found.ok_or_else(|| Refusal::internal(&"the job was written, but is gone again"))
 }

@@ -8,6 +8,10 @@
 //! A handler extracts, makes one call to the engine, a store or the templates, and maps the answer to a wire type of
 //! `piton-api`. Errors of every layer become a [`Problem`](piton_api::Problem) in one place, `problem`.
 //!
+//! Each line of the table of routes names a handler and who may call it (`route`). The handler's attribute describes it,
+//! so the OpenAPI document cannot disagree with the router. Who calls is found out at the door, before the router is
+//! asked (`caller`).
+//!
 //! # Invariants
 //! - Nothing secret leaves: the wire types have no place for the environment of a declaration, and outputs that the
 //!   code marks sensitive are null before they are stored.
@@ -16,12 +20,19 @@
 //! # Deliberately absent
 //! Decisions: a handler that needs an `if` about runs is missing a function in the engine.
 
+#![warn(missing_docs)]
+
+mod caller;
+mod docs;
 mod events;
+mod extract;
 mod health;
 mod job_files;
 mod jobs;
 mod logs;
+mod openapi;
 mod problem;
+mod route;
 mod runs;
 mod state;
 mod templates;
@@ -29,17 +40,34 @@ mod transport;
 mod view;
 mod workspaces;
 
-use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::{Extension, Router};
+
+use crate::openapi::Document;
+use crate::route::Table;
 
 pub use state::{About, App};
 pub use transport::{local, serve_unix};
 
-/// Where the routes below `{base}` are unless the configuration says otherwise.
+/// Where the routes below `{base}` are for commands, and for everybody unless the configuration says otherwise.
 pub const BASE: &str = "/api";
+
+/// The largest body that is read.
+pub(crate) const BODY_LIMIT: usize = 1024 * 1024;
 
 /// All routes; those of `{base}` below `base`.
 pub fn router(app: App, base: &str) -> Router {
-    let routes = Router::new()
+    let (routes, document) = table(base).split();
+    routes
+        .fallback(problem::no_route)
+        .method_not_allowed_fallback(problem::no_method)
+        .layer(Extension(Document::new(document)))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .with_state(app)
+}
+
+fn table(base: &str) -> Table {
+    let below = Table::new()
         .merge(workspaces::routes())
         .merge(jobs::routes())
         .merge(templates::routes())
@@ -47,10 +75,5 @@ pub fn router(app: App, base: &str) -> Router {
         .merge(logs::routes())
         .merge(events::routes())
         .merge(health::overview());
-    let routes = if base.is_empty() || base == "/" { routes } else { Router::new().nest(base, routes) };
-    routes
-        .merge(health::routes())
-        .fallback(problem::no_route)
-        .method_not_allowed_fallback(problem::no_method)
-        .with_state(app)
+    Table::new().merge(health::routes()).merge(openapi::routes()).below(base, below)
 }

@@ -3,28 +3,31 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use piton_model::{Phase, Run, RunId};
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
+use utoipa::IntoParams;
+use utoipa_axum::routes;
 
+use crate::extract::{Path, Query};
 use crate::problem::Answer;
+use crate::route::{Permission, Table};
 use crate::runs::find;
 use crate::state::App;
 
-pub(crate) fn routes() -> Router<App> {
-    Router::new().route("/runs/{id}/logs", get(show))
+pub(crate) fn routes() -> Table {
+    Table::new().at(Permission::Read, routes!(show))
 }
 
 /// Which part of a log.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Range {
     /// From this byte on.
     from: Option<u64>,
@@ -38,6 +41,10 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// A line that is longer is cut into several events.
 const LONGEST_LINE: usize = 64 * 1024;
 
+/// The log of a run: a text, or server-sent events for those who accept them.
+///
+/// `id` is the byte offset after a line, to resume at with `Last-Event-ID`. The last event is `end`, with the outcome.
+#[utoipa::path(get, path = "/runs/{id}/logs", responses((status = 200, content((String = "text/plain"), (String = "text/event-stream")))))]
 async fn show(
     State(app): State<App>,
     Path(id): Path<String>,

@@ -1,28 +1,64 @@
 //! Every error of every layer as an answer.
 
-use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use piton_api::Problem;
+use piton_api::{Fault, Problem};
 
 /// An answer that says no.
-#[derive(Debug)]
-pub(crate) struct Refusal(Box<Problem>);
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal {
+    problem: Box<Problem>,
+    headers: HeaderMap,
+}
 
 pub(crate) type Answer<T> = Result<T, Refusal>;
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, code: &str, detail: impl Into<String>, hint: Option<String>) -> Refusal {
-        Refusal(Box::new(Problem::new(status.as_u16(), code, detail, hint)))
+        let problem = Box::new(Problem::new(status.as_u16(), code, detail, hint));
+        Refusal { problem, headers: HeaderMap::new() }
+    }
+
+    /// Something broke on this side. What, is for the log: it may name files and hosts that are nobody's business.
+    pub(crate) fn internal(error: &dyn std::fmt::Display) -> Refusal {
+        tracing::error!(%error, "a request could not be answered");
+        let hint = Some("the daemon's log says more, under this request_id".to_owned());
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "something broke inside piton", hint)
+    }
+
+    /// Which part of the body is wrong.
+    pub(crate) fn at(mut self, fault: Fault) -> Refusal {
+        self.problem.errors.push(fault);
+        self
+    }
+
+    /// A header that belongs to the answer.
+    pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Refusal {
+        self.headers.append(name, value);
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn into_problem(self) -> Problem {
+        *self.problem
     }
 }
 
 impl IntoResponse for Refusal {
+    /// The problem travels beside its text too, for whoever knows more about the request.
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = serde_json::to_vec(&self.0).unwrap_or_default();
-        (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()
+        let mut response = render(&self.problem);
+        response.headers_mut().extend(self.headers);
+        response.extensions_mut().insert(self.problem);
+        response
     }
+}
+
+/// The answer that a problem is.
+pub(crate) fn render(problem: &Problem) -> Response {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = serde_json::to_vec(problem).unwrap_or_default();
+    (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()
 }
 
 impl From<piton_engine::Error> for Refusal {
@@ -56,29 +92,12 @@ impl From<piton_logs::Error> for Refusal {
     }
 }
 
-impl From<JsonRejection> for Refusal {
-    fn from(rejection: JsonRejection) -> Refusal {
-        Refusal::new(rejection.status(), "invalid_body", rejection.body_text(), None)
-    }
-}
-
-impl From<QueryRejection> for Refusal {
-    fn from(rejection: QueryRejection) -> Refusal {
-        Refusal::new(StatusCode::BAD_REQUEST, "invalid_query", rejection.body_text(), None)
-    }
-}
-
-impl From<PathRejection> for Refusal {
-    fn from(rejection: PathRejection) -> Refusal {
-        Refusal::new(StatusCode::NOT_FOUND, "not_found", rejection.body_text(), None)
-    }
-}
-
 pub(crate) async fn no_route(uri: Uri) -> Refusal {
-    Refusal::new(StatusCode::NOT_FOUND, "no_such_route", format!("there is no route {}", uri.path()), None)
+    let detail = format!("there is no route {}", uri.path().escape_debug());
+    Refusal::new(StatusCode::NOT_FOUND, "no_such_route", detail, None)
 }
 
 pub(crate) async fn no_method(method: Method, uri: Uri) -> Refusal {
-    let detail = format!("{} does not take {method}", uri.path());
+    let detail = format!("{} does not take {method}", uri.path().escape_debug());
     Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail, None)
 }

@@ -1,30 +1,33 @@
 //! Runs of any kind.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use jiff::Timestamp;
 use piton_api as api;
 use piton_model::{Digest, OutcomeKind, Phase, RunId, Subject, SubjectKind};
 use piton_store::RunQuery;
 use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::routes;
 
+use crate::caller::Caller;
+use crate::extract::{Json, Path, Query};
 use crate::problem::{Answer, Refusal};
-use crate::state::{App, Caller};
+use crate::route::{Permission, Table};
+use crate::state::App;
 use crate::view;
 use crate::workspaces::{Accepted, accepted};
 
-pub(crate) fn routes() -> Router<App> {
-    Router::new()
-        .route("/runs", get(list))
-        .route("/runs/{id}", get(show))
-        .route("/runs/{id}/plan", get(plan))
-        .route("/runs/{id}/explain", get(explain))
-        .route("/runs/{id}/approve", post(approve))
-        .route("/runs/{id}/reject", post(reject))
-        .route("/runs/{id}/cancel", post(cancel))
-        .route("/runs/{id}/retry", post(retry))
+pub(crate) fn routes() -> Table {
+    Table::new()
+        .at(Permission::Read, routes!(list))
+        .at(Permission::Read, routes!(show))
+        .at(Permission::Read, routes!(plan))
+        .at(Permission::Read, routes!(explain))
+        .at(Permission::Operate, routes!(approve))
+        .at(Permission::Operate, routes!(reject))
+        .at(Permission::Operate, routes!(cancel))
+        .at(Permission::Operate, routes!(retry))
 }
 
 /// A run's id, or the start of one that is long enough to be meant.
@@ -35,23 +38,30 @@ pub(crate) async fn find(app: &App, text: &str) -> Answer<piton_model::Run> {
     Ok(app.engine.run(id).await?)
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct Filter {
+    /// What runs are about, such as `workspace` or `job`.
+    #[param(value_type = Option<String>)]
     kind: Option<SubjectKind>,
+    /// What they are about, such as `workspace/NAME`.
+    #[param(value_type = Option<String>)]
     subject: Option<Subject>,
     /// A phase or an outcome.
     state: Option<String>,
+    /// Submitted at this time or later.
     since: Option<Timestamp>,
+    /// How many at most; 50 unless given.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
+    /// What the page before gave as `next`.
     cursor: Option<String>,
 }
 
-async fn list(
-    State(app): State<App>,
-    filter: Result<Query<Filter>, axum::extract::rejection::QueryRejection>,
-) -> Answer<Json<api::Page<api::Run>>> {
-    let Query(filter) = filter?;
+/// Runs of any kind, latest first.
+#[utoipa::path(get, path = "/runs", responses((status = 200, body = api::Page<api::Run>)))]
+async fn list(State(app): State<App>, Query(filter): Query<Filter>) -> Answer<Json<api::Page<api::Run>>> {
     let (phase, outcome) = filter.state.as_deref().map_or(Ok((None, None)), state_of)?;
     let before = filter.cursor.map(|cursor| cursor.parse()).transpose().map_err(|_| {
         Refusal::new(StatusCode::BAD_REQUEST, "invalid_cursor", "the cursor is not one that a list gave", None)
@@ -84,10 +94,14 @@ fn state_of(text: &str) -> Answer<(Option<Phase>, Option<OutcomeKind>)> {
     Ok((phase, outcome))
 }
 
+/// One run.
+#[utoipa::path(get, path = "/runs/{id}", responses((status = 200, body = api::Run)))]
 async fn show(State(app): State<App>, Path(id): Path<String>) -> Answer<Json<api::Run>> {
     Ok(Json(view::run(&find(&app, &id).await?)))
 }
 
+/// What the run would change.
+#[utoipa::path(get, path = "/runs/{id}/plan", responses((status = 200, body = api::Plan)))]
 async fn plan(State(app): State<App>, Path(id): Path<String>) -> Answer<Json<api::Plan>> {
     let run = find(&app, &id).await?;
     match &run.report.plan {
@@ -96,16 +110,20 @@ async fn plan(State(app): State<App>, Path(id): Path<String>) -> Answer<Json<api
     }
 }
 
+/// Why a run stands where it stands.
+#[utoipa::path(get, path = "/runs/{id}/explain", responses((status = 200, body = api::Explanation)))]
 async fn explain(State(app): State<App>, Path(id): Path<String>) -> Answer<Json<api::Explanation>> {
     let run = find(&app, &id).await?;
     let piton_engine::Explanation { summary, reasons, hints } = app.engine.explain(run.id).await?;
     Ok(Json(api::Explanation { summary, reasons, hints }))
 }
 
+/// Approves the plan of a run that waits for it.
+#[utoipa::path(post, path = "/runs/{id}/approve", responses((status = 200, body = api::Run), (status = 409, description = "Nothing waits for approval, or another plan does.")))]
 async fn approve(
     State(app): State<App>,
     Path(id): Path<String>,
-    Caller(by): Caller,
+    caller: Caller,
     Json(request): Json<api::ApproveRequest>,
 ) -> Answer<Json<api::Run>> {
     let digest = request.digest.map(|text| {
@@ -115,30 +133,36 @@ async fn approve(
         })
     });
     let run = find(&app, &id).await?;
-    Ok(Json(view::run(&app.engine.approve(run.id, digest.transpose()?, by).await?)))
+    Ok(Json(view::run(&app.engine.approve(run.id, digest.transpose()?, caller.by).await?)))
 }
 
+/// Rejects the plan of a run that waits for approval.
+#[utoipa::path(post, path = "/runs/{id}/reject", responses((status = 200, body = api::Run), (status = 409, description = "Nothing waits for approval.")))]
 async fn reject(
     State(app): State<App>,
     Path(id): Path<String>,
-    Caller(by): Caller,
+    caller: Caller,
     Json(request): Json<api::CancelRequest>,
 ) -> Answer<Json<api::Run>> {
     let run = find(&app, &id).await?;
-    Ok(Json(view::run(&app.engine.reject(run.id, by, request.reason).await?)))
+    Ok(Json(view::run(&app.engine.reject(run.id, caller.by, request.reason).await?)))
 }
 
+/// Cancels a run, wherever it stands.
+#[utoipa::path(post, path = "/runs/{id}/cancel", responses((status = 200, body = api::Run), (status = 409, description = "It has ended.")))]
 async fn cancel(
     State(app): State<App>,
     Path(id): Path<String>,
-    Caller(by): Caller,
+    caller: Caller,
     Json(request): Json<api::CancelRequest>,
 ) -> Answer<Json<api::Run>> {
     let run = find(&app, &id).await?;
-    Ok(Json(view::run(&app.engine.cancel(run.id, by, request.reason).await?)))
+    Ok(Json(view::run(&app.engine.cancel(run.id, caller.by, request.reason).await?)))
 }
 
-async fn retry(State(app): State<App>, Path(id): Path<String>, Caller(by): Caller) -> Answer<Accepted> {
+/// Does what an ended run did once more, as a new run.
+#[utoipa::path(post, path = "/runs/{id}/retry", responses((status = 202, description = "The run that will do it.", body = api::Submitted), (status = 409, description = "It has not ended, or something is in the way.")))]
+async fn retry(State(app): State<App>, Path(id): Path<String>, caller: Caller) -> Answer<Accepted> {
     let run = find(&app, &id).await?;
-    Ok(accepted(&app.engine.retry(run.id, by).await?))
+    Ok(accepted(&app.engine.retry(run.id, caller.by).await?))
 }

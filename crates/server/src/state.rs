@@ -3,13 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
 use jiff::Timestamp;
 use piton_engine::{Engine, Reload};
 use piton_exec::Templates;
 use piton_logs::LogStore;
-use piton_model::By;
 use piton_spec::Layout;
 use piton_tools::Manager;
 use tokio_util::sync::CancellationToken;
@@ -52,18 +49,4 @@ pub struct About {
     pub data_directory: PathBuf,
     /// `sqlite` or `postgres`.
     pub store: &'static str,
-}
-
-/// Who asks. The socket belongs to one user of the host, so the caller's word is taken for it.
-#[derive(Debug, Clone)]
-pub(crate) struct Caller(pub(crate) By);
-
-impl<S: Sync> FromRequestParts<S> for Caller {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let name = parts.headers.get("x-piton-user").and_then(|value| value.to_str().ok());
-        let name = name.filter(|name| !name.is_empty() && name.len() <= 64).unwrap_or("unknown");
-        Ok(Caller(By::User(name.to_owned())))
-    }
 }

@@ -1,24 +1,28 @@
 //! Registered templates.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use piton_api as api;
 use piton_exec::templates::{Error, Origin, Registered, Severity, Update};
 use piton_model::Name;
 use piton_tools::Preference;
 use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::routes;
 
+use crate::extract::{Json, Path, Query};
 use crate::problem::{Answer, Refusal};
+use crate::route::{Permission, Table};
 use crate::state::App;
 
-pub(crate) fn routes() -> Router<App> {
-    Router::new()
-        .route("/templates", get(list).post(add))
-        .route("/templates/{name}", get(show).delete(remove))
-        .route("/templates/{name}/update", post(update))
-        .route("/templates/{name}/validate", post(validate))
+pub(crate) fn routes() -> Table {
+    Table::new()
+        .at(Permission::Read, routes!(list))
+        .at(Permission::Administer, routes!(add))
+        .at(Permission::Read, routes!(show))
+        .at(Permission::Administer, routes!(remove))
+        .at(Permission::Administer, routes!(update))
+        .at(Permission::Operate, routes!(validate))
 }
 
 fn view(app: &App, registered: Registered, files: Vec<String>) -> api::Template {
@@ -38,18 +42,24 @@ fn view(app: &App, registered: Registered, files: Vec<String>) -> api::Template 
     }
 }
 
+/// All templates.
+#[utoipa::path(get, path = "/templates", responses((status = 200, body = api::Page<api::Template>)))]
 async fn list(State(app): State<App>) -> Answer<Json<api::Page<api::Template>>> {
     let templates = app.templates.list().await?;
     let items = templates.into_iter().map(|template| view(&app, template, vec![])).collect();
     Ok(Json(api::Page { items, next: None }))
 }
 
+/// One template, with its files.
+#[utoipa::path(get, path = "/templates/{name}", responses((status = 200, body = api::Template), (status = 422, description = "It is no name.")))]
 async fn show(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<api::Template>> {
     let details = app.templates.show(&named(&name)?).await?;
     let files = details.files.iter().map(|file| file.display().to_string()).collect();
     Ok(Json(view(&app, details.registered, files)))
 }
 
+/// Fetches and registers a template.
+#[utoipa::path(post, path = "/templates", responses((status = 201, body = api::Template), (status = 409, description = "The name is taken.")))]
 async fn add(State(app): State<App>, Json(new): Json<api::NewTemplate>) -> Answer<(StatusCode, Json<api::Template>)> {
     let given = |text: String| (!text.is_empty()).then_some(text);
     let origin = Origin { url: new.url, path: given(new.path), reference: given(new.reference) };
@@ -59,6 +69,8 @@ async fn add(State(app): State<App>, Json(new): Json<api::NewTemplate>) -> Answe
     Ok((StatusCode::CREATED, Json(view(&app, registered, vec![]))))
 }
 
+/// Fetches a template again.
+#[utoipa::path(post, path = "/templates/{name}/update", responses((status = 200, body = api::TemplateUpdate), (status = 409, description = "Something is in the way, such as a run."), (status = 422, description = "It cannot be fetched.")))]
 async fn update(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<api::TemplateUpdate>> {
     let update = app.templates.update(&named(&name)?, app.engine.clock().now()).await?;
     let (changed, registered) = match update {
@@ -77,6 +89,8 @@ async fn update(State(app): State<App>, Path(name): Path<String>) -> Answer<Json
     }))
 }
 
+/// Looks whether a template can be used.
+#[utoipa::path(post, path = "/templates/{name}/validate", responses((status = 200, body = api::Validation), (status = 409, description = "Something is in the way, such as a run."), (status = 422, description = "It cannot be looked at.")))]
 async fn validate(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<api::Validation>> {
     let template = named(&name)?;
     let directory = app.templates.path(&template);
@@ -96,13 +110,16 @@ async fn validate(State(app): State<App>, Path(name): Path<String>) -> Answer<Js
     Ok(Json(api::Validation { name, valid: validation.valid, findings: findings.collect() }))
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Removal {
     /// Even if something is made from it.
     #[serde(default)]
     force: bool,
 }
 
+/// Removes a template.
+#[utoipa::path(delete, path = "/templates/{name}", responses((status = 200, description = "The template as it was.", body = api::Template), (status = 409, description = "Something is made from it."), (status = 422, description = "It is no name.")))]
 async fn remove(
     State(app): State<App>,
     Path(name): Path<String>,

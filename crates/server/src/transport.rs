@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::from_fn;
 use http_body_util::BodyExt;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -15,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use crate::caller;
+
 /// How long a client may take to send the head of a request.
 const HEADER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
@@ -23,6 +26,7 @@ const DRAIN: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// A transport that calls the router directly.
 pub fn local(router: Router) -> Transport {
+    let router = router.layer(from_fn(caller::owner));
     Transport::Local(Arc::new(move |request| {
         let router = router.clone();
         Box::pin(async move {
@@ -46,6 +50,7 @@ pub async fn serve_unix(path: &Path, router: Router, stop: CancellationToken) ->
     }
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    let router = router.layer(from_fn(caller::owner));
     let connections = TaskTracker::new();
     loop {
         let stream = tokio::select! {

@@ -2,32 +2,35 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use piton_api as api;
 use piton_model::{Action, Operation, Projection, Run, Subject, SubjectKind, WorkspaceState};
 use piton_spec::Workspace;
 use piton_store::RunQuery;
 use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::routes;
 
+use crate::caller::Caller;
+use crate::extract::{Json, Path, Query};
 use crate::logs;
 use crate::problem::{Answer, Refusal};
-use crate::state::{App, Caller};
+use crate::route::{Permission, Table};
+use crate::state::App;
 use crate::view;
 
-pub(crate) fn routes() -> Router<App> {
-    Router::new()
-        .route("/workspaces", get(list))
-        .route("/workspaces/{name}", get(show))
-        .route("/workspaces/{name}/deploy", post(deploy))
-        .route("/workspaces/{name}/plan", post(plan))
-        .route("/workspaces/{name}/mode", post(mode))
-        .route("/workspaces/{name}/destroy", post(destroy))
-        .route("/workspaces/{name}/logs", get(logs_of))
-        .route("/workspaces/{name}/outputs", get(outputs))
-        .route("/workspaces/{name}/next", get(next))
+pub(crate) fn routes() -> Table {
+    Table::new()
+        .at(Permission::Read, routes!(list))
+        .at(Permission::Read, routes!(show))
+        .at(Permission::Operate, routes!(deploy))
+        .at(Permission::Operate, routes!(plan))
+        .at(Permission::Operate, routes!(mode))
+        .at(Permission::Operate, routes!(destroy))
+        .at(Permission::Read, routes!(logs_of))
+        .at(Permission::Read, routes!(outputs))
+        .at(Permission::Read, routes!(next))
 }
 
 pub(crate) type Accepted = (StatusCode, Json<api::Submitted>);
@@ -36,6 +39,8 @@ pub(crate) fn accepted(run: &Run) -> Accepted {
     (StatusCode::ACCEPTED, Json(view::submitted(run)))
 }
 
+/// All workspaces.
+#[utoipa::path(get, path = "/workspaces", responses((status = 200, body = api::Page<api::Workspace>)))]
 async fn list(State(app): State<App>) -> Answer<Json<api::Page<api::Workspace>>> {
     let states = app.engine.store().projections(SubjectKind::Workspace).await?;
     let loaded = app.engine.loaded();
@@ -49,6 +54,8 @@ async fn list(State(app): State<App>) -> Answer<Json<api::Page<api::Workspace>>>
     Ok(Json(api::Page { items: items.collect(), next: None }))
 }
 
+/// One workspace.
+#[utoipa::path(get, path = "/workspaces/{name}", responses((status = 200, body = api::Workspace)))]
 async fn show(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<api::Workspace>> {
     let workspace = app.engine.workspace(&name)?;
     let state = match app.engine.store().projection(&workspace.subject()).await? {
@@ -66,52 +73,62 @@ fn full(app: &App, workspace: &Workspace, state: &WorkspaceState) -> api::Worksp
     view
 }
 
+/// Deploys a workspace.
+///
 /// Whoever asks right after an edit means what the files say now.
+#[utoipa::path(post, path = "/workspaces/{name}/deploy", responses((status = 202, description = "The run that will do it.", body = api::Submitted), (status = 409, description = "Something is in the way, such as a run.")))]
 async fn deploy(
     State(app): State<App>,
     Path(name): Path<String>,
-    Caller(by): Caller,
+    caller: Caller,
     Json(request): Json<api::DeployRequest>,
 ) -> Answer<Accepted> {
     app.reload.now().await;
-    Ok(accepted(&app.engine.deploy(&name, request.mode.as_deref(), by).await?))
+    Ok(accepted(&app.engine.deploy(&name, request.mode.as_deref(), caller.by).await?))
 }
 
+/// Plans a deployment, and deploys nothing.
+#[utoipa::path(post, path = "/workspaces/{name}/plan", responses((status = 202, description = "The run that will do it.", body = api::Submitted), (status = 409, description = "Something is in the way, such as a run.")))]
 async fn plan(
     State(app): State<App>,
     Path(name): Path<String>,
-    Caller(by): Caller,
+    caller: Caller,
     Json(request): Json<api::DeployRequest>,
 ) -> Answer<Accepted> {
     app.reload.now().await;
-    Ok(accepted(&app.engine.plan(&name, request.mode.as_deref(), by).await?))
+    Ok(accepted(&app.engine.plan(&name, request.mode.as_deref(), caller.by).await?))
 }
 
+/// Deploys a workspace in another mode.
+#[utoipa::path(post, path = "/workspaces/{name}/mode", responses((status = 202, description = "The run that will do it.", body = api::Submitted), (status = 409, description = "Something is in the way, such as a run.")))]
 async fn mode(
     State(app): State<App>,
     Path(name): Path<String>,
-    Caller(by): Caller,
+    caller: Caller,
     Json(request): Json<api::ModeRequest>,
 ) -> Answer<Accepted> {
     app.reload.now().await;
-    Ok(accepted(&app.engine.deploy(&name, Some(&request.mode), by).await?))
+    Ok(accepted(&app.engine.deploy(&name, Some(&request.mode), caller.by).await?))
 }
 
-async fn destroy(State(app): State<App>, Path(name): Path<String>, Caller(by): Caller) -> Answer<Accepted> {
+/// Destroys what is deployed.
+#[utoipa::path(post, path = "/workspaces/{name}/destroy", responses((status = 202, description = "The run that will do it.", body = api::Submitted), (status = 409, description = "Something is in the way, such as a run.")))]
+async fn destroy(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Accepted> {
     app.reload.now().await;
-    Ok(accepted(&app.engine.destroy(&name, by).await?))
+    Ok(accepted(&app.engine.destroy(&name, caller.by).await?))
 }
 
-/// The log of the latest run.
+/// The log of the latest run: a text, or server-sent events for those who accept them.
+#[utoipa::path(get, path = "/workspaces/{name}/logs", responses((status = 200, content((String = "text/plain"), (String = "text/event-stream")))))]
 async fn logs_of(
     State(app): State<App>,
     Path(name): Path<String>,
-    query: Query<logs::Range>,
+    Query(range): Query<logs::Range>,
     headers: axum::http::HeaderMap,
 ) -> Answer<axum::response::Response> {
     let workspace = app.engine.workspace(&name)?;
     match app.engine.store().latest_of(&workspace.subject()).await? {
-        Some(run) => logs::answer(&app, &run, &query.0, &headers).await,
+        Some(run) => logs::answer(&app, &run, &range, &headers).await,
         None => Err(Refusal::new(
             StatusCode::NOT_FOUND,
             "no_runs",
@@ -122,6 +139,7 @@ async fn logs_of(
 }
 
 /// The outputs of the latest deployment that succeeded.
+#[utoipa::path(get, path = "/workspaces/{name}/outputs", responses((status = 200, body = BTreeMap<String, api::Output>)))]
 async fn outputs(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<BTreeMap<String, api::Output>>> {
     let workspace = app.engine.workspace(&name)?;
     let query = RunQuery {
@@ -143,11 +161,16 @@ fn changes(run: &Run) -> bool {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Count {
+    /// How many; 5 unless given.
+    #[param(minimum = 1, maximum = 1000)]
     n: Option<usize>,
 }
 
+/// When it is due next.
+#[utoipa::path(get, path = "/workspaces/{name}/next", responses((status = 200, body = Vec<api::Upcoming>)))]
 async fn next(
     State(app): State<App>,
     Path(name): Path<String>,

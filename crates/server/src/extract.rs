@@ -1,0 +1,190 @@
+//! Requests become values, or refusals that say which part is wrong.
+
+use std::time::Duration;
+
+use axum::extract::rejection::{BytesRejection, FailedToBufferBody, PathRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use piton_api::Fault;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_path_to_error::{Path as Place, Segment};
+
+use crate::problem::Refusal;
+
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A JSON body; nothing at all counts as `{}`.
+pub(crate) struct Json<T>(pub(crate) T);
+
+/// Parameters of the path.
+pub(crate) struct Path<T>(pub(crate) T);
+
+/// Parameters of the query.
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self.0).into_response()
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let is_json = is_json(request.headers());
+        let is_coded = request.headers().contains_key(header::CONTENT_ENCODING);
+        let read = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state));
+        let Ok(bytes) = read.await else {
+            let detail = format!("the body did not arrive within {} seconds", BODY_TIMEOUT.as_secs());
+            return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail, None));
+        };
+        let bytes = bytes.map_err(|rejection| unreadable(&rejection))?;
+        // No body can be parsed whatever it is called, and curl calls every body a form.
+        if !bytes.is_empty() && (!is_json || is_coded) {
+            let hint = Some("send `Content-Type: application/json`, and the body as it is".to_owned());
+            let detail = "the body is not plain JSON by its headers";
+            return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail, hint));
+        }
+        parse(if bytes.is_empty() { b"{}" } else { &bytes }).map(Json)
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+}
+
+fn unreadable(rejection: &BytesRejection) -> Refusal {
+    match rejection {
+        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => too_large(),
+        _ => Refusal::new(StatusCode::BAD_REQUEST, "broken_body", "the body broke off", None),
+    }
+}
+
+pub(crate) fn too_large() -> Refusal {
+    let detail = format!("the body is larger than {} bytes", crate::BODY_LIMIT);
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail, None)
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    // Serde would take a list for a struct, member by member.
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+        let fault = Fault { pointer: String::new(), detail: "a list, expected an object".to_owned() };
+        let detail = "the body must be a JSON object";
+        return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", detail, None).at(fault));
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let inner = error.inner();
+        if inner.classify() == serde_json::error::Category::Data {
+            // The place in the text adds nothing to the pointer.
+            let text = inner.to_string();
+            let detail = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text).to_owned();
+            let fault = Fault { pointer: pointer(error.path()), detail: detail.clone() };
+            Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", detail, None).at(fault)
+        } else {
+            malformed(inner)
+        }
+    })?;
+    deserializer.end().map_err(|error| malformed(&error))?;
+    Ok(value)
+}
+
+fn malformed(error: &serde_json::Error) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, "malformed_json", format!("the body is no JSON: {error}"), None)
+}
+
+/// RFC 6901.
+fn pointer(place: &Place) -> String {
+    let mut text = String::new();
+    for segment in place.iter() {
+        let part = match segment {
+            Segment::Seq { index } => index.to_string(),
+            Segment::Map { key } => key.replace('~', "~0").replace('/', "~1"),
+            Segment::Enum { .. } | Segment::Unknown => continue,
+        };
+        text.push('/');
+        text.push_str(&part);
+    }
+    text
+}
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        match axum::extract::Path::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(value)) => Ok(Path(value)),
+            Err(PathRejection::FailedToDeserializePathParams(error)) if error.status() == StatusCode::BAD_REQUEST => {
+                Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_path", error.body_text(), None))
+            }
+            Err(error) => Err(Refusal::internal(&error)),
+        }
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let read = axum::extract::Query::from_request_parts(parts, state).await;
+        let axum::extract::Query(value) = read.map_err(|rejection: QueryRejection| {
+            Refusal::new(StatusCode::BAD_REQUEST, "invalid_query", rejection.body_text(), None)
+        })?;
+        Ok(Query(value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wanted {
+        #[serde(default)]
+        #[expect(dead_code, reason = "only its place matters")]
+        lists: BTreeMap<String, Vec<u8>>,
+    }
+
+    fn refused(text: &str) -> (u16, String, Option<String>) {
+        let problem = parse::<Wanted>(text.as_bytes()).unwrap_err().into_problem();
+        (problem.status, problem.code, problem.errors.first().map(|fault| fault.pointer.clone()))
+    }
+
+    #[test]
+    fn a_refusal_points_at_what_is_wrong() {
+        let table = [
+            (r#"{"lists":{"a/b~":[1,"x"]}}"#, 422, "invalid_body", Some("/lists/a~1b~0/1")),
+            (r#"{"lists":{"a":[256]}}"#, 422, "invalid_body", Some("/lists/a/0")),
+            (r#"{"list":{}}"#, 422, "invalid_body", Some("/list")),
+            (r"[]", 422, "invalid_body", Some("")),
+            (r#"{"lists":"#, 400, "malformed_json", None),
+            (r"{}{}", 400, "malformed_json", None),
+            ("", 400, "malformed_json", None),
+        ];
+        for (text, status, code, pointer) in table {
+            assert_eq!(refused(text), (status, code.to_owned(), pointer.map(str::to_owned)), "{text}");
+        }
+        assert!(parse::<Wanted>(b"{}").is_ok());
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_without_harm() {
+        let deep = format!("{{\"lists\":{}", "[".repeat(100_000));
+        assert_eq!(refused(&deep).0, 422, "a list is no map");
+        let text = format!("{{\"x\":{}", "[".repeat(100_000));
+        assert!(parse::<serde_json::Value>(text.as_bytes()).is_err());
+    }
+}

@@ -1,0 +1,214 @@
+//! The document about the routes, OpenAPI 3.1, made from the routes themselves.
+
+use axum::Extension;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use utoipa::openapi::extensions::Extensions;
+use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{Components, Content, Info, OpenApi, Ref, RefOr, Response as Described};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::docs;
+use crate::route::{Permission, Table};
+
+/// What every route may answer, whatever its handler does.
+const ANY: [(&str, &str); 6] = [
+    ("400", "The request cannot be understood."),
+    ("421", "The `Host` is none of this server's names."),
+    ("429", "Too many requests."),
+    ("431", "The head of the request is too large."),
+    ("500", "Something broke inside Piton."),
+    ("503", "Piton is overloaded, ending, or its database is away."),
+];
+
+const GUARDED: [(&str, &str); 1] = [("401", "Nobody is logged in.")];
+
+const FORBIDDEN: (&str, &str) = ("403", "The caller's role does not allow it, or the web origin is a foreign one.");
+
+const WITH_BODY: [(&str, &str); 4] = [
+    ("408", "The body took too long."),
+    ("413", "The body is too large."),
+    ("415", "The body is no JSON."),
+    ("422", "The body says something that cannot be done; `errors` points at it."),
+];
+
+const WITH_PARAMETERS: (&str, &str) = ("404", "There is no such thing.");
+
+/// The document, as it is sent.
+#[derive(Debug, Clone)]
+pub(crate) struct Document {
+    json: Bytes,
+    page: Bytes,
+}
+
+impl Document {
+    /// Puts the last touches on the document.
+    pub(crate) fn new(document: OpenApi) -> Document {
+        let document = finish(document);
+        let value = serde_json::to_value(&document).unwrap_or_default();
+        Document { json: Bytes::from(value.to_string()), page: Bytes::from(docs::page(&value)) }
+    }
+}
+
+pub(crate) fn routes() -> Table {
+    use utoipa_axum::routes;
+    Table::new().at(Permission::Public, routes!(show)).at(Permission::Public, routes!(read))
+}
+
+/// This document.
+#[utoipa::path(get, path = "/openapi.json", responses((status = 200, body = serde_json::Value)))]
+async fn show(Extension(document): Extension<Document>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], document.json).into_response()
+}
+
+/// This document, for people.
+#[utoipa::path(get, path = "/docs", responses((status = 200, body = String, content_type = "text/html")))]
+async fn read(Extension(document): Extension<Document>) -> Response {
+    docs::html(document.page)
+}
+
+/// Completes what handlers say of themselves with what is true of all of them.
+pub(crate) fn complete(path: &str, item: &mut PathItem, permission: Permission) {
+    let operations = [
+        ("get", &mut item.get),
+        ("put", &mut item.put),
+        ("post", &mut item.post),
+        ("delete", &mut item.delete),
+        ("patch", &mut item.patch),
+    ];
+    for (method, operation) in operations {
+        if let Some(operation) = operation {
+            complete_one(method, path, operation, permission);
+        }
+    }
+}
+
+fn complete_one(method: &str, path: &str, operation: &mut Operation, permission: Permission) {
+    let words = path.split(['/', '{', '}', '.', '-']).filter(|word| !word.is_empty());
+    operation.operation_id = Some(words.fold(method.to_owned(), |id, word| format!("{id}_{word}")));
+    let group = path.split('/').nth(1).unwrap_or_default();
+    if operation.tags.as_ref().is_none_or(Vec::is_empty) {
+        operation.tags = Some(vec![group.to_owned()]);
+    }
+    operation.extensions = Some(Extensions::from_iter([("x-permission", permission.as_str())]));
+    operation.security = Some(match permission.role() {
+        None => vec![],
+        Some(_) => ["bearer", "basic"].map(|name| SecurityRequirement::new(name, [""; 0])).to_vec(),
+    });
+    let parameters = operation.parameters.iter().flatten();
+    let in_path = parameters.filter(|parameter| match parameter {
+        RefOr::T(parameter) => parameter.parameter_in == ParameterIn::Path,
+        RefOr::Ref(_) => false,
+    });
+    let named = (in_path.count() > 0).then_some(WITH_PARAMETERS);
+    let guarded: &[_] = if permission.role().is_some() { &GUARDED } else { &[] };
+    let with_body: &[_] = if operation.request_body.is_some() { &WITH_BODY } else { &[] };
+    let all = ANY.iter().chain(guarded).chain(with_body).copied().chain([FORBIDDEN]).chain(named);
+    let responses = &mut operation.responses.responses;
+    for (status, description) in all {
+        responses.entry(status.to_owned()).or_insert_with(|| RefOr::T(Described::new(description)));
+    }
+    for (_, response) in responses.iter_mut().filter(|(status, _)| status.as_str() >= "400") {
+        if let RefOr::T(response) = response
+            && response.content.is_empty()
+        {
+            let problem = Ref::from_schema_name("Problem");
+            response.content.insert("application/problem+json".to_owned(), RefOr::T(Content::new(Some(problem))));
+        }
+    }
+}
+
+fn finish(mut document: OpenApi) -> OpenApi {
+    document.info = Info::new("Piton", env!("CARGO_PKG_VERSION"));
+    document.info.description = Some("Provisions things at the right time, and keeps them running.".to_owned());
+    let components = document.components.get_or_insert_with(Components::new);
+    let mut schemas = vec![("Problem".to_owned(), piton_api::Problem::schema())];
+    piton_api::Problem::schemas(&mut schemas);
+    components.schemas.extend(schemas);
+    let schemes = [("bearer", HttpAuthScheme::Bearer), ("basic", HttpAuthScheme::Basic)];
+    for (name, scheme) in schemes {
+        let scheme = RefOr::T(SecurityScheme::Http(HttpBuilder::new().scheme(scheme).build()));
+        components.security_schemes.insert(name.to_owned(), scheme);
+    }
+    document
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    fn document() -> Value {
+        let (_, document) = crate::table(crate::BASE).split();
+        serde_json::to_value(finish(document)).unwrap()
+    }
+
+    fn operations(document: &Value) -> Vec<(String, &Value)> {
+        let paths = document["paths"].as_object().unwrap();
+        let each = paths.iter().flat_map(|(path, item)| {
+            let operations = item.as_object().unwrap().iter();
+            operations.map(move |(method, operation)| (format!("{method} {path}"), operation))
+        });
+        each.collect()
+    }
+
+    #[test]
+    fn every_operation_says_who_may_and_has_an_id_of_its_own() {
+        let document = document();
+        assert_eq!(document["openapi"], "3.1.0");
+        let mut ids = BTreeSet::new();
+        for (name, operation) in operations(&document) {
+            let permission = operation["x-permission"].as_str().unwrap_or_else(|| panic!("{name} has none"));
+            let guarded = !operation["security"].as_array().unwrap().is_empty();
+            assert_eq!(guarded, permission != "public", "{name}");
+            assert!(ids.insert(operation["operationId"].to_string()), "{name}: {}", operation["operationId"]);
+            assert!(operation["summary"].is_string(), "{name} says nothing of itself");
+            let responses = operation["responses"].as_object().unwrap();
+            assert!(responses.keys().any(|status| status.starts_with('2')), "{name} never succeeds");
+        }
+        assert!(ids.len() > 30, "{}", ids.len());
+    }
+
+    #[test]
+    fn what_changes_something_is_not_public_and_not_for_viewers() {
+        let document = document();
+        for (name, operation) in operations(&document) {
+            if !name.starts_with("get ") && !name.ends_with("/auth/login") && !name.ends_with("/auth/bootstrap") {
+                let permission = operation["x-permission"].as_str().unwrap();
+                assert!(
+                    ["operate", "administer"].contains(&permission) || name.contains("/auth/"),
+                    "{name}: {permission}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        fn walk(value: &Value, found: &mut BTreeSet<String>) {
+            match value {
+                Value::Object(members) => {
+                    if let Some(Value::String(reference)) = members.get("$ref") {
+                        found.insert(reference.clone());
+                    }
+                    members.values().for_each(|member| walk(member, found));
+                }
+                Value::Array(items) => items.iter().for_each(|item| walk(item, found)),
+                _ => {}
+            }
+        }
+        let document = document();
+        let mut references = BTreeSet::new();
+        walk(&document, &mut references);
+        assert!(references.len() > 15, "{references:?}");
+        for reference in references {
+            let place = reference.strip_prefix('#').unwrap();
+            assert!(document.pointer(place).is_some(), "{reference} is missing");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The table of routes: what is there, who may ask for it, and the document about both.
+//!
+//! A permission is part of the route itself. There is no second list of paths that could disagree with the router about
+//! case, slashes or escapes.
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use piton_auth::Role;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+
+use crate::caller::{Caller, unauthenticated};
+use crate::openapi;
+use crate::problem::Refusal;
+use crate::state::App;
+
+/// Who may ask for something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Permission {
+    /// Anyone.
+    Public,
+    /// Viewers.
+    Read,
+    /// Operators.
+    Operate,
+    /// Administrators.
+    Administer,
+}
+
+impl Permission {
+    /// Its word, as the document has it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Permission::Public => "public",
+            Permission::Read => "read",
+            Permission::Operate => "operate",
+            Permission::Administer => "administer",
+        }
+    }
+
+    /// The least role that has it; none where nobody needs one.
+    pub(crate) fn role(self) -> Option<Role> {
+        match self {
+            Permission::Public => None,
+            Permission::Read => Some(Role::Viewer),
+            Permission::Operate => Some(Role::Operator),
+            Permission::Administer => Some(Role::Admin),
+        }
+    }
+
+    fn check(self, caller: Option<&Caller>) -> Result<(), Refusal> {
+        let Some(needed) = self.role() else { return Ok(()) };
+        let caller = caller.ok_or_else(unauthenticated)?;
+        if caller.role >= needed {
+            return Ok(());
+        }
+        let detail = format!("this takes the role {needed}, and you are {}", caller.role);
+        Err(Refusal::new(axum::http::StatusCode::FORBIDDEN, "forbidden", detail, None))
+    }
+}
+
+/// Routes with their permissions and their part of the document.
+pub(crate) struct Table(OpenApiRouter<App>);
+
+impl Table {
+    pub(crate) fn new() -> Table {
+        Table(OpenApiRouter::default())
+    }
+
+    /// Handlers of one path, as `routes!` gives them, for those who have the permission.
+    pub(crate) fn at(self, permission: Permission, routes: UtoipaMethodRouter<App>) -> Table {
+        let (schemas, mut paths, methods) = routes;
+        for (path, item) in &mut paths.paths {
+            openapi::complete(path, item, permission);
+        }
+        let guard = move |request: Request, next: Next| guard(permission, request, next);
+        Table(self.0.routes((schemas, paths, methods.route_layer(from_fn(guard)))))
+    }
+
+    pub(crate) fn merge(self, other: Table) -> Table {
+        Table(self.0.merge(other.0))
+    }
+
+    /// Everything of `other` below `base`.
+    pub(crate) fn below(self, base: &str, other: Table) -> Table {
+        match base.trim_end_matches('/') {
+            "" => self.merge(other),
+            base => Table(self.0.nest(base, other.0)),
+        }
+    }
+
+    /// The router, and the document about it.
+    pub(crate) fn split(self) -> (Router<App>, OpenApi) {
+        self.0.split_for_parts()
+    }
+}
+
+async fn guard(permission: Permission, request: Request, next: Next) -> Response {
+    match permission.check(request.extensions().get()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use piton_model::By;
+
+    use super::*;
+
+    #[test]
+    fn the_matrix_of_roles() {
+        use Permission::{Administer, Operate, Public, Read};
+        let caller = |role| Caller { by: By::User("x".to_owned()), role };
+        let table = [
+            (Public, None, 200),
+            (Read, None, 401),
+            (Administer, None, 401),
+            (Public, Some(Role::Viewer), 200),
+            (Read, Some(Role::Viewer), 200),
+            (Operate, Some(Role::Viewer), 403),
+            (Administer, Some(Role::Viewer), 403),
+            (Operate, Some(Role::Operator), 200),
+            (Administer, Some(Role::Operator), 403),
+            (Administer, Some(Role::Admin), 200),
+        ];
+        for (permission, role, wanted) in table {
+            let found =
+                permission.check(role.map(caller).as_ref()).map_or_else(|no| no.into_problem().status, |()| 200);
+            assert_eq!(found, wanted, "{permission:?} for {role:?}");
+        }
+    }
+}
