@@ -1,6 +1,6 @@
 //! What people decide about a run: cancel, approve, reject, retry.
 
-use piton_model::{By, Decision, Digest, Event, NewRun, Origin, Phase, Run, RunId, RunState};
+use piton_model::{Action, By, Decision, Digest, Event, NewRun, Origin, Phase, Run, RunId, RunState, Subject};
 use piton_store::{Guard, RecordError};
 
 use crate::{Engine, Error};
@@ -38,6 +38,10 @@ impl Engine {
         let old = self.run(id).await?;
         if old.phase() != Phase::Ended {
             return Err(Error::NotEnded(id));
+        }
+        if let (Subject::Deployment(_), Action::Iac(iac)) = (&old.subject, &old.action) {
+            let again = self.0.new_deployment(iac.clone(), by)?;
+            return self.submit_one(NewRun { retry_of: Some(id), ..again }).await;
         }
         let now = self.0.clock.now();
         let run = NewRun {

@@ -276,7 +276,7 @@ fn event_after(step: Step, result: Result<Passed, Failure>, why: Option<Stopped>
     match (result, why) {
         // It came to its end although it was told to stop: that counts, but nothing new is begun.
         (Ok(Passed::Done(report)), _) => Event::Done { report },
-        (Ok(Passed::Next(report)), _) if step.next().is_none() => Event::Done { report },
+        (Ok(Passed::Next(report)), _) if step.is_last() => Event::Done { report },
         (Ok(Passed::Next(report)), Some(_)) if step.may_have_effect() => Event::Done { report },
         (Ok(Passed::Next(report)), None) => Event::StepPassed { step, report },
         (Ok(Passed::Gate { gate, expires_in, report }), None) => {

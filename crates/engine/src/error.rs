@@ -122,6 +122,7 @@ fn quoted(subject: &Subject) -> String {
         Subject::Workspace(name) => format!("workspace '{name}'"),
         Subject::Job { workspace: None, name } => format!("standalone job '{name}'"),
         Subject::Job { workspace: Some(workspace), name } => format!("job '{name}' of workspace '{workspace}'"),
+        Subject::Deployment(id) => format!("deployment '{id}'"),
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) enum Ids {
     /// about at once.
     Seeded {
         seed: u64,
-        sequences: Mutex<HashMap<Subject, StdRng>>,
+        sequences: Mutex<HashMap<String, StdRng>>,
     },
 }
 
@@ -26,13 +26,22 @@ impl Ids {
     }
 
     pub(crate) fn run(&self, subject: &Subject, at: Timestamp) -> RunId {
+        self.next(subject.to_string(), at)
+    }
+
+    /// Of a deployment, whose subject is named by the id.
+    pub(crate) fn deployment(&self, at: Timestamp) -> RunId {
+        self.next("deployment".to_owned(), at)
+    }
+
+    fn next(&self, sequence: String, at: Timestamp) -> RunId {
         let mut random = [0; 10];
         match self {
             Ids::Random => rand::rng().fill_bytes(&mut random),
             Ids::Seeded { seed, sequences } => {
                 let mut sequences = sequences.lock().unwrap_or_else(PoisonError::into_inner);
-                let sequence = sequences.entry(subject.clone()).or_insert_with(|| {
-                    let name = piton_model::Digest::of(format!("{seed} {subject}").as_bytes());
+                let name = piton_model::Digest::of(format!("{seed} {sequence}").as_bytes());
+                let sequence = sequences.entry(sequence).or_insert_with(|| {
                     let mut key = [0; 32];
                     key.copy_from_slice(&name.as_str().as_bytes()[..32]);
                     StdRng::from_seed(key)

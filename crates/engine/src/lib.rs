@@ -33,6 +33,7 @@ mod catalog;
 mod claim;
 mod clock;
 mod decide;
+mod deployments;
 mod drive;
 mod error;
 mod executor;

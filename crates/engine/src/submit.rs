@@ -100,7 +100,7 @@ impl Engine {
         let subject = |name| Subject::Job { workspace: scope.clone(), name };
         let found = Name::parse(name).ok().and_then(|name| loaded.catalog.jobs.get(&subject(name)).cloned());
         let what = if scope.is_some() { "job" } else { "standalone job" };
-        let names = || loaded.catalog.jobs_of(scope.as_ref()).map(|job| job.name().as_str());
+        let names = || loaded.catalog.jobs_of(scope.as_ref()).map(|job| job.name.as_str());
         found.ok_or_else(|| not_found(what, name, names()))
     }
 

@@ -74,6 +74,11 @@ pub(crate) struct Snapshot {
 }
 
 impl Templates {
+    /// What fetches them.
+    pub(crate) fn git(&self) -> &Git {
+        &self.git
+    }
+
     /// Keeps templates in `directory`, and fetches them with `git`.
     pub fn new(directory: impl Into<PathBuf>, git: Git) -> Templates {
         Templates { directory: Arc::new(directory.into()), git }

@@ -28,8 +28,10 @@ pub struct Iac {
     pub source: Source,
     /// Name of the directory below `deployments/` in which the tool works and keeps its state.
     pub deployment: Name,
-    /// The value of the variable `workspace_name`, passed when the code declares it.
-    pub workspace_name: Name,
+    /// The value of the variable `workspace_name`, passed when the code declares it; none for code that belongs to no
+    /// workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace_name: Option<Name>,
     /// Which tool.
     #[serde(default)]
     pub tool: ToolChoice,
@@ -53,6 +55,12 @@ pub struct Iac {
     /// Commands that replace the tool's own.
     #[serde(default, skip_serializing_if = "CustomCommands::is_empty")]
     pub commands: CustomCommands,
+    /// Further arguments of `init`, checked where they came in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub init_flags: Vec<String>,
+    /// Further arguments of `plan`, checked where they came in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plan_flags: Vec<String>,
     /// Digest of all that the deployment depends on when the run was submitted: the declaration, its files and the
     /// template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -121,6 +129,56 @@ pub enum Source {
         /// The workspace directory, if any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         overlay: Option<PathBuf>,
+    },
+    /// A git repository, fetched anew for each run.
+    Git(GitSource),
+}
+
+impl Source {
+    /// The credentials it takes to read it, where there are any.
+    pub fn auth(&self) -> Option<&GitAuth> {
+        match self {
+            Source::Git(git) => git.auth.as_ref(),
+            Source::Directory { .. } | Source::Template { .. } => None,
+        }
+    }
+}
+
+/// One commit of a git repository, and a directory in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GitSource {
+    /// Where the repository is. It holds no password.
+    pub url: String,
+    /// A branch, a tag or a commit, full or abbreviated.
+    pub reference: String,
+    /// The directory with the root module, relative to the repository.
+    pub path: PathBuf,
+    /// What it takes to read the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<GitAuth>,
+}
+
+/// Credentials for a git repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum GitAuth {
+    /// HTTP Basic; a token goes where the server wants it, usually in the password.
+    Http {
+        /// Who asks.
+        username: String,
+        /// The password or token.
+        password: Secret<String>,
+    },
+    /// An SSH key.
+    Ssh {
+        /// The key, in OpenSSH or PEM format.
+        private_key: Secret<String>,
+        /// What unlocks it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        passphrase: Option<Secret<String>>,
+        /// The keys that the host may have, as lines of a `known_hosts` file.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        known_hosts: Option<String>,
     },
 }
 
@@ -224,8 +282,10 @@ pub enum Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IacStep {
-    /// Choose the tool and lay out the deployment directory.
+    /// Choose the tool and lay out the deployment directory, as far as that can be done without the code.
     Prepare,
+    /// Fetch the code. Only for [`Source::Git`].
+    Checkout,
     /// `init`
     Init,
     /// `plan -out`, and the summary of what it would change. A gate may follow.
@@ -261,6 +321,26 @@ impl Action {
         }
     }
 
+    /// The step that comes after `step`; none after the last.
+    pub fn step_after(&self, step: Step) -> Option<Step> {
+        let next = match step {
+            Step::Iac(IacStep::Prepare) if self.fetches() => IacStep::Checkout,
+            Step::Iac(IacStep::Prepare | IacStep::Checkout) => IacStep::Init,
+            Step::Iac(IacStep::Init) => IacStep::Plan,
+            Step::Iac(IacStep::Plan) => IacStep::Apply,
+            Step::Iac(IacStep::Apply) => IacStep::Outputs,
+            Step::Iac(IacStep::Outputs) | Step::Command(CommandStep::Execute) => return None,
+        };
+        Some(Step::Iac(next))
+    }
+
+    fn fetches(&self) -> bool {
+        match self {
+            Action::Iac(iac) => matches!(iac.source, Source::Git(_)),
+            Action::Command(_) => false,
+        }
+    }
+
     /// How long one attempt may take.
     pub fn timeout(&self) -> Duration {
         match self {
@@ -279,22 +359,11 @@ impl Action {
 }
 
 impl Step {
-    /// The step after this one; none after the last.
-    pub fn next(self) -> Option<Step> {
-        match self {
-            Step::Iac(IacStep::Prepare) => Some(Step::Iac(IacStep::Init)),
-            Step::Iac(IacStep::Init) => Some(Step::Iac(IacStep::Plan)),
-            Step::Iac(IacStep::Plan) => Some(Step::Iac(IacStep::Apply)),
-            Step::Iac(IacStep::Apply) => Some(Step::Iac(IacStep::Outputs)),
-            Step::Iac(IacStep::Outputs) | Step::Command(CommandStep::Execute) => None,
-        }
-    }
-
     /// Whether stopping in the middle may leave an effect outside that nobody recorded.
     pub fn may_have_effect(self) -> bool {
         match self {
             Step::Iac(IacStep::Apply) | Step::Command(CommandStep::Execute) => true,
-            Step::Iac(IacStep::Prepare | IacStep::Init | IacStep::Plan | IacStep::Outputs) => false,
+            Step::Iac(IacStep::Prepare | IacStep::Checkout | IacStep::Init | IacStep::Plan | IacStep::Outputs) => false,
         }
     }
 
@@ -302,8 +371,16 @@ impl Step {
     pub fn follows_effect(self) -> bool {
         match self {
             Step::Iac(IacStep::Outputs) => true,
-            Step::Iac(IacStep::Prepare | IacStep::Init | IacStep::Plan | IacStep::Apply)
+            Step::Iac(IacStep::Prepare | IacStep::Checkout | IacStep::Init | IacStep::Plan | IacStep::Apply)
             | Step::Command(CommandStep::Execute) => false,
+        }
+    }
+
+    /// Whether no step comes after this one.
+    pub fn is_last(self) -> bool {
+        match self {
+            Step::Iac(IacStep::Outputs) | Step::Command(CommandStep::Execute) => true,
+            Step::Iac(IacStep::Prepare | IacStep::Checkout | IacStep::Init | IacStep::Plan | IacStep::Apply) => false,
         }
     }
 
@@ -311,6 +388,7 @@ impl Step {
     pub fn as_str(self) -> &'static str {
         match self {
             Step::Iac(IacStep::Prepare) => "prepare",
+            Step::Iac(IacStep::Checkout) => "checkout",
             Step::Iac(IacStep::Init) => "init",
             Step::Iac(IacStep::Plan) => "plan",
             Step::Iac(IacStep::Apply) => "apply",

@@ -38,8 +38,8 @@ mod secret;
 mod subject;
 
 pub use action::{
-    Action, Approval as ApprovalPolicy, Command, CommandStep, CustomCommands, Iac, IacStep, Operation, Program, Source,
-    Step, ToolChoice,
+    Action, Approval as ApprovalPolicy, Command, CommandStep, CustomCommands, GitAuth, GitSource, Iac, IacStep,
+    Operation, Program, Source, Step, ToolChoice,
 };
 pub use backoff::Backoff;
 pub use event::{Event, LedgerEntry, Record, SkipReason};

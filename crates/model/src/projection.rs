@@ -1,4 +1,6 @@
 //! What people see of a workspace or a job: a fold of the events of its runs.
+//!
+//! A deployment has only one run, which says it all.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -18,11 +20,12 @@ pub enum Projection {
 }
 
 impl Projection {
-    /// What is seen of `subject` before anything happened to it.
-    pub fn empty(subject: &Subject) -> Projection {
+    /// What is seen of `subject` before anything happened to it; nothing ever is of a deployment but its run.
+    pub fn empty(subject: &Subject) -> Option<Projection> {
         match subject {
-            Subject::Workspace(_) => Projection::Workspace(WorkspaceState::default()),
-            Subject::Job { .. } => Projection::Job(JobState::default()),
+            Subject::Workspace(_) => Some(Projection::Workspace(WorkspaceState::default())),
+            Subject::Job { .. } => Some(Projection::Job(JobState::default())),
+            Subject::Deployment(_) => None,
         }
     }
 

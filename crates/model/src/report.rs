@@ -12,6 +12,9 @@ pub struct Report {
     /// The tool that runs the code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool: Option<ToolUsed>,
+    /// The commit that was checked out, for code from git.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
     /// What the plan would change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanSummary>,
@@ -26,8 +29,9 @@ pub struct Report {
 impl Report {
     /// Takes over whatever `newer` knows.
     pub fn merge(&mut self, newer: Report) {
-        let Report { tool, plan, outputs, exit_code } = newer;
+        let Report { tool, commit, plan, outputs, exit_code } = newer;
         self.tool = tool.or(self.tool.take());
+        self.commit = commit.or(self.commit.take());
         self.plan = plan.or(self.plan.take());
         self.outputs = outputs.or(self.outputs.take());
         self.exit_code = exit_code.or(self.exit_code);

@@ -455,7 +455,7 @@ impl Run {
                 if passed != step {
                     return illegal("it is in another step");
                 }
-                let Some(next) = step.next() else { return illegal("there is no next step") };
+                let Some(next) = self.action.step_after(*step) else { return illegal("there is no next step") };
                 run.report.merge(report.clone());
                 match cancel {
                     // What was asked to stop begins nothing new, and what is done already stays done.

@@ -1,13 +1,14 @@
 //! What a run is about.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{InvalidName, LockKey, Name};
+use crate::{InvalidName, LockKey, Name, RunId};
 
-/// What a run is about: written `workspace/everest`, `job/cleanup` or `job/everest/backup`.
+/// What a run is about: written `workspace/everest`, `job/cleanup`, `job/everest/backup` or `deployment/ID`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Subject {
@@ -20,6 +21,8 @@ pub enum Subject {
         /// Its name, unique within the workspace or among the standalone jobs.
         name: Name,
     },
+    /// A deployment that somebody asked for, of code that is declared nowhere. Its id is that of its only run.
+    Deployment(RunId),
 }
 
 /// The kind of a [`Subject`], for filters.
@@ -30,6 +33,8 @@ pub enum SubjectKind {
     Workspace,
     /// [`Subject::Job`]
     Job,
+    /// [`Subject::Deployment`]
+    Deployment,
 }
 
 impl SubjectKind {
@@ -38,6 +43,7 @@ impl SubjectKind {
         match self {
             SubjectKind::Workspace => "workspace",
             SubjectKind::Job => "job",
+            SubjectKind::Deployment => "deployment",
         }
     }
 }
@@ -48,13 +54,15 @@ impl Subject {
         match self {
             Subject::Workspace(_) => SubjectKind::Workspace,
             Subject::Job { .. } => SubjectKind::Job,
+            Subject::Deployment(_) => SubjectKind::Deployment,
         }
     }
 
-    /// The subject's own name, without the workspace of a job.
-    pub fn name(&self) -> &Name {
+    /// The subject's own name, without the workspace of a job; the id of a deployment.
+    pub fn name(&self) -> Cow<'_, str> {
         match self {
-            Subject::Workspace(name) | Subject::Job { name, .. } => name,
+            Subject::Workspace(name) | Subject::Job { name, .. } => Cow::Borrowed(name.as_str()),
+            Subject::Deployment(id) => Cow::Owned(id.to_string()),
         }
     }
 
@@ -63,6 +71,7 @@ impl Subject {
         match self {
             Subject::Workspace(name) => Some(name),
             Subject::Job { workspace, .. } => workspace.as_ref(),
+            Subject::Deployment(_) => None,
         }
     }
 
@@ -78,6 +87,7 @@ impl fmt::Display for Subject {
             Subject::Workspace(name) => write!(f, "workspace/{name}"),
             Subject::Job { workspace: Some(workspace), name } => write!(f, "job/{workspace}/{name}"),
             Subject::Job { workspace: None, name } => write!(f, "job/{name}"),
+            Subject::Deployment(id) => write!(f, "deployment/{id}"),
         }
     }
 }
@@ -85,6 +95,7 @@ impl fmt::Display for Subject {
 impl FromStr for Subject {
     type Err = InvalidName;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let invalid = |problem| InvalidName { text: text.escape_debug().to_string(), problem };
         let parts: Vec<&str> = text.split('/').collect();
         match parts.as_slice() {
             ["workspace", name] => Ok(Subject::Workspace(Name::parse(name)?)),
@@ -92,10 +103,10 @@ impl FromStr for Subject {
             ["job", workspace, name] => {
                 Ok(Subject::Job { workspace: Some(Name::parse(workspace)?), name: Name::parse(name)? })
             }
-            _ => Err(InvalidName {
-                text: text.escape_debug().to_string(),
-                problem: "expected `workspace/NAME`, `job/NAME` or `job/WORKSPACE/NAME`",
-            }),
+            ["deployment", id] => {
+                id.parse().map(Subject::Deployment).map_err(|_| invalid("a deployment is named by its id"))
+            }
+            _ => Err(invalid("expected `workspace/NAME`, `job/NAME`, `job/WORKSPACE/NAME` or `deployment/ID`")),
         }
     }
 }
@@ -119,10 +130,11 @@ mod tests {
 
     #[test]
     fn text_and_subject_agree() {
-        for text in ["workspace/everest", "job/cleanup", "job/everest/backup"] {
+        let deployment = "deployment/0199d6a2-7c00-7000-8000-000000000000";
+        for text in ["workspace/everest", "job/cleanup", "job/everest/backup", deployment] {
             assert_eq!(text.parse::<Subject>().unwrap().to_string(), text);
         }
-        for bad in ["", "workspace", "workspace/", "workspace/../x", "job/a/b/c", "process/x"] {
+        for bad in ["", "workspace", "workspace/", "workspace/../x", "job/a/b/c", "process/x", "deployment/everest"] {
             assert!(bad.parse::<Subject>().is_err(), "{bad:?} was accepted");
         }
     }

@@ -78,7 +78,7 @@ async fn full(app: &App, job: &Job) -> Answer<api::Job> {
     let enabled = app.engine.loaded().catalog.is_enabled(&job.subject);
     let mut view = view::job(job, &state, enabled, suspended);
     let workspace = job.workspace().map(piton_model::Name::as_str);
-    view.next_run = app.engine.next_run(workspace, job.name().as_str())?.filter(|_| !suspended);
+    view.next_run = app.engine.next_run(workspace, job.name.as_str())?.filter(|_| !suspended);
     Ok(view)
 }
 
@@ -102,7 +102,7 @@ fn find(app: &App, name: &str) -> Answer<Arc<Job>> {
 }
 
 fn scope_of(job: &Job) -> (Option<&str>, &str) {
-    (job.workspace().map(piton_model::Name::as_str), job.name().as_str())
+    (job.workspace().map(piton_model::Name::as_str), job.name.as_str())
 }
 
 /// Runs a job now.

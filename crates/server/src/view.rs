@@ -54,7 +54,7 @@ pub(crate) fn upcoming(upcoming: piton_engine::Upcoming) -> api::Upcoming {
 pub(crate) fn job(job: &Job, state: &JobState, enabled: bool, suspended: bool) -> api::Job {
     let never_ran = state.status == piton_model::JobStatus::Pending;
     api::Job {
-        name: job.name().to_string(),
+        name: job.name.to_string(),
         workspace: job.workspace().map(ToString::to_string),
         kind: job.work.type_word().to_owned(),
         enabled: job.enabled,
@@ -81,6 +81,7 @@ pub(crate) fn run(run: &Run) -> api::Run {
     let kind = match run.subject.kind() {
         SubjectKind::Workspace => "workspace",
         SubjectKind::Job => "job",
+        SubjectKind::Deployment => "deployment",
     };
     let mode = match &run.action {
         Action::Iac(iac) => iac.operation.mode().map(ToString::to_string),

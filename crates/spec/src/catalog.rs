@@ -51,6 +51,8 @@ impl Catalog {
             Subject::Job { workspace: scope, .. } => {
                 self.jobs.get(subject).is_some_and(|job| job.enabled) && scope.as_ref().is_none_or(workspace)
             }
+            // Nothing starts one by itself.
+            Subject::Deployment(_) => false,
         }
     }
 

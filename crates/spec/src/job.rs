@@ -20,6 +20,8 @@ pub const STANDALONE: &str = "_standalone_";
 pub struct Job {
     /// Its identity: of a workspace, or standalone.
     pub subject: Subject,
+    /// Its own name, which is part of the subject.
+    pub name: Name,
     /// The file that declares it.
     pub file: PathBuf,
     /// Whether its triggers are in force; see also [`Catalog::is_enabled`].
@@ -69,11 +71,6 @@ impl JobWork {
 }
 
 impl Job {
-    /// The job's own name.
-    pub fn name(&self) -> &Name {
-        self.subject.name()
-    }
-
     /// The workspace it belongs to, if any.
     pub fn workspace(&self) -> Option<&Name> {
         self.subject.workspace()
@@ -123,7 +120,7 @@ impl Job {
             operation: Operation::Deploy { mode: None },
             source: Source::Template { name: template.clone(), overlay: None },
             deployment: self.deployment(),
-            workspace_name: self.workspace_id(),
+            workspace_name: Some(self.workspace_id()),
             tool: workspace.map_or_else(ToolChoice::default, |workspace| workspace.tool),
             version: workspace.and_then(|workspace| workspace.version.clone()),
             vars: BTreeMap::new(),
@@ -132,6 +129,8 @@ impl Job {
             approval: ApprovalPolicy::None,
             timeout: self.timeout,
             commands: CustomCommands::default(),
+            init_flags: Vec::new(),
+            plan_flags: Vec::new(),
             source_digest: content.map(|content| Digest::of(format!("template {template} {content}").as_bytes())),
             declaration_digest: None,
             state_at: None,

@@ -37,7 +37,7 @@ impl<'a> Participant<'a> {
 /// Finds unknown names and circles. Every job of a circle has a problem, unless it is a kept one.
 pub(crate) fn check(participants: &[Participant<'_>]) -> Vec<Problem> {
     let by_name: BTreeMap<&Name, Participant<'_>> =
-        participants.iter().map(|participant| (participant.job.name(), *participant)).collect();
+        participants.iter().map(|participant| (&participant.job.name, *participant)).collect();
     let mut problems = Vec::new();
     for participant in participants {
         for reference in participant.references.iter().filter(|reference| !by_name.contains_key(&reference.name)) {

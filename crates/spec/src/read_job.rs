@@ -36,7 +36,7 @@ pub(crate) struct Named {
 impl JobDraft {
     /// What to say if another declaration has the same name.
     pub(crate) fn name_taken(&self) -> Diagnostic {
-        let message = format!("there is another job with the name `{}`", self.job.name());
+        let message = format!("there is another job with the name `{}`", self.job.name);
         let taken = Diagnostic::error(self.job.file.as_path(), "duplicate_name", message).at(self.named.place);
         if self.named.field.is_empty() { taken } else { taken.field(&*self.named.field) }
     }
@@ -107,7 +107,8 @@ pub(crate) fn read_job(mut fields: Fields<'_, '_>, around: &Surroundings<'_>) ->
     let (work, template) = work?;
     let named = name_item.as_ref().unwrap_or(&whole).stands();
     let job = Job {
-        subject: Subject::Job { workspace: around.workspace.cloned(), name },
+        subject: Subject::Job { workspace: around.workspace.cloned(), name: name.clone() },
+        name,
         file: around.file.to_path_buf(),
         enabled: enabled.unwrap_or(true),
         description,

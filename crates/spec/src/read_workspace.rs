@@ -97,7 +97,7 @@ fn read(name: &Name, dir: &Path, file: &Path, mut fields: Fields<'_, '_>, defaul
                 .unwrap_or_default(),
         },
         modes,
-        jobs: jobs.iter().map(|draft| draft.job.name().clone()).collect(),
+        jobs: jobs.iter().map(|draft| draft.job.name.clone()).collect(),
         digest: Digest::of(b""),
         declaration_digest: Digest::of(b""),
     };
@@ -170,7 +170,7 @@ fn read_jobs(item: &Item<'_, '_>, around: &Surroundings<'_>) -> Vec<JobDraft> {
     let mut names = BTreeSet::new();
     for element in item.list().unwrap_or_default() {
         let Some(draft) = element.table().and_then(|fields| read_job(fields, around)) else { continue };
-        if names.insert(draft.job.name().clone()) {
+        if names.insert(draft.job.name.clone()) {
             drafts.push(draft);
         } else {
             element.report(draft.name_taken());

@@ -77,7 +77,7 @@ impl Workspace {
     pub fn template(&self) -> Option<&Name> {
         match &self.source {
             Source::Template { name, .. } => Some(name),
-            Source::Directory { .. } => None,
+            Source::Directory { .. } | Source::Git(_) => None,
         }
     }
 
@@ -91,7 +91,7 @@ impl Workspace {
             operation,
             source: self.source.clone(),
             deployment: self.name.clone(),
-            workspace_name: self.name.clone(),
+            workspace_name: Some(self.name.clone()),
             tool: self.tool,
             version: self.version.clone(),
             vars: self.vars.clone(),
@@ -100,6 +100,8 @@ impl Workspace {
             approval: self.approval,
             timeout: self.timeout,
             commands,
+            init_flags: Vec::new(),
+            plan_flags: Vec::new(),
             source_digest: Some(self.digest.clone()),
             declaration_digest: Some(self.declaration_digest.clone()),
             state_at: None,

@@ -189,15 +189,15 @@ impl Batch {
     }
 
     async fn load_projections(&mut self, subjects: &BTreeSet<Subject>) -> Result<(), Error> {
-        let missing: Vec<&Subject> =
-            subjects.iter().filter(|subject| !self.projections.contains_key(subject)).collect();
+        let unseen = subjects.iter().filter(|subject| !self.projections.contains_key(subject));
+        let missing: Vec<(Subject, Projection)> =
+            unseen.filter_map(|subject| Some((subject.clone(), Projection::empty(subject)?))).collect();
         if missing.is_empty() {
             return Ok(());
         }
-        let texts: Vec<String> = missing.iter().map(ToString::to_string).collect();
-        for subject in missing {
-            let seen = Seen { projection: Projection::empty(subject), changed: None };
-            self.projections.insert(subject.clone(), seen);
+        let texts: Vec<String> = missing.iter().map(|(subject, _)| subject.to_string()).collect();
+        for (subject, projection) in missing {
+            self.projections.insert(subject, Seen { projection, changed: None });
         }
         for row in self.conn.rows_in(&LOAD_PROJECTIONS, &texts).await? {
             let subject = row::subject(&row.text(0)?)?;

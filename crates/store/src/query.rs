@@ -152,6 +152,8 @@ impl RunQuery {
             (None, Some(name)) => vec![workspace(name), jobs(name)],
             (Some(SubjectKind::Workspace), Some(name)) => vec![workspace(name)],
             (Some(SubjectKind::Job), Some(name)) => vec![jobs(name)],
+            // Of no workspace: nothing lies in an empty span.
+            (Some(SubjectKind::Deployment), Some(_)) => vec![Span { from: String::new(), to: String::new() }],
         }
     }
 

@@ -274,7 +274,7 @@ fn cascade(catalog: &Catalog, heard: Vec<Heard>, suspended: &BTreeSet<Subject>) 
         }
         let verdict = if suspended.contains(&job.subject) { Err(SkipReason::Suspended) } else { verdict };
         if let (Err(_), Origin::Event { word, .. }) = (&verdict, &origin) {
-            let reason = SkipReason::Dependency { job: job.name().to_string() };
+            let reason = SkipReason::Dependency { job: job.name.to_string() };
             let depends = |other: &&Arc<Job>| other.dependencies().any(|dependency| dependency == job.subject);
             let dependents = listening(catalog, *word).filter(depends);
             next.extend(dependents.map(|other| (other.clone(), origin.clone(), Err(reason.clone()))));

@@ -358,7 +358,7 @@ pub(super) fn listening(catalog: &Catalog, word: TriggerWord) -> impl Iterator<I
 pub(super) fn workspace_of<'a>(catalog: &'a Catalog, subject: &Subject) -> Option<&'a Arc<Workspace>> {
     match subject {
         Subject::Workspace(name) => catalog.workspaces.get(name),
-        Subject::Job { .. } => None,
+        Subject::Job { .. } | Subject::Deployment(_) => None,
     }
 }
 

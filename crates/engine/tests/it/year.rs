@@ -82,7 +82,7 @@ fn fate(seed: u64, task: &Task) -> Behaviour {
         7 if number.is_multiple_of(4) => behaviour(Does::Fail(FailureClass::Uncertain)),
         8 if number.is_multiple_of(4) => Behaviour { lasts: None, heeds: true, ..behaviour(Does::Pass) },
         9..12 if task.step == Step::Iac(IacStep::Plan) => behaviour(Does::Done),
-        12..60 if task.step == Step::Iac(IacStep::Plan) && task.run.subject.name().as_str() == "gasherbrum" => {
+        12..60 if task.step == Step::Iac(IacStep::Plan) && task.run.subject.name() == "gasherbrum" => {
             behaviour(Does::Gate("summit"))
         }
         _ => behaviour(Does::Pass),

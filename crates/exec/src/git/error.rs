@@ -91,6 +91,21 @@ impl Error {
         }
     }
 
+    /// Whether trying again may help.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Error::Unreachable { .. } => true,
+            Error::Address { .. }
+            | Error::Ref { .. }
+            | Error::Start { .. }
+            | Error::Authentication { .. }
+            | Error::NotFound { .. }
+            | Error::Empty { .. }
+            | Error::RefNotFound { .. }
+            | Error::Failed { .. } => false,
+        }
+    }
+
     /// What to try.
     pub fn hint(&self) -> Option<String> {
         let text = match self {

@@ -28,20 +28,23 @@ pub(super) async fn run(bench: &Workbench<'_>, log: &RunLog) -> Result<(), Failu
         return Ok(());
     }
     let _turn = turn(bench).await?;
-    let args = ["init", "-input=false"].map(str::to_owned);
-    let child = bench.tool("init", Doing::Init, args.to_vec())?;
+    let child = bench.tool("init", Doing::Init, arguments(bench, &[]))?;
     match bench.pass.child(log, &child).await {
         Ok(_) => Ok(()),
         Err(refused) if may_upgrade(bench, &refused) => {
             // The lock file is what an earlier `init` in this directory wrote: nobody chose these versions.
             bench.pass.note(log, "upgrade", "the code asks for other provider versions than before").await?;
-            let args = ["init", "-input=false", "-upgrade"].map(str::to_owned);
-            let child = bench.tool("init-upgrade", Doing::Init, args.to_vec())?;
+            let child = bench.tool("init-upgrade", Doing::Init, arguments(bench, &["-upgrade"]))?;
             bench.pass.child(log, &child).await?;
             Ok(())
         }
         Err(refused) => Err(refused.failure),
     }
+}
+
+fn arguments(bench: &Workbench<'_>, more: &[&str]) -> Vec<String> {
+    let own = ["init", "-input=false"].into_iter().chain(more.iter().copied()).map(str::to_owned);
+    own.chain(bench.iac.init_flags.iter().cloned()).collect()
 }
 
 fn may_upgrade(bench: &Workbench<'_>, refused: &Refused) -> bool {

@@ -18,6 +18,7 @@ pub(super) fn lay_out(
 ) -> Result<Option<Registered>, Failure> {
     let (tree, template) = match source {
         Source::Directory { path } => (workspace(path)?, None),
+        Source::Git(_) => return Err(failing::permanent("internal", "code from git is checked out")),
         Source::Template { name, overlay } => {
             let over = overlay.as_deref().map(workspace).transpose()?;
             match over {

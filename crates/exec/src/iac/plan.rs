@@ -77,7 +77,7 @@ fn question(iac: &Iac, planned: &Planned) -> String {
         Some(summary) => summary.sentence(),
         None => "see the log for what the plan command printed".to_owned(),
     };
-    format!("{} {}{mode}? {what}", iac.operation.verb(), iac.workspace_name)
+    format!("{} {}{mode}? {what}", iac.operation.verb(), iac.workspace_name.as_ref().unwrap_or(&iac.deployment))
 }
 
 /// Makes a plan and reads it. Also for an apply on a node that has no plan file.
@@ -125,6 +125,7 @@ fn arguments(bench: &Workbench<'_>, file: &Path) -> Result<Vec<String>, Failure>
     if bench.iac.operation == Operation::Destroy {
         args.push("-destroy".to_owned());
     }
+    args.extend(bench.iac.plan_flags.iter().cloned());
     args.push(format!("-out={}", file.display()));
     args.extend(bench.variable_arguments()?);
     Ok(args)

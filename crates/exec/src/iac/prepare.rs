@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use piton_model::{Failure, FailureClass, Iac, Operation, Report, RunState, ToolChoice, ToolUsed};
+use piton_model::{Failure, FailureClass, Iac, Operation, Report, RunState, Source, ToolChoice, ToolUsed};
 use piton_process::Policy;
 use piton_tools::{Place, Preference, Progress, Tool, Want};
 use tokio::sync::mpsc;
 
-use super::{code, layout, metadata, tool};
+use super::{checkout, code, layout, metadata, tool};
 use crate::pass::Pass;
 use crate::step::Passed;
 use crate::{environment, failing, tree};
@@ -15,6 +15,10 @@ use crate::{environment, failing, tree};
 pub(super) async fn prepare(pass: &Pass<'_>, iac: &Iac) -> Result<Passed, Failure> {
     pass.go_on("prepare")?;
     environment::declare(&pass.world.config.environment, &iac.env, Policy::Infrastructure)?;
+    if let Source::Git(_) = &iac.source {
+        checkout::make_room(&pass.world.config.deployment_dir(&iac.deployment))?;
+        return Ok(Passed::Next(Report::default()));
+    }
     let used = lay_out_and_choose(pass, iac).await?;
     Ok(Passed::Next(Report { tool: Some(used), ..Report::default() }))
 }
@@ -22,10 +26,16 @@ pub(super) async fn prepare(pass: &Pass<'_>, iac: &Iac) -> Result<Passed, Failur
 /// Also for an apply on a node that has never seen the run.
 pub(super) async fn lay_out_and_choose(pass: &Pass<'_>, iac: &Iac) -> Result<ToolUsed, Failure> {
     let dir = pass.world.config.deployment_dir(&iac.deployment);
+    if let Source::Git(source) = &iac.source {
+        // The very commit that was planned, wherever its branch is by now.
+        let commit = pass.input.run.report.commit.as_ref().unwrap_or(&source.reference);
+        checkout::fetch(pass, iac, source, commit).await?;
+        return choose(pass, iac, checkout::root_module(&dir, source)).await;
+    }
     let (templates, source, target) = (pass.world.templates.clone(), iac.source.clone(), dir.clone());
     let custom = iac.commands.init.is_some() || iac.commands.plan.is_some();
     let change = metadata::Change {
-        workspace: iac.workspace_name.clone(),
+        workspace: iac.workspace_name.clone().unwrap_or_else(|| iac.deployment.clone()),
         at: match &pass.input.run.state {
             RunState::Running { lease, .. } => lease.since,
             RunState::Pending { .. } | RunState::Gated { .. } | RunState::Ended { .. } => pass.input.run.submitted_at,
@@ -65,7 +75,7 @@ fn check_state(pass: &Pass<'_>, iac: &Iac, dir: &Path) -> Result<(), Failure> {
         .hint("where several daemons share a database, code needs a backend for its state, such as s3, pg or http"))
 }
 
-async fn choose(pass: &Pass<'_>, iac: &Iac, dir: PathBuf) -> Result<ToolUsed, Failure> {
+pub(super) async fn choose(pass: &Pass<'_>, iac: &Iac, dir: PathBuf) -> Result<ToolUsed, Failure> {
     let version = match &iac.version {
         Some(text) => Some(Want::parse(text, &Place::Configuration).map_err(|error| failure(&error))?),
         None => None,

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use piton_logs::RunLog;
-use piton_model::{Failure, Iac, Operation, ToolUsed};
+use piton_model::{Failure, Iac, Operation, Source, ToolUsed};
 use piton_process::Policy;
 use piton_tools::{Installed, Version};
 
 use super::code::Variables;
-use super::{metadata, prepare};
+use super::{checkout, metadata, prepare};
 use crate::command::{first_line, quoted};
 use crate::pass::{Child, Pass};
 use crate::verdict::Doing;
@@ -36,6 +36,10 @@ impl<'a> Workbench<'a> {
     /// With the tool that the run recorded. Where it is not on this node, source and tool are prepared again.
     pub(super) async fn open(pass: &'a Pass<'a>, iac: &'a Iac) -> Result<Workbench<'a>, Failure> {
         let dir = pass.world.config.deployment_dir(&iac.deployment);
+        let dir = match &iac.source {
+            Source::Git(source) => checkout::root_module(&dir, source),
+            Source::Directory { .. } | Source::Template { .. } => dir,
+        };
         let used = match &pass.input.run.report.tool {
             Some(used) if Path::new(&used.path).is_file() && dir.is_dir() => used.clone(),
             _ => prepare::lay_out_and_choose(pass, iac).await?,
@@ -92,7 +96,7 @@ impl<'a> Workbench<'a> {
         }
         let mode = self.mode();
         for (name, value) in [
-            ("WORKSPACE_NAME", self.iac.workspace_name.to_string()),
+            ("WORKSPACE_NAME", self.iac.workspace_name.as_ref().map(ToString::to_string).unwrap_or_default()),
             ("PITON_RUN_ID", self.pass.input.run.id.to_string()),
             ("PITON_PLAN_FILE", plan_file.display().to_string()),
         ] {
@@ -158,9 +162,12 @@ impl<'a> Workbench<'a> {
             args.push(format!("-var-file={}", path.display()));
         }
         // What stands last wins: `vars` may set the name, but not the mode.
-        if self.variables.declares("workspace_name") && !self.iac.vars.contains_key("workspace_name") {
+        if let Some(name) = &self.iac.workspace_name
+            && self.variables.declares("workspace_name")
+            && !self.iac.vars.contains_key("workspace_name")
+        {
             args.push("-var".to_owned());
-            args.push(format!("workspace_name={}", self.iac.workspace_name));
+            args.push(format!("workspace_name={name}"));
         }
         let asked_for = self.iac.operation.mode().is_some();
         if let Some(mode) = self.mode()

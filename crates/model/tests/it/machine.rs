@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use piton_model::{
-    Backoff, By, Decision, Digest, Event, Failure, FailureClass, Gate, IacStep, Outcome, Phase, Report, Run, RunState,
-    Step,
+    Action, Backoff, By, Decision, Digest, Event, Failure, FailureClass, Gate, GitSource, IacStep, Outcome, Phase,
+    Report, Run, RunState, Source, Step,
 };
 use proptest::prelude::*;
 
@@ -130,4 +130,27 @@ fn an_effect_that_was_seen_to_succeed_is_not_repeated_for_its_outputs() {
     let steps = [IacStep::Prepare, IacStep::Init, IacStep::Plan, IacStep::Apply].map(passed);
     let reading = drive(drive(run.clone(), &[claimed(&run, 1)]), &steps);
     assert_eq!(reading.apply(&Event::LeaseLost, at(99)).unwrap().outcome(), Some(&Outcome::Succeeded));
+}
+
+#[test]
+fn only_code_from_git_is_checked_out() {
+    let mut run = deploy(1, Backoff::NONE);
+    let steps_of = |run: &Run| {
+        let mut steps = vec![run.action.first_step()];
+        while let Some(next) = run.action.step_after(steps[steps.len() - 1]) {
+            assert!(next > steps[steps.len() - 1], "steps go forward");
+            steps.push(next);
+        }
+        assert!(steps.iter().rev().skip(1).all(|step| !step.is_last()) && steps[steps.len() - 1].is_last());
+        steps.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(steps_of(&run), "prepare init plan apply outputs");
+    let Action::Iac(iac) = &mut run.action else { panic!("{run:?}") };
+    iac.source = Source::Git(GitSource {
+        url: "https://host/repository".into(),
+        reference: "main".into(),
+        path: ".".into(),
+        auth: None,
+    });
+    assert_eq!(steps_of(&run), "prepare checkout init plan apply outputs");
 }

@@ -20,7 +20,7 @@ pub fn deploy(random: u8, retry: Backoff) -> Run {
         operation: Operation::Deploy { mode: None },
         source: Source::Directory { path: "/srv/everest".into() },
         deployment: name.clone(),
-        workspace_name: name,
+        workspace_name: Some(name),
         tool: ToolChoice::Auto,
         version: None,
         vars: [].into(),
@@ -29,6 +29,8 @@ pub fn deploy(random: u8, retry: Backoff) -> Run {
         approval: ApprovalPolicy::None,
         timeout: Duration::from_secs(60),
         commands: piton_model::CustomCommands::default(),
+        init_flags: vec![],
+        plan_flags: vec![],
         source_digest: None,
         declaration_digest: None,
         state_at: None,
@@ -59,6 +61,7 @@ pub fn any_event() -> impl Strategy<Value = Event> {
     let digest = prop_oneof![Just(Digest::of(b"a")), Just(Digest::of(b"b"))];
     let step = prop_oneof![
         Just(Step::Iac(IacStep::Prepare)),
+        Just(Step::Iac(IacStep::Checkout)),
         Just(Step::Iac(IacStep::Init)),
         Just(Step::Iac(IacStep::Plan)),
         Just(Step::Iac(IacStep::Apply)),

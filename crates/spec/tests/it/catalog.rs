@@ -130,7 +130,7 @@ fn jobs_of_every_type() {
     assert_eq!(made.dependencies().collect::<Vec<_>>(), [subject("job/web/backup")]);
     assert!(!catalog.is_enabled(&made.subject) && catalog.is_enabled(&backup.subject));
     let Action::Iac(iac) = made.action(&catalog) else { panic!() };
-    assert_eq!((iac.deployment, iac.workspace_name), (name("_job_web_made"), name("web")));
+    assert_eq!((iac.deployment, iac.workspace_name), (name("_job_web_made"), Some(name("web"))));
 
     let cleanup = &catalog.jobs[&subject("job/cleanup")];
     assert_eq!(cleanup.triggers, [JobTrigger::Word(TriggerWord::Reboot)]);

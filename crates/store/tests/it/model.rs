@@ -62,8 +62,10 @@ impl List {
     }
 
     fn see(&mut self, run: &Run, event: &Event, now: Timestamp) {
-        let before = self.projections.remove(&run.subject).unwrap_or_else(|| Projection::empty(&run.subject));
-        self.projections.insert(run.subject.clone(), before.after(run, event, now));
+        let before = self.projections.remove(&run.subject).or_else(|| Projection::empty(&run.subject));
+        if let Some(before) = before {
+            self.projections.insert(run.subject.clone(), before.after(run, event, now));
+        }
         self.entries += 1;
     }
 

@@ -1,0 +1,38 @@
+//! Deployments that somebody asks for, of code that is declared nowhere.
+
+use jiff::Timestamp;
+use piton_model::{Action, Backoff, By, Iac, Name, NewRun, Origin, Run, Subject};
+
+use crate::{Engine, Error, Shared};
+
+impl Engine {
+    /// Deploys code that is declared nowhere. The id of the run is that of the deployment, and the name of the directory
+    /// in which it works, whatever `iac` says.
+    ///
+    /// It is tried once: whoever asked is told what went wrong, and decides.
+    pub async fn submit_deployment(&self, iac: Iac, by: By) -> Result<Run, Error> {
+        let run = self.0.new_deployment(iac, by)?;
+        self.submit_one(run).await
+    }
+}
+
+impl Shared {
+    pub(crate) fn new_deployment(&self, iac: Iac, by: By) -> Result<NewRun, Error> {
+        let now: Timestamp = self.clock.now();
+        let id = self.ids.deployment(now);
+        let deployment = Name::parse(&id.to_string())?;
+        let subject = Subject::Deployment(id);
+        Ok(NewRun {
+            id,
+            lock_key: Some(subject.lock_key()),
+            subject,
+            action: Action::Iac(Iac { deployment, ..iac }),
+            origin: Origin::Call { by },
+            due: now,
+            priority: 0,
+            retry: Backoff::NONE,
+            retry_of: None,
+            dedup_key: None,
+        })
+    }
+}
