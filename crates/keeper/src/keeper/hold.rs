@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, WaitOptions, WaitStatus};
 
 use super::connection::{Connection, Phase};
-use super::environment::{OomShield, Wakeups, is_subreaper};
+use super::environment::{OomShield, Wakeups, forget_code_of_start, is_subreaper};
 use super::place::Place;
 use super::sweep::{self, Sweep};
 use super::table::{Held, Starting, Table};
@@ -87,6 +87,7 @@ impl Keeper {
     /// Runs until a client says stop, or SIGTERM finds nothing running.
     pub(super) fn hold(mut self) -> Result<(), Error> {
         self.take_over();
+        forget_code_of_start();
         while !self.stopping {
             let ready = self.wait().map_err(|source| Error::System { what: "wait for events", source })?;
             // Exits first: whoever asks in this turn should get the newest answer.
