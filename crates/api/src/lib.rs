@@ -15,6 +15,7 @@
 //! Any dependency on the model or the engine.
 #![warn(missing_docs)]
 
+mod auth;
 mod client;
 mod job;
 mod page;
@@ -25,6 +26,10 @@ mod status;
 mod template;
 mod workspace;
 
+pub use auth::{
+    ApiClient, ApiClientChange, ApiClients, AuthStatus, BootstrapRequest, Done, LoginAnswer, LoginMethod, LoginRequest,
+    Me, NewApiClient, NewApiClientAnswer, NewUser, PasswordChange, Token, User, UserChange, Users,
+};
 pub use client::{Body, Client, Error, LogItem, Transport};
 pub use job::{Job, JobDraft};
 pub use page::Page;
