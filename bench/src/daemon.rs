@@ -107,7 +107,12 @@ impl Place {
         let inherited = ["PATH", "HOME", "TMPDIR", "LANG", "TZ"];
         command.env_clear().envs(inherited.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         // The superuser's default would be a directory of the system.
-        command.env("PITON_DATA__DIR", self.data()).arg("--dir").arg(self.dir.path()).args(arguments);
+        command
+            .env("PITON_DATA__DIR", self.data())
+            .env("PITON_SERVER__LISTEN", "127.0.0.1:0")
+            .arg("--dir")
+            .arg(self.dir.path())
+            .args(arguments);
         command.stdin(Stdio::null()).current_dir(self.dir.path());
         command
     }

@@ -15,6 +15,9 @@ pub struct Overview {
     pub version: Version,
     /// `daemon`, or `local` where a command opened the data directory itself.
     pub served_by: String,
+    /// The address of its HTTP API, where it listens on one.
+    #[serde(default)]
+    pub listen: Option<String>,
     /// Its process id.
     pub pid: u32,
     /// When it started.

@@ -7,6 +7,7 @@ use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use piton_engine::Shutdown;
+use piton_server::{BindError, Listener};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -41,9 +42,10 @@ pub async fn serve(global: &Global, options: &ServeArgs) -> Result<(), CommandEr
         tracing::warn!("{warning}");
     }
     let mut signals = Signals::new()?;
-    let opened = wiring::open(&place, lock, "daemon").await?;
+    let listener = Listener::tcp(place.config.server.listen).await?;
+    let opened = wiring::open(&place, lock, listener.address()).await?;
     opened.engine.start().await?;
-    run(&place, opened, &mut signals, started.elapsed()).await
+    run(&place, opened, listener, &mut signals, started.elapsed()).await
 }
 
 /// Takes the data directory; a process that was just killed may still hold it for a moment.
@@ -58,17 +60,40 @@ async fn lock(place: &Place) -> Result<DataLock, CommandError> {
     }
 }
 
-async fn run(place: &Place, opened: Opened, signals: &mut Signals, took: Duration) -> Result<(), CommandError> {
+impl From<BindError> for CommandError {
+    fn from(error: BindError) -> CommandError {
+        let (exit, hint) = match error.source.kind() {
+            io::ErrorKind::AddrInUse => (Exit::Running, "stop that process, or choose another address with `--listen`"),
+            io::ErrorKind::PermissionDenied => (Exit::BadConfig, "ports below 1024 are for the superuser"),
+            io::ErrorKind::AddrNotAvailable => (Exit::BadConfig, "`:8080` listens on every address of this host"),
+            _ => return CommandError::new(Exit::Failed, error.to_string()),
+        };
+        CommandError::new(exit, error.to_string()).hint(hint)
+    }
+}
+
+async fn run(
+    place: &Place,
+    opened: Opened,
+    listener: Listener,
+    signals: &mut Signals,
+    took: Duration,
+) -> Result<(), CommandError> {
     let Opened { app, engine, loader, router, runner, shutdown, lock } = opened;
     let over = CancellationToken::new();
     let loading = tokio::spawn(loader.run(over.clone()));
+    let address = listener.address().map(|address| address.to_string()).unwrap_or_default();
     let (socket, closing) = (place.socket(), over.clone());
+    let outward = piton_server::router(app.clone(), &place.config.server.base_path);
+    let outward = piton_server::serve(listener, piton_server::open_to_all(outward), over.clone());
+    let outward = tokio::spawn(outward);
     let mut serving = tokio::spawn(async move { piton_server::serve_unix(&socket, router, closing).await });
 
     let loaded = engine.loaded();
     tracing::info!(
         directory = %place.root.display(),
         data = %place.data_dir.display(),
+        %address,
         workspaces = loaded.catalog.workspaces.len(),
         jobs = loaded.catalog.jobs.len(),
         took_ms = took.as_millis(),
@@ -108,6 +133,7 @@ async fn run(place: &Place, opened: Opened, signals: &mut Signals, took: Duratio
     if !serving.is_finished() {
         let _ = serving.await;
     }
+    let _ = outward.await;
     // A keeper that holds nothing has nothing to stay for; one that does refuses.
     if let Err(error) = runner.stop_if_idle().await {
         tracing::debug!(%error, "the keeper stays");

@@ -69,7 +69,7 @@ impl Session {
     }
 
     async fn open_locally(place: &Place, lock: DataLock, purpose: Purpose) -> Result<Session, CommandError> {
-        let Opened { engine, loader, router, runner, lock, .. } = wiring::open(place, lock, "local").await?;
+        let Opened { engine, loader, router, runner, lock, .. } = wiring::open(place, lock, None).await?;
         let client = Client::new(piton_server::local(router.clone()), piton_server::BASE);
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -145,8 +146,9 @@ impl From<LockRefused> for CommandError {
     }
 }
 
-/// Opens the data directory of `place`, whose lock is held, and puts the parts together. No loop runs yet.
-pub async fn open(place: &Place, lock: DataLock, served_by: &'static str) -> Result<Opened, CommandError> {
+/// Opens the data directory of `place`, whose lock is held, and puts the parts together. No loop runs yet. A daemon
+/// names the address that it listens on.
+pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>) -> Result<Opened, CommandError> {
     let config = &place.config;
     let data_dir = &place.data_dir;
     let clock = Clock::system();
@@ -184,7 +186,8 @@ pub async fn open(place: &Place, lock: DataLock, served_by: &'static str) -> Res
         about: Arc::new(About {
             version: env!("CARGO_PKG_VERSION"),
             commit: option_env!("PITON_COMMIT"),
-            served_by,
+            served_by: if listens_on.is_some() { "daemon" } else { "local" },
+            listen: listens_on,
             started_at: clock.now(),
             directory: place.root.clone(),
             layout,

@@ -104,7 +104,7 @@ fn malformed(error: &serde_json::Error) -> Refusal {
 /// RFC 6901.
 fn pointer(place: &Place) -> String {
     let mut text = String::new();
-    for segment in place.iter() {
+    for segment in place {
         let part = match segment {
             Segment::Seq { index } => index.to_string(),
             Segment::Map { key } => key.replace('~', "~0").replace('/', "~1"),

@@ -1,8 +1,8 @@
 //! The HTTP face: thin handlers over the engine.
 //!
 //! # Purpose
-//! Everything that a command or a program can ask of a running Piton. For now it answers on the unix socket of the
-//! data directory, and to commands that open the data directory themselves.
+//! Everything that a command or a program can ask of a running Piton: over TCP, over the unix socket of the data
+//! directory, and in the same process for commands that open the data directory themselves.
 //!
 //! # Theory of operation
 //! A handler extracts, makes one call to the engine, a store or the templates, and maps the answer to a wire type of
@@ -47,7 +47,7 @@ use crate::openapi::Document;
 use crate::route::Table;
 
 pub use state::{About, App};
-pub use transport::{local, serve_unix};
+pub use transport::{BindError, Listener, local, open_to_all, owners, serve, serve_unix};
 
 /// Where the routes below `{base}` are for commands, and for everybody unless the configuration says otherwise.
 pub const BASE: &str = "/api";

@@ -1,5 +1,6 @@
 //! What handlers share.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -39,6 +40,8 @@ pub struct About {
     pub commit: Option<&'static str>,
     /// `daemon` or `local`.
     pub served_by: &'static str,
+    /// The address that it listens on, if it does.
+    pub listen: Option<SocketAddr>,
     /// When it started.
     pub started_at: Timestamp,
     /// The directory of the declarations.

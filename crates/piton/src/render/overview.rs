@@ -24,6 +24,7 @@ pub fn page(overview: &Overview, clock: &Clock) -> String {
     fields
         .field("Version", version)
         .field("Daemon", daemon)
+        .field("Address", overview.listen.as_deref().unwrap_or("-"))
         .field("Directory", &overview.directory)
         .field("Data", format!("{} ({})", overview.data_directory, overview.store))
         .field("Workspaces", tally(&overview.workspaces))

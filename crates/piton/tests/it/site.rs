@@ -32,7 +32,10 @@ pub struct Said {
 impl Site {
     pub fn new() -> Site {
         let directory = tempfile::Builder::new().prefix("piton-").tempdir().unwrap();
-        let environment = BTreeMap::from([("PATH".to_owned(), path_with_tool()), ("TZ".to_owned(), "UTC".to_owned())]);
+        // Daemons of several tests run at once, so each takes a port that is free.
+        let variables = [("PATH", path_with_tool().as_str()), ("TZ", "UTC"), ("PITON_SERVER__LISTEN", "127.0.0.1:0")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let environment = BTreeMap::from(variables);
         Site { directory, environment }
     }
 
@@ -188,6 +191,11 @@ pub struct Daemon<'a> {
 impl Daemon<'_> {
     pub fn pid(&self) -> u32 {
         self.child.as_ref().unwrap().id()
+    }
+
+    /// The address of the HTTP API: `127.0.0.1:34567`.
+    pub fn address(&self) -> String {
+        self.site.json(["status"])["listen"].as_str().unwrap().to_owned()
     }
 
     /// `kill -9`.
