@@ -86,6 +86,7 @@ mod tests {
         let overview: Overview = serde_json::from_value(json!({
             "version": { "version": "0.1.0" },
             "served_by": "daemon",
+            "listen": "127.0.0.1:8080",
             "pid": 7,
             "started_at": "2025-09-19T10:00:00Z",
             "directory": "/srv",
@@ -105,6 +106,7 @@ mod tests {
         let wanted = "\
 Version: 0.1.0
 Daemon: running as process 7 for 2 h
+Address: 127.0.0.1:8080
 Directory: /srv
 Data: /srv/.piton (sqlite)
 Workspaces: 2 deployed, 1 failed
