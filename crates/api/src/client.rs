@@ -1,32 +1,51 @@
-//! The typed client: over a unix socket, or straight to a router in the same process.
+//! The typed client: over TCP, over a unix socket, or straight to a router in the same process.
+
+mod follow;
+mod http;
+mod server_url;
+mod tls;
 
 use std::fmt;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream::{self, Stream, StreamExt};
+use futures_util::stream::{Stream, StreamExt};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
-use hyper::header::{ACCEPT, CONTENT_TYPE, HOST};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, LOCATION};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use crate::{Problem, SseEvent, SseParser};
+use crate::Problem;
+
+pub use follow::LogItem;
+pub use http::{Credentials, Http};
+pub use server_url::{BadServerUrl, ServerUrl};
+pub use tls::{TlsError, TlsOptions, TlsVersion};
 
 /// A response's body.
 pub type Body = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
 
+/// How long the beginning of an answer is waited for, over TCP.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How much of an answer that is no problem is repeated.
+const REPEATED: usize = 200;
+
 /// How a request reaches the server.
 #[derive(Clone)]
 pub enum Transport {
+    /// Over TCP.
+    Http(Box<Http>),
     /// Over a unix socket.
     Unix(PathBuf),
     /// By a function call.
@@ -36,6 +55,7 @@ pub enum Transport {
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Transport::Http(http) => http.fmt(f),
             Transport::Unix(path) => f.debug_tuple("Unix").field(path).finish(),
             Transport::Local(_) => f.write_str("Local"),
         }
@@ -53,9 +73,44 @@ pub enum Error {
         /// Why not.
         source: std::io::Error,
     },
+    /// Somebody listens there, but it could not be agreed who it is.
+    #[error("no secure connection to {place}: {reason}")]
+    Tls {
+        /// Where.
+        place: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The server takes too long.
+    #[error("{place} did not answer within {} s", after.as_secs())]
+    TimedOut {
+        /// Where.
+        place: String,
+        /// What was waited.
+        after: Duration,
+    },
     /// The server said no.
     #[error("{}", .0.detail)]
     Problem(Box<Problem>),
+    /// Something between here and the server said no, or something that is no server of Piton's.
+    #[error("the answer was {status}{}", said(.text))]
+    Status {
+        /// The HTTP status.
+        status: u16,
+        /// The beginning of what it said.
+        text: String,
+    },
+    /// The server wants to be asked elsewhere. It is not: the credentials are for this one.
+    #[error("{place} answered that it is found elsewhere: {target}")]
+    Redirected {
+        /// Where.
+        place: String,
+        /// Where it sends everybody.
+        target: String,
+    },
+    /// A token or a password that cannot travel in a header.
+    #[error("the credentials hold characters that cannot be sent")]
+    Credentials,
     /// The connection broke.
     #[error("the connection to piton broke: {0}")]
     Broken(String),
@@ -64,18 +119,20 @@ pub enum Error {
     Unexpected(String),
 }
 
-/// A piece of a log that is followed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LogItem {
-    /// A line, and the offset after it, to resume at.
-    Line {
-        /// Without its end.
-        text: String,
-        /// Byte offset after it.
-        offset: u64,
-    },
-    /// The run ended, or waits for a person: how.
-    End(String),
+fn said(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(": {text}") }
+}
+
+impl Error {
+    /// Whether the same request may find an answer a little later.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Error::Unreachable { .. } | Error::TimedOut { .. } | Error::Broken(_) => true,
+            Error::Problem(problem) => matches!(problem.status, 429 | 502..=504),
+            Error::Status { status, .. } => matches!(status, 429 | 502..=504),
+            Error::Tls { .. } | Error::Redirected { .. } | Error::Credentials | Error::Unexpected(_) => false,
+        }
+    }
 }
 
 /// The typed client.
@@ -83,12 +140,41 @@ pub enum LogItem {
 pub struct Client {
     transport: Transport,
     base: String,
+    patience: Duration,
 }
 
 impl Client {
     /// A client of the server behind `transport`, with the routes below `base`.
     pub fn new(transport: Transport, base: &str) -> Client {
-        Client { transport, base: base.trim_end_matches('/').to_owned() }
+        Client { transport, base: base.trim_end_matches('/').to_owned(), patience: PATIENCE }
+    }
+
+    /// A client of the server at an address.
+    pub fn of_server(http: Http) -> Client {
+        let base = http.url().base().to_owned();
+        Client::new(Transport::Http(Box::new(http)), &base)
+    }
+
+    /// The same server, above the routes of the API, where health and deployments are.
+    pub fn at_root(&self) -> Client {
+        let root = match &self.transport {
+            Transport::Http(http) => http.url().root().to_owned(),
+            Transport::Unix(_) | Transport::Local(_) => String::new(),
+        };
+        Client { base: root, ..self.clone() }
+    }
+
+    /// The same server, for requests that it works on before it answers.
+    pub fn with_patience(&self, patience: Duration) -> Client {
+        Client { patience, ..self.clone() }
+    }
+
+    /// Where the server is, if it is reached over TCP.
+    pub fn server_url(&self) -> Option<&ServerUrl> {
+        match &self.transport {
+            Transport::Http(http) => Some(http.url()),
+            Transport::Unix(_) | Transport::Local(_) => None,
+        }
     }
 
     /// Reads something.
@@ -99,6 +185,11 @@ impl Client {
     /// Asks for something.
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Error> {
         self.call(Method::POST, path, Some(body)).await
+    }
+
+    /// Changes something.
+    pub async fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Error> {
+        self.call(Method::PUT, path, Some(body)).await
     }
 
     /// Removes something.
@@ -117,35 +208,6 @@ impl Client {
         let response = self.send(Method::GET, path, None::<&()>, "text/plain", None).await?;
         let body = response.into_body().into_data_stream();
         Ok(body.map(|piece| piece.map_err(|error| Error::Broken(error.to_string()))))
-    }
-
-    /// Follows the log of a run from `offset`, until the run ends or the connection breaks.
-    pub async fn follow_log(
-        &self,
-        run: &str,
-        offset: u64,
-    ) -> Result<impl Stream<Item = Result<LogItem, Error>> + use<>, Error> {
-        let path = format!("/runs/{run}/logs");
-        let response = self.send(Method::GET, &path, None::<&()>, "text/event-stream", Some(offset)).await?;
-        let state = (response.into_body(), SseParser::default(), Vec::<SseEvent>::new().into_iter());
-        Ok(stream::unfold(state, |(mut body, mut parser, mut ready)| async move {
-            loop {
-                if let Some(event) = ready.next() {
-                    match log_item(event) {
-                        Some(item) => return Some((Ok(item), (body, parser, ready))),
-                        None => continue,
-                    }
-                }
-                match body.frame().await? {
-                    Ok(frame) => {
-                        if let Some(data) = frame.data_ref() {
-                            ready = parser.push(data).into_iter();
-                        }
-                    }
-                    Err(error) => return Some((Err(Error::Broken(error.to_string())), (body, parser, ready))),
-                }
-            }
-        }))
     }
 
     async fn call<T: DeserializeOwned>(
@@ -169,31 +231,47 @@ impl Client {
     ) -> Result<Response<Body>, Error> {
         let unexpected = |error: &dyn fmt::Display| Error::Unexpected(error.to_string());
         let bytes = body.map(serde_json::to_vec).transpose().map_err(|error| unexpected(&error))?;
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.base))
-            .header(HOST, "localhost")
-            .header(ACCEPT, accept)
-            .header("x-piton-user", user());
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base)).header(ACCEPT, accept);
         if bytes.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
         if let Some(offset) = resume_at {
             request = request.header("last-event-id", offset);
         }
+        if !matches!(self.transport, Transport::Http(_)) {
+            request = request.header(HOST, "localhost").header("x-piton-user", user());
+        }
         let request = request.body(Full::from(bytes.unwrap_or_default())).map_err(|error| unexpected(&error))?;
         let response = match &self.transport {
+            Transport::Http(http) => http.send(request, self.patience).await?,
             Transport::Local(call) => call(request).await?,
             Transport::Unix(path) => over_unix(path, request).await?,
         };
         if response.status().is_success() {
             return Ok(response);
         }
+        Err(self.refusal(response).await)
+    }
+
+    /// What an answer means that is no success.
+    async fn refusal(&self, response: Response<Body>) -> Error {
         let status = response.status();
-        let bytes = collect(response).await?;
+        if status.is_redirection() {
+            let place = self.server_url().map_or_else(|| "piton".to_owned(), ServerUrl::origin);
+            let target = response.headers().get(LOCATION).and_then(|target| target.to_str().ok());
+            return Error::Redirected { place, target: target.unwrap_or("nowhere").to_owned() };
+        }
+        let bytes = match collect(response).await {
+            Ok(bytes) => bytes,
+            Err(error) => return error,
+        };
         match serde_json::from_slice(&bytes) {
-            Ok(problem) => Err(Error::Problem(Box::new(problem))),
-            Err(_) => Err(Error::Unexpected(format!("{status}: {}", String::from_utf8_lossy(&bytes)))),
+            Ok(problem) => Error::Problem(Box::new(problem)),
+            Err(_) => {
+                let text = String::from_utf8_lossy(&bytes);
+                let text = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(REPEATED).collect();
+                Error::Status { status: status.as_u16(), text }
+            }
         }
     }
 }
@@ -218,12 +296,4 @@ async fn over_unix(path: &Path, request: Request<Full<Bytes>>) -> Result<Respons
 async fn collect(response: Response<Body>) -> Result<Bytes, Error> {
     let body = response.into_body().collect().await;
     body.map(http_body_util::Collected::to_bytes).map_err(|error| Error::Broken(error.to_string()))
-}
-
-fn log_item(event: SseEvent) -> Option<LogItem> {
-    match event.event.as_str() {
-        "log" => Some(LogItem::Line { text: event.data, offset: event.id?.parse().ok()? }),
-        "end" => Some(LogItem::End(event.data)),
-        _ => None,
-    }
 }

@@ -5,11 +5,12 @@
 //! shapes of the model on purpose, so that the model may change without breaking anybody.
 //!
 //! # Theory of operation
-//! The server builds these types and nothing else; the [`Client`] reads them, over a unix socket or straight from a
-//! router in the same process. Every error is a [`Problem`] (RFC 9457) with a stable [`code`](Problem::code).
+//! The server builds these types and nothing else; the [`Client`] reads them: over TCP ([`Http`]), over a unix
+//! socket, or straight from a router in the same process. Every error is a [`Problem`] (RFC 9457) with a stable [`code`](Problem::code).
 //!
 //! # Invariants
 //! Unknown members are ignored when reading, absent ones have defaults: an older client reads a newer server.
+//! Credentials go to the server that they are for: a redirect is an error, and nothing secret is in an address.
 //!
 //! # Deliberately absent
 //! Any dependency on the model or the engine.
@@ -30,7 +31,10 @@ pub use auth::{
     ApiClient, ApiClientChange, ApiClients, AuthStatus, BootstrapRequest, Done, LoginAnswer, LoginMethod, LoginRequest,
     Me, NewApiClient, NewApiClientAnswer, NewUser, PasswordChange, Token, User, UserChange, Users,
 };
-pub use client::{Body, Client, Error, LogItem, Transport};
+pub use client::{
+    BadServerUrl, Body, Client, Credentials, Error, Http, LogItem, ServerUrl, TlsError, TlsOptions, TlsVersion,
+    Transport,
+};
 pub use job::{Job, JobDraft};
 pub use page::Page;
 pub use problem::{Fault, Problem};

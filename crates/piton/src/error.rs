@@ -105,13 +105,25 @@ impl From<Error> for CommandError {
     fn from(error: Error) -> CommandError {
         let exit = match &error {
             Error::Problem(problem) => Exit::of_status(problem.status),
-            Error::Unreachable { .. } | Error::Broken(_) => Exit::Unreachable,
-            Error::Unexpected(_) => Exit::Failed,
+            Error::Status { status: 502 | 504, .. } => Exit::Unreachable,
+            Error::Status { status, .. } => Exit::of_status(*status),
+            Error::Unreachable { .. } | Error::Tls { .. } | Error::Broken(_) => Exit::Unreachable,
+            Error::TimedOut { .. } => Exit::TimedOut,
+            Error::Credentials => Exit::Usage,
+            Error::Redirected { .. } | Error::Unexpected(_) => Exit::Failed,
         };
         let hint = match &error {
             Error::Problem(problem) => problem.hint.clone(),
             Error::Unreachable { .. } => Some("is the daemon running? `piton serve` starts it".to_owned()),
-            Error::Broken(_) | Error::Unexpected(_) => None,
+            Error::Tls { .. } => {
+                Some("is its certificate one that this host trusts, and does it speak TLS?".to_owned())
+            }
+            Error::TimedOut { .. } => Some("it may be overloaded; what was asked for may still happen".to_owned()),
+            Error::Redirected { .. } => {
+                Some("a redirect is not followed; ask that address itself if it is right".to_owned())
+            }
+            Error::Status { .. } => Some("is that address the one of piton's API?".to_owned()),
+            Error::Credentials | Error::Broken(_) | Error::Unexpected(_) => None,
         };
         CommandError { exit, message: error.to_string(), hint }
     }
@@ -234,6 +246,16 @@ mod tests {
         let source = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         assert_eq!(Failure::from(Error::Unreachable { place: "x".into(), source }).exit(), Exit::Unreachable);
         assert_eq!(Failure::from(Error::Broken("x".into())).exit(), Exit::Unreachable);
+        let tls = Error::Tls { place: "x".into(), reason: "y".into() };
+        assert_eq!(Failure::from(tls).exit(), Exit::Unreachable);
+        let late = Error::TimedOut { place: "x".into(), after: std::time::Duration::from_secs(1) };
+        assert_eq!(Failure::from(late).exit(), Exit::TimedOut);
+        for (status, exit) in
+            [(401, Exit::Denied), (404, Exit::NotFound), (500, Exit::Failed), (502, Exit::Unreachable)]
+        {
+            let error = Error::Status { status, text: String::new() };
+            assert_eq!(Failure::from(error).exit(), exit, "{status}");
+        }
     }
 
     #[test]

@@ -225,11 +225,7 @@ impl Watch<'_> {
 
 /// Swallows an error that may pass.
 fn pass_over(error: Error) -> Result<(), Failure> {
-    match error {
-        Error::Unreachable { .. } | Error::Broken(_) => Ok(()),
-        Error::Problem(problem) if problem.status == 503 => Ok(()),
-        error => Err(error.into()),
-    }
+    if error.may_pass() { Ok(()) } else { Err(error.into()) }
 }
 
 async fn rest(pause: Duration) {
