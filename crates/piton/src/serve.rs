@@ -84,9 +84,15 @@ async fn run(
     let loading = tokio::spawn(loader.run(over.clone()));
     let address = listener.address().map(|address| address.to_string()).unwrap_or_default();
     let (socket, closing) = (place.socket(), over.clone());
+    let guarded = place.config.auth_enabled;
+    if guarded {
+        tracing::warn!(
+            "nobody can log in yet: over TCP only what is public is answered; the unix socket serves its owner"
+        );
+    }
     let outward = piton_server::router(app.clone(), &place.config.server.base_path);
-    let outward = piton_server::serve(listener, piton_server::open_to_all(outward), over.clone());
-    let outward = tokio::spawn(outward);
+    let outward = piton_server::outward(outward, &place.config.server, guarded);
+    let outward = tokio::spawn(piton_server::serve(listener, outward, over.clone()));
     let mut serving = tokio::spawn(async move { piton_server::serve_unix(&socket, router, closing).await });
 
     let loaded = engine.loaded();

@@ -26,6 +26,7 @@ mod caller;
 mod docs;
 mod events;
 mod extract;
+mod front;
 mod health;
 mod job_files;
 mod jobs;
@@ -46,8 +47,9 @@ use axum::{Extension, Router};
 use crate::openapi::Document;
 use crate::route::Table;
 
+pub use front::outward;
 pub use state::{About, App};
-pub use transport::{BindError, Listener, local, open_to_all, owners, serve, serve_unix};
+pub use transport::{BindError, Listener, local, owners, serve, serve_unix};
 
 /// Where the routes below `{base}` are for commands, and for everybody unless the configuration says otherwise.
 pub const BASE: &str = "/api";

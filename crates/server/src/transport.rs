@@ -1,7 +1,7 @@
 //! How requests come in: over TCP, over the unix socket of the data directory, or by a call in the same process.
 //!
 //! Whatever the way, the requests come to the same router. What differs is the door in front of it, which finds out who
-//! asks ([`owners`], [`open_to_all`]).
+//! asks ([`owners`], [`outward`](crate::outward)).
 
 mod accept;
 mod bind;
@@ -26,11 +26,6 @@ pub use bind::{BindError, Listener};
 /// The routes for whoever owns the data directory: commands in the same process, and the unix socket.
 pub fn owners(router: Router) -> Router {
     router.layer(from_fn(caller::owner))
-}
-
-/// The routes for everybody who can reach them, as administrators: where nobody has to log in.
-pub fn open_to_all(router: Router) -> Router {
-    router.layer(from_fn(caller::anybody))
 }
 
 /// A transport that calls the router directly.

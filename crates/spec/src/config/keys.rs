@@ -109,9 +109,11 @@ pub(crate) const KEYS: &[Key] = &[
     .aliases(&["DATABASE_SSLMODE"]),
     key("server.listen", Kind::Listen, "Address and port of the HTTP API.").default("127.0.0.1:8080"),
     key("server.base_path", Kind::BasePath, "Path below which the API lies.").default("/api"),
-    key("server.allowed_origins", Kind::Texts, "Web origins that may call the API; `*` for any.")
+    key("server.allowed_origins", Kind::Texts, "Web origins that may call the API; `*` for any page, on the routes of deployments only.")
         .default("")
         .aliases(&["ALLOWED_ORIGINS"]),
+    key("server.allowed_hosts", Kind::Texts, "Host names by which clients call this server, such as that of a proxy.")
+        .default(""),
     key("server.insecure", Kind::Bool, "Allow listening beyond this host without authentication.").default("false"),
     key("server.enabled", Kind::Bool, "Accepted for provisr's sake; `piton serve` always serves."),
     key("server.pidfile", Kind::Path, "File that receives the daemon's process id."),

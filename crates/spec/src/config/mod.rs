@@ -84,6 +84,8 @@ pub struct Server {
     pub base_path: String,
     /// Web origins that may call it.
     pub allowed_origins: Vec<String>,
+    /// Host names by which clients call it, beside its own.
+    pub allowed_hosts: Vec<String>,
     /// Listening beyond this host without authentication is wanted.
     pub insecure: bool,
 }
@@ -213,6 +215,7 @@ impl Config {
                 listen: s.text("server.listen").and_then(Listen::parse).unwrap_or(LOCAL),
                 base_path: s.text("server.base_path").unwrap_or_default().to_owned(),
                 allowed_origins: s.texts("server.allowed_origins"),
+                allowed_hosts: s.texts("server.allowed_hosts"),
                 insecure: s.flag("server.insecure"),
             },
             scheduler: Scheduler {
