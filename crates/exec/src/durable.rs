@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 /// Writes `content` so that it is on the disk when this returns: for what must be known after a power cut.
@@ -29,12 +29,6 @@ fn fresh(path: &Path, content: &[u8], mode: u32) -> io::Result<tempfile::NamedTe
 
 fn directory_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("."))
-}
-
-/// Leaves a file that says only that it is there. It is on the disk when this returns.
-pub(crate) fn mark(path: &Path) -> io::Result<()> {
-    fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)?.sync_all()?;
-    sync_directory(directory_of(path))
 }
 
 fn sync_directory(directory: &Path) -> io::Result<()> {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use piton_logs::{Redactor, RunLog};
 use piton_model::{Failure, FailureClass};
+use piton_process::identity::BootId;
 use piton_process::{Error, Exit, ExitStatus, Invocation, RefusalKind, StopSequence};
 use tokio_util::sync::CancellationToken;
 
@@ -94,9 +95,14 @@ impl Pass<'_> {
 
     /// Leaves the mark that the child `what` is about to change the world. Fails if this was done before and nobody
     /// knows what became of it.
+    ///
+    /// The keeper writes down what it is about to start, so within one boot it knows whatever was started: Piton may
+    /// have been stopped between the mark and the start. What it wrote may be gone after the machine went down.
     pub(crate) async fn begin_effect(&self, what: &'static str, doing: Doing) -> Result<(), Failure> {
         let mark = self.files.effect(self.input.attempt);
-        if self.input.resumed && mark.exists() && !self.knows(what).await? {
+        let boot = BootId::current().map(|id| id.as_str().to_owned()).unwrap_or_default();
+        let of_this_boot = || !boot.is_empty() && std::fs::read_to_string(&mark).is_ok_and(|text| text == boot);
+        if self.input.resumed && mark.exists() && !of_this_boot() && !self.knows(what).await? {
             return Err(Failure::new(
                 FailureClass::Uncertain,
                 "effect_unseen",
@@ -104,7 +110,7 @@ impl Pass<'_> {
             )
             .hint("check what exists, then run it again"));
         }
-        durable::mark(&mark).map_err(|error| failing::io("write", &mark, &error))
+        durable::write(&mark, boot.as_bytes(), 0o600).map_err(|error| failing::io("write", &mark, &error))
     }
 
     fn invocation(&self, child: &Child) -> Invocation {

@@ -82,6 +82,7 @@ fn main() -> ExitCode {
         stops::a_killed_tool_leaves_the_run_uncertain,
         stops::a_restarted_daemon_finishes_the_apply_once,
         stops::an_apply_that_nobody_saw_is_not_repeated,
+        stops::an_apply_that_was_marked_but_not_started_is_done_once,
         templates::validation_tells_file_and_line,
     );
     trials.extend(without_tool![

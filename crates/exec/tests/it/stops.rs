@@ -3,6 +3,7 @@
 use std::fs;
 
 use piton_model::{FailureClass, Outcome};
+use piton_process::identity::BootId;
 
 use crate::scene::{Scene, deploy, failure, kill};
 use crate::tool::Tool;
@@ -95,4 +96,17 @@ pub(crate) async fn an_apply_that_nobody_saw_is_not_repeated(tool: Tool) {
     assert_eq!(failure(&resumed).code, "effect_unseen");
     assert!(matches!(resumed.outcome(), Some(Outcome::Indeterminate { .. })));
     assert!(!scene.path("effects").exists());
+}
+
+/// Stopped between the mark and the start: the keeper would know, in the same boot, of an apply that was started.
+pub(crate) async fn an_apply_that_was_marked_but_not_started_is_done_once(tool: Tool) {
+    let scene = Scene::new(Some(&tool));
+    let run = scene.drive_to(scene.run(deploy(scene.code(&[("main.tf", SLOW)]))), "apply").await;
+    fs::write(scene.path("go"), "").unwrap();
+    let boot = BootId::current().unwrap();
+    fs::write(scene.logs.run_dir(run.id).join("effect-1"), boot.as_str()).unwrap();
+    let resumed = scene.step(&run, true).await;
+    let run = scene.drive(resumed).await;
+    assert_eq!(run.outcome(), Some(&Outcome::Succeeded), "{}", scene.log(&run));
+    assert_eq!(fs::read_to_string(scene.path("effects")).unwrap(), "x\n");
 }
