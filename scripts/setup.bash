@@ -59,6 +59,18 @@ postgres_bin() {
   [ -n "$found" ] && printf '%s\n' "$found"
 }
 
+# The server of OpenSSH, which Debian keeps off the PATH of people who are not root. Tests start it as they are.
+sshd_program() {
+  local place
+  for place in "$(command -v sshd)" /usr/sbin/sshd /usr/local/sbin/sshd; do
+    if [ -x "$place" ]; then
+      printf '%s\n' "$place"
+      return
+    fi
+  done
+  return 1
+}
+
 # version_of PROGRAM...: the first line it prints, or nothing.
 version_of() { "$@" 2>/dev/null | sed -n 1p; }
 

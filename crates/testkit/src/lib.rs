@@ -1,4 +1,4 @@
-//! Fixtures for tests: a real PostgreSQL, and a deterministic simulation of the engine.
+//! Fixtures for tests: a real PostgreSQL, real git servers, and a deterministic simulation of the engine.
 //!
 //! # Purpose
 //! What several crates' tests need and no program does.
@@ -9,6 +9,9 @@
 //! an order that a seed decides, and may throw a whole engine away between any two calls. [`ledger`] prints what came
 //! of it.
 //!
+//! [`hosting`] is a place that hosts code: git's own server behind HTTP, with and without a password, and a registry of
+//! modules behind a token. [`sshd`] is OpenSSH's server in front of the same repositories, which [`repository`] makes.
+//!
 //! # Invariants
 //! - What a fixture starts ends with the test process, however that ends.
 //! - A fixture that cannot be had is an error, never a reason to skip a test.
@@ -18,10 +21,16 @@
 //! Stand-ins for databases, files and programs: those are tested with the real thing.
 #![warn(missing_docs)]
 
+#[cfg(feature = "hosting")]
+pub mod hosting;
 #[cfg(feature = "simulation")]
 pub mod ledger;
 pub mod postgres;
+#[cfg(feature = "hosting")]
+pub mod repository;
 #[cfg(feature = "simulation")]
 pub mod scripted;
 #[cfg(feature = "simulation")]
 pub mod simulation;
+#[cfg(feature = "hosting")]
+pub mod sshd;
