@@ -6,6 +6,9 @@ use std::time::Duration;
 use piton_model::Name;
 use piton_process::Environment;
 
+use crate::guard::Guard;
+use crate::registry::Registry;
+
 /// What the installation decides about all runs.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -19,6 +22,10 @@ pub struct Config {
     pub lock_timeout: Duration,
     /// How long OpenTofu and Terraform may take to stop when they are asked to.
     pub interrupt_grace: Duration,
+    /// The private registry of modules and providers, if there is one.
+    pub registry: Option<Registry>,
+    /// Which addresses may be reached.
+    pub guard: Guard,
 }
 
 impl Config {
@@ -30,6 +37,8 @@ impl Config {
             plugin_cache: true,
             lock_timeout: Duration::from_secs(120),
             interrupt_grace: Duration::from_secs(300),
+            registry: None,
+            guard: Guard::default(),
         }
     }
 

@@ -1,24 +1,35 @@
 //! Drives the `git` program: one fetch of one ref, hardened against what a URL, a ref or a repository may try.
+//!
+//! Templates belong to whoever runs Piton: [`Git::checkout`] uses that user's own configuration, helpers and agents.
+//! Requests come from others: [`Git::checkout_as`] uses nothing but the credentials of the request. Both connect only to
+//! addresses that were checked, and follow no redirect. Where a proxy is configured, that decides what a name means; where
+//! the user's configuration of `ssh` says so, that does for templates.
 
+mod access;
 mod address;
+mod child;
 mod error;
 mod pick;
+mod session;
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::path::Path;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
 
-pub use address::Address;
+pub use address::{Address, Scheme};
 pub use error::Error;
 pub use pick::Ref;
+use piton_model::GitAuth;
 use piton_process::Environment;
-use tokio::process::Command;
+use session::Session;
+
+use crate::guard::Guard;
 
 /// Fetches from git repositories.
 #[derive(Debug, Clone)]
 pub struct Git {
     environment: BTreeMap<String, String>,
+    guard: Guard,
+    known_hosts: Option<PathBuf>,
 }
 
 /// A repository whose wanted commit is checked out.
@@ -28,18 +39,15 @@ pub struct Checkout {
     pub commit: String,
 }
 
-/// Settings that hold whatever the user's own configuration says.
-const SETTINGS: [&str; 9] = [
-    "core.hooksPath=/dev/null",
-    "core.fsmonitor=false",
-    "transfer.fsckObjects=true",
-    "submodule.recurse=false",
-    "fetch.recurseSubmodules=false",
-    "protocol.ext.allow=never",
-    "advice.detachedHead=false",
-    "init.defaultBranch=main",
-    "gc.auto=0",
-];
+/// What a fetch for somebody else is made with.
+#[derive(Debug, Clone, Copy)]
+pub struct Access<'a> {
+    /// Their credentials.
+    pub auth: Option<&'a GitAuth>,
+    /// A directory for the files of this fetch. It is made, and removed when the fetch is over; what an earlier fetch
+    /// left there is removed first.
+    pub files: &'a Path,
+}
 
 impl Git {
     /// Takes the environment in which `git` runs. Credential helpers and SSH agents of the user keep working, if they
@@ -58,7 +66,19 @@ impl Git {
         ] {
             environment.insert(name.to_owned(), value.to_owned());
         }
-        Git { environment }
+        Git { environment, guard: Guard::default(), known_hosts: None }
+    }
+
+    /// Connects only to addresses that `guard` lets pass.
+    #[must_use]
+    pub fn guarded(self, guard: Guard) -> Git {
+        Git { guard, ..self }
+    }
+
+    /// Trusts the SSH hosts of this file, in the format of `known_hosts`, where a request brings none of its own.
+    #[must_use]
+    pub fn knowing_hosts_of(self, file: Option<PathBuf>) -> Git {
+        Git { known_hosts: file, ..self }
     }
 
     pub(crate) fn environment(&self) -> &BTreeMap<String, String> {
@@ -66,88 +86,25 @@ impl Git {
     }
 
     /// Checks out `wanted` (the default branch where there is none) of the repository at `address` into the empty
-    /// directory `into`. No history comes along where the server can do without.
+    /// directory `into`, with whatever access the user has who runs this. No history comes along where the server can
+    /// do without.
     pub async fn checkout(&self, address: &Address, wanted: Option<&Ref>, into: &Path) -> Result<Checkout, Error> {
-        address.check_reachable().await?;
-        let advertised = self.advertised(address, into).await?;
-        let choice = pick::choose(&advertised, wanted).map_err(|problem| problem.of(address))?;
-        self.run(into, ["init", "--quiet", "."], address).await?;
-        let url = address.as_str();
-        match &choice {
-            pick::Choice::Advertised { name } => {
-                self.fetch(into, address, &["--depth=1", "--end-of-options", url, name]).await?;
-            }
-            pick::Choice::Commit(commit) => self.fetch_commit(into, address, commit).await?,
-        }
-        let commit = match choice {
-            pick::Choice::Advertised { .. } => "FETCH_HEAD".to_owned(),
-            pick::Choice::Commit(commit) => commit,
-        };
-        let found = self
-            .run(
-                into,
-                ["rev-parse", "--verify", "--quiet", "--end-of-options", &format!("{commit}^{{commit}}")],
-                address,
-            )
-            .await;
-        let commit = match found {
-            Ok(text) => text.trim().to_owned(),
-            Err(Error::Failed { .. }) => return Err(pick::not_found(&advertised, &commit).of(address)),
-            Err(other) => return Err(other),
-        };
-        self.run(into, ["checkout", "--quiet", "--detach", "--no-recurse-submodules", &commit], address).await?;
-        Ok(Checkout { commit })
+        Session::of_user(self, address).await?.checkout_by_full_name(wanted, into).await
     }
 
-    async fn advertised(&self, address: &Address, cwd: &Path) -> Result<pick::Advertised, Error> {
-        let listed = self.run(cwd, ["ls-remote", "--quiet", "--end-of-options", address.as_str()], address).await?;
-        Ok(pick::Advertised::parse(&listed))
-    }
-
-    async fn fetch(&self, into: &Path, address: &Address, rest: &[&str]) -> Result<(), Error> {
-        let mut args = vec!["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-commit-graph"];
-        args.extend(rest);
-        self.run(into, args, address).await.map(drop)
-    }
-
-    /// One commit by its id. Servers may refuse ids that no ref points at, and none knows an abbreviated one: then
-    /// everything is fetched, and the id is looked up here.
-    async fn fetch_commit(&self, into: &Path, address: &Address, commit: &str) -> Result<(), Error> {
-        let url = address.as_str();
-        if commit.len() == 40 || commit.len() == 64 {
-            match self.fetch(into, address, &["--depth=1", "--end-of-options", url, commit]).await {
-                Ok(()) => return Ok(()),
-                Err(Error::Failed { .. } | Error::RefNotFound { .. }) => {}
-                Err(other) => return Err(other),
-            }
-        }
-        let all = ["--end-of-options", url, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
-        self.fetch(into, address, &["--update-head-ok"].into_iter().chain(all).collect::<Vec<_>>()).await
-    }
-
-    async fn run<A: AsRef<OsStr>>(
+    /// The same, with the access of somebody else.
+    pub async fn checkout_as(
         &self,
-        cwd: &Path,
-        args: impl IntoIterator<Item = A>,
+        access: Access<'_>,
         address: &Address,
-    ) -> Result<String, Error> {
-        let mut command = Command::new("git");
-        for setting in SETTINGS {
-            command.arg("-c").arg(setting);
-        }
-        let output = command
-            .args(args)
-            .current_dir(cwd)
-            .env_clear()
-            .envs(&self.environment)
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output()
-            .await
-            .map_err(|source| Error::Start { source })?;
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-        }
-        Err(error::explain(address, &String::from_utf8_lossy(&output.stderr)))
+        wanted: &Ref,
+        into: &Path,
+    ) -> Result<Checkout, Error> {
+        Session::of_request(self, address, access).await?.checkout_by_full_name(Some(wanted), into).await
     }
+}
+
+/// Removes what a fetch that was killed left in the directory that was its [`Access::files`].
+pub(crate) fn remove_credentials(dir: &Path) -> std::io::Result<()> {
+    access::remove(dir)
 }

@@ -1,5 +1,6 @@
 //! OpenTofu and Terraform: prepare, checkout, init, plan, apply, outputs.
 
+mod access;
 mod apply;
 mod checkout;
 mod code;

@@ -46,6 +46,21 @@ impl RunFiles {
         self.dir.join(format!("effect-{attempt}"))
     }
 
+    /// The directory for the credentials of a fetch.
+    pub(crate) fn git(&self) -> PathBuf {
+        self.dir.join("git")
+    }
+
+    /// What tells the tools about a private registry while they need it.
+    pub(crate) fn registry(&self) -> PathBuf {
+        self.dir.join("registry.tfrc")
+    }
+
+    /// The token that is in it, for a step that is resumed.
+    pub(crate) fn registry_token(&self) -> PathBuf {
+        self.dir.join("registry-token")
+    }
+
     fn secrets(&self) -> PathBuf {
         self.dir.join("secrets.json")
     }
@@ -72,7 +87,9 @@ impl RunFiles {
 
     /// Removes everything but the log.
     pub(crate) fn remove(&self) -> io::Result<()> {
-        let ours: BTreeSet<PathBuf> = [self.variables(), self.script(), self.secrets()].into();
+        crate::git::remove_credentials(&self.git())?;
+        let ours: BTreeSet<PathBuf> =
+            [self.variables(), self.script(), self.secrets(), self.registry(), self.registry_token()].into();
         let entries = match fs::read_dir(&self.dir) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -60,8 +60,9 @@ const REFUSED: [&str; 19] = [
 
 /// What a declaration for OpenTofu or Terraform may not set either: it would change which program runs, or what was
 /// asked of it.
-const REFUSED_FOR_INFRASTRUCTURE: [&str; 18] = [
+const REFUSED_FOR_INFRASTRUCTURE: [&str; 19] = [
     "PATH",
+    "GIT_*",
     "LD_*",
     "TF_CLI_ARGS*",
     "TF_CLI_CONFIG_FILE",

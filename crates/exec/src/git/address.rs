@@ -1,16 +1,33 @@
 //! Where a repository is: a URL, `user@host:path`, or a path.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use super::Error;
+use crate::guard::Guard;
 
 /// The address of a repository, checked to be nothing but that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     text: String,
+    scheme: Scheme,
+    /// Everything before the last `@` of the authority.
+    user: Option<String>,
     host: Option<(String, u16)>,
+}
+
+/// How a repository is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// HTTPS.
+    Https,
+    /// HTTP in clear.
+    Http,
+    /// SSH, as a URL or as `user@host:path`.
+    Ssh,
+    /// A path of this host, or a `file:` URL.
+    File,
 }
 
 impl FromStr for Address {
@@ -31,40 +48,43 @@ impl FromStr for Address {
         if text.split(['/', '@']).next().is_some_and(|head| head.contains("::")) {
             return refuse("remote helpers (`name::…`) are not allowed");
         }
-        let host = match text.split_once("://") {
+        let (scheme, authority, port) = match text.split_once("://") {
             Some((scheme, rest)) => {
-                let port = match scheme {
-                    "https" => 443,
-                    "http" => 80,
-                    "ssh" => 22,
-                    "file" => return Ok(Address { text: text.to_owned(), host: None }),
+                let (scheme, port) = match scheme {
+                    "https" => (Scheme::Https, 443),
+                    "http" => (Scheme::Http, 80),
+                    "ssh" => (Scheme::Ssh, 22),
+                    "file" => {
+                        return Ok(Address { text: text.to_owned(), scheme: Scheme::File, user: None, host: None });
+                    }
                     _ => return refuse("only https, http, ssh and file are allowed"),
                 };
-                let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-                match host_and_port(authority, port) {
-                    Some(found) => Some(found),
-                    None => return refuse("it names no host"),
-                }
+                (scheme, rest.split(['/', '?', '#']).next().unwrap_or_default(), port)
             }
             // As git sees it: a colon before the first slash makes it `host:path`.
             None => match text.split_once(':') {
-                Some((authority, _)) if !authority.contains('/') => match host_and_port(authority, 22) {
-                    Some(found) => Some(found),
-                    None => return refuse("it names no host"),
-                },
-                _ => None,
+                Some((authority, _)) if !authority.contains('/') => (Scheme::Ssh, authority, 22),
+                _ => return Ok(Address { text: text.to_owned(), scheme: Scheme::File, user: None, host: None }),
             },
         };
-        if let Some((name, _)) = &host {
-            if name.starts_with('-') {
-                return refuse("its host starts with `-`");
-            }
-            let literal = name.parse().ok().is_some_and(is_forbidden);
-            if literal || name.eq_ignore_ascii_case("metadata.google.internal") {
-                return refuse("link-local and metadata addresses are never contacted");
-            }
+        let (user, rest) = match authority.rsplit_once('@') {
+            Some((user, rest)) => (Some(user), rest),
+            None => (None, authority),
+        };
+        let Some((name, port)) = host_and_port(rest, port) else { return refuse("it names no host") };
+        if name.starts_with('-') || user.is_some_and(|user| user.starts_with('-')) {
+            return refuse("its host starts with `-`");
         }
-        Ok(Address { text: text.to_owned(), host })
+        // Programs differ about other characters: `%2e`, `\\` and wide digits have all led to other hosts than was
+        // thought.
+        if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')) && !is_ipv6(&name) {
+            return refuse("its host is neither a name nor an address; names in other scripts are written as `xn--…`");
+        }
+        if let Err(blocked) = Guard::default().check_host(&name) {
+            return refuse(&blocked.to_string());
+        }
+        let user = user.map(str::to_owned);
+        Ok(Address { text: text.to_owned(), scheme, user, host: Some((name, port)) })
     }
 }
 
@@ -74,16 +94,33 @@ impl Address {
         &self.text
     }
 
-    /// Refuses hosts whose name leads to a forbidden address. Names that do not resolve are left to `git` to report.
-    pub(super) async fn check_reachable(&self) -> Result<(), Error> {
-        let Some((host, port)) = &self.host else { return Ok(()) };
-        let Ok(mut found) = tokio::net::lookup_host((host.as_str(), *port)).await else { return Ok(()) };
-        match found.find(|address| is_forbidden(address.ip())) {
-            None => Ok(()),
-            Some(address) => Err(Error::Address {
-                address: shown(&self.text),
-                problem: format!("its host is {}: link-local and metadata addresses are never contacted", address.ip()),
-            }),
+    /// How it is reached.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The host, for what is reached over the network.
+    pub fn host(&self) -> Option<&str> {
+        self.host.as_ref().map(|(name, _)| name.as_str())
+    }
+
+    /// The port, for what is reached over the network.
+    pub(super) fn port(&self) -> Option<u16> {
+        self.host.as_ref().map(|(_, port)| *port)
+    }
+
+    /// Host and port as they are written in it, without a user.
+    pub(super) fn authority(&self) -> Option<&str> {
+        let (_, rest) = self.text.split_once("://")?;
+        let authority = rest.split(['/', '?', '#']).next()?;
+        Some(authority.rsplit_once('@').map_or(authority, |(_, host)| host))
+    }
+
+    /// Whether the address itself says who asks: anybody in a web address, a password in any.
+    pub fn holds_credentials(&self) -> bool {
+        match (self.scheme, &self.user) {
+            (Scheme::Https | Scheme::Http, user) => user.is_some(),
+            (Scheme::Ssh | Scheme::File, user) => user.as_ref().is_some_and(|user| user.contains(':')),
         }
     }
 }
@@ -114,12 +151,15 @@ fn shown(text: &str) -> String {
     }
 }
 
-fn host_and_port(authority: &str, default: u16) -> Option<(String, u16)> {
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+fn host_and_port(host: &str, default: u16) -> Option<(String, u16)> {
     let (name, port) = match host.strip_prefix('[') {
         Some(rest) => {
-            let (name, port) = rest.split_once(']')?;
-            (name, port.strip_prefix(':'))
+            let (name, rest) = rest.split_once(']')?;
+            let port = match rest.strip_prefix(':') {
+                None if !rest.is_empty() => return None,
+                port => port,
+            };
+            (name, port)
         }
         None => match host.split_once(':') {
             Some((name, port)) => (name, Some(port)),
@@ -128,24 +168,13 @@ fn host_and_port(authority: &str, default: u16) -> Option<(String, u16)> {
     };
     let port = match port {
         None | Some("") => default,
-        Some(port) => port.parse().ok()?,
+        Some(port) => port.parse().ok().filter(|port| *port > 0)?,
     };
     (!name.is_empty()).then(|| (name.to_owned(), port))
 }
 
-fn is_forbidden(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => forbidden_v4(ip),
-        IpAddr::V6(ip) => {
-            ip.is_unicast_link_local()
-                || ip == Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)
-                || ip.to_ipv4_mapped().is_some_and(forbidden_v4)
-        }
-    }
-}
-
-fn forbidden_v4(ip: Ipv4Addr) -> bool {
-    ip.is_link_local() || ip.is_unspecified() || ip.is_broadcast() || ip.is_multicast()
+fn is_ipv6(name: &str) -> bool {
+    name.parse::<Ipv6Addr>().is_ok()
 }
 
 #[cfg(test)]
@@ -173,6 +202,13 @@ mod tests {
             "http://0.0.0.0/x",
             "user@169.254.1.1:x",
             "ext::x@y:z",
+            "ssh://-x@host/y",
+            "https://host%2e/x",
+            "https://host\\@169.254.169.254/x",
+            "https://１６９.254.169.254/x",
+            "https://2852039166/x",
+            "http://[::1]x/y",
+            "http://host:0/x",
         ] {
             assert!(bad.parse::<Address>().is_err(), "{bad:?} was accepted");
         }

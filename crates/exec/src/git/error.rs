@@ -1,8 +1,10 @@
 //! What went wrong with git, told by what can be done about it.
 
 use std::io;
+use std::path::PathBuf;
 
 use super::Address;
+use crate::guard::Blocked;
 
 /// Why nothing was fetched.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +67,54 @@ pub enum Error {
         /// What git said.
         said: String,
     },
+    /// The host is one that is never contacted, or not from here.
+    #[error("{address} is not contacted: {blocked}")]
+    Blocked {
+        /// The repository.
+        address: String,
+        /// Why.
+        blocked: Blocked,
+    },
+    /// The server sends whoever asks to another address.
+    #[error("failed to clone repository {address}: it redirects, which is not followed")]
+    Redirected {
+        /// The repository.
+        address: String,
+    },
+    /// Nobody said that this is the key of the host.
+    #[error("the SSH host of {address} is not known{}", .shown.as_ref().map(|key| format!("; it showed the key {key}")).unwrap_or_default())]
+    HostUnknown {
+        /// The repository.
+        address: String,
+        /// Kind and fingerprint of the key that it showed.
+        shown: Option<String>,
+    },
+    /// The host shows another key than it should.
+    #[error("the SSH host of {address} showed a key that is not the known one{}", .shown.as_ref().map(|key| format!(": {key}")).unwrap_or_default())]
+    HostChanged {
+        /// The repository.
+        address: String,
+        /// Kind and fingerprint of the key that it showed.
+        shown: Option<String>,
+    },
+    /// The SSH key cannot be read with what was given.
+    #[error("the SSH key for {address} cannot be used: {said}")]
+    KeyUnusable {
+        /// The repository.
+        address: String,
+        /// What `ssh` said.
+        said: String,
+    },
+    /// The files of the fetch cannot be handled.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    Credentials {
+        /// What was tried.
+        doing: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
     /// Anything else that git does not like.
     #[error("failed to clone repository {address}: {said}")]
     Failed {
@@ -87,6 +137,12 @@ impl Error {
             Error::Empty { .. } => "git_repository_empty",
             Error::RefNotFound { .. } => "git_ref_not_found",
             Error::Unreachable { .. } => "git_unreachable",
+            Error::Blocked { .. } => "blocked_address",
+            Error::Redirected { .. } => "git_redirected",
+            Error::HostUnknown { .. } => "git_host_unknown",
+            Error::HostChanged { .. } => "git_host_changed",
+            Error::KeyUnusable { .. } => "git_key_unusable",
+            Error::Credentials { .. } => "io_error",
             Error::Failed { .. } => "git_failed",
         }
     }
@@ -102,6 +158,12 @@ impl Error {
             | Error::NotFound { .. }
             | Error::Empty { .. }
             | Error::RefNotFound { .. }
+            | Error::Blocked { .. }
+            | Error::Redirected { .. }
+            | Error::HostUnknown { .. }
+            | Error::HostChanged { .. }
+            | Error::KeyUnusable { .. }
+            | Error::Credentials { .. }
             | Error::Failed { .. } => false,
         }
     }
@@ -111,9 +173,19 @@ impl Error {
         let text = match self {
             Error::Start { source } if source.kind() == io::ErrorKind::NotFound => "install git, or check PATH",
             Error::Authentication { .. } => {
-                "set up a git credential helper, a token or an SSH key for the user that runs this; no password is \
-                 ever asked for"
+                "give `git_auth` with a deployment; for a template, set up a git credential helper, a token or an SSH \
+                 key for the user that runs this; no password is ever asked for"
             }
+            Error::Blocked { blocked: Blocked::Network { .. }, .. } => "the list is `security.blocked_networks`",
+            Error::Redirected { .. } => "give the address to which the server redirects, usually the one with `.git`",
+            Error::HostUnknown { .. } => {
+                "compare the fingerprint with what the host's owner publishes, then add the key to `known_hosts` of \
+                 `git_auth`, or to the file that `git.known_hosts` names; `ssh-keyscan HOST` prints such lines"
+            }
+            Error::HostChanged { .. } => {
+                "somebody may be in between, or the host was set up anew: ask its owner before the known key is replaced"
+            }
+            Error::KeyUnusable { .. } => "check the key and its `passphrase`",
             Error::NotFound { .. } => {
                 "check the address; private repositories look missing to those who may not see them"
             }
@@ -129,27 +201,47 @@ impl Error {
             | Error::Empty { .. }
             | Error::RefNotFound { .. }
             | Error::Unreachable { .. }
+            | Error::Blocked { .. }
+            | Error::Credentials { .. }
             | Error::Failed { .. } => return None,
         };
         Some(text.to_owned())
     }
 }
 
-/// Reads what git printed. The words are those of git in the C locale.
+/// Reads what git printed. The words are those of git, ssh and curl in the C locale.
 pub(super) fn explain(address: &Address, printed: &str) -> Error {
     let shown = address.to_string();
     // git may quote the URL, and a URL may hold a password.
     let printed = printed.replace(address.as_str(), &shown);
+    let (debug, printed): (Vec<&str>, Vec<&str>) = printed.lines().partition(|line| line.starts_with("debug1: "));
+    let printed = printed.join("\n");
     let lower = printed.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    if says(&["host key verification failed", "no matching host key type"]) {
+        let key = debug.iter().find_map(|line| line.strip_prefix("debug1: Server host key: ")).map(str::to_owned);
+        return if says(&["identification has changed", "differs from the key", "revoked"]) {
+            Error::HostChanged { address: shown, shown: key }
+        } else {
+            Error::HostUnknown { address: shown, shown: key }
+        };
+    }
+    if let Some(line) = printed.lines().find(|line| line.starts_with("Load key ")) {
+        // The file's name means nothing to anybody.
+        let said = line.rsplit_once(": ").map_or(line, |(_, said)| said).trim().to_owned();
+        return Error::KeyUnusable { address: shown, said };
+    }
+    if says(&["returned error: 301", "returned error: 302", "returned error: 307", "returned error: 308"]) {
+        return Error::Redirected { address: shown };
+    }
     if says(&[
         "could not read username",
+        "could not read password",
         "authentication failed",
         "permission denied (",
         "terminal prompts disabled",
         "error: 401",
         "error: 403",
-        "host key verification failed",
     ]) {
         return Error::Authentication { address: shown };
     }
@@ -166,6 +258,10 @@ pub(super) fn explain(address: &Address, printed: &str) -> Error {
         "timed out",
         "couldn't connect",
         "network is unreachable",
+        "no route to host",
+        "could not connect to server",
+        "failed to connect",
+        "operation too slow",
     ]) {
         return Error::Unreachable { address: shown, said };
     }
@@ -204,10 +300,24 @@ mod tests {
             ("fatal: couldn't find remote ref nope", "git_ref_not_found"),
             ("fatal: unable to access 'https://host/x/': Could not resolve host: host", "git_unreachable"),
             ("fatal: detected dubious ownership in repository at '/srv/x'", "git_failed"),
+            (
+                "debug1: Server host key: ssh-ed25519 SHA256:abc\r\nNo ED25519 host key is known for h and you have \
+                 requested strict checking.\r\nHost key verification failed.\r\nfatal: Could not read from remote",
+                "git_host_unknown",
+            ),
+            ("@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.", "git_host_changed"),
+            (
+                "Load key \"/x/key\": incorrect passphrase supplied to decrypt private key\n\
+                 git@h: Permission denied (publickey).",
+                "git_key_unusable",
+            ),
+            ("fatal: unable to access 'https://host/x/': The requested URL returned error: 301", "git_redirected"),
             ("", "git_failed"),
         ] {
             assert_eq!(explain(&address, printed).code(), code, "{printed}");
         }
+        let unknown = explain(&address, "debug1: Server host key: ssh-rsa SHA256:ab+/c\nHost key verification failed.");
+        assert!(unknown.to_string().contains("ssh-rsa SHA256:ab+/c"), "{unknown}");
         let error = explain(&address, "fatal: odd thing with https://user:hunter2@host/x");
         assert!(!error.to_string().contains("hunter2"), "{error}");
     }

@@ -3,10 +3,13 @@
 use std::path::Path;
 
 use piton_logs::RunLog;
-use piton_model::{Failure, Iac, Report};
+use piton_model::{Failure, Iac, Report, Source};
 
+use super::access::{self, Access};
+use super::checkout;
 use super::tool::Workbench;
-use crate::pass::{Pass, Refused};
+use crate::pass::{Child, Pass, Refused};
+use crate::request::flags;
 use crate::step::Passed;
 use crate::tree;
 use crate::verdict::Doing;
@@ -22,19 +25,37 @@ pub(super) async fn init(pass: &Pass<'_>, iac: &Iac) -> Result<Passed, Failure> 
 
 /// Also for an apply on a node that has never seen the run.
 pub(super) async fn run(bench: &Workbench<'_>, log: &RunLog) -> Result<(), Failure> {
+    let Some(access) = Access::open(bench).await? else { return run_with(bench, log, |_| {}).await };
+    let secrets = bench.declared_secrets().into_iter().chain([access.token().to_owned()]);
+    let log = bench.pass.log(secrets).await?;
+    let done = run_with(bench, &log, |child| access.give(child)).await;
+    access::close(bench.pass)?;
+    done
+}
+
+async fn run_with(bench: &Workbench<'_>, log: &RunLog, give: impl Fn(&mut Child)) -> Result<(), Failure> {
     if let Some(line) = &bench.iac.commands.init {
-        let child = bench.custom("init", Doing::Init, line, &bench.pass.files.plan())?;
+        let mut child = bench.custom("init", Doing::Init, line, &bench.pass.files.plan())?;
+        give(&mut child);
         bench.pass.child(log, &child).await?;
         return Ok(());
     }
+    if let Source::Git(source) = &bench.iac.source {
+        let deployment = bench.pass.world.config.deployment_dir(&bench.iac.deployment);
+        for file in flags::files(&bench.iac.init_flags) {
+            checkout::check_file(&deployment, source, &file, "file of backend settings")?;
+        }
+    }
     let _turn = turn(bench).await?;
-    let child = bench.tool("init", Doing::Init, arguments(bench, &[]))?;
+    let mut child = bench.tool("init", Doing::Init, arguments(bench, &[]))?;
+    give(&mut child);
     match bench.pass.child(log, &child).await {
         Ok(_) => Ok(()),
         Err(refused) if may_upgrade(bench, &refused) => {
             // The lock file is what an earlier `init` in this directory wrote: nobody chose these versions.
             bench.pass.note(log, "upgrade", "the code asks for other provider versions than before").await?;
-            let child = bench.tool("init-upgrade", Doing::Init, arguments(bench, &["-upgrade"]))?;
+            let mut child = bench.tool("init-upgrade", Doing::Init, arguments(bench, &["-upgrade"]))?;
+            give(&mut child);
             bench.pass.child(log, &child).await?;
             Ok(())
         }

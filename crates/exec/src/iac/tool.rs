@@ -44,6 +44,9 @@ impl<'a> Workbench<'a> {
             Some(used) if Path::new(&used.path).is_file() && dir.is_dir() => used.clone(),
             _ => prepare::lay_out_and_choose(pass, iac).await?,
         };
+        if let Source::Git(source) = &iac.source {
+            checkout::check_path(&pass.world.config.deployment_dir(&iac.deployment), source)?;
+        }
         let at = dir.clone();
         let variables =
             tokio::task::spawn_blocking(move || Variables::read(&at)).await.map_err(|error| failing::task(&error))?;
@@ -62,7 +65,7 @@ impl<'a> Workbench<'a> {
         self.pass.log(self.declared_secrets().into_iter().chain(kept)).await
     }
 
-    fn declared_secrets(&self) -> Vec<String> {
+    pub(super) fn declared_secrets(&self) -> Vec<String> {
         let mut sensitive = BTreeSet::new();
         for (name, value) in &self.iac.vars {
             if self.variables.is_sensitive(name) {

@@ -6,7 +6,9 @@
 
 mod deploys;
 mod failures;
+mod fetches;
 mod gates;
+mod hosting;
 mod jobs;
 mod scene;
 mod stops;
@@ -56,6 +58,8 @@ fn main() -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         };
     }
+    // As the binary does.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let tools = Tool::all();
     let mut trials = with_every_tool!(
         &tools,
@@ -84,6 +88,9 @@ fn main() -> ExitCode {
         stops::an_apply_that_nobody_saw_is_not_repeated,
         stops::an_apply_that_was_marked_but_not_started_is_done_once,
         templates::validation_tells_file_and_line,
+        fetches::a_deployment_from_a_server_that_asks_for_a_password,
+        fetches::modules_of_a_private_registry,
+        fetches::paths_and_files_stay_in_the_repository,
     );
     trials.extend(without_tool![
         jobs::scripts_lines_and_programs,
@@ -97,6 +104,13 @@ fn main() -> ExitCode {
         templates::what_cannot_be_fetched_says_why,
         templates::unsafe_entries_are_refused,
         templates::readers_never_see_half_a_template,
+        fetches::branches_tags_and_commits,
+        fetches::wrong_credentials_are_told_and_not_repeated,
+        fetches::redirects_lead_nowhere_else,
+        fetches::blocked_addresses_are_not_contacted,
+        fetches::a_fetch_is_stopped_with_all_it_started,
+        fetches::leftovers_of_a_killed_fetch_go,
+        fetches::a_registry_that_gives_no_token,
     ]);
     if tools.is_empty() {
         trials.push(Trial::test("a_tool_was_found", || {

@@ -42,19 +42,24 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) fn new(tool: Option<&Tool>) -> Scene {
+        Scene::with(tool, |config| config)
+    }
+
+    /// An installation that is set up in some way of its own.
+    pub(crate) fn with(tool: Option<&Tool>, set_up: impl FnOnce(Config) -> Config) -> Scene {
         let dir = tempfile::Builder::new().prefix("piton-exec-").tempdir().unwrap();
         let bin = dir.path().join("bin");
         fs::create_dir(&bin).unwrap();
         if let Some(tool) = tool {
             symlink(&tool.path, bin.join(tool.program)).unwrap();
         }
-        let (exec, runner, logs) = daemon(dir.path());
+        let (exec, runner, logs) = daemon(dir.path(), set_up);
         Scene { dir, exec, runner, logs, stop: CancellationToken::new(), ids: 0.into() }
     }
 
     /// The daemon is another one now; of the old one nothing is left but files.
     pub(crate) fn restart_daemon(&mut self) {
-        (self.exec, self.runner, self.logs) = daemon(self.dir.path());
+        (self.exec, self.runner, self.logs) = daemon(self.dir.path(), |config| config);
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -243,7 +248,7 @@ fn environment(root: &Path) -> Environment {
     Environment::default().set("PATH", path).set("HOME", root.display().to_string())
 }
 
-fn daemon(root: &Path) -> (Exec, Runner, LogStore) {
+fn daemon(root: &Path, set_up: impl FnOnce(Config) -> Config) -> (Exec, Runner, LogStore) {
     let data = root.join("data");
     fs::create_dir_all(&data).unwrap();
     let logs = LogStore::new(data.join("runs"));
@@ -253,8 +258,10 @@ fn daemon(root: &Path) -> (Exec, Runner, LogStore) {
         path_env: root.join("bin").into(),
         ..piton_tools::Config::new(data.join("tools"))
     });
-    let config = Config { lock_timeout: Duration::ZERO, ..Config::new(&data, environment(root)) };
-    let templates = Templates::new(data.join("templates"), Git::new(environment(root)));
+    let config = set_up(Config { lock_timeout: Duration::ZERO, ..Config::new(&data, environment(root)) });
+    let known_hosts = Some(root.join("known_hosts")).filter(|file| file.exists());
+    let git = Git::new(environment(root)).guarded(config.guard.clone()).knowing_hosts_of(known_hosts);
+    let templates = Templates::new(data.join("templates"), git);
     (Exec::new(config, runner.clone(), logs.clone(), tools, templates), runner, logs)
 }
 

@@ -1,0 +1,429 @@
+//! Which flags of `init` and `plan` a request may add. A list of what may pass, because every release of the tools adds
+//! flags, and some of them read files, write files or fetch code. Pure.
+
+use std::path::PathBuf;
+
+use super::paths;
+
+/// Flags as they are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Flags {
+    /// One text, split as a shell would: quotes and escapes, and nothing else of a shell.
+    Text(String),
+    /// One text each.
+    List(Vec<String>),
+}
+
+/// The command that gets them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// `init`
+    Init,
+    /// `plan`
+    Plan,
+}
+
+/// Flags that may pass, in one spelling: one dash, the value behind `=`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// What the command gets.
+    pub arguments: Vec<String>,
+    /// Variable files that stood among them, relative to the working directory.
+    pub var_files: Vec<String>,
+}
+
+/// What may stand behind a flag.
+#[derive(Clone, Copy)]
+enum Value {
+    /// Nothing, `=true` or `=false`.
+    Switch,
+    /// Nothing or `=true`; the opposite is not for requests to ask.
+    On,
+    /// Anything that is not empty.
+    Text,
+    /// `NAME=VALUE`
+    Variable,
+    /// A whole number in this range.
+    Number(u32, u32),
+    /// As the tools write times: `90s`, `2m`.
+    Time,
+    /// One of these.
+    Word(&'static [&'static str]),
+    /// A setting of the backend, or a file of the repository with such settings.
+    Backend,
+    /// A file of the repository with values of variables.
+    VarFile,
+}
+
+const INIT: &[(&str, Value)] = &[
+    ("upgrade", Value::Switch),
+    ("reconfigure", Value::On),
+    ("backend-config", Value::Backend),
+    ("get", Value::Switch),
+    ("lockfile", Value::Word(&["readonly"])),
+    ("lock-timeout", Value::Time),
+    ("no-color", Value::On),
+];
+
+const PLAN: &[(&str, Value)] = &[
+    ("compact-warnings", Value::Switch),
+    ("concise", Value::Switch),
+    ("consolidate-warnings", Value::Switch),
+    ("consolidate-errors", Value::Switch),
+    ("parallelism", Value::Number(1, 256)),
+    ("refresh", Value::Switch),
+    ("refresh-only", Value::Switch),
+    ("target", Value::Text),
+    ("exclude", Value::Text),
+    ("replace", Value::Text),
+    ("var", Value::Variable),
+    ("var-file", Value::VarFile),
+    ("lock-timeout", Value::Time),
+    ("no-color", Value::On),
+];
+
+/// Why flags that people do try are refused, and what to do in place of them.
+const REASONS: &[(&str, &str)] = &[
+    ("destroy", "a destroy is asked for with the member `destroy`"),
+    ("out", "the plan is kept by Piton"),
+    ("json", "the output is read by Piton"),
+    ("json-into", "the output is read by Piton"),
+    ("input", "nobody is there to answer"),
+    ("lock", "a state without its lock can be lost"),
+    ("chdir", "the member `path` names the directory"),
+    ("state", "the backend of the code says where the state is"),
+    ("state-out", "the backend of the code says where the state is"),
+    ("backup", "the backend of the code says where the state is"),
+    ("backend", "the backend of the code says where the state is"),
+    ("cloud", "the backend of the code says where the state is"),
+    ("migrate-state", "each deployment begins in an empty directory: there is no state to move"),
+    ("force-copy", "each deployment begins in an empty directory: there is no state to move"),
+    ("auto-approve", "the member `auto_approve` says whether anybody is asked"),
+    ("from-module", "the code comes from `git_url`"),
+    ("plugin-dir", "plugins come from registries and mirrors"),
+    ("generate-config-out", "it writes files"),
+    ("detailed-exitcode", "it is set anyway"),
+    ("show-sensitive", "secrets would be in the log"),
+    ("config", "`plan` has no such flag"),
+];
+
+/// Settings of backends that are secrets, and would be on a command line and in the tool's files.
+const SECRET_SETTINGS: &[&str] = &[
+    "access_key",
+    "access_token",
+    "client_certificate_password",
+    "client_private_key_pem",
+    "client_secret",
+    "conn_str",
+    "credentials",
+    "custom_ca_data",
+    "encryption_key",
+    "headers",
+    "oidc_request_token",
+    "oidc_token",
+    "password",
+    "private_key",
+    "sas_token",
+    "secret_id",
+    "secret_key",
+    "security_token",
+    "sse_customer_key",
+    "token",
+];
+
+/// Splits and checks flags. `directory` is where the command works, relative to the repository.
+pub fn check(flags: &Flags, phase: Phase, directory: &str) -> Result<Checked, String> {
+    let words = match flags {
+        Flags::List(words) => words.clone(),
+        Flags::Text(text) => {
+            if text.contains(['\n', '\r', '\0']) {
+                return Err("it contains a line break or another control character".to_owned());
+            }
+            split(text)?
+        }
+    };
+    let mut checked = Checked::default();
+    let mut words = words.into_iter().peekable();
+    while let Some(word) = words.next() {
+        let shown = word.escape_debug().to_string();
+        if word.chars().any(char::is_control) {
+            return Err(format!("`{shown}` contains a line break or another control character"));
+        }
+        let Some(flag) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')).filter(|flag| !flag.is_empty())
+        else {
+            return Err(format!("`{shown}` is not a flag"));
+        };
+        let (name, value) = match flag.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (flag, None),
+        };
+        let Some((name, kind)) = phase.allowed().iter().find(|(allowed, _)| *allowed == name) else {
+            return Err(phase.refusal(name));
+        };
+        // As the tools read it: what needs a value takes the next word.
+        let value = match (kind, value) {
+            (Value::Switch | Value::On, value) | (_, value @ Some(_)) => value,
+            (_, None) => words.next(),
+        };
+        kind.add(name, value, directory, &mut checked).map_err(|problem| format!("`-{name}` {problem}"))?;
+    }
+    Ok(checked)
+}
+
+/// The files of the repository that `arguments`, once checked, make `init` read.
+pub fn files(arguments: &[String]) -> impl Iterator<Item = PathBuf> {
+    let settings = arguments.iter().filter_map(|argument| argument.strip_prefix("-backend-config="));
+    settings.filter(|setting| !setting.contains('=')).map(PathBuf::from)
+}
+
+/// A `#` begins no comment here, as it would for `shlex`: what is behind it must not be lost silently.
+fn split(text: &str) -> Result<Vec<String>, String> {
+    const STAND_IN: char = '\u{fdd0}';
+    if text.contains(STAND_IN) {
+        return Err("it contains a character that stands for nothing".to_owned());
+    }
+    let words = shlex::split(&text.replace('#', &STAND_IN.to_string())).ok_or("a quote is not closed")?;
+    Ok(words.into_iter().map(|word| word.replace(STAND_IN, "#")).collect())
+}
+
+impl Phase {
+    fn allowed(self) -> &'static [(&'static str, Value)] {
+        match self {
+            Phase::Init => INIT,
+            Phase::Plan => PLAN,
+        }
+    }
+
+    fn refusal(self, name: &str) -> String {
+        let shown: String = name.chars().take(64).collect();
+        let shown = shown.escape_debug();
+        if let Some((_, reason)) = REASONS.iter().find(|(refused, _)| *refused == name) {
+            return format!("`-{shown}` is not allowed: {reason}");
+        }
+        let (own, other) = match self {
+            Phase::Init => ("init", Phase::Plan),
+            Phase::Plan => ("plan", Phase::Init),
+        };
+        if other.allowed().iter().any(|(allowed, _)| *allowed == name) {
+            return format!("`-{shown}` is not a flag of `{own}`");
+        }
+        let names: Vec<String> = self.allowed().iter().map(|(name, _)| format!("-{name}")).collect();
+        format!("`-{shown}` is not allowed; those that are: {}", names.join(", "))
+    }
+}
+
+impl Value {
+    fn add(self, name: &str, value: Option<String>, directory: &str, to: &mut Checked) -> Result<(), String> {
+        let plain = |value: String| format!("-{name}={value}");
+        let needed = |value: Option<String>| value.filter(|value| !value.is_empty()).ok_or("needs a value");
+        let argument = match self {
+            Value::Switch => match value.as_deref() {
+                None => format!("-{name}"),
+                Some("true" | "false") => plain(value.unwrap_or_default()),
+                Some(_) => return Err("takes `true` or `false`, behind a `=`".to_owned()),
+            },
+            Value::On => match value.as_deref() {
+                None | Some("true") => format!("-{name}"),
+                Some(_) => return Err("takes no value".to_owned()),
+            },
+            Value::Text => plain(needed(value)?),
+            Value::Variable => {
+                let value = needed(value)?;
+                let name_given = value.split_once('=').map(|(name, _)| name).unwrap_or_default();
+                if !is_identifier(name_given) {
+                    return Err("takes NAME=VALUE".to_owned());
+                }
+                plain(value)
+            }
+            Value::Number(least, most) => match needed(value)?.parse::<u32>() {
+                Ok(number) if (least..=most).contains(&number) => plain(number.to_string()),
+                _ => return Err(format!("takes a number from {least} to {most}")),
+            },
+            Value::Time => {
+                let value = needed(value)?;
+                if !is_time(&value) {
+                    return Err("takes a time such as 90s or 5m, of an hour at most".to_owned());
+                }
+                plain(value)
+            }
+            Value::Word(words) => match needed(value)? {
+                word if words.contains(&word.as_str()) => plain(word),
+                _ => return Err(format!("takes {}", words.join(" or "))),
+            },
+            Value::Backend => plain(backend(needed(value)?, directory)?),
+            Value::VarFile => {
+                let file = needed(value)?;
+                paths::check_file(directory, &file)?;
+                to.var_files.push(file);
+                return Ok(());
+            }
+        };
+        to.arguments.push(argument);
+        Ok(())
+    }
+}
+
+fn backend(value: String, directory: &str) -> Result<String, String> {
+    let Some((setting, content)) = value.split_once('=') else {
+        paths::check_file(directory, &value)?;
+        return Ok(value);
+    };
+    // `headers.x` sets one of a map.
+    let base = setting.split('.').next().unwrap_or(setting);
+    if !is_identifier(base) {
+        return Err("takes NAME=VALUE, or a file of the repository".to_owned());
+    }
+    if SECRET_SETTINGS.contains(&base) {
+        return Err(format!(
+            "must not set `{setting}`, which is a secret: give it in `env_vars`, as the backend reads it"
+        ));
+    }
+    // The local backend writes there. A backend's path that is no file is not absolute, either.
+    if matches!(base, "path" | "workspace_dir") {
+        paths::check_file(".", content).map_err(|problem| format!("must not set `{setting}` to that: {problem}"))?;
+    }
+    Ok(value)
+}
+
+fn is_identifier(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'))
+}
+
+fn is_time(text: &str) -> bool {
+    if text == "0" {
+        return true;
+    }
+    let mut rest = text;
+    let mut seconds = 0.0;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (digits, after) = rest.split_at(end);
+        let Ok(number) = digits.parse::<f64>() else { return false };
+        let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+        let Some((unit, factor)) = units.into_iter().find(|(unit, _)| after.starts_with(unit)) else { return false };
+        seconds += number * factor;
+        rest = after.strip_prefix(unit).unwrap_or_default();
+    }
+    !text.is_empty() && seconds <= 3600.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(phase: Phase, text: &str) -> Result<Vec<String>, String> {
+        check(&Flags::Text(text.to_owned()), phase, "env/prod").map(|checked| checked.arguments)
+    }
+
+    #[test]
+    fn what_is_allowed_passes_in_one_spelling() {
+        let init = |flags| text(Phase::Init, flags).unwrap();
+        assert_eq!(init(""), [""; 0]);
+        assert_eq!(
+            init("-upgrade -backend-config=bucket=my-tfstate"),
+            ["-upgrade", "-backend-config=bucket=my-tfstate"]
+        );
+        assert_eq!(
+            init("--upgrade  -backend-config \"bucket=my state\""),
+            ["-upgrade", "-backend-config=bucket=my state"]
+        );
+        assert_eq!(
+            init(r"-backend-config='key=a#b' -backend-config=key=a\ b"),
+            ["-backend-config=key=a#b", "-backend-config=key=a b"]
+        );
+        assert_eq!(init("-backend-config=../prod.s3.tfbackend"), ["-backend-config=../prod.s3.tfbackend"]);
+        assert_eq!(init("-backend-config=path=state/x.tfstate"), ["-backend-config=path=state/x.tfstate"]);
+        assert_eq!(
+            init("-reconfigure -lockfile=readonly -lock-timeout=1m30s -get=false"),
+            ["-reconfigure", "-lockfile=readonly", "-lock-timeout=1m30s", "-get=false"]
+        );
+        let plan = |flags| text(Phase::Plan, flags).unwrap();
+        assert_eq!(plan("-compact-warnings -parallelism=10"), ["-compact-warnings", "-parallelism=10"]);
+        assert_eq!(plan("-parallelism 10 -refresh=false"), ["-parallelism=10", "-refresh=false"]);
+        assert_eq!(
+            plan(r#"-target='module.a["x y"]' -var 'a=b=c' -var=n="#),
+            [r#"-target=module.a["x y"]"#, "-var=a=b=c", "-var=n="]
+        );
+        assert_eq!(text(Phase::Plan, "-var=x=#1 #c").unwrap_err(), "`#c` is not a flag");
+    }
+
+    #[test]
+    fn variable_files_join_those_of_the_request() {
+        let checked =
+            check(&Flags::Text("-var-file=../common.tfvars -refresh=false".to_owned()), Phase::Plan, "env/prod");
+        let checked = checked.unwrap();
+        assert_eq!(
+            (checked.arguments, checked.var_files),
+            (vec!["-refresh=false".to_owned()], vec!["../common.tfvars".to_owned()])
+        );
+    }
+
+    #[test]
+    fn everything_else_is_refused_by_name() {
+        for (phase, flags, named) in [
+            (Phase::Init, "-plugin-dir=/tmp/x", "-plugin-dir"),
+            (Phase::Init, "-from-module=git::https://x", "-from-module"),
+            (Phase::Init, "-backend-config=path=../../x", "-backend-config"),
+            (Phase::Init, "-backend-config=path=/etc/x", "-backend-config"),
+            (Phase::Init, "-backend-config=workspace_dir=../x", "-backend-config"),
+            (Phase::Init, "-backend-config=../../../x.hcl", "-backend-config"),
+            (Phase::Init, "-backend-config=/etc/passwd", "-backend-config"),
+            (Phase::Init, "-backend-config=secret_key=x", "secret_key"),
+            (Phase::Init, "-backend-config=headers.Authorization=x", "headers.Authorization"),
+            (Phase::Init, "-backend-config", "-backend-config"),
+            (Phase::Init, "-backend=false", "-backend"),
+            (Phase::Init, "-chdir=/", "-chdir"),
+            (Phase::Init, "--chdir=/", "-chdir"),
+            (Phase::Init, "-upgrade=maybe", "-upgrade"),
+            (Phase::Init, "-upgrade '-plugin-dir=/tmp/x'", "-plugin-dir"),
+            (Phase::Init, "-backend-config=bucket=a -plugin-dir=/x", "-plugin-dir"),
+            (Phase::Init, "-lockfile=update", "-lockfile"),
+            (Phase::Init, "-lock-timeout=-1s", "-lock-timeout"),
+            (Phase::Init, "-lock-timeout=900h", "-lock-timeout"),
+            (Phase::Init, "-lock=false", "-lock"),
+            (Phase::Init, "-target=x", "-target"),
+            (Phase::Init, "-migrate-state", "-migrate-state"),
+            (Phase::Plan, "-out=x", "-out"),
+            (Phase::Plan, "-out x", "-out"),
+            (Phase::Plan, "-state=/x", "-state"),
+            (Phase::Plan, "-var-file=/etc/x.tfvars", "-var-file"),
+            (Phase::Plan, "-var-file=../../../x.tfvars", "-var-file"),
+            (Phase::Plan, "-generate-config-out=x.tf", "-generate-config-out"),
+            (Phase::Plan, "-destroy", "-destroy"),
+            (Phase::Plan, "-destroy=true", "-destroy"),
+            (Phase::Plan, "-json", "-json"),
+            (Phase::Plan, "-input=true", "-input"),
+            (Phase::Plan, "-auto-approve", "-auto-approve"),
+            (Phase::Plan, "-parallelism=0", "-parallelism"),
+            (Phase::Plan, "-parallelism=1e3", "-parallelism"),
+            (Phase::Plan, "-target=", "-target"),
+            (Phase::Plan, "-var x", "-var"),
+            (Phase::Plan, "-var =x", "-var"),
+            (Phase::Plan, "-refresh false", "false"),
+            (Phase::Plan, "-upgrade", "-upgrade"),
+            (Phase::Plan, "plan.out", "plan.out"),
+            (Phase::Plan, "-", "-"),
+            (Phase::Plan, "--", "--"),
+            (Phase::Plan, "---destroy", "-destroy"),
+            (Phase::Plan, "-DESTROY", "-DESTROY"),
+            (Phase::Plan, "'-refresh=false", "quote"),
+            (Phase::Plan, "-refresh=false; touch x", "-refresh"),
+            (Phase::Plan, "-refresh=false\n-destroy", "line break"),
+            (Phase::Plan, "$(touch x)", "$(touch"),
+        ] {
+            let refused = text(phase, flags).unwrap_err();
+            assert!(refused.contains(named), "{flags}: {refused}");
+        }
+        let listed = check(&Flags::List(vec!["-target=a b".to_owned(), "-out=x".to_owned()]), Phase::Plan, ".");
+        assert!(listed.unwrap_err().contains("-out"));
+        let listed = check(&Flags::List(vec!["-target=a\n-out=x".to_owned()]), Phase::Plan, ".");
+        assert!(listed.unwrap_err().contains("line break"));
+    }
+
+    #[test]
+    fn files_of_init_are_found() {
+        let arguments = ["-upgrade", "-backend-config=a=b", "-backend-config=x.hcl"].map(str::to_owned);
+        assert_eq!(files(&arguments).collect::<Vec<_>>(), [PathBuf::from("x.hcl")]);
+    }
+}
