@@ -39,6 +39,12 @@ impl Engine {
         if old.phase() != Phase::Ended {
             return Err(Error::NotEnded(id));
         }
+        if let Some(sealed) = old.sealed {
+            return Err(Error::Sealed { run: id, key: sealed.key });
+        }
+        if old.forgotten {
+            return Err(Error::Forgotten(id));
+        }
         if let (Subject::Deployment(_), Action::Iac(iac)) = (&old.subject, &old.action) {
             let again = self.0.new_deployment(iac.clone(), by)?;
             return self.submit_one(NewRun { retry_of: Some(id), ..again }).await;

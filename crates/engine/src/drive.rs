@@ -49,6 +49,11 @@ impl Drive {
         resumed: bool,
     ) -> Option<Drive> {
         let RunState::Running { lease, cancel, .. } = &run.state else { return None };
+        if let Some(sealed) = &run.sealed {
+            // It was claimed with its secrets. Without them it would do something else.
+            tracing::error!(run = %run.id, key = sealed.key, "a run of this worker is sealed with a key that is gone; it is left alone");
+            return None;
+        }
         let stop = CancellationToken::new();
         if cancel.is_some() {
             stop.cancel();

@@ -69,6 +69,17 @@ pub enum Error {
     /// The run has not ended, so it cannot be retried.
     #[error("run {0} has not ended yet")]
     NotEnded(RunId),
+    /// The secrets of the run cannot be read here.
+    #[error("the secrets of run {run} are sealed with the key {key}, which is not known here")]
+    Sealed {
+        /// The run.
+        run: RunId,
+        /// What names the key.
+        key: String,
+    },
+    /// The secrets that came with the run are gone.
+    #[error("the secrets that run {0} was given were forgotten when it was over")]
+    Forgotten(RunId),
     /// Piton is shutting down and takes no new work.
     #[error("piton is shutting down")]
     ShuttingDown,
@@ -76,6 +87,10 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] piton_store::Error),
 }
+
+/// What to do about a run whose secrets cannot be read.
+pub(crate) const SEALED: &str = "give every daemon of this database the same `security.encryption_key`, with the old key \
+                                 behind the new one while runs of the old one are left";
 
 impl Error {
     /// A stable word for programs.
@@ -92,6 +107,8 @@ impl Error {
             Error::NothingToApprove(_) => "nothing_to_approve",
             Error::AnotherPlan { .. } => "another_plan",
             Error::NotEnded(_) => "not_ended",
+            Error::Sealed { .. } => "run_sealed",
+            Error::Forgotten(_) => "secrets_forgotten",
             Error::ShuttingDown => "shutting_down",
             Error::Store(_) => "store_unavailable",
         }
@@ -104,6 +121,8 @@ impl Error {
             Error::Disabled(_) => Some("set \"enabled\": true in its configuration".to_owned()),
             Error::Busy { run, .. } => Some(format!("wait for run {run}, or cancel it: piton run cancel {run}")),
             Error::AnotherPlan { run, .. } => Some(format!("look at it again: piton run show {run}")),
+            Error::Sealed { .. } => Some(SEALED.to_owned()),
+            Error::Forgotten(_) => Some("ask for it again, with its credentials and variables".to_owned()),
             Error::NothingToApprove(_) => Some("only a run that waits at a gate can be approved".to_owned()),
             Error::InvalidName(_)
             | Error::ModeRequired { .. }

@@ -96,7 +96,11 @@ fn explain(run: &Run, others: &[Run], now: Timestamp, free_slots: usize) -> Expl
             let ahead = others
                 .iter()
                 .find(|other| other.id != run.id && (other.phase() != Phase::Pending || other.id < run.id));
-            if *due > now {
+            if let Some(sealed) = &run.sealed {
+                reasons.push(format!("its secrets are sealed with the key {}, which is not known here", sealed.key));
+                hints.push(crate::error::SEALED.to_owned());
+                "it waits for a worker that has its key".to_owned()
+            } else if *due > now {
                 format!("it waits until {due:.0}")
             } else if let Some(ahead) = ahead {
                 reasons.push(format!("run {} of {} is {} and goes first", ahead.id, ahead.subject, ahead.phase()));

@@ -44,6 +44,7 @@ mod nap;
 mod rescue;
 mod retain;
 mod rounds;
+mod secrets;
 mod shutdown;
 mod submit;
 pub mod triggers;
@@ -83,6 +84,9 @@ pub struct Config {
     pub keep_runs: Duration,
     /// … but so many of each subject stay.
     pub keep_runs_per_subject: usize,
+    /// How long the secrets that came with a deployment are kept after its end, so that it can be tried again. Those of
+    /// one that went well go at once.
+    pub keep_secrets: Duration,
     /// The kernel's id of this boot, for `@reboot`.
     pub boot_id: Option<String>,
     /// Fixes the random part of run ids, for simulations.
@@ -101,6 +105,7 @@ impl Config {
             start_deadline: Duration::from_secs(60),
             keep_runs: Duration::from_secs(90 * 24 * 3600),
             keep_runs_per_subject: 50,
+            keep_secrets: Duration::from_secs(24 * 3600),
             boot_id: None,
             seed: None,
         }
@@ -176,6 +181,7 @@ impl Engine {
         self.start_for_command().await?;
         let shared = &self.0;
         shared.beginning.spawn(retain::Retainer::new(shared.clone()).run());
+        shared.beginning.spawn(secrets::Custodian::new(shared.clone()).run());
         shared.beginning.spawn(triggers::Time::new(self).run());
         Ok(())
     }

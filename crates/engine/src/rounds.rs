@@ -5,8 +5,10 @@ use crate::drive::Drive;
 use crate::follow::Cancellations;
 use crate::rescue::{self, Rescuer};
 use crate::retain::Retainer;
+use crate::secrets::Custodian;
 use crate::{Engine, Error};
 use piton_model::RunId;
+use piton_store::Tended;
 
 /// The rounds of the loops that [`Engine::start`] would run, beside those of [`crate::triggers`].
 pub struct Rounds {
@@ -14,6 +16,7 @@ pub struct Rounds {
     claimer: Claimer,
     rescuer: Rescuer,
     retainer: Retainer,
+    secrets: Custodian,
     cancellations: Cancellations,
 }
 
@@ -26,6 +29,7 @@ impl Rounds {
             claimer: Claimer::new(shared.clone()),
             rescuer: Rescuer::new(shared.clone()),
             retainer: Retainer::new(shared.clone()),
+            secrets: Custodian::new(shared.clone()),
             cancellations: Cancellations::new(shared.clone(), head),
             engine: engine.clone(),
         })
@@ -54,6 +58,11 @@ impl Rounds {
     /// Passes on requests to cancel that others have recorded.
     pub async fn follow(&mut self) -> Result<(), Error> {
         self.cancellations.handle().await
+    }
+
+    /// Looks after the secrets in the ledger.
+    pub async fn tend_secrets(&mut self) -> Result<Tended, Error> {
+        self.secrets.handle().await
     }
 
     /// Removes what is old enough; how many runs that were.

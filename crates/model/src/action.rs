@@ -268,6 +268,9 @@ pub enum Program {
     },
 }
 
+/// How a flag begins that gives a variable its value.
+const VARIABLE: &str = "-var=";
+
 /// Where in its action a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "action", content = "step")]
@@ -332,6 +335,39 @@ impl Action {
             Step::Iac(IacStep::Outputs) | Step::Command(CommandStep::Execute) => return None,
         };
         Some(Step::Iac(next))
+    }
+
+    /// Whether it holds what not everybody may see: values of an environment or of variables, credentials.
+    pub fn holds_secrets(&self) -> bool {
+        match self {
+            Action::Iac(iac) => {
+                !iac.env.is_empty()
+                    || !iac.vars.is_empty()
+                    || iac.source.auth().is_some()
+                    || iac.plan_flags.iter().any(|flag| flag.starts_with(VARIABLE))
+            }
+            Action::Command(command) => !command.env.is_empty(),
+        }
+    }
+
+    /// The same without any of that: enough to tell what it does, not enough to do it.
+    #[must_use]
+    pub fn without_secrets(&self) -> Action {
+        match self.clone() {
+            Action::Iac(mut iac) => {
+                iac.env.clear();
+                iac.vars.clear();
+                iac.plan_flags.retain(|flag| !flag.starts_with(VARIABLE));
+                if let Source::Git(source) = &mut iac.source {
+                    source.auth = None;
+                }
+                Action::Iac(iac)
+            }
+            Action::Command(mut command) => {
+                command.env.clear();
+                Action::Command(command)
+            }
+        }
     }
 
     fn fetches(&self) -> bool {

@@ -49,6 +49,8 @@ pub use identity::{AttemptNo, By, DedupKey, Digest, InvalidName, LockKey, Mode, 
 pub use origin::{Origin, TriggerWord};
 pub use projection::{JobState, JobStatus, Projection, WorkspacePhase, WorkspaceState};
 pub use report::{OutputValue, PlanSummary, Report, ResourceChange, ToolUsed};
-pub use run::{CancelRequest, IllegalTransition, Lease, NewRun, Outcome, OutcomeKind, Phase, Resume, Run, RunState};
+pub use run::{
+    CancelRequest, IllegalTransition, Lease, NewRun, Outcome, OutcomeKind, Phase, Resume, Run, RunState, Sealed,
+};
 pub use secret::Secret;
 pub use subject::{Subject, SubjectKind};

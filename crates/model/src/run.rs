@@ -44,6 +44,13 @@ pub struct Run {
     pub subject: Subject,
     /// What it does.
     pub action: Action,
+    /// What `action` lacks, where that cannot be read here: the run was accepted by somebody with another key. Such a
+    /// run is shown and may be cancelled, and is not executed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<Sealed>,
+    /// What `action` lacked of secrets is gone for good: the run is over, and they were only given for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forgotten: bool,
     /// Why it exists.
     pub origin: Origin,
     /// Higher goes first among runs that are due.
@@ -80,6 +87,15 @@ pub struct Run {
     pub report: Report,
     /// Where it stands.
     pub state: RunState,
+}
+
+/// An action with its secrets, sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed {
+    /// What names the key.
+    pub key: String,
+    /// The box, as text.
+    pub text: String,
 }
 
 /// Where a run stands.
@@ -363,6 +379,8 @@ impl Run {
             id,
             subject,
             action,
+            sealed: None,
+            forgotten: false,
             origin,
             priority,
             retry,

@@ -72,7 +72,9 @@ impl From<piton_engine::Error> for Refusal {
             | E::Illegal(_)
             | E::NothingToApprove(_)
             | E::AnotherPlan { .. }
-            | E::NotEnded(_) => StatusCode::CONFLICT,
+            | E::NotEnded(_)
+            | E::Sealed { .. }
+            | E::Forgotten(_) => StatusCode::CONFLICT,
             E::InvalidName(_) | E::ModeRequired { .. } | E::UnknownMode { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             E::ShuttingDown | E::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         };

@@ -11,6 +11,7 @@ use piton_model::{
     DedupKey, Event, IllegalTransition, LedgerEntry, NewRun, Phase, Projection, Record, Run, RunId, RunState, Seq,
     Subject,
 };
+use piton_vault::Vault;
 
 use crate::Error;
 use crate::db::{Conn, Param, Row, params};
@@ -77,6 +78,7 @@ pub(crate) enum NotChanged {
 /// A write transaction.
 pub(crate) struct Batch {
     conn: Conn,
+    vault: Vault,
     head: Seq,
     /// The ledger has grown, or something else changed that other nodes should look at.
     announce: bool,
@@ -111,7 +113,7 @@ struct Seen {
 
 impl Batch {
     /// Begins the transaction and becomes the only writer.
-    pub(crate) async fn begin(mut conn: Conn) -> Result<Batch, Error> {
+    pub(crate) async fn begin(mut conn: Conn, vault: Vault) -> Result<Batch, Error> {
         // To a database on another host every statement is a way there and back, and others wait for the lock.
         let rows = conn.script_rows(format!("{}; {LOCK_HEAD}", conn.dialect().begin())).await?;
         let head = match rows.first() {
@@ -120,6 +122,7 @@ impl Batch {
         };
         Ok(Batch {
             conn,
+            vault,
             head,
             announce: false,
             runs: BTreeMap::new(),
@@ -161,7 +164,7 @@ impl Batch {
             let mut missing: BTreeSet<RunId> =
                 needs.runs.iter().filter(|id| !self.runs.contains_key(id)).copied().collect();
             for row in self.conn.rows_in(&LOAD_LIVE, &ids).await? {
-                let run = row::run(&row.text(0)?, Some(row.int(1)?))?;
+                let run = row::run(&self.vault, &row.text(0)?, Some(row.int(1)?))?;
                 missing.remove(&run.id);
                 subjects.insert(run.subject.clone());
                 self.hold(run, Place::Live, (row.int(2)?, row.int(3)?));
@@ -169,7 +172,7 @@ impl Batch {
             if !missing.is_empty() {
                 let ids: Vec<String> = missing.iter().map(ToString::to_string).collect();
                 for row in self.conn.rows_in(&LOAD_ENDED, &ids).await? {
-                    let run = row::run(&row.text(0)?, None)?;
+                    let run = row::run(&self.vault, &row.text(0)?, None)?;
                     missing.remove(&run.id);
                     self.hold(run, Place::History, (0, 0));
                 }
@@ -226,11 +229,16 @@ impl Batch {
     }
 
     /// Takes in live runs that a searching statement found, as `body, due_at, queue_at, seq`. A run that cannot be
-    /// read is left where it is: it must not keep the others from going on.
+    /// read, or whose secrets are sealed with another's key, is left where it is: it must not keep the others from going
+    /// on.
     pub(crate) fn take_in(&mut self, rows: &[Row]) -> Result<Vec<RunId>, Error> {
         let mut ids = Vec::with_capacity(rows.len());
         for found in rows {
-            match row::run(&found.text(0)?, Some(found.int(1)?)) {
+            match row::run(&self.vault, &found.text(0)?, Some(found.int(1)?)) {
+                Ok(Run { id, sealed: Some(sealed), .. }) => {
+                    // Not louder: it comes up again at each claim, and the run says it of itself when it is asked.
+                    tracing::debug!(run = %id, key = sealed.key, "left a run that is sealed with a key that is not known here");
+                }
                 Ok(run) => {
                     ids.push(run.id);
                     self.hold(run, Place::Live, (found.int(2)?, found.int(3)?));
@@ -372,12 +380,13 @@ impl Batch {
     /// Runs that ended leave the hot table first, so that whoever takes over their lock finds it free.
     async fn flush_runs(&mut self) -> Result<(), Error> {
         let (mut gone, mut history, mut live) = (Vec::new(), Vec::new(), Vec::new());
+        let vault = self.vault.clone();
         for held in self.runs.values_mut().flatten() {
             let Some(changed) = held.changed.take() else { continue };
             let Held { run, queue, .. } = &*held;
             let id = run.id.to_string();
             let subject = run.subject.to_string();
-            let body = row::run_body(run)?;
+            let body = row::run_body(&vault, run)?;
             if let RunState::Ended { outcome, at } = &run.state {
                 if held.place == Place::Live {
                     gone.push(id.clone());

@@ -55,6 +55,9 @@ pub(crate) const HELD_BY: &str = "SELECT body, due_at FROM runs \
 pub(crate) const OVERDUE: &str = "SELECT body, due_at FROM runs \
      WHERE phase IN ('running', 'gated') AND due_at <= $1 ORDER BY due_at LIMIT $2";
 
+/// How many runs a claim looks at, at most, to find one that can be taken.
+const MOST_LOOKED_AT: usize = 4_000;
+
 impl Store {
     /// Takes up to `limit` pending runs that are due, the highest priority first, then the earliest due.
     ///
@@ -115,9 +118,19 @@ impl Claim {
                 break;
             }
             let priority = found.int(0)?;
-            let room = i64::try_from(self.limit - ids.len()).unwrap_or(i64::MAX);
-            let rows = batch.conn().rows(CLAIMABLE, params![priority, micros(self.at), room]).await?;
-            ids.extend(batch.take_in(&rows)?);
+            let room = self.limit - ids.len();
+            let mut wanted = room;
+            loop {
+                let limit = i64::try_from(wanted).unwrap_or(i64::MAX);
+                let rows = batch.conn().rows(CLAIMABLE, params![priority, micros(self.at), limit]).await?;
+                let taken = batch.take_in(&rows)?;
+                // Those that cannot be taken must not stand in the way of what is behind them.
+                if taken.len() >= room || rows.len() < wanted || wanted >= MOST_LOOKED_AT {
+                    ids.extend(taken.into_iter().take(room));
+                    break;
+                }
+                wanted = wanted.saturating_mul(4).min(MOST_LOOKED_AT);
+            }
         }
         Ok(ids)
     }

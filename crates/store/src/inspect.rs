@@ -2,13 +2,14 @@
 
 use piton_model::audit::{Violation, audit};
 use piton_model::{LedgerEntry, Run};
+use piton_vault::Vault;
 
 use crate::batch;
 use crate::db::{Conn, params};
 use crate::dialect::Dialect;
 use crate::events::{self, entry};
 use crate::row;
-use crate::{Error, Store, claim, followers, projections, query, retention, schedules};
+use crate::{Error, Store, claim, followers, projections, query, retention, schedules, secrets};
 
 pub(crate) const ALL_RUNS: &str = "SELECT body, due_at FROM runs UNION ALL SELECT body, NULL FROM run_history";
 pub(crate) const SQLITE_CHECK: &str = "PRAGMA quick_check";
@@ -19,7 +20,7 @@ impl Store {
     /// Checks the whole ledger, as it is at one moment, against every invariant.
     pub async fn audit(&self) -> Result<Vec<Violation>, Error> {
         let mut conn = self.address().connect().await?;
-        let loaded = snapshot(&mut conn).await;
+        let loaded = snapshot(&mut conn, self.vault()).await;
         conn.close().await?;
         let (entries, runs) = loaded?;
         Ok(audit(&entries, &runs))
@@ -37,13 +38,22 @@ impl Store {
             }
         }
         for row in self.readers().rows(ALL_RUNS, params![]).await? {
-            problems.extend(row::run(&row.text(0)?, row.maybe_int(1)?).err().map(|error| error.to_string()));
+            match row::run(self.vault(), &row.text(0)?, row.maybe_int(1)?) {
+                Ok(Run { id, sealed: Some(sealed), .. }) => {
+                    problems.push(format!(
+                        "the secrets of run {id} are sealed with the key {}, which is not known",
+                        sealed.key
+                    ));
+                }
+                Ok(_) => {}
+                Err(error) => problems.push(error.to_string()),
+            }
         }
         Ok(problems)
     }
 }
 
-async fn snapshot(conn: &mut Conn) -> Result<(Vec<LedgerEntry>, Vec<Run>), Error> {
+async fn snapshot(conn: &mut Conn, vault: &Vault) -> Result<(Vec<LedgerEntry>, Vec<Run>), Error> {
     conn.script(conn.dialect().begin_snapshot()).await?;
     let mut entries: Vec<LedgerEntry> = Vec::new();
     loop {
@@ -58,7 +68,7 @@ async fn snapshot(conn: &mut Conn) -> Result<(Vec<LedgerEntry>, Vec<Run>), Error
     }
     let mut runs = Vec::new();
     for row in conn.rows(ALL_RUNS, params![]).await? {
-        runs.push(row::run(&row.text(0)?, row.maybe_int(1)?)?);
+        runs.push(row::run(vault, &row.text(0)?, row.maybe_int(1)?)?);
     }
     conn.script("ROLLBACK").await?;
     Ok((entries, runs))
@@ -133,6 +143,10 @@ fn statements(dialect: Dialect) -> Vec<String> {
         retention::FIRST_ENTRY,
         retention::ENTRY_TIME,
         retention::SLOWEST_FOLLOWER,
+        secrets::REWRITE_HISTORY,
+        secrets::REWRITE_LIVE,
+        secrets::SEALED_HISTORY,
+        secrets::SEALED_LIVE,
         schedules::CURSOR,
         schedules::CURSORS,
         schedules::MOVE_CURSOR,

@@ -18,6 +18,10 @@
 //! Runs that have not ended live in a small table of their own; the transaction that ends one moves it to the history.
 //! Reads go through a pool of other connections.
 //!
+//! The secrets of a run (values of its environment and variables, credentials) are sealed on their way into the database
+//! and opened on their way out, with the keys of a `piton_vault::Vault`. A run that was sealed with another key is shown
+//! without them, kept as it is, and never claimed. Those that came with a deployment go when it ends well.
+//!
 //! # Invariants
 //! - The state of a run is the fold of its entries: run, entry and projection change in one transaction.
 //! - Two active runs never hold the same lock: the claim looks, and a unique index stands behind it.
@@ -46,6 +50,7 @@ mod record;
 mod retention;
 mod row;
 mod schedules;
+mod secrets;
 mod sqlite_file;
 mod statement;
 mod submit;
@@ -55,6 +60,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use piton_model::Seq;
+use piton_vault::Vault;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -70,6 +76,7 @@ pub use query::{Page, RunQuery};
 pub use record::{Guard, RecordError};
 pub use retention::Retained;
 pub use schedules::{Fire, FireResult};
+pub use secrets::Tended;
 pub use submit::Submitted;
 
 /// How the store treats its database.
@@ -83,6 +90,8 @@ pub struct Options {
     pub statement_timeout: Duration,
     /// How long a statement waits for what another one holds.
     pub lock_timeout: Duration,
+    /// Seals the secrets of runs. Without a key they lie in clear.
+    pub vault: Vault,
 }
 
 impl Default for Options {
@@ -92,6 +101,7 @@ impl Default for Options {
             patience: Duration::from_secs(10),
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(10),
+            vault: Vault::default(),
         }
     }
 }
@@ -104,6 +114,7 @@ pub struct Store {
 
 struct Inner {
     address: Address,
+    vault: Vault,
     readers: Readers,
     writer: Writer,
     changes: watch::Sender<Seq>,
@@ -127,9 +138,10 @@ impl Store {
                 Some(tokio::spawn(changes::listen(options.clone(), readers.clone(), changes.clone())))
             }
         };
+        let vault = options.vault.clone();
         let writer = Writer::start(address.clone(), options, conn, changes.clone());
         let listener = Mutex::new(listener);
-        Ok(Store { inner: Arc::new(Inner { address, readers, writer, changes, listener }) })
+        Ok(Store { inner: Arc::new(Inner { address, vault, readers, writer, changes, listener }) })
     }
 
     /// Finishes what was asked and closes the database. Clones answer [`Error::Closed`] from then on.
@@ -157,6 +169,10 @@ impl Store {
 
     pub(crate) fn readers(&self) -> &Readers {
         &self.inner.readers
+    }
+
+    pub(crate) fn vault(&self) -> &Vault {
+        &self.inner.vault
     }
 
     pub(crate) fn address(&self) -> &Address {

@@ -52,7 +52,7 @@ impl Store {
     /// One run.
     pub async fn run(&self, id: RunId) -> Result<Option<Run>, Error> {
         let Some(row) = self.readers().row(ONE, params![id.to_string()]).await? else { return Ok(None) };
-        row::run(&row.text(0)?, row.maybe_int(1)?).map(Some)
+        row::run(self.vault(), &row.text(0)?, row.maybe_int(1)?).map(Some)
     }
 
     /// The runs that a query asks for, page by page.
@@ -66,14 +66,14 @@ impl Store {
         if query.looks_into_live() {
             let (sql, params) = query.statement(Table::Live, limit);
             for row in self.readers().rows(sql, params).await? {
-                let run = row::run(&row.text(0)?, Some(row.int(1)?))?;
+                let run = row::run(self.vault(), &row.text(0)?, Some(row.int(1)?))?;
                 found.insert(run.id, run);
             }
         }
         if query.looks_into_history() {
             let (sql, params) = query.statement(Table::History, limit);
             for row in self.readers().rows(sql, params).await? {
-                let run = row::run(&row.text(0)?, None)?;
+                let run = row::run(self.vault(), &row.text(0)?, None)?;
                 found.insert(run.id, run);
             }
         }
@@ -102,7 +102,7 @@ impl Store {
     /// Reads runs as `body, due_at`.
     pub(crate) async fn live_rows(&self, sql: &'static str, params: Vec<Param<'_>>) -> Result<Vec<Run>, Error> {
         let rows = self.readers().rows(sql, params).await?;
-        rows.iter().map(|row| row::run(&row.text(0)?, Some(row.int(1)?))).collect()
+        rows.iter().map(|row| row::run(self.vault(), &row.text(0)?, Some(row.int(1)?))).collect()
     }
 }
 

@@ -64,7 +64,7 @@ impl Store {
             for row in &rows {
                 after = (row.int(1)?, row.text(2)?);
                 forget.ids.push(row.text(2)?);
-                let run = row::run(&row.text(0)?, None)?;
+                let run = row::run(self.vault(), &row.text(0)?, None)?;
                 if may_fire_again(&run, &cursors) {
                     continue;
                 }

@@ -1,7 +1,8 @@
 //! Typed values to rows and back: the only place that knows which column repeats what of the body.
 
 use jiff::Timestamp;
-use piton_model::{Projection, Record, Run, RunState, Seq, Subject};
+use piton_model::{OutcomeKind, Projection, Record, Run, RunState, Sealed, Seq, Subject};
+use piton_vault::Vault;
 use serde::de::DeserializeOwned;
 
 use crate::Error;
@@ -27,17 +28,71 @@ fn read<T: DeserializeOwned>(what: impl FnOnce() -> String, body: &str) -> Resul
 }
 
 fn write<T: serde::Serialize>(value: &T) -> Result<String, Error> {
-    serde_json::to_string(value)
-        .map_err(|error| Error::Unreadable { what: "a value to be stored".to_owned(), detail: error.to_string() })
+    serde_json::to_string(value).map_err(|error| unwritable(&error))
 }
 
-pub(crate) fn run_body(run: &Run) -> Result<String, Error> {
-    write(run)
+fn unwritable(error: &serde_json::Error) -> Error {
+    Error::Unreadable { what: "a value to be stored".to_owned(), detail: error.to_string() }
+}
+
+/// What is written of a run. Its secrets are sealed, where it has any and there is a key, and left out where nobody will
+/// need them; a run whose secrets could not be opened keeps them as they were.
+pub(crate) fn run_body(vault: &Vault, run: &Run) -> Result<String, Error> {
+    if run.sealed.is_some() || !run.action.holds_secrets() {
+        return write(run);
+    }
+    let action = run.action.without_secrets();
+    if needs_no_secrets(run) {
+        return write(&Run { action, forgotten: true, ..run.clone() });
+    }
+    let sealed = vault.seal(&run.id.to_string(), write(&run.action)?.as_bytes());
+    let sealed = sealed.map_err(|error| Error::Refused(format!("a run's secrets cannot be sealed: {error}")))?;
+    let Some(piton_vault::Sealed { key, text }) = sealed else { return write(run) };
+    write(&Run { action, sealed: Some(Sealed { key, text }), ..run.clone() })
+}
+
+/// Whether the secrets of a run were given for it alone, and it did what it was made for. One that did not may be tried
+/// again, and needs them then.
+fn needs_no_secrets(run: &Run) -> bool {
+    use OutcomeKind as O;
+    let RunState::Ended { outcome, .. } = &run.state else { return false };
+    let is_done = match outcome.kind() {
+        O::Succeeded | O::Rejected | O::Superseded => true,
+        O::Failed | O::TimedOut | O::Cancelled | O::Expired | O::Indeterminate => false,
+    };
+    is_done && may_be_forgotten(run)
+}
+
+/// Secrets of workspaces and jobs are in their files, too; those of a deployment came with it.
+pub(crate) fn may_be_forgotten(run: &Run) -> bool {
+    matches!(run.subject, Subject::Deployment(_)) && matches!(run.state, RunState::Ended { .. })
+}
+
+/// With which key the secrets in a body are sealed, that has any.
+pub(crate) fn sealed_with(body: &str) -> Result<String, Error> {
+    #[derive(serde::Deserialize)]
+    struct Body {
+        sealed: Sealed,
+    }
+    read(|| format!("the run `{}`", excerpt(body)), body).map(|Body { sealed }| sealed.key)
 }
 
 /// Reads a run. `due` is the column, where the run is live: a renewed lease is written there and nowhere else.
-pub(crate) fn run(body: &str, due: Option<i64>) -> Result<Run, Error> {
+pub(crate) fn run(vault: &Vault, body: &str, due: Option<i64>) -> Result<Run, Error> {
     let mut run: Run = read(|| format!("the run `{}`", excerpt(body)), body)?;
+    if let Some(Sealed { key, text }) = run.sealed.take() {
+        let sealed = piton_vault::Sealed { key, text };
+        match vault.open(&run.id.to_string(), &sealed) {
+            Ok(action) => {
+                let unreadable = |detail| Error::Unreadable { what: format!("the action of run {}", run.id), detail };
+                run.action = serde_json::from_slice(&action).map_err(|error| unreadable(error.to_string()))?;
+            }
+            Err(error) => {
+                tracing::debug!(run = %run.id, %error, "the secrets of a run stay sealed");
+                run.sealed = Some(Sealed { key: sealed.key, text: sealed.text });
+            }
+        }
+    }
     if let (RunState::Running { lease, .. }, Some(due)) = (&mut run.state, due) {
         lease.until = timestamp(due)?;
     }

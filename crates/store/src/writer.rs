@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use piton_model::Seq;
+use piton_vault::Vault;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
@@ -171,7 +172,7 @@ impl Loop {
             Some(conn) => conn,
             None => within(limit, self.address.connect()).await?,
         };
-        let batch = within(limit, prepare(conn, jobs)).await?;
+        let batch = within(limit, prepare(conn, self.options.vault.clone(), jobs)).await?;
         let committed = within(limit, batch.commit()).await;
         let (conn, head) = committed.map_err(commit_error)?;
         self.conn = Some(conn);
@@ -180,8 +181,8 @@ impl Loop {
     }
 }
 
-async fn prepare(conn: Conn, jobs: &mut [Box<dyn Job>]) -> Result<Batch, Error> {
-    let mut batch = Batch::begin(conn).await?;
+async fn prepare(conn: Conn, vault: Vault, jobs: &mut [Box<dyn Job>]) -> Result<Batch, Error> {
+    let mut batch = Batch::begin(conn, vault).await?;
     let mut needs = Needs::default();
     for job in jobs.iter() {
         job.needs(&mut needs);

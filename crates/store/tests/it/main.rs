@@ -6,5 +6,6 @@ mod fixture;
 mod model;
 mod postgres;
 mod races;
+mod sealing;
 mod sqlite;
 mod suite;
