@@ -18,6 +18,7 @@
 //! # Deliberately absent
 //! Decisions about runs: the server makes them, and says no with a reason.
 
+mod access;
 mod args;
 mod clock;
 mod command;

@@ -21,6 +21,7 @@ use piton_store::{Options, Store};
 use piton_tools::Manager;
 use tokio_util::sync::CancellationToken;
 
+use crate::access;
 use crate::error::{CommandError, Exit};
 use crate::place::{Place, environment};
 
@@ -152,14 +153,19 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
     let config = &place.config;
     let data_dir = &place.data_dir;
     let clock = Clock::system();
-    let store = Store::open(config.store_url.expose(), Options::default()).await.map_err(store_error)?;
+    let options = Options { vault: access::vault(config, data_dir)?, ..Options::default() };
+    let store = Store::open(config.store_url.expose(), options).await.map_err(store_error)?;
     let logs = LogStore::new(data_dir.join("runs"));
     let runner = Runner::new(data_dir.clone(), keeper_argv(data_dir)?, logs.clone());
     let tools = Arc::new(Manager::new(tools_config(place)?));
     let inherited = Environment::inherit(environment(), &PASSED_ON);
-    let templates = Templates::new(data_dir.join("templates"), Git::new(inherited.clone()));
+    let guard = access::guard(config)?;
+    let git = Git::new(inherited.clone()).guarded(guard.clone()).knowing_hosts_of(config.git.known_hosts.clone());
+    let templates = Templates::new(data_dir.join("templates"), git);
     let settings = piton_exec::Config {
         plugin_cache: config.iac.plugin_cache,
+        registry: access::registry(config)?,
+        guard,
         ..piton_exec::Config::new(data_dir.clone(), inherited)
     };
     let exec = Exec::new(settings, runner.clone(), logs.clone(), tools.clone(), templates.clone());
@@ -172,6 +178,7 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
     if let Some(limit) = config.scheduler.max_concurrent_runs {
         settings.max_concurrent_runs = usize::try_from(limit.get()).unwrap_or(usize::MAX);
     }
+    settings.keep_secrets = config.iac.retention;
     settings.boot_id = piton_keeper::BootId::current().map(|id| id.as_str().to_owned());
     let executor = Arc::new(Real { exec, runner: runner.clone(), logs: logs.clone() });
     let engine = Engine::new(settings, store, clock.clone(), executor, loader.subscribe());

@@ -45,7 +45,8 @@ mod workspace;
 
 pub use catalog::{Catalog, Change};
 pub use config::{
-    Config, Explained, IacSettings, Listen, LogFormat, LogLevel, LogOutput, Logging, Origin, Scheduler, Server, Sources,
+    Config, EncryptionKeys, Explained, GitSettings, IacSettings, Listen, LogFormat, LogLevel, LogOutput, Logging,
+    Origin, Scheduler, Server, Sources,
 };
 pub use diagnostic::{Diagnostic, Place, Severity};
 pub use duration::{InvalidDuration, format_duration, parse_duration};

@@ -70,7 +70,8 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     ("scheduler", "When things are done."),
     ("iac", "OpenTofu and Terraform."),
     ("logging", "The daemon's own log."),
-    ("security", "What outgoing connections may reach."),
+    ("git", "How code is fetched for deployments."),
+    ("security", "What outgoing connections may reach, and how secrets are kept."),
     ("provisioning", "Delayed provisioning."),
     ("worker", "The queue worker."),
     ("gitlab", "Where scaffolded repositories are created."),
@@ -181,7 +182,32 @@ pub(crate) const KEYS: &[Key] = &[
     key("logging.level", LEVELS, "How much the daemon says.").default("info").aliases(&["LOG_LEVEL"]),
     key("logging.format", Kind::Choice(&["text", "json"]), "How it says it.").default("text").aliases(&["LOG_FORMAT"]),
     key("logging.output", Kind::Text, "`stderr`, `stdout` or a file.").default("stderr").aliases(&["LOG_OUTPUT"]),
+    key(
+        "git.known_hosts",
+        Kind::Path,
+        "SSH hosts and their keys, in the format of `known_hosts`, for requests that bring none of their own.",
+    ),
+    key(
+        "git.allow_http",
+        Kind::Bool,
+        "Whether credentials of requests may travel over plain HTTP, and not just within this host.",
+    )
+    .default("false"),
     key("security.blocked_networks", Kind::Networks, "Networks that outgoing requests must not reach.").default(""),
+    key(
+        "security.encryption_key",
+        Kind::Texts,
+        "Keys for the secrets of runs in the database: the first seals, all of them open. 32 random bytes each, in \
+         hexadecimal digits or base64.",
+    )
+    .otherwise("those of `security.encryption_key_file`")
+    .secret(),
+    key(
+        "security.encryption_key_file",
+        Kind::Path,
+        "File with such keys, one to a line; mode 0600. Daemons that share a database need the same.",
+    )
+    .otherwise("`vault.key` in `data.dir`, made at the first start"),
     key("provisioning.api_url", Kind::Url(&["http", "https"]), "The provisioning API.")
         .aliases(&["PROVISIONING_API_URL"]),
     key("provisioning.timeout", Kind::Seconds, "How long a call may take.")

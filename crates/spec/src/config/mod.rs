@@ -3,6 +3,7 @@
 //! One table ([`keys`]) says what there is. Sources are laid over one another, each value keeping its origin, and the
 //! result is given out typed. Keys that a later part of Piton reads are checked here all the same.
 
+mod access;
 mod keys;
 mod kind;
 mod listen;
@@ -25,6 +26,7 @@ use crate::schedule::find_time_zone;
 use crate::{CatchUp, Defaults, Layout};
 use settings::Settings;
 
+pub use access::{EncryptionKeys, GitSettings};
 pub use listen::Listen;
 pub use settings::{Explained, Origin};
 
@@ -68,8 +70,12 @@ pub struct Config {
     pub iac: IacSettings,
     /// `[logging]`
     pub logging: Logging,
+    /// `[git]`
+    pub git: GitSettings,
     /// `[security] blocked_networks`
     pub blocked_networks: Vec<String>,
+    /// `[security] encryption_key` and `encryption_key_file`
+    pub encryption: EncryptionKeys,
     /// Whether `[auth]` or `[server.auth]` require authentication.
     pub auth_enabled: bool,
     settings: Settings,
@@ -265,7 +271,9 @@ impl Config {
                     Some(_) => LogOutput::File(s.path("logging.output", &root).unwrap_or_else(|| log_dir.clone())),
                 },
             },
+            git: GitSettings::read(s, &root),
             blocked_networks: s.texts("security.blocked_networks"),
+            encryption: EncryptionKeys::read(s, &root),
             auth_enabled: s.flag("auth.enabled") || s.flag("server.auth.enabled"),
             root,
             file,
