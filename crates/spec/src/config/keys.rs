@@ -113,21 +113,40 @@ pub(crate) const KEYS: &[Key] = &[
     key("server.allowed_origins", Kind::Texts, "Web origins that may call the API; `*` for any page, on the routes of deployments only.")
         .default("")
         .aliases(&["ALLOWED_ORIGINS"]),
+    key("server.allow_credentials", Kind::Bool, "Let pages of those origins send cookies and certificates; not with `*`.")
+        .default("false"),
     key("server.allowed_hosts", Kind::Texts, "Host names by which clients call this server, such as that of a proxy.")
         .default(""),
+    key("server.max_connections", POSITIVE, "Connections at once.").default("10000"),
+    key("server.max_connections_per_address", POSITIVE, "Connections at once from one address.").default("6000"),
+    key("server.max_streams", POSITIVE, "Streams of logs and events that one caller reads at once.").default("256"),
+    key("server.rate_limit", COUNT, "Requests that one caller may make in a second, and twice that in a burst; 0 for no limit.")
+        .default("1000"),
+    key("server.drain_timeout", Kind::Duration, "How long requests that are under way may take when the daemon ends.")
+        .default("10s"),
+    key(
+        "server.shutdown_delay",
+        Kind::Duration,
+        "How long `/readyz` says that the daemon ends before it does, so that a balancer sends nobody any more.",
+    )
+    .otherwise("none"),
     key("server.insecure", Kind::Bool, "Allow listening beyond this host without authentication.").default("false"),
     key("server.enabled", Kind::Bool, "Accepted for provisr's sake; `piton serve` always serves."),
     key("server.pidfile", Kind::Path, "File that receives the daemon's process id."),
     key("server.logfile", Kind::Path, "File that receives the daemon's log when it is daemonized."),
-    key("server.tls_min_version", Kind::Text, "Lowest TLS version."),
-    key("server.tls_max_version", Kind::Text, "Highest TLS version."),
+    key("server.tls_min_version", Kind::Text, "The same as `min_version` in `[server.tls]`."),
+    key("server.tls_max_version", Kind::Text, "The same as `max_version` there."),
     key("server.tls.enabled", Kind::Bool, "Serve HTTPS."),
     key("server.tls.cert_file", Kind::Path, "Certificate, PEM."),
     key("server.tls.key_file", Kind::Path, "Private key, PEM."),
     key("server.tls.dir", Kind::Path, "Directory with `tls.crt`, `tls.key` and `tls_ca.crt`."),
     key("server.tls.auto_generate", Kind::Bool, "Make a self-signed certificate in `dir` when there is none."),
-    key("server.tls.min_version", Kind::Text, "Lowest TLS version."),
-    key("server.tls.max_version", Kind::Text, "Highest TLS version."),
+    key("server.tls.min_version", Kind::Text, "Lowest TLS version.").otherwise("1.2"),
+    key("server.tls.max_version", Kind::Text, "Highest TLS version.").otherwise("1.3"),
+    key("server.tls.client_ca_file", Kind::Path, "Who signs the certificates of clients, PEM.")
+        .otherwise("`tls_ca.crt` in `dir`, where it is"),
+    key("server.tls.client_auth", Kind::Choice(&["none", "optional", "required"]), "Whether clients show a certificate.")
+        .otherwise("`optional` where `client_ca_file` or `tls_ca.crt` is, else `none`"),
     key("server.tls.auto_gen.common_name", Kind::Text, "Common name."),
     key("server.tls.auto_gen.organization", Kind::Text, "Organization."),
     key("server.tls.auto_gen.dns_names", Kind::Texts, "Host names."),
@@ -243,8 +262,9 @@ pub(crate) const KEYS: &[Key] = &[
     key("control_plane.url", Kind::Url(&["http", "https"]), "Address of the control plane.")
         .aliases(&["CONTROL_PLANE_URL"]),
     key("control_plane.api_key", Kind::Text, "Key of this worker.").aliases(&["CONTROL_PLANE_API_KEY"]).secret(),
-    key("metrics.enabled", Kind::Bool, "Serve metrics on an address of their own."),
-    key("metrics.listen", Kind::Listen, "That address."),
+    key("metrics.public", Kind::Bool, "Let everybody read `/metrics`, also where the rest takes a login.").default("false"),
+    key("metrics.enabled", Kind::Bool, "Serve metrics on an address of their own too.").default("false"),
+    key("metrics.listen", Kind::Listen, "That address. Nobody has to log in there."),
     key("metrics.process_metrics.enabled", Kind::Bool, "Measure processes."),
     key("metrics.process_metrics.interval", Kind::Duration, "Time between two measurements."),
     key("metrics.process_metrics.max_history", COUNT, "Measurements kept for each process."),

@@ -4,12 +4,14 @@
 //! result is given out typed. Keys that a later part of Piton reads are checked here all the same.
 
 mod access;
+mod http;
 mod keys;
 mod kind;
 mod listen;
 mod lookup;
 mod render;
 mod settings;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -27,8 +29,10 @@ use crate::{CatchUp, Defaults, Layout};
 use settings::Settings;
 
 pub use access::{EncryptionKeys, GitSettings};
+pub use http::{Metrics, Server};
 pub use listen::Listen;
 pub use settings::{Explained, Origin};
+pub use tls::{ClientAuth, Tls, TlsIdentity, TlsSubject, TlsVersion};
 
 /// What the configuration is made from. Nothing else of the process is looked at.
 #[derive(Debug, Clone, Default)]
@@ -64,6 +68,8 @@ pub struct Config {
     pub store_url: Secret<String>,
     /// `[server]`
     pub server: Server,
+    /// `[metrics]`
+    pub metrics: Metrics,
     /// `[scheduler]`
     pub scheduler: Scheduler,
     /// `[iac]`
@@ -79,21 +85,6 @@ pub struct Config {
     /// Whether `[auth]` or `[server.auth]` require authentication.
     pub auth_enabled: bool,
     settings: Settings,
-}
-
-/// `[server]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
-    /// Address of the API.
-    pub listen: Listen,
-    /// Path below which it lies: `/api`, or nothing.
-    pub base_path: String,
-    /// Web origins that may call it.
-    pub allowed_origins: Vec<String>,
-    /// Host names by which clients call it, beside its own.
-    pub allowed_hosts: Vec<String>,
-    /// Listening beyond this host without authentication is wanted.
-    pub insecure: bool,
 }
 
 /// `[scheduler]`
@@ -217,13 +208,8 @@ impl Config {
         let s = &settings;
         Config {
             store_url: Secret::new(store_url),
-            server: Server {
-                listen: s.text("server.listen").and_then(Listen::parse).unwrap_or(LOCAL),
-                base_path: s.text("server.base_path").unwrap_or_default().to_owned(),
-                allowed_origins: s.texts("server.allowed_origins"),
-                allowed_hosts: s.texts("server.allowed_hosts"),
-                insecure: s.flag("server.insecure"),
-            },
+            server: Server::read(s, &root, found),
+            metrics: Metrics::read(s),
             scheduler: Scheduler {
                 time_zone: s.text("scheduler.timezone").and_then(find_time_zone),
                 check_interval: s
@@ -302,18 +288,14 @@ impl Config {
         if self.server.listen.is_loopback() || self.auth_enabled || self.server.insecure {
             return None;
         }
-        let (file, line) = match self.settings.origin("server.listen") {
-            Some(Origin::File { path, line }) => (path.clone(), Some(*line)),
-            Some(Origin::Environment { .. }) => (PathBuf::from("environment"), None),
-            Some(Origin::Flag | Origin::Default) | None => (PathBuf::from("command line"), None),
-        };
         let message = format!("`{}` can be reached from other hosts, but nobody has to log in", self.server.listen);
-        let mut found = Diagnostic::error(file, "insecure_listen", message)
-            .field("server.listen")
-            .hint("listen on 127.0.0.1, set `auth.enabled = true`, or accept it with `server.insecure = true`")
-            .relative_to(&self.root);
-        found.line = line;
-        Some(found)
+        let mut found = self.settings.error("server.listen", &message);
+        found.code = "insecure_listen";
+        Some(
+            found
+                .hint("listen on 127.0.0.1, set `auth.enabled = true`, or accept it with `server.insecure = true`")
+                .relative_to(&self.root),
+        )
     }
 
     /// The checked value of any key, for parts of Piton that read their own sections.

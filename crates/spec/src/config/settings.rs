@@ -265,6 +265,18 @@ impl Settings {
         Some(root.join(base).join(text))
     }
 
+    /// A mistake in what a key says, at the place that says it.
+    pub(crate) fn error(&self, key: &str, message: &str) -> Diagnostic {
+        let (file, line) = match self.origin(key) {
+            Some(Origin::File { path, line }) => (path.clone(), Some(*line)),
+            Some(Origin::Environment { .. }) => (PathBuf::from("environment"), None),
+            Some(Origin::Flag | Origin::Default) | None => (PathBuf::from("command line"), None),
+        };
+        let mut error = Diagnostic::error(file, "invalid_value", message).field(key);
+        error.line = line;
+        error
+    }
+
     /// Every key that has a value, in the order of the table.
     pub(crate) fn explain(&self) -> Vec<Explained> {
         let explain = |key: &'static Key| {

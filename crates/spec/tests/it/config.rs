@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use piton_model::ToolChoice;
-use piton_spec::{CatchUp, Config, Diagnostic, LogFormat, LogOutput, Origin, Sources};
+use piton_spec::{
+    CatchUp, ClientAuth, Config, Diagnostic, LogFormat, LogOutput, Origin, Sources, TlsIdentity, TlsVersion,
+};
 
 use crate::site::{Site, shown};
 
@@ -381,4 +383,40 @@ fn diagnostics_are_serialised_for_programs() {
         serde_json::json!({"severity": "error", "file": "piton.toml", "message": "unknown key `x`",
         "hint": "did you mean `y`?", "code": "unknown_key"})
     );
+}
+
+#[test]
+fn certificates_come_from_where_the_configuration_says() {
+    let site = Site::new();
+    let tls = |text: &str| {
+        site.write("piton.toml", format!("[server.tls]\nenabled = true\n{text}"));
+        good(&sources(&site)).server.tls.unwrap()
+    };
+    let all = "dir = 'tls'\nauto_generate = true\ncert_file = 'a.crt'\nkey_file = 'a.key'\n";
+    assert!(matches!(tls(all).identity, TlsIdentity::Files { .. }), "files win");
+    let generated = tls("dir = 'tls'\nauto_generate = true\n[server.tls.auto_gen]\nvalid_days = -1\n");
+    let TlsIdentity::Generated { directory, subject } = generated.identity else { panic!("{generated:?}") };
+    assert_eq!((directory, subject.valid_days), (site.path("tls"), 5 * 365));
+    let plain = tls("dir = 'tls'\nmin_version = '1.3'\n");
+    assert!(matches!(plain.identity, TlsIdentity::Directory(_)));
+    assert_eq!((plain.min_version, plain.client_auth), (TlsVersion::V13, ClientAuth::None));
+    site.write("tls/tls_ca.crt", "");
+    assert_eq!(tls("dir = 'tls'\n").client_auth, ClientAuth::Optional, "there is a CA for clients");
+    assert_eq!(tls("dir = 'tls'\nclient_auth = 'required'\n").client_auth, ClientAuth::Required);
+
+    for (text, place, words) in [
+        ("[server.tls]\nenabled = true\n", "piton.toml:2", "where the certificate is"),
+        ("[server.tls]\nenabled = true\ncert_file = 'x'\n", "piton.toml:3", "`key_file` is missing"),
+        ("[server.tls]\nenabled = true\ndir = 'x'\nmin_version = '1.1'\n", "piton.toml:4", "no version of TLS"),
+        (
+            "[server.tls]\nenabled = true\ndir = 'x'\nmin_version = '1.3'\nmax_version = '1.2'\n",
+            "piton.toml:4",
+            "higher",
+        ),
+        ("[server]\nallowed_origins = ['*']\nallow_credentials = true\n", "piton.toml:3", "cannot go with"),
+        ("[server]\nallowed_origins = ['app.example.org']\n", "piton.toml:2", "not a web origin"),
+    ] {
+        let told = told(text);
+        assert!(told.contains(place) && told.contains("error") && told.contains(words), "{text}{told}");
+    }
 }
