@@ -29,6 +29,7 @@
 #![warn(missing_docs)]
 
 mod admit;
+mod call;
 mod catalog;
 mod claim;
 mod clock;
@@ -58,6 +59,7 @@ use piton_store::Store;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
+pub use call::{Call, calling};
 pub use catalog::{Loaded, Loader, Reload};
 pub use clock::{Clock, VirtualClock};
 pub use drive::{Drive, Driven};

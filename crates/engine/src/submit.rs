@@ -6,7 +6,7 @@ use piton_model::{Action, By, Mode, Name, NewRun, Operation, Origin, Phase, Run,
 use piton_spec::{Job, Workspace};
 use piton_store::Submitted;
 
-use crate::{Engine, Error, Shared};
+use crate::{Call, Engine, Error, Shared};
 
 impl Shared {
     /// What a run does to a workspace, which must find the state that its last one left.
@@ -36,6 +36,9 @@ impl Engine {
 
     /// Plans a deployment, and stops there.
     pub async fn plan(&self, name: &str, mode: Option<&str>, by: By) -> Result<Run, Error> {
+        if let Some(run) = self.of_this_call().await? {
+            return Ok(run);
+        }
         let workspace = self.enabled_workspace(name)?;
         let now = self.0.workspace_state(&workspace.subject()).await?.phase().mode().cloned();
         let mode = match (mode, now) {
@@ -48,6 +51,9 @@ impl Engine {
 
     /// Runs a job now.
     pub async fn run_job(&self, workspace: Option<&str>, name: &str, by: By) -> Result<Run, Error> {
+        if let Some(run) = self.of_this_call().await? {
+            return Ok(run);
+        }
         let job = self.job(workspace, name)?;
         if !job.enabled {
             return Err(Error::Disabled(job.subject.clone()));
@@ -110,6 +116,9 @@ impl Engine {
     }
 
     async fn change(&self, workspace: &Workspace, operation: Operation, by: By) -> Result<Run, Error> {
+        if let Some(run) = self.of_this_call().await? {
+            return Ok(run);
+        }
         let subject = workspace.subject();
         let live = self.0.store.active_of(&subject).await?;
         if let Some((run, doing)) = live.iter().find_map(|run| Some((run.id, doing(run)?))) {
@@ -129,6 +138,7 @@ impl Engine {
             return Err(Error::ShuttingDown);
         }
         let id = run.id;
+        let run = Call::current().mark(run);
         match self.0.store.submit(vec![run], self.0.clock.now()).await?.pop() {
             Some(Submitted::New(run)) => Ok(run),
             Some(Submitted::Existing(id)) => self.run(id).await,

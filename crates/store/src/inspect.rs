@@ -138,6 +138,7 @@ fn statements(dialect: Dialect) -> Vec<String> {
         query::ONE,
         query::LIVE,
         query::LIVE_OF,
+        query::OF_KEY,
         retention::CANDIDATES,
         retention::DELETE_ENTRIES,
         retention::FIRST_ENTRY,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use piton_model::{Name, OutcomeKind, Phase, Run, RunId, Subject, SubjectKind};
+use piton_model::{DedupKey, Name, OutcomeKind, Phase, Run, RunId, Subject, SubjectKind};
 
 use crate::db::{Param, params};
 use crate::row;
@@ -12,6 +12,7 @@ use crate::{Error, Store};
 
 pub(crate) const ONE: &str = "SELECT body, due_at FROM runs WHERE id = $1 \
      UNION ALL SELECT body, NULL FROM run_history WHERE id = $1";
+pub(crate) const OF_KEY: &str = "SELECT run_id FROM run_keys WHERE dedup_key = $1";
 pub(crate) const LIVE: &str = "SELECT body, due_at FROM runs ORDER BY id";
 pub(crate) const LIVE_OF: &str = "SELECT body, due_at FROM runs WHERE subject = $1 ORDER BY id";
 
@@ -53,6 +54,12 @@ impl Store {
     pub async fn run(&self, id: RunId) -> Result<Option<Run>, Error> {
         let Some(row) = self.readers().row(ONE, params![id.to_string()]).await? else { return Ok(None) };
         row::run(self.vault(), &row.text(0)?, row.maybe_int(1)?).map(Some)
+    }
+
+    /// The run that a key made.
+    pub async fn run_of_key(&self, key: &DedupKey) -> Result<Option<RunId>, Error> {
+        let Some(row) = self.readers().row(OF_KEY, params![key.as_str()]).await? else { return Ok(None) };
+        row::run_id(&row.text(0)?).map(Some)
     }
 
     /// The runs that a query asks for, page by page.
