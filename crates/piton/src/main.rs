@@ -25,6 +25,7 @@ mod command;
 mod context;
 mod error;
 mod ids;
+mod listeners;
 mod logging;
 mod output;
 mod place;

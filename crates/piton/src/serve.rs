@@ -2,18 +2,18 @@
 
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use piton_engine::Shutdown;
-use piton_server::{BindError, Listener};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Global, ServeArgs};
 use crate::error::{CommandError, Exit};
+use crate::listeners::Listeners;
 use crate::place::Place;
 use crate::wiring::{self, DataLock, LockRefused, Opened};
 use crate::{logging, session};
@@ -42,10 +42,11 @@ pub async fn serve(global: &Global, options: &ServeArgs) -> Result<(), CommandEr
         tracing::warn!("{warning}");
     }
     let mut signals = Signals::new()?;
-    let listener = Listener::tcp(place.config.server.listen).await?;
-    let opened = wiring::open(&place, lock, listener.address()).await?;
+    let listeners = Listeners::bind(&place).await?;
+    let opened = wiring::open(&place, lock, listeners.address()).await?;
     opened.engine.start().await?;
-    run(&place, opened, listener, &mut signals, started.elapsed()).await
+    let _pidfile = place.config.server.pidfile.as_deref().map(PidFile::write).transpose()?;
+    run(&place, opened, listeners, &mut signals, started.elapsed()).await
 }
 
 /// Takes the data directory; a process that was just killed may still hold it for a moment.
@@ -60,40 +61,20 @@ async fn lock(place: &Place) -> Result<DataLock, CommandError> {
     }
 }
 
-impl From<BindError> for CommandError {
-    fn from(error: BindError) -> CommandError {
-        let (exit, hint) = match error.source.kind() {
-            io::ErrorKind::AddrInUse => (Exit::Running, "stop that process, or choose another address with `--listen`"),
-            io::ErrorKind::PermissionDenied => (Exit::BadConfig, "ports below 1024 are for the superuser"),
-            io::ErrorKind::AddrNotAvailable => (Exit::BadConfig, "`:8080` listens on every address of this host"),
-            _ => return CommandError::new(Exit::Failed, error.to_string()),
-        };
-        CommandError::new(exit, error.to_string()).hint(hint)
-    }
-}
-
 async fn run(
     place: &Place,
     opened: Opened,
-    listener: Listener,
+    listeners: Listeners,
     signals: &mut Signals,
     took: Duration,
 ) -> Result<(), CommandError> {
     let Opened { app, engine, loader, router, runner, shutdown, lock } = opened;
     let over = CancellationToken::new();
     let loading = tokio::spawn(loader.run(over.clone()));
-    let address = listener.address().map(|address| address.to_string()).unwrap_or_default();
-    let (socket, closing) = (place.socket(), over.clone());
-    let guarded = place.config.auth_enabled;
-    if guarded {
-        tracing::warn!(
-            "nobody can log in yet: over TCP only what is public is answered; the unix socket serves its owner"
-        );
-    }
-    let outward = piton_server::router(app.clone(), &place.config.server.base_path);
-    let outward = piton_server::outward(outward, &place.config.server, guarded);
-    let outward = tokio::spawn(piton_server::serve(listener, outward, over.clone()));
-    let mut serving = tokio::spawn(async move { piton_server::serve_unix(&socket, router, closing).await });
+    let address = listeners.address().map(|address| address.to_string()).unwrap_or_default();
+    let outward = listeners.serve(place, &app);
+    let (socket, closing, front) = (place.socket(), over.clone(), app.front.clone());
+    let mut serving = tokio::spawn(async move { piton_server::serve_unix(&front, &socket, router, closing).await });
 
     let loaded = engine.loaded();
     tracing::info!(
@@ -133,13 +114,24 @@ async fn run(
         }
     };
     notify(&[NotifyState::Stopping]);
-    end(&engine, how, signals).await;
+    // Whoever sends requests here shall learn that it is over before nobody answers any more.
+    app.front.ending.cancel();
+    if let Some(delay) = place.config.server.shutdown_delay {
+        tokio::time::timeout(delay, signals.end()).await.ok();
+    }
+    if how == Shutdown::Drain {
+        end(&engine, how, signals).await;
+    }
+    app.front.closing.cancel();
+    outward.close().await;
+    if how == Shutdown::Detach {
+        end(&engine, how, signals).await;
+    }
     over.cancel();
     let _ = loading.await;
     if !serving.is_finished() {
         let _ = serving.await;
     }
-    let _ = outward.await;
     // A keeper that holds nothing has nothing to stay for; one that does refuses.
     if let Err(error) = runner.stop_if_idle().await {
         tracing::debug!(%error, "the keeper stays");
@@ -173,6 +165,25 @@ async fn end(engine: &piton_engine::Engine, how: Shutdown, signals: &mut Signals
         tracing::info!(running = engine.driving(), "draining was cut short; runs go on without the daemon");
     }
     engine.shutdown(Shutdown::Detach).await;
+}
+
+/// A file with the id of this process, for as long as it serves.
+struct PidFile(PathBuf);
+
+impl PidFile {
+    fn write(path: &Path) -> Result<PidFile, CommandError> {
+        let partial = path.with_extension("new");
+        std::fs::write(&partial, format!("{}\n", std::process::id()))
+            .and_then(|()| std::fs::rename(&partial, path))
+            .map_err(|error| CommandError::new(Exit::Failed, format!("cannot write {}: {error}", path.display())))?;
+        Ok(PidFile(path.to_owned()))
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 enum Asked {
@@ -224,8 +235,10 @@ async fn daemonize(place: &Place) -> Result<(), CommandError> {
     }
     let failed = |error: io::Error| CommandError::new(Exit::Failed, format!("cannot start the daemon: {error}"));
     let exe = std::env::current_exe().map_err(failed)?;
-    std::fs::create_dir_all(&place.config.log_dir).map_err(failed)?;
-    let log = place.config.log_dir.join("piton.log");
+    let log = place.config.server.logfile.clone().unwrap_or_else(|| place.config.log_dir.join("piton.log"));
+    if let Some(directory) = log.parent() {
+        std::fs::create_dir_all(directory).map_err(failed)?;
+    }
     let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).map_err(failed)?;
     let arguments = std::env::args_os().skip(1).filter(|argument| argument != "--daemonize");
     #[expect(clippy::disallowed_methods, reason = "the daemon is nobody's child")]

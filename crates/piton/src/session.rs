@@ -69,17 +69,17 @@ impl Session {
     }
 
     async fn open_locally(place: &Place, lock: DataLock, purpose: Purpose) -> Result<Session, CommandError> {
-        let Opened { engine, loader, router, runner, lock, .. } = wiring::open(place, lock, None).await?;
-        let client = Client::new(piton_server::local(router.clone()), piton_server::BASE);
+        let Opened { app, engine, loader, router, runner, lock, .. } = wiring::open(place, lock, None).await?;
+        let client = Client::new(piton_server::local(&app.front, router.clone()), piton_server::BASE);
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         tasks.spawn(loader.run(stop.clone()));
         if purpose == Purpose::Act {
             engine.start_for_command().await?;
             // Whoever comes while this runs talks to it, as if it were the daemon.
-            let (socket, stop) = (place.socket(), stop.clone());
+            let (socket, stop, front) = (place.socket(), stop.clone(), app.front.clone());
             tasks.spawn(async move {
-                if let Err(error) = piton_server::serve_unix(&socket, router, stop).await {
+                if let Err(error) = piton_server::serve_unix(&front, &socket, router, stop).await {
                     tracing::warn!(%error, "other commands cannot reach this one");
                 }
             });

@@ -16,7 +16,7 @@ use piton_exec::{Exec, Git, Templates};
 use piton_logs::LogStore;
 use piton_model::{Failure, Run, RunId, WorkerId};
 use piton_process::{Environment, Runner};
-use piton_server::{About, App};
+use piton_server::{About, App, Front, Probes};
 use piton_store::{Options, Store};
 use piton_tools::Manager;
 use tokio_util::sync::CancellationToken;
@@ -190,6 +190,8 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
         tools,
         reload: loader.reload(),
         shutdown: shutdown.clone(),
+        front: Front::new(&config.server, config.auth_enabled, config.metrics.public),
+        probes: keeper_probe(runner.clone()),
         about: Arc::new(About {
             version: env!("CARGO_PKG_VERSION"),
             commit: option_env!("PITON_COMMIT"),
@@ -279,6 +281,14 @@ impl Executor for Real {
             }
         })
     }
+}
+
+/// A keeper that was not needed yet does not run, and holds nothing.
+fn keeper_probe(runner: Runner) -> Probes {
+    Probes::new(move || {
+        let runner = runner.clone();
+        Box::pin(async move { runner.held().await.ok().map(|held| held.len()) })
+    })
 }
 
 fn keeper_argv(data_dir: &Path) -> Result<Vec<OsString>, CommandError> {

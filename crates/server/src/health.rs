@@ -6,11 +6,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use piton_api as api;
 use piton_model::{Projection, SubjectKind, WorkspaceState};
+use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 use utoipa_axum::routes;
 
-use crate::extract::Json;
+use crate::extract::{Json, Query};
 use crate::problem::Answer;
+use crate::ready::{self, Check};
 use crate::route::{Permission, Table};
 use crate::state::App;
 use crate::view;
@@ -19,6 +22,7 @@ pub(crate) fn routes() -> Table {
     Table::new()
         .at(Permission::Public, routes!(health))
         .at(Permission::Public, routes!(live))
+        .at(Permission::Public, routes!(healthz))
         .at(Permission::Public, routes!(ready))
 }
 
@@ -41,11 +45,28 @@ async fn live() -> &'static str {
     "ok\n"
 }
 
+/// The same as `/livez`, by its older name.
+#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, body = String, content_type = "text/plain")))]
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Detail {
+    /// Tell the outcome of each check.
+    #[param(value_type = Option<String>)]
+    verbose: Option<String>,
+}
+
 /// Whether work is accepted.
 #[utoipa::path(get, path = "/readyz", tag = "health", responses((status = 200, body = String, content_type = "text/plain"), (status = 503, description = "Ending, or the database is away.", body = String, content_type = "text/plain")))]
-async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
-    let works = app.engine.accepting() && app.engine.store().head().await.is_ok();
-    if works { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
+async fn ready(State(app): State<App>, Query(detail): Query<Detail>) -> (StatusCode, String) {
+    let checks = ready::checks(&app).await;
+    let status = if checks.iter().all(Check::passed) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let mut text: String = detail.verbose.iter().flat_map(|_| &checks).map(Check::line).collect();
+    text.push_str(if status == StatusCode::OK { "ok\n" } else { "not ready\n" });
+    (status, text)
 }
 
 /// One page about everything.

@@ -31,12 +31,15 @@ mod health;
 mod job_files;
 mod jobs;
 mod logs;
+mod metrics;
 mod openapi;
 mod problem;
+mod ready;
 mod route;
 mod runs;
 mod state;
 mod templates;
+mod tls;
 mod transport;
 mod view;
 mod workspaces;
@@ -47,9 +50,11 @@ use axum::{Extension, Router};
 use crate::openapi::Document;
 use crate::route::Table;
 
-pub use front::outward;
-pub use state::{About, App};
-pub use transport::{BindError, Listener, local, owners, serve, serve_unix};
+pub use front::Front;
+pub use metrics::{Metrics, follow as follow_ledger};
+pub use state::{About, App, Children, Probes};
+pub use tls::{Tls, TlsError};
+pub use transport::{BindError, Limits, Listener, Server, local, serve_unix};
 
 /// Where the routes below `{base}` are for commands, and for everybody unless the configuration says otherwise.
 pub const BASE: &str = "/api";
@@ -59,16 +64,24 @@ pub(crate) const BODY_LIMIT: usize = 1024 * 1024;
 
 /// All routes; those of `{base}` below `base`.
 pub fn router(app: App, base: &str) -> Router {
-    let (routes, document) = table(base).split();
-    routes
+    let (routes, document) = table(base, app.front.public_metrics()).split();
+    let front = app.front.clone();
+    let routes = routes
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
         .layer(Extension(Document::new(document)))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .with_state(app)
+        .with_state(app);
+    front.within(routes)
 }
 
-fn table(base: &str) -> Table {
+/// What serves metrics on an address of their own, to everybody.
+pub fn metrics_router(app: App) -> Router {
+    let front = app.front.clone();
+    front.inward(Router::new().route("/metrics", axum::routing::get(metrics::show)).with_state(app))
+}
+
+fn table(base: &str, public_metrics: bool) -> Table {
     let below = Table::new()
         .merge(workspaces::routes())
         .merge(jobs::routes())
@@ -77,5 +90,9 @@ fn table(base: &str) -> Table {
         .merge(logs::routes())
         .merge(events::routes())
         .merge(health::overview());
-    Table::new().merge(health::routes()).merge(openapi::routes()).below(base, below)
+    Table::new()
+        .merge(health::routes())
+        .merge(metrics::routes(public_metrics))
+        .merge(openapi::routes())
+        .below(base, below)
 }

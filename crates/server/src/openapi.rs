@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     fn document() -> Value {
-        let (_, document) = crate::table(crate::BASE).split();
+        let (_, document) = crate::table(crate::BASE, false).split();
         serde_json::to_value(finish(document)).unwrap()
     }
 

@@ -12,6 +12,8 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use crate::caller::{Caller, unauthenticated};
+use crate::front::access::Asked;
+use crate::front::condition;
 use crate::openapi;
 use crate::problem::Refusal;
 use crate::state::App;
@@ -98,8 +100,12 @@ impl Table {
 }
 
 async fn guard(permission: Permission, request: Request, next: Next) -> Response {
-    match permission.check(request.extensions().get()) {
-        Ok(()) => next.run(request).await,
+    let caller = request.extensions().get::<Caller>();
+    if let (Some(caller), Some(asked)) = (caller, request.extensions().get::<Asked>()) {
+        asked.tell(&caller.by);
+    }
+    match permission.check(caller) {
+        Ok(()) => condition::check(request, next).await,
         Err(refusal) => refusal.into_response(),
     }
 }

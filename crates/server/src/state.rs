@@ -1,8 +1,11 @@
 //! What handlers share.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use piton_engine::{Engine, Reload};
@@ -11,6 +14,8 @@ use piton_logs::LogStore;
 use piton_spec::Layout;
 use piton_tools::Manager;
 use tokio_util::sync::CancellationToken;
+
+use crate::front::Front;
 
 /// What handlers share; cheap to clone.
 #[derive(Debug, Clone)]
@@ -27,8 +32,37 @@ pub struct App {
     pub reload: Reload,
     /// Cancelled by whoever asks the daemon to end.
     pub shutdown: CancellationToken,
+    /// What all requests share.
+    pub front: Front,
+    /// Questions to parts that the server does not know.
+    pub probes: Probes,
     /// Facts about this process.
     pub about: Arc<About>,
+}
+
+/// How many children the keeper holds; none where it does not answer.
+pub type Children = Pin<Box<dyn Future<Output = Option<usize>> + Send>>;
+
+/// Questions to parts that the server does not know.
+#[derive(Clone)]
+pub struct Probes(Arc<dyn Fn() -> Children + Send + Sync>);
+
+impl Probes {
+    /// Asks the keeper by this function.
+    pub fn new(keeper: impl Fn() -> Children + Send + Sync + 'static) -> Probes {
+        Probes(Arc::new(keeper))
+    }
+
+    /// How many children the keeper holds, if it answers in time.
+    pub(crate) async fn keeper_children(&self) -> Option<usize> {
+        tokio::time::timeout(Duration::from_secs(2), (self.0)()).await.ok().flatten()
+    }
+}
+
+impl fmt::Debug for Probes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Probes").finish_non_exhaustive()
+    }
 }
 
 /// Facts about the process that answers.

@@ -1,11 +1,15 @@
 //! How requests come in: over TCP, over the unix socket of the data directory, or by a call in the same process.
 //!
 //! Whatever the way, the requests come to the same router. What differs is the door in front of it, which finds out who
-//! asks ([`owners`], [`outward`](crate::outward)).
+//! asks.
 
 mod accept;
+mod activity;
 mod bind;
 mod connection;
+mod limits;
+mod patience;
+mod prefixed;
 
 use std::io;
 use std::path::Path;
@@ -19,18 +23,24 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::caller;
+use crate::front::Front;
 
-pub use accept::serve;
+pub use accept::Server;
+pub(crate) use bind::Stream;
 pub use bind::{BindError, Listener};
+pub(crate) use connection::Peer;
+pub use limits::Limits;
+pub(crate) use limits::network;
+pub(crate) use prefixed::Prefixed;
 
 /// The routes for whoever owns the data directory: commands in the same process, and the unix socket.
-pub fn owners(router: Router) -> Router {
-    router.layer(from_fn(caller::owner))
+fn owners(front: &Front, router: Router) -> Router {
+    front.inward(router.layer(from_fn(caller::owner)))
 }
 
 /// A transport that calls the router directly.
-pub fn local(router: Router) -> Transport {
-    let router = owners(router);
+pub fn local(front: &Front, router: Router) -> Transport {
+    let router = owners(front, router);
     Transport::Local(Arc::new(move |request| {
         let router = router.clone();
         Box::pin(async move {
@@ -47,7 +57,7 @@ pub fn local(router: Router) -> Transport {
 /// Listens on the unix socket at `path`, for its owner only, until `stop`.
 ///
 /// The caller holds the lock of the data directory, so a socket that is in the way belongs to nobody.
-pub async fn serve_unix(path: &Path, router: Router, stop: CancellationToken) -> io::Result<()> {
-    serve(Listener::unix(path)?, owners(router), stop).await;
+pub async fn serve_unix(front: &Front, path: &Path, router: Router, stop: CancellationToken) -> io::Result<()> {
+    Server::new(owners(front, router), Limits::default()).serve(Listener::unix(path)?, stop).await;
     Ok(())
 }

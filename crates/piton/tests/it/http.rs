@@ -1,7 +1,9 @@
 //! The HTTP API from outside.
 
-use super::site::Site;
-use super::wire::{get, request};
+use std::io::{Read, Write};
+
+use super::site::{Site, kill, until};
+use super::wire::{connect, exchange, get, request};
 
 #[test]
 fn the_api_answers_over_tcp_below_its_base_path() {
@@ -45,25 +47,87 @@ fn what_is_not_there_is_a_problem_with_a_code() {
     }
 }
 
-/// A page of the web could send a request without a body, and have its own name lead to this host.
+/// A01
+#[test]
+fn an_open_api_for_everybody_takes_a_decision() {
+    let site = Site::new();
+    for listen in ["0.0.0.0:0", ":0", "[::]:0"] {
+        let said = site.piton(["serve", "--listen", listen]);
+        assert_eq!(said.code, 78, "{said}");
+        assert!(said.err.contains("auth.enabled") && said.err.contains("server.insecure"), "{said}");
+    }
+    let site = site.env("PITON_SERVER__INSECURE", "true").env("PITON_SERVER__LISTEN", ":0");
+    let daemon = site.serve();
+    let address = daemon.address().replace("[::]", "127.0.0.1").replace("0.0.0.0", "127.0.0.1");
+    assert_eq!(get(&address, "/health").status, 200);
+}
+
+/// A04
+#[test]
+fn no_spelling_of_a_path_reaches_a_handler_by_another_way() {
+    let site = Site::new();
+    let daemon = site.serve();
+    let address = daemon.address();
+    let paths = [
+        "/API/overview",
+        "//api/overview",
+        "/api//overview",
+        "/api/overview/",
+        "/api/overview;x",
+        "/api/./overview",
+        "/api/x/../overview",
+        "/api/x/%2e%2e/overview",
+        "/api%2foverview",
+        "/%61pi/overview",
+        "/api/overview%00",
+    ];
+    for path in paths {
+        let reply = get(&address, path);
+        assert!([400, 404].contains(&reply.status), "{path}: {}", reply.status);
+    }
+    for method in ["TRACE", "CONNECT", "PROPFIND", "options", "get"] {
+        let reply = request(&address, method, "/api/overview", &[], "");
+        assert!([400, 404, 405].contains(&reply.status), "{method}: {}", reply.status);
+    }
+    for header in ["X-HTTP-Method-Override", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL"] {
+        let value = if header.contains("URL") { "/api/shutdown" } else { "POST" };
+        let reply = request(&address, "GET", "/api/shutdown", &[(header, value)], "");
+        assert_eq!(reply.status, 405, "{header}");
+    }
+    let reply =
+        exchange(&address, format!("GET http://{address}/nowhere HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes());
+    assert_eq!(reply.unwrap().status, 404);
+    let reply =
+        exchange(&address, format!("GET http://evil.example/health HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes());
+    assert_eq!(reply.unwrap().code(), "invalid_host");
+    assert_eq!(get(&address, "/health").status, 200, "it still runs");
+}
+
+/// A11
 #[test]
 fn pages_of_others_can_neither_call_nor_read() {
     let site = Site::new().env("PITON_SERVER__ALLOWED_ORIGINS", "https://app.example.org");
     let daemon = site.serve();
     let address = daemon.address();
-    let post = |headers: &[(&str, &str)]| request(&address, "POST", "/api/templates/x/update", headers, "");
+    let post = |headers: &[(&str, &str)]| request(&address, "POST", "/api/templates/x/update", headers, "{}");
     for origin in ["https://evil.example", "null", "http://app.example.org"] {
         let reply = post(&[("Origin", origin)]);
         assert_eq!((reply.status, reply.code().as_str()), (403, "foreign_origin"), "{origin}");
+        assert_eq!(reply.header("access-control-allow-origin"), None);
         let reply = request(&address, "GET", "/api/overview", &[("Origin", origin)], "");
         assert_eq!((reply.status, reply.header("access-control-allow-origin")), (200, None), "nobody can read it");
         let asked = [("Origin", origin), ("Access-Control-Request-Method", "POST")];
         assert_eq!(request(&address, "OPTIONS", "/api/overview", &asked, "").status, 403);
     }
-    assert_eq!(post(&[("Origin", &format!("http://{address}"))]).status, 404, "its own page may call");
+    assert_eq!(post(&[("Origin", &format!("http://{address}"))]).code(), "template_not_found", "its own page may call");
     let reply = post(&[("Origin", "https://app.example.org")]);
-    assert_eq!(reply.status, 404);
     assert_eq!(reply.header("access-control-allow-origin"), Some("https://app.example.org"));
+    assert_eq!(reply.header("access-control-allow-credentials"), None);
+    assert!(reply.head.to_lowercase().contains("vary: origin"), "{}", reply.head);
+    let asked = [("Origin", "https://app.example.org"), ("Access-Control-Request-Method", "POST")];
+    let reply = request(&address, "OPTIONS", "/api/overview", &asked, "");
+    assert_eq!(reply.status, 204);
+    assert!(reply.header("access-control-allow-headers").unwrap().contains("Idempotency-Key"));
 
     for host in ["evil.example", "evil.example:80", "localhost.evil.example"] {
         let reply = request(&address, "GET", "/api/overview", &[("Host", host)], "");
@@ -71,6 +135,10 @@ fn pages_of_others_can_neither_call_nor_read() {
     }
     let port = address.rsplit(':').next().unwrap();
     assert_eq!(request(&address, "GET", "/health", &[("Host", &format!("localhost:{port}"))], "").status, 200);
+
+    let text =
+        request(&address, "POST", "/api/templates", &[("Content-Type", "text/plain"), ("Content-Length", "2")], "");
+    assert_ne!(text.status / 100, 2, "a form of any page could send this");
 }
 
 #[test]
@@ -84,4 +152,150 @@ fn where_people_must_log_in_nobody_is_taken_for_an_administrator() {
         assert_eq!((reply.status, reply.code().as_str()), (401, "unauthenticated"), "{method} {path}");
     }
     assert_eq!(site.piton(["status"]).code, 0, "the owner of the data directory is let in");
+}
+
+#[test]
+fn every_page_may_call_the_runner_where_that_is_wanted_but_never_with_credentials() {
+    let site = Site::new().env("ALLOWED_ORIGINS", "*");
+    let said = site.command(super::site::PITON).arg("serve").env("PITON_SERVER__ALLOW_CREDENTIALS", "true").output();
+    let said = said.unwrap();
+    assert_eq!(said.status.code(), Some(78));
+    assert!(String::from_utf8_lossy(&said.stderr).contains("allow_credentials"));
+    let daemon = site.serve();
+    let address = daemon.address();
+    let asked = [("Origin", "https://any.example"), ("Access-Control-Request-Method", "POST")];
+    let reply = request(&address, "OPTIONS", "/deploy", &asked, "");
+    assert_eq!((reply.status, reply.header("access-control-allow-origin")), (204, Some("*")));
+    assert_eq!(reply.header("access-control-allow-credentials"), None);
+    assert_eq!(request(&address, "OPTIONS", "/api/runs", &asked, "").status, 403);
+}
+
+#[test]
+fn answers_carry_ids_tags_and_careful_headers() {
+    let site = Site::new();
+    let daemon = site.serve();
+    let address = daemon.address();
+    let reply = request(&address, "GET", "/api/nowhere", &[("X-Request-Id", "mine-1")], "");
+    assert_eq!(reply.header("x-request-id"), Some("mine-1"));
+    assert_eq!(reply.json()["request_id"], "mine-1");
+    let reply = request(&address, "GET", "/api/workspaces", &[("X-Request-Id", "bad id")], "");
+    assert_ne!(reply.header("x-request-id"), Some("bad id"));
+    assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(reply.header("cache-control"), Some("no-store"));
+    assert!(reply.header("ratelimit-policy").is_some());
+    let tag = reply.header("etag").unwrap();
+    let again = request(&address, "GET", "/api/workspaces", &[("If-None-Match", tag)], "");
+    assert_eq!((again.status, again.body.len()), (304, 0));
+    let packed = request(&address, "GET", "/openapi.json", &[("Accept-Encoding", "gzip")], "");
+    assert_eq!(packed.header("content-encoding"), Some("gzip"));
+    let packed =
+        request(&address, "GET", "/api/nowhere", &[("Accept-Encoding", "gzip"), ("X-Request-Id", "mine-2")], "");
+    assert_eq!((packed.status, packed.header("content-encoding")), (404, Some("gzip")));
+    let problem: serde_json::Value =
+        serde_json::from_reader(flate2::read::GzDecoder::new(packed.body.as_slice())).unwrap();
+    assert_eq!(problem["request_id"], "mine-2");
+    assert!(site.daemon_log().contains("mine-1"), "the log knows the request");
+    assert!(get(&address, "/docs").header("content-security-policy").unwrap().contains("style-src"));
+}
+
+/// Objects are changed only by those who know what they are.
+#[test]
+fn what_is_not_as_the_client_saw_it_is_not_changed() {
+    let site = Site::new();
+    site.workspace("everest", r#"{ "enabled": true }"#, "output \"x\" { value = 1 }\n");
+    let daemon = site.serve();
+    let address = daemon.address();
+    let deploy = |tag: &str| request(&address, "POST", "/api/workspaces/everest/deploy", &[("If-Match", tag)], "{}");
+    let reply = deploy("\"0123456789abcdef0123456789abcdef\"");
+    assert_eq!((reply.status, reply.code().as_str()), (412, "precondition_failed"));
+    assert!(site.runs("workspace/everest").is_empty());
+    let tag = get(&address, "/api/workspaces/everest").header("etag").unwrap().to_owned();
+    assert_eq!(deploy(&tag).status, 202);
+}
+
+#[test]
+fn a_trace_goes_on_in_the_children_of_a_run() {
+    let site = Site::new();
+    site.write(
+        "jobs/told.json",
+        r#"{ "name": "told", "type": "command", "command": "printf %s $TRACEPARENT > told" }"#,
+    );
+    let daemon = site.serve();
+    let address = daemon.address();
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let reply = request(&address, "POST", "/api/cronjobs/told/trigger", &[("traceparent", parent)], "{}");
+    assert_eq!(reply.status, 202, "{}", reply.text());
+    let run = reply.json()["run"].as_str().or(reply.json()["id"].as_str()).unwrap().to_owned();
+    until("the job has ended", || site.json(["run", "show", &run])["state"] == "ended");
+    let told = std::fs::read_to_string(site.data().join("deployments/_standalone_/told")).unwrap();
+    assert!(told.starts_with("00-0af7651916cd43dd8448eb211c80319c-") && told.ends_with("-01"), "{told}");
+    assert!(!told.contains("b7ad6b7169203331"), "the request is a span of its own: {told}");
+}
+
+#[test]
+fn metrics_tell_of_runs_and_requests() {
+    let site = Site::new().env("PITON_METRICS__ENABLED", "true").env("PITON_METRICS__LISTEN", "127.0.0.1:0");
+    site.workspace("everest", r#"{ "enabled": true }"#, "output \"x\" { value = 1 }\n");
+    let daemon = site.serve();
+    let address = daemon.address();
+    assert_eq!(site.piton(["workspace", "deploy", "everest"]).code, 0);
+    let mut text = String::new();
+    until("the run is counted", || {
+        let reply = get(&address, "/metrics");
+        assert_eq!(reply.status, 200);
+        text = reply.text();
+        // What is shown was counted before it was asked for.
+        text.contains("piton_runs_ended_total{kind=\"workspace\",outcome=\"succeeded\"} 1")
+            && text.contains("route=\"/metrics\"")
+    });
+    for series in [
+        "piton_runs{state=\"running\",kind=\"workspace\"} 0",
+        "piton_queue_oldest_seconds 0",
+        "piton_store_up 1",
+        "piton_ready 1",
+        "piton_keeper_up 1",
+        "piton_http_requests_total{method=\"GET\",route=\"/metrics\",status=\"200\"}",
+        "piton_build_info{version=",
+        "process_resident_memory_bytes",
+        "# EOF",
+    ] {
+        assert!(text.contains(series), "{series} is missing:\n{text}");
+    }
+}
+
+#[test]
+fn readiness_drops_before_the_door_closes() {
+    let site = Site::new().env("PITON_SERVER__SHUTDOWN_DELAY", "30s");
+    let daemon = site.serve();
+    let address = daemon.address();
+    let ready = get(&address, "/readyz?verbose");
+    assert_eq!(ready.status, 200, "{}", ready.text());
+    for check in ["accepting", "store", "disk", "keeper"] {
+        assert!(ready.text().contains(&format!("[+]{check} ok")), "{}", ready.text());
+    }
+    let mut stream = connect(&address);
+    stream.write_all(format!("GET /api/events HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes()).unwrap();
+    kill(daemon.pid(), "TERM");
+    until("it says that it ends", || get(&address, "/readyz?verbose").text().contains("[-]accepting failed"));
+    assert_eq!(get(&address, "/readyz").status, 503);
+    assert_eq!(get(&address, "/livez").status, 200);
+    assert_eq!(get(&address, "/api/overview").status, 200, "requests are still answered");
+    // A second signal means that nobody needs to wait any longer.
+    assert_eq!(daemon.terminate(), 0);
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).unwrap();
+    assert!(rest.ends_with("0\r\n\r\n"), "the stream did not end cleanly: {rest:?}");
+    assert!(std::net::TcpStream::connect(&address).is_err());
+}
+
+#[test]
+fn the_files_of_older_configurations_are_written() {
+    let site = Site::new();
+    site.write("piton.toml", "[server]\npidfile = 'run/piton.pid'\n").write("run/.keep", "");
+    let daemon = site.serve();
+    let file = site.path().join("run/piton.pid");
+    until("the pid file is there", || file.exists());
+    assert_eq!(std::fs::read_to_string(&file).unwrap().trim(), daemon.pid().to_string());
+    assert_eq!(daemon.terminate(), 0);
+    assert!(!file.exists());
 }

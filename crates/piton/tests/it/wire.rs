@@ -73,15 +73,19 @@ pub fn read_reply(stream: &mut impl Read) -> Option<Reply> {
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     let mut reply = Reply { status, head, body: bytes[end + 4..].to_vec() };
     let length = reply.header("content-length").map(|length| length.parse::<usize>().unwrap());
-    while length.is_none_or(|length| reply.body.len() < length) && status != 304 && status != 204 {
+    let chunked = reply.header("transfer-encoding") == Some("chunked");
+    let is_whole = |body: &[u8]| match length {
+        Some(length) => body.len() >= length,
+        None => chunked && body.ends_with(b"0\r\n\r\n"),
+    };
+    while !is_whole(&reply.body) && status != 304 && status != 204 {
         match stream.read(&mut chunk) {
             Ok(0) | Err(_) => break,
             Ok(count) => reply.body.extend_from_slice(&chunk[..count]),
         }
-        if length.is_none() && reply.body.ends_with(b"0\r\n\r\n") {
-            reply.body = unchunk(&reply.body);
-            break;
-        }
+    }
+    if chunked {
+        reply.body = unchunk(&reply.body);
     }
     Some(reply)
 }

@@ -11,8 +11,9 @@ use super::host::Called;
 use crate::problem::Refusal;
 
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
-const ACCEPTED: &str = "Authorization, Content-Type, Last-Event-ID";
-const EXPOSED: &str = "Location, Retry-After";
+const ACCEPTED: &str = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, \
+                        Traceparent, X-Request-Id";
+const EXPOSED: &str = "ETag, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id, Idempotency-Replayed";
 
 /// The pages that may call.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ pub(crate) struct Origins {
     named: Vec<String>,
     /// `*`: any page may call the routes of the runner, which take no cookies.
     any: bool,
+    credentials: bool,
 }
 
 /// What may be done for a page.
@@ -36,10 +38,10 @@ enum Verdict {
 }
 
 impl Origins {
-    pub(crate) fn new(allowed: &[String]) -> Origins {
+    pub(crate) fn new(allowed: &[String], credentials: bool) -> Origins {
         let any = allowed.iter().any(|origin| origin == "*");
         let named = allowed.iter().filter(|origin| *origin != "*").map(|origin| origin.to_ascii_lowercase());
-        Origins { named: named.collect(), any }
+        Origins { named: named.collect(), any, credentials }
     }
 
     fn judge(&self, origin: Option<&str>, called: Option<&str>, path: &str) -> Verdict {
@@ -64,10 +66,13 @@ impl Origins {
         !self.named.is_empty()
     }
 
-    fn permit(verdict: Verdict, origin: &HeaderValue, headers: &mut HeaderMap) {
+    fn permit(&self, verdict: Verdict, origin: &HeaderValue, headers: &mut HeaderMap) {
         match verdict {
             Verdict::Named => {
                 headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+                if self.credentials {
+                    headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+                }
             }
             Verdict::Any => {
                 headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
@@ -93,7 +98,7 @@ pub(crate) async fn check(origins: Arc<Origins>, request: Request, next: Next) -
         _ => next.run(request).await,
     };
     if let Some(origin) = &origin {
-        Origins::permit(verdict, origin, response.headers_mut());
+        origins.permit(verdict, origin, response.headers_mut());
         if verdict != Verdict::Foreign && verdict != Verdict::Own {
             let exposed = HeaderValue::from_static(EXPOSED);
             response.headers_mut().insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
@@ -126,7 +131,7 @@ mod tests {
 
     #[test]
     fn pages_are_told_apart() {
-        let origins = Origins::new(&["https://app.example.org".to_owned()]);
+        let origins = Origins::new(&["https://app.example.org".to_owned()], false);
         let called = Some("piton.example.org:8443");
         for (origin, path, verdict) in [
             (None, "/api/runs", Verdict::Own),
@@ -145,7 +150,7 @@ mod tests {
 
     #[test]
     fn any_page_may_call_the_runner_only() {
-        let origins = Origins::new(&["*".to_owned()]);
+        let origins = Origins::new(&["*".to_owned()], false);
         for (path, verdict) in [
             ("/deploy", Verdict::Any),
             ("/deploy/x/approve", Verdict::Any),

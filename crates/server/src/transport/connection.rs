@@ -1,41 +1,94 @@
 //! One connection: HTTP/1.1 or HTTP/2, whichever the client speaks.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use axum::Router;
-use axum::extract::ConnectInfo;
+use axum::body::Body;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::bind::Stream;
+use super::activity::{Activity, Marked};
+use super::limits::Limits;
+use super::patience::Patient;
 
-/// How long a client may take to send the head of a request.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest head of a request, and the longest list of headers.
+const HEAD_SIZE: usize = 32 * 1024;
 
-pub(super) async fn drive(stream: Box<dyn Stream>, peer: Option<SocketAddr>, router: Router, stop: CancellationToken) {
+/// The most headers.
+const HEADERS: usize = 100;
+
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer {
+    /// None for the unix socket.
+    pub(crate) address: Option<SocketAddr>,
+}
+
+/// Serves one connection to its end.
+pub(super) async fn drive<S>(stream: S, peer: Peer, router: &Router, limits: &Limits, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let activity = Activity::new();
+    let (marks, router) = (activity.clone(), router.clone());
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let mut request = request.map(axum::body::Body::new);
-        if let Some(peer) = peer {
-            request.extensions_mut().insert(ConnectInfo(peer));
+        let mark = marks.begin();
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(peer);
+        let answer = router.clone().oneshot(request);
+        async move {
+            let Ok(response) = answer.await;
+            Ok::<_, Infallible>(response.map(|body| Marked { body, _mark: mark }))
         }
-        router.clone().oneshot(request)
     });
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    builder.http2().timer(TokioTimer::new());
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let builder = builder(limits);
+    let stream = TokioIo::new(Patient::new(stream, limits.write));
+    let mut connection = std::pin::pin!(builder.serve_connection(stream, service));
     let result = tokio::select! {
         result = connection.as_mut() => result,
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
+        () = activity.quiet(limits.head, limits.idle) => {
+            connection.as_mut().graceful_shutdown();
+            match tokio::time::timeout(limits.head, connection.as_mut()).await {
+                Ok(result) => result,
+                // A request came in the last moment; none comes after it.
+                Err(_) if activity.is_busy() => connection.await,
+                // What has sent half a request has had its time.
+                Err(_) => Ok(()),
+            }
+        }
     };
     if let Err(error) = result {
-        tracing::debug!(%error, "a connection ended");
+        tracing::debug!(peer = ?peer.address, %error, "a connection ended");
     }
+}
+
+fn builder(limits: &Limits) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        // The clock starts with the end of the request before; waiting for the first is watched from outside.
+        .header_read_timeout(limits.idle)
+        .max_headers(HEADERS)
+        .max_buf_size(HEAD_SIZE);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(100)
+        .max_header_list_size(HEAD_SIZE as u32)
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(100)
+        .max_send_buf_size(64 * 1024)
+        .keep_alive_interval(limits.write)
+        .keep_alive_timeout(limits.write);
+    builder
 }

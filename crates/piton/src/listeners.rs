@@ -1,0 +1,109 @@
+//! Where the daemon listens, and how it stops to.
+
+use std::io;
+use std::net::SocketAddr;
+
+use piton_engine::Clock;
+use piton_server::{App, BindError, Limits, Listener, Server, Tls, TlsError};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{CommandError, Exit};
+use crate::place::Place;
+
+/// Addresses that are bound, before anything answers there: what is wrong with them is told before anything begins.
+pub struct Listeners {
+    api: Listener,
+    tls: Option<Tls>,
+    metrics: Option<Listener>,
+}
+
+/// What answers there.
+pub struct Serving {
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Listeners {
+    /// Binds what the configuration names.
+    pub async fn bind(place: &Place) -> Result<Listeners, CommandError> {
+        let config = &place.config;
+        let tls = config.server.tls.clone().map(|tls| Tls::open(tls, Clock::system())).transpose()?;
+        let api = Listener::tcp(config.server.listen).await?;
+        let metrics = match config.metrics.listen {
+            Some(listen) => Some(Listener::tcp(listen).await?),
+            None => None,
+        };
+        Ok(Listeners { api, tls, metrics })
+    }
+
+    /// The address of the API.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.api.address()
+    }
+
+    /// Begins to answer.
+    pub fn serve(self, place: &Place, app: &App) -> Serving {
+        let stop = CancellationToken::new();
+        let front = &app.front;
+        if place.config.auth_enabled {
+            tracing::warn!(
+                "nobody can log in yet: over TCP only what is public is answered; the unix socket serves its owner"
+            );
+        }
+        let limits = limits(&place.config.server);
+        let routes = piton_server::router(app.clone(), &place.config.server.base_path);
+        let routes = front.outward(routes);
+        let api = Server::new(routes, limits.clone()).with_tls(self.tls).counted_by(front.metrics.clone());
+        let mut tasks = vec![tokio::spawn(api.serve(self.api, stop.clone()))];
+        if let Some(listener) = self.metrics {
+            let metrics = Server::new(piton_server::metrics_router(app.clone()), limits);
+            tasks.push(tokio::spawn(metrics.serve(listener, stop.clone())));
+        }
+        let counting = piton_server::follow_ledger(front.metrics.clone(), app.engine.store().clone(), stop.clone());
+        tasks.push(tokio::spawn(counting));
+        Serving { stop, tasks }
+    }
+}
+
+impl Serving {
+    /// Accepts nothing any more, and waits for the requests that are under way.
+    pub async fn close(self) {
+        self.stop.cancel();
+        for task in self.tasks {
+            let _ = task.await;
+        }
+    }
+}
+
+/// What the configuration holds connections to.
+fn limits(server: &piton_spec::Server) -> Limits {
+    Limits {
+        connections: server.max_connections,
+        connections_per_address: server.max_connections_per_address,
+        drain: server.drain_timeout,
+        ..Limits::default()
+    }
+}
+
+impl From<BindError> for CommandError {
+    fn from(error: BindError) -> CommandError {
+        let (exit, hint) = match error.source.kind() {
+            io::ErrorKind::AddrInUse => (Exit::Running, "stop that process, or choose another address with `--listen`"),
+            io::ErrorKind::PermissionDenied => (Exit::BadConfig, "ports below 1024 are for the superuser"),
+            io::ErrorKind::AddrNotAvailable => (Exit::BadConfig, "`:8080` listens on every address of this host"),
+            _ => return CommandError::new(Exit::Failed, error.to_string()),
+        };
+        CommandError::new(exit, error.to_string()).hint(hint)
+    }
+}
+
+impl From<TlsError> for CommandError {
+    fn from(error: TlsError) -> CommandError {
+        let failed = CommandError::new(Exit::BadConfig, format!("server.tls: {error}"));
+        match error.hint() {
+            Some(hint) => failed.hint(hint),
+            None => failed,
+        }
+    }
+}

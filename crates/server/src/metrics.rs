@@ -1,0 +1,140 @@
+//! What is counted and measured, for Prometheus.
+//!
+//! Three kinds: what happens to requests is counted as it happens; what happens to runs and schedules is counted by
+//! following the ledger from the start of the process ([`ledger`]); and what is so at this moment is asked when somebody
+//! looks ([`moment`]). Other parts put series of their own into the same registry.
+
+mod ledger;
+mod moment;
+mod process;
+
+use std::fmt;
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use utoipa_axum::routes;
+
+use crate::problem::{Answer, Refusal};
+use crate::route::{Permission, Table};
+use crate::state::App;
+
+pub use ledger::follow;
+
+const KIND: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Everything that is counted and measured. Clones share it.
+#[derive(Clone)]
+pub struct Metrics(Arc<Shared>);
+
+struct Shared {
+    registry: Mutex<Registry>,
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<RouteLabels, Histogram>,
+    connections: Gauge,
+    streams: Gauge,
+    ledger: ledger::Counters,
+    moment: moment::Gauges,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: &'static str,
+    route: String,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    method: &'static str,
+    route: String,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics::new()
+    }
+}
+
+impl Metrics {
+    /// Everything at zero.
+    pub fn new() -> Metrics {
+        let mut registry = Registry::default();
+        let requests = Family::<RequestLabels, Counter>::default();
+        let durations = Family::<RouteLabels, Histogram>::new_with_constructor(|| Histogram::new(FAST));
+        let (connections, streams) = (Gauge::<i64, AtomicI64>::default(), Gauge::<i64, AtomicI64>::default());
+        let piton = registry.sub_registry_with_prefix("piton");
+        piton.register("http_requests", "Requests that were answered", requests.clone());
+        let help = "Time until the head of the answer";
+        piton.register_with_unit("http_request_duration", help, Unit::Seconds, durations.clone());
+        piton.register("http_connections", "Connections that are open", connections.clone());
+        piton.register("http_streams", "Streams of logs and events that are read", streams.clone());
+        let ledger = ledger::Counters::register(piton);
+        let moment = moment::Gauges::register(piton);
+        registry.register_collector(Box::new(process::Process));
+        let registry = Mutex::new(registry);
+        Metrics(Arc::new(Shared { registry, requests, durations, connections, streams, ledger, moment }))
+    }
+
+    /// Puts further series into the registry, under the names they have.
+    pub fn register<T>(&self, register: impl FnOnce(&mut Registry) -> T) -> T {
+        register(&mut self.0.registry.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A request was answered.
+    pub(crate) fn http(&self, method: &'static str, route: &str, status: u16, took: Duration) {
+        let labels = RequestLabels { method, route: route.to_owned(), status };
+        self.0.requests.get_or_create(&labels).inc();
+        let labels = RouteLabels { method, route: labels.route };
+        self.0.durations.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// So many more streams are read.
+    pub(crate) fn streams(&self, more: i64) {
+        self.0.streams.inc_by(more);
+    }
+
+    /// So many more connections are open.
+    pub(crate) fn connections(&self, more: i64) {
+        self.0.connections.inc_by(more);
+    }
+
+    fn encode(&self) -> Result<String, fmt::Error> {
+        let registry = self.0.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry)?;
+        Ok(text)
+    }
+}
+
+/// Buckets for what takes less than a second, as a rule.
+const FAST: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// `public` lets everybody read them.
+pub(crate) fn routes(public: bool) -> Table {
+    Table::new().at(if public { Permission::Public } else { Permission::Read }, routes!(show))
+}
+
+/// Metrics in the format of OpenMetrics, which Prometheus reads.
+#[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
+pub(crate) async fn show(State(app): State<App>) -> Answer<Response> {
+    let metrics = &app.front.metrics;
+    metrics.0.moment.look(&app).await;
+    let text = metrics.encode().map_err(|error| Refusal::internal(&error))?;
+    Ok(([(header::CONTENT_TYPE, KIND)], text).into_response())
+}

@@ -1,0 +1,203 @@
+//! What happens to runs and schedules, counted by following the ledger.
+//!
+//! Counting begins with the process, so the counters begin at zero with it, as Prometheus expects. Every node that
+//! shares a database counts all that happens in it: take one of them, or the greatest.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use piton_model::{Event, LedgerEntry, Origin, OutcomeKind, Record, Seq, SkipReason, SubjectKind};
+use piton_store::Store;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use tokio_util::sync::CancellationToken;
+
+use super::Metrics;
+
+/// How many entries are taken at once.
+const BATCH: usize = 500;
+
+/// In a batch, of so many runs it is looked up how late they are.
+const LOOKED_UP: usize = 100;
+
+/// The safety poll.
+const LOOK_AFTER: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub(super) struct Counters {
+    submitted: Family<KindLabel, Counter>,
+    ended: Family<OutcomeLabels, Counter>,
+    failures: Family<KindLabel, Counter>,
+    leases_lost: Counter,
+    skipped: Family<ReasonLabel, Counter>,
+    missed: Family<ReasonLabel, Counter>,
+    lateness: Histogram,
+    waited: Histogram,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    kind: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+impl Counters {
+    pub(super) fn register(registry: &mut Registry) -> Counters {
+        const LATE: [f64; 11] = [0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 3600.0, 86_400.0];
+        let counters = Counters {
+            submitted: Family::default(),
+            ended: Family::default(),
+            failures: Family::default(),
+            leases_lost: Counter::default(),
+            skipped: Family::default(),
+            missed: Family::default(),
+            lateness: Histogram::new(LATE),
+            waited: Histogram::new(LATE),
+        };
+        registry.register("runs_submitted", "Runs that were accepted", counters.submitted.clone());
+        registry.register("runs_ended", "Runs that ended, by how they did", counters.ended.clone());
+        registry.register("run_failures", "Attempts that failed", counters.failures.clone());
+        registry.register("leases_lost", "Leases that ended without a word", counters.leases_lost.clone());
+        let help = "Due times that made no run on purpose";
+        registry.register("fires_skipped", help, counters.skipped.clone());
+        let help = "Due times that made no run because nobody looked in time";
+        registry.register("fires_missed", help, counters.missed.clone());
+        let help = "From a due time to the acceptance of its run";
+        registry.register_with_unit("fire_lateness", help, Unit::Seconds, counters.lateness.clone());
+        let help = "From the time from which a run may be claimed to its first claim";
+        registry.register_with_unit("run_queue_wait", help, Unit::Seconds, counters.waited.clone());
+        counters
+    }
+
+    fn count(&self, entry: &LedgerEntry) {
+        if let Record::Run { subject, event, outcome, .. } = &entry.record {
+            let kind = KindLabel { kind: subject.kind().as_str() };
+            match event {
+                Event::Submitted { .. } => drop(self.submitted.get_or_create(&kind).inc()),
+                Event::Failed { .. } => drop(self.failures.get_or_create(&kind).inc()),
+                Event::LeaseLost => drop(self.leases_lost.inc()),
+                _ => {}
+            }
+            if let Some(outcome) = outcome {
+                let labels = OutcomeLabels { kind: kind.kind, outcome: outcome.kind().as_str() };
+                self.ended.get_or_create(&labels).inc();
+            }
+        }
+        if let Record::Skipped { reason, count, .. } = &entry.record {
+            let (reason, missed) = word(reason);
+            let family = if missed { &self.missed } else { &self.skipped };
+            family.get_or_create(&ReasonLabel { reason }).inc_by(u64::from(*count));
+        }
+    }
+
+    /// So that a series is there before anything has happened: what is missing cannot be told from what is zero.
+    fn begin(&self) {
+        for kind in [SubjectKind::Workspace, SubjectKind::Job, SubjectKind::Deployment] {
+            let kind = kind.as_str();
+            drop(self.submitted.get_or_create(&KindLabel { kind }));
+            for outcome in OutcomeKind::ALL {
+                drop(self.ended.get_or_create(&OutcomeLabels { kind, outcome: outcome.as_str() }));
+            }
+        }
+    }
+}
+
+/// The reason in a word, and whether it is that nobody looked in time.
+fn word(reason: &SkipReason) -> (&'static str, bool) {
+    match reason {
+        SkipReason::AlreadyDeployed => ("already_deployed", false),
+        SkipReason::NothingToDestroy => ("nothing_to_destroy", false),
+        SkipReason::WaitingForChange => ("waiting_for_change", false),
+        SkipReason::StillActive { .. } => ("still_active", false),
+        SkipReason::OvertakenBy { .. } => ("overtaken", true),
+        SkipReason::TooLate => ("too_late", true),
+        SkipReason::Dependency { .. } => ("dependency", false),
+        SkipReason::Suspended => ("suspended", false),
+    }
+}
+
+/// Counts what happens, until `stop`.
+pub async fn follow(metrics: Metrics, store: Store, stop: CancellationToken) {
+    let counters = &metrics.0.ledger;
+    counters.begin();
+    let mut changes = store.changes();
+    let mut after = None;
+    loop {
+        changes.mark_unchanged();
+        match step(counters, &store, after).await {
+            Ok((position, more)) => {
+                after = Some(position);
+                if more {
+                    continue;
+                }
+            }
+            Err(error) => tracing::debug!(%error, "the ledger cannot be counted at the moment"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tokio::time::timeout(LOOK_AFTER, changes.changed()) => {}
+        }
+    }
+}
+
+/// Counts a batch: where it ended, and whether there is more.
+async fn step(counters: &Counters, store: &Store, after: Option<Seq>) -> Result<(Seq, bool), piton_store::Error> {
+    let Some(mut after) = after else { return Ok((store.head().await?, false)) };
+    let entries = store.entries(after, BATCH).await?;
+    let mut looked_up = 0;
+    for entry in &entries {
+        counters.count(entry);
+        if let Some(event) = timed(entry)
+            && looked_up < LOOKED_UP
+        {
+            looked_up += 1;
+            measure(counters, store, event, entry.at).await?;
+        }
+        after = entry.seq;
+    }
+    Ok((after, entries.len() == BATCH))
+}
+
+/// An event whose time says something: acceptance, and the first claim.
+enum Timed {
+    Submitted(piton_model::RunId),
+    Claimed(piton_model::RunId),
+}
+
+fn timed(entry: &LedgerEntry) -> Option<Timed> {
+    match &entry.record {
+        Record::Run { run, event: Event::Submitted { .. }, .. } => Some(Timed::Submitted(*run)),
+        Record::Run { run, event: Event::Claimed { attempt, .. }, .. } if attempt.get() == 1 => {
+            Some(Timed::Claimed(*run))
+        }
+        _ => None,
+    }
+}
+
+async fn measure(counters: &Counters, store: &Store, event: Timed, at: Timestamp) -> Result<(), piton_store::Error> {
+    let (Timed::Submitted(id) | Timed::Claimed(id)) = &event;
+    let Some(run) = store.run(*id).await? else { return Ok(()) };
+    let since = |begin: Timestamp| at.duration_since(begin).as_secs_f64().max(0.0);
+    match event {
+        Timed::Submitted(_) => {
+            if let Origin::Cron { fire, .. } = run.origin {
+                counters.lateness.observe(since(fire));
+            }
+        }
+        Timed::Claimed(_) => counters.waited.observe(since(run.submitted_at)),
+    }
+    Ok(())
+}

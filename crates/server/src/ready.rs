@@ -1,0 +1,80 @@
+//! What must hold for work to be accepted.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::{StatVfsMountFlags, statvfs};
+
+use crate::state::App;
+
+/// With less than this on the disk of the data directory, a run could not be sure of its log and its state.
+const ROOM: u64 = 64 * 1024 * 1024;
+
+/// How long the database may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// One thing that must hold.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Check {
+    name: &'static str,
+    /// What is wrong.
+    fault: Option<String>,
+}
+
+impl Check {
+    pub(crate) fn passed(&self) -> bool {
+        self.fault.is_none()
+    }
+
+    /// `[+]store ok`, as Kubernetes writes it.
+    pub(crate) fn line(&self) -> String {
+        match &self.fault {
+            None => format!("[+]{} ok\n", self.name),
+            Some(fault) => format!("[-]{} failed: {fault}\n", self.name),
+        }
+    }
+}
+
+/// Checks everything. What is told of a fault is for everybody to read, so it names no file and no host.
+pub(crate) async fn checks(app: &App) -> Vec<Check> {
+    let ending = app.front.ending.is_cancelled() || !app.engine.accepting();
+    let store = tokio::time::timeout(PATIENCE, app.engine.store().head()).await;
+    let answers = store.is_ok_and(|head| head.is_ok());
+    let keeper = app.probes.keeper_children().await;
+    let check = |name, fault: Option<&str>| Check { name, fault: fault.map(str::to_owned) };
+    vec![
+        check("accepting", ending.then_some("the daemon ends")),
+        check("store", (!answers).then_some("the database does not answer")),
+        Check { name: "disk", fault: disk(&app.about.data_directory) },
+        check("keeper", keeper.is_none().then_some("the keeper does not answer")),
+    ]
+}
+
+fn disk(path: &Path) -> Option<String> {
+    let Ok(found) = statvfs(path) else { return Some("the data directory is gone".to_owned()) };
+    if found.f_flag.contains(StatVfsMountFlags::RDONLY) {
+        return Some("the data directory is read-only".to_owned());
+    }
+    let free = found.f_bavail.saturating_mul(found.f_frsize);
+    // File systems that make their inodes as they need them count none.
+    let inodes = found.f_files == 0 || found.f_favail > 0;
+    (free < ROOM || !inodes).then(|| format!("{} MiB are free", free / 1024 / 1024))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines() {
+        assert_eq!(Check { name: "store", fault: None }.line(), "[+]store ok\n");
+        let failed = Check { name: "disk", fault: Some("0 MiB are free".to_owned()) };
+        assert_eq!(failed.line(), "[-]disk failed: 0 MiB are free\n");
+        assert!(!failed.passed());
+    }
+
+    #[test]
+    fn a_directory_that_is_gone() {
+        assert!(disk(Path::new("/nowhere/at/all")).is_some());
+    }
+}
