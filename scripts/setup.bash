@@ -46,6 +46,20 @@ apt_install() {
     die "cannot install $*; as root: apt-get install $*"
 }
 
+# apt_install_one_of PACKAGE...: the first that this system has.
+apt_install_one_of() {
+  local package
+  have apt-get || apt_install "$1"
+  as_root apt-get update -qq </dev/null >&2 || true
+  for package in "$@"; do
+    if apt-cache show "$package" >/dev/null 2>&1; then
+      apt_install "$package"
+      return
+    fi
+  done
+  die "this system has none of: $*"
+}
+
 # The directory of PostgreSQL's server programs, which Debian keeps off PATH; the newest version wins.
 postgres_bin() {
   if have initdb && have postgres; then
@@ -69,6 +83,46 @@ sshd_program() {
     fi
   done
   return 1
+}
+
+# A browser without a window.
+browser() {
+  local name
+  for name in chromium-headless-shell chromium chromium-browser google-chrome; do
+    if have "$name" && "$name" --version >/dev/null 2>&1; then
+      command -v "$name"
+      return
+    fi
+  done
+  return 1
+}
+
+# A Python, 3.10 or newer, that can make virtual environments.
+python_with_venv() {
+  local python
+  for python in python3 /usr/bin/python3; do
+    if have "$python" &&
+      "$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1; then
+      command -v "$python"
+      return
+    fi
+  done
+  return 1
+}
+
+# Prints the path of schemathesis at the version this repository names, in a virtual environment of its own.
+find_schemathesis() {
+  local needs=$root/scripts/schemathesis/requirements.txt place=$test_tools/schemathesis python
+  if ! cmp -s "$needs" "$place/requirements.txt"; then
+    python=$(python_with_venv) || return 1
+    say "installing schemathesis into target/test-tools"
+    rm -rf "$place"
+    "$python" -m venv "$place" >&2 &&
+      "$place/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement "$needs" </dev/null >&2 &&
+      "$place/bin/schemathesis" --version >/dev/null &&
+      cp "$needs" "$place/requirements.txt" || return 1
+  fi
+  printf '%s\n' "$place/bin/schemathesis"
 }
 
 # version_of PROGRAM...: the first line it prints, or nothing.

@@ -40,7 +40,7 @@ pub enum Error {
         modes: Vec<Mode>,
     },
     /// The workspace has no such mode.
-    #[error("workspace '{workspace}' has no mode '{mode}'; there is {}", list(.modes))]
+    #[error("workspace '{workspace}' has no mode '{mode}'; {}", list(.modes))]
     UnknownMode {
         /// The workspace.
         workspace: String,
@@ -146,5 +146,8 @@ fn quoted(subject: &Subject) -> String {
 }
 
 fn list(modes: &[Mode]) -> String {
-    modes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    if modes.is_empty() {
+        return "it has none".to_owned();
+    }
+    format!("there is {}", modes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
 }

@@ -13,7 +13,7 @@ body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding
 code,pre{font-family:ui-monospace,monospace;font-size:.9em}
 pre{overflow-x:auto;padding:.5rem;background:color-mix(in srgb,currentColor 8%,transparent)}
 details{border-bottom:1px solid color-mix(in srgb,currentColor 20%,transparent);padding:.4rem 0}
-summary{cursor:pointer}summary code{font-weight:600}
+summary{cursor:pointer}summary>code:first-child{font-weight:600}
 table{border-collapse:collapse}td,th{text-align:left;padding:.1rem 1rem .1rem 0;vertical-align:top}
 .who{opacity:.7;font-size:.85em}
 ";
@@ -115,8 +115,17 @@ fn shapes(content: &serde_json::Map<String, Value>) -> String {
     content.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
+/// What stands between two backticks is code.
 fn text(value: &Value) -> String {
-    escape(value.as_str().unwrap_or_default())
+    let parts: Vec<String> = value.as_str().unwrap_or_default().split('`').map(escape).collect();
+    if parts.len().is_multiple_of(2) {
+        return parts.join("`");
+    }
+    let coded = parts.iter().enumerate().map(|(number, part)| match number % 2 {
+        0 => part.clone(),
+        _ => format!("<code>{part}</code>"),
+    });
+    coded.collect()
 }
 
 /// A text within HTML.
@@ -127,6 +136,17 @@ pub(crate) fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn backticks_become_code() {
+        for (given, wanted) in [
+            ("as `a<b` or `c`.", "as <code>a&lt;b</code> or <code>c</code>."),
+            ("none", "none"),
+            ("a lone ` stays", "a lone ` stays"),
+        ] {
+            assert_eq!(text(&Value::from(given)), wanted);
+        }
+    }
 
     #[test]
     fn nothing_in_the_document_becomes_markup() {

@@ -1,5 +1,7 @@
 //! The document about the routes, OpenAPI 3.1, made from the routes themselves.
 
+use std::collections::BTreeSet;
+
 use axum::Extension;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -7,7 +9,7 @@ use bytes::Bytes;
 use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{Components, Content, Info, OpenApi, Ref, RefOr, Response as Described};
+use utoipa::openapi::{Components, Content, Info, OpenApi, Ref, RefOr, Required, Response as Described, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::docs;
@@ -58,13 +60,13 @@ pub(crate) fn routes() -> Table {
 }
 
 /// This document.
-#[utoipa::path(get, path = "/openapi.json", responses((status = 200, body = serde_json::Value)))]
+#[utoipa::path(get, path = "/openapi.json", tag = "description", responses((status = 200, body = serde_json::Value)))]
 async fn show(Extension(document): Extension<Document>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], document.json).into_response()
 }
 
 /// This document, for people.
-#[utoipa::path(get, path = "/docs", responses((status = 200, body = String, content_type = "text/html")))]
+#[utoipa::path(get, path = "/docs", tag = "description", responses((status = 200, body = String, content_type = "text/html")))]
 async fn read(Extension(document): Extension<Document>) -> Response {
     docs::html(document.page)
 }
@@ -132,13 +134,36 @@ fn finish(mut document: OpenApi) -> OpenApi {
         let scheme = RefOr::T(SecurityScheme::Http(HttpBuilder::new().scheme(scheme).build()));
         components.security_schemes.insert(name.to_owned(), scheme);
     }
+    let lenient: BTreeSet<String> =
+        components.schemas.iter().filter(|(_, schema)| needs_nothing(schema)).map(|(name, _)| name.clone()).collect();
+    for item in document.paths.paths.values_mut() {
+        for operation in [&mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten() {
+            if let Some(RefOr::T(body)) = &mut operation.request_body
+                && body.content.values().all(|content| may_be_left_out(content, &lenient))
+            {
+                body.required = Some(Required::False);
+            }
+        }
+    }
     document
+}
+
+/// Nothing at all counts as an object without members, which these shapes take.
+fn needs_nothing(schema: &RefOr<Schema>) -> bool {
+    matches!(schema, RefOr::T(Schema::Object(object)) if object.required.is_empty())
+}
+
+fn may_be_left_out(content: &RefOr<Content>, lenient: &BTreeSet<String>) -> bool {
+    let RefOr::T(content) = content else { return false };
+    match &content.schema {
+        Some(RefOr::Ref(named)) => named.ref_location.rsplit('/').next().is_some_and(|name| lenient.contains(name)),
+        Some(inline) => needs_nothing(inline),
+        None => false,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use serde_json::Value;
 
     use super::*;

@@ -93,6 +93,8 @@ async fn update(State(app): State<App>, Path(name): Path<String>) -> Answer<Json
 #[utoipa::path(post, path = "/templates/{name}/validate", responses((status = 200, body = api::Validation), (status = 409, description = "Something is in the way, such as a run."), (status = 422, description = "It cannot be looked at.")))]
 async fn validate(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<api::Validation>> {
     let template = named(&name)?;
+    // Looked for before the tool is, which would find no directory.
+    app.templates.show(&template).await?;
     let directory = app.templates.path(&template);
     let tool = app.tools.resolve(&Preference::default(), &directory, |_| {}).await.map_err(|error| {
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.code(), error.to_string(), Some(error.hint()))

@@ -4,7 +4,9 @@
 
 mod approval;
 mod bad_input;
+mod browser;
 mod crash;
+mod description;
 mod examples;
 mod faults;
 mod http;
