@@ -101,6 +101,13 @@ impl Place {
         self.dir.path().join(".piton")
     }
 
+    /// Where the daemon here listens.
+    pub fn address(&self, program: &Path) -> anyhow::Result<String> {
+        let output = self.command(program, ["status", "-o", "json"]).output()?;
+        let status: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+        Ok(status["listen"].as_str().context("the daemon says no address")?.to_owned())
+    }
+
     /// `piton` here, with nothing of the caller's own configuration.
     pub fn command(&self, program: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = Command::new(program);
@@ -150,6 +157,16 @@ impl Daemon {
         }
         daemon.answered_after = begun.elapsed();
         Ok(daemon)
+    }
+
+    /// Its process.
+    pub fn id(&self) -> String {
+        self.child.id().to_string()
+    }
+
+    /// The process of its keeper, if it has one already.
+    pub fn keeper(&self) -> anyhow::Result<Option<u32>> {
+        keeper_of(self)
     }
 
     /// Ends it, and the keeper that it leaves behind.

@@ -12,7 +12,7 @@ use crate::report::{Figure, Goal, Table, say, shown};
 use crate::spread::Spread;
 
 /// Changed by every deployment, so that each has something to apply. Built into the tool: nothing is downloaded.
-const CODE: &str = r#"
+pub const CODE: &str = r#"
 variable "workspace_name" {
   type = string
 }
@@ -32,27 +32,18 @@ const SHARE: f64 = 0.05;
 const MILLISECONDS: f64 = 20.0;
 
 pub fn measure(binaries: &Path, rounds: usize, table: &mut Table) -> anyhow::Result<()> {
-    let tool = find_tool().context("neither PITON_TEST_TOFU nor a `tofu` or `terraform` on PATH")?;
-    say(&format!("deploy: with {}", tool.display()));
+    say("deploy: a workspace");
     let program = program(binaries)?;
     let place = Place::new()?;
     let workspace = place.dir.path().join("workspaces/bench");
     std::fs::create_dir_all(&workspace)?;
     std::fs::write(workspace.join("main.tf"), CODE)?;
     std::fs::write(workspace.join("config.json"), r#"{"enabled": true, "deploy_schedule": "0 0 1 1 *"}"#)?;
-    let tools = place.dir.path().join("tools");
-    std::fs::create_dir_all(&tools)?;
-    let name = if tool.file_name().is_some_and(|name| name.to_string_lossy().contains("terraform")) {
-        "terraform"
-    } else {
-        "tofu"
-    };
-    // Only this tool is found, by the daemon as by hand.
-    std::os::unix::fs::symlink(&tool, tools.join(name))?;
-    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", tools.display());
-
+    let Tool { name, program: tool, path } = Tool::find(&place)?;
     let daemon = Daemon::start_with_path(&program, &place, &path)?;
-    let hand = Hand::new(tools.join(name), path.clone())?;
+    let hand = Hand::new(tool, path.clone())?;
+    std::fs::create_dir(hand.code())?;
+    std::fs::write(hand.code().join("main.tf"), CODE)?;
     let (mut piton, mut bare) = (vec![], vec![]);
     for round in 0..=rounds {
         let (ours, theirs) = (deploy(&program, &place, &path)?, hand.deploy()?);
@@ -82,6 +73,28 @@ pub fn measure(binaries: &Path, rounds: usize, table: &mut Table) -> anyhow::Res
     Ok(())
 }
 
+/// The only tool that the daemon finds, as the commands by hand do.
+pub struct Tool {
+    pub name: &'static str,
+    pub program: PathBuf,
+    /// A PATH with it and what the system has.
+    pub path: String,
+}
+
+impl Tool {
+    pub fn find(place: &Place) -> anyhow::Result<Tool> {
+        let tool = find_tool().context("neither PITON_TEST_TOFU nor a `tofu` or `terraform` on PATH")?;
+        say(&format!("  with {}", tool.display()));
+        let tools = place.dir.path().join("tools");
+        std::fs::create_dir_all(&tools)?;
+        let is_terraform = tool.file_name().is_some_and(|name| name.to_string_lossy().contains("terraform"));
+        let name = if is_terraform { "terraform" } else { "tofu" };
+        let program = tools.join(name);
+        std::os::unix::fs::symlink(&tool, &program)?;
+        Ok(Tool { name, program, path: format!("{}:/usr/local/bin:/usr/bin:/bin", tools.display()) })
+    }
+}
+
 fn find_tool() -> Option<PathBuf> {
     let named = std::env::var_os("PITON_TEST_TOFU").map(PathBuf::from).filter(|path| path.is_file());
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -103,18 +116,16 @@ fn deploy(program: &Path, place: &Place, path: &str) -> anyhow::Result<f64> {
 }
 
 /// The same by hand: the same files, commands, arguments and environment, output to a file.
-struct Hand {
+pub struct Hand {
     dir: tempfile::TempDir,
     tool: PathBuf,
     env: BTreeMap<&'static str, String>,
 }
 
 impl Hand {
-    fn new(tool: PathBuf, path: String) -> anyhow::Result<Hand> {
+    pub fn new(tool: PathBuf, path: String) -> anyhow::Result<Hand> {
         let dir = tempfile::Builder::new().prefix("piton-hand-").tempdir()?;
-        std::fs::create_dir(dir.path().join("bench"))?;
         std::fs::create_dir(dir.path().join("plugin-cache"))?;
-        std::fs::write(dir.path().join("bench/main.tf"), CODE)?;
         let settings = dir.path().join("cli.tfrc");
         std::fs::write(&settings, "disable_checkpoint = true\n")?;
         let mut env = BTreeMap::from([
@@ -129,7 +140,18 @@ impl Hand {
         Ok(Hand { dir, tool, env })
     }
 
-    fn deploy(&self) -> anyhow::Result<f64> {
+    /// Where the code is to be put.
+    pub fn code(&self) -> PathBuf {
+        self.dir.path().join("bench")
+    }
+
+    /// Another variable of the environment.
+    pub fn set(&mut self, name: &'static str, value: &str) {
+        self.env.insert(name, value.to_owned());
+    }
+
+    /// Milliseconds that the commands take.
+    pub fn deploy(&self) -> anyhow::Result<f64> {
         let plan = self.dir.path().join("plan");
         let plan = plan.to_string_lossy();
         let out = format!("-out={plan}");

@@ -49,7 +49,13 @@ pub async fn measure(binaries: &Path, rounds: usize, table: &mut Table) -> anyho
     let milliseconds = |value| Figure { value, unit: "ms" };
     let note =
         |spread: &Spread| format!(" ({} to {}, {} rounds)", shown(spread.min()), shown(spread.max()), spread.len());
-    table.add(&format!("POST /deploy until its end, {name}"), milliseconds(piton.median()), &note(&piton), Goal::None, "");
+    table.add(
+        &format!("POST /deploy until its end, {name}"),
+        milliseconds(piton.median()),
+        &note(&piton),
+        Goal::None,
+        "",
+    );
     let what = format!("fetch, init, plan, show, apply, output by hand, {name}");
     table.add(&what, milliseconds(bare.median()), &note(&bare), Goal::None, "");
     let overhead = piton.median() - bare.median();

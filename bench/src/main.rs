@@ -6,9 +6,11 @@
 #![expect(clippy::disallowed_methods, reason = "measures real programs in real time")]
 
 mod capture;
+mod client;
 mod daemon;
 mod databases;
 mod deploy;
+mod deployments;
 mod latency;
 mod machine;
 mod noop;
@@ -16,8 +18,10 @@ mod peers;
 mod process_use;
 mod queue;
 mod report;
+mod requests;
 mod schedules;
 mod spread;
+mod subscribers;
 
 use std::path::PathBuf;
 
@@ -43,6 +47,15 @@ struct Arguments {
     /// Rounds of each measurement that is repeated.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// How many subscribers a log has.
+    #[arg(long, default_value_t = 5_000)]
+    subscribers: usize,
+    /// Megabytes that a child prints.
+    #[arg(long, default_value_t = 1_000)]
+    megabytes: u64,
+    /// How long requests are made, and lines received.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
     /// Leave out the peers.
     #[arg(long)]
     no_peers: bool,
@@ -64,10 +77,16 @@ enum Part {
     Schedules,
     /// Memory and start of the daemon.
     Daemon,
-    /// A deployment beside the same commands by hand.
+    /// A deployment of a workspace beside the same commands by hand.
     Deploy,
+    /// A deployment from git over HTTP beside the same commands by hand.
+    Deployments,
     /// Output of a child into the log.
     Capture,
+    /// Reads and creates over HTTP.
+    Requests,
+    /// Many subscribers to one log.
+    Subscribers,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -96,7 +115,13 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
             Part::Schedules => schedules::measure(&mut databases, arguments.schedules, &mut table).await,
             Part::Daemon => daemon::measure(&arguments.binaries, &arguments.sources, arguments.rounds, &mut table),
             Part::Deploy => deploy::measure(&arguments.binaries, arguments.rounds.max(10), &mut table),
-            Part::Capture => capture::measure(&arguments.binaries, &mut table),
+            Part::Deployments => deployments::measure(&arguments.binaries, arguments.rounds.max(10), &mut table).await,
+            Part::Capture => capture::measure(&arguments.binaries, arguments.megabytes, &mut table),
+            Part::Requests => requests::measure(&arguments.binaries, arguments.seconds, &mut table).await,
+            Part::Subscribers => {
+                let (subscribers, seconds) = (arguments.subscribers, arguments.seconds);
+                subscribers::measure(&arguments.binaries, subscribers, seconds, &mut table).await
+            }
         };
         if let Err(error) = measured {
             table.not_measured(&format!("{part:?}").to_lowercase(), &format!("{error:#}"));

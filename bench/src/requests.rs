@@ -57,7 +57,8 @@ pub async fn measure(binaries: &Path, seconds: u64, table: &mut Table) -> anyhow
         let answer = client.ask(ask).await?;
         let peer = Peer::start(answer)?;
         let (ours, bare) = (load(&address, ask, duration).await?, load(&peer.address, ask, duration).await?);
-        let ratio = format!("bare hyper {} /s; {} of it", shown(bare.per_second), shown(ours.per_second / bare.per_second));
+        let ratio =
+            format!("bare hyper {} /s; {} of it", shown(bare.per_second), shown(ours.per_second / bare.per_second));
         let per_second = Figure { value: ours.per_second, unit: "/s" };
         table.add(name, per_second, "", Goal::None, &ratio);
         let p99 = Figure { value: ours.spread.percentile(99.0), unit: "ms" };
@@ -130,7 +131,11 @@ impl Peer {
                         }
                     });
                     // The connection ends when the client leaves.
-                    drop(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+                    drop(
+                        hyper::server::conn::http1::Builder::new()
+                            .serve_connection(TokioIo::new(stream), service)
+                            .await,
+                    );
                 });
             }
             #[expect(unreachable_code, reason = "names the type of the errors")]
