@@ -51,10 +51,8 @@ impl Client {
     /// The head of the answer; its body is to be read.
     pub async fn begin(&mut self, ask: &Ask, accept: &str) -> anyhow::Result<Response<Incoming>> {
         let request = Request::builder().method(ask.method).uri(&ask.path).header(HOST, &self.address);
-        let request = match ask.body.is_empty() {
-            true => request.header(ACCEPT, accept),
-            false => request.header(ACCEPT, accept).header(CONTENT_TYPE, "application/json"),
-        };
+        let request = request.header(ACCEPT, accept);
+        let request = if ask.body.is_empty() { request } else { request.header(CONTENT_TYPE, "application/json") };
         self.send.ready().await?;
         Ok(self.send.send_request(request.body(Full::new(ask.body.clone()))?).await?)
     }
