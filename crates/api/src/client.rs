@@ -25,7 +25,7 @@ use tokio::net::UnixStream;
 
 use crate::Problem;
 
-pub use follow::LogItem;
+pub use follow::{LogItem, LogStart};
 pub use http::{Credentials, Http};
 pub use server_url::{BadServerUrl, ServerUrl};
 pub use tls::{TlsError, TlsOptions, TlsVersion};

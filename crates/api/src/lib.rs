@@ -32,8 +32,8 @@ pub use auth::{
     Me, NewApiClient, NewApiClientAnswer, NewUser, PasswordChange, Token, User, UserChange, Users,
 };
 pub use client::{
-    BadServerUrl, Body, Client, Credentials, Error, Http, LogItem, ServerUrl, TlsError, TlsOptions, TlsVersion,
-    Transport,
+    BadServerUrl, Body, Client, Credentials, Error, Http, LogItem, LogStart, ServerUrl, TlsError, TlsOptions,
+    TlsVersion, Transport,
 };
 pub use job::{Job, JobDraft};
 pub use page::Page;

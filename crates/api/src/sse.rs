@@ -3,7 +3,7 @@
 /// One event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SseEvent {
-    /// The event's type; `message` where none was given.
+    /// The event's type; empty where none was given.
     pub event: String,
     /// Its data.
     pub data: String,
@@ -38,7 +38,8 @@ impl SseParser {
     fn take_line(&mut self, line: &str) -> Option<SseEvent> {
         if line.is_empty() {
             let event = std::mem::take(&mut self.event);
-            let complete = std::mem::take(&mut self.has_data) || !event.event.is_empty();
+            // An id alone is no event for browsers, but they too remember it.
+            let complete = std::mem::take(&mut self.has_data) || !event.event.is_empty() || event.id.is_some();
             return complete.then_some(event);
         }
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
@@ -66,14 +67,15 @@ mod tests {
 
     #[test]
     fn events_survive_any_cut() {
-        let stream = b": hello\n\nevent: log\nid: 7\ndata: one\ndata: two\n\nevent: end\ndata: succeeded\n\n";
+        let stream = b": hello\n\nid: 3\n\nevent: log\nid: 7\ndata: one\ndata: two\n\nevent: end\ndata: succeeded\n\n";
         for cut in 0..stream.len() {
             let mut parser = SseParser::default();
             let mut events = parser.push(&stream[..cut]);
             events.extend(parser.push(&stream[cut..]));
-            assert_eq!(events.len(), 2, "cut at {cut}");
-            assert_eq!(events[0], SseEvent { event: "log".into(), data: "one\ntwo".into(), id: Some("7".into()) });
-            assert_eq!(events[1].event, "end");
+            assert_eq!(events.len(), 3, "cut at {cut}");
+            assert_eq!(events[0], SseEvent { id: Some("3".into()), ..SseEvent::default() });
+            assert_eq!(events[1], SseEvent { event: "log".into(), data: "one\ntwo".into(), id: Some("7".into()) });
+            assert_eq!(events[2].event, "end");
         }
     }
 }

@@ -43,7 +43,8 @@ const LONGEST_LINE: usize = 64 * 1024;
 
 /// The log of a run: a text, or server-sent events for those who accept them.
 ///
-/// `id` is the byte offset after a line, to resume at with `Last-Event-ID`. The last event is `end`, with the outcome.
+/// `id` is the byte offset after a line, to resume at with `Last-Event-ID`; one without an event tells first where the
+/// log begins. The last event is `end`, with the outcome.
 #[utoipa::path(get, path = "/runs/{id}/logs", responses((status = 200, content((String = "text/plain"), (String = "text/event-stream")))))]
 async fn show(
     State(app): State<App>,
@@ -122,6 +123,8 @@ async fn feed(
         ended.send_replace(true);
         (run, ended)
     });
+    // An id without an event: whoever reads it knows where to resume even if no line follows.
+    frames.send(Bytes::from(format!("id: {from}\n\n"))).await?;
     let mut lines = Lines::new(from);
     let mut log = Box::pin(app.logs.follow(id, from, is_over));
     let mut heartbeat = tokio::time::interval(HEARTBEAT);

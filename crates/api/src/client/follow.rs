@@ -11,6 +11,8 @@ use crate::{SseEvent, SseParser};
 /// A piece of a log that is followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogItem {
+    /// Where it begins: lines follow that stand at this offset and behind it.
+    Begin(u64),
     /// A line, and the offset after it, to resume at.
     Line {
         /// Without its end.
@@ -22,15 +24,27 @@ pub enum LogItem {
     End(String),
 }
 
+/// Where to begin with a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogStart {
+    /// At this byte.
+    At(u64),
+    /// Before so many of the lines that are there.
+    Last(usize),
+}
+
 impl Client {
-    /// Follows the log of a run from `offset`, until the run ends or the connection breaks.
+    /// Follows the log of a run until it ends, waits for a person, or the connection breaks.
     pub async fn follow_log(
         &self,
         run: &str,
-        offset: u64,
+        start: LogStart,
     ) -> Result<impl Stream<Item = Result<LogItem, Error>> + use<>, Error> {
-        let path = format!("/runs/{run}/logs");
-        let response = self.send(Method::GET, &path, None::<&()>, "text/event-stream", Some(offset)).await?;
+        let (path, resume_at) = match start {
+            LogStart::At(offset) => (format!("/runs/{run}/logs"), Some(offset)),
+            LogStart::Last(lines) => (format!("/runs/{run}/logs?tail={lines}"), None),
+        };
+        let response = self.send(Method::GET, &path, None::<&()>, "text/event-stream", resume_at).await?;
         let events = Events { body: response.into_body(), parser: SseParser::default(), ready: vec![].into_iter() };
         Ok(stream::unfold(events, |mut events| async move {
             loop {
@@ -72,9 +86,11 @@ impl Events {
 
 /// What an event says about the log; nothing if it is about something else.
 fn log_item(event: SseEvent) -> Option<Result<LogItem, Error>> {
+    let offset = event.id.as_deref().and_then(|id| id.parse().ok());
     match event.event.as_str() {
+        "" if event.data.is_empty() => offset.map(|offset| Ok(LogItem::Begin(offset))),
         "log" => {
-            let Some(offset) = event.id.as_deref().and_then(|id| id.parse().ok()) else {
+            let Some(offset) = offset else {
                 // Whoever passed over it could not tell that a line is missing.
                 return Some(Err(Error::Unexpected("a line of a log without its place".to_owned())));
             };

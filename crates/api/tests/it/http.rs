@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use piton_api::{Client, Credentials, Error, Http, LogItem, Problem, ServerUrl, TlsOptions};
+use piton_api::{Client, Credentials, Error, Http, LogItem, LogStart, Problem, ServerUrl, TlsOptions};
 use serde_json::{Value, json};
 
 use crate::server::{Reply, Server};
@@ -139,12 +139,12 @@ async fn a_log_that_is_cut_off_is_broken_not_ended() {
     let server =
         Server::plain(move |asked| Reply::Cut(if asked.connection == 0 { &first } else { &second }.clone())).await;
     let client = client(&server.url());
-    let mut items: Vec<_> = client.follow_log("r", 0).await.unwrap().collect().await;
+    let mut items: Vec<_> = client.follow_log("r", LogStart::At(0)).await.unwrap().collect().await;
     let broken = items.pop().unwrap().unwrap_err();
     assert!(matches!(broken, Error::Broken(_)), "{broken:?}");
     let line = |text: &str, offset| LogItem::Line { text: text.to_owned(), offset };
     assert_eq!(items.into_iter().map(Result::unwrap).collect::<Vec<_>>(), [line("one", 4)]);
-    let items: Vec<_> = client.follow_log("r", 4).await.unwrap().map(Result::unwrap).collect().await;
+    let items: Vec<_> = client.follow_log("r", LogStart::At(4)).await.unwrap().map(Result::unwrap).collect().await;
     assert_eq!(items, [line("two", 8), LogItem::End("succeeded".to_owned())]);
     assert!(server.asked()[1].head.contains("\nlast-event-id: 4\n"), "{}", server.asked()[1].head);
     assert!(server.asked()[1].head.contains("\naccept: text/event-stream\n"), "{}", server.asked()[1].head);
@@ -154,6 +154,6 @@ async fn a_log_that_is_cut_off_is_broken_not_ended() {
 async fn a_line_without_its_place_is_not_passed_over() {
     let text = "HTTP/1.1 200 X\r\n\r\nevent: log\ndata: one\n\n".to_owned();
     let server = Server::plain(move |_| Reply::Cut(text.clone())).await;
-    let items: Vec<_> = client(&server.url()).follow_log("r", 0).await.unwrap().collect().await;
+    let items: Vec<_> = client(&server.url()).follow_log("r", LogStart::At(0)).await.unwrap().collect().await;
     assert!(matches!(items[..], [Err(Error::Unexpected(_))]), "{items:?}");
 }
