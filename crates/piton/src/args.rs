@@ -1,9 +1,11 @@
 //! The command line of `piton`.
 
+mod auth;
 mod config;
 mod cron;
 mod job;
 mod run;
+mod server;
 mod template;
 mod tool;
 mod workspace;
@@ -12,10 +14,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use auth::{
+    AuthCommand, ClientCommand, CreateUserArgs, DeleteClientArgs, LoginArgs, Method, PasswordArgs, UserCommand,
+};
 pub use config::ConfigCommand;
 pub use cron::{CronCommand, ExplainArgs};
 pub use job::{JobArgs, JobCommand};
 pub use run::{ListArgs, RunCommand};
+pub use server::{MinVersion, ServerArgs};
 pub use template::{AddArgs, OneOrAll, TemplateCommand};
 pub use tool::ToolCommand;
 pub use workspace::WorkspaceCommand;
@@ -57,6 +63,9 @@ pub struct Global {
     /// Say more; twice for still more.
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     pub verbose: u8,
+    /// Which server, where it is not the daemon of the directory.
+    #[command(flatten)]
+    pub server: ServerArgs,
 }
 
 /// How results are written.
@@ -99,6 +108,19 @@ pub enum Command {
     /// Runs of any kind: every deployment, every job.
     #[command(subcommand, visible_alias = "runs")]
     Run(RunCommand),
+    /// Log in to a server elsewhere: `piton login --server https://piton.example.org`.
+    Login(LoginArgs),
+    /// End the latest session, or that with the server that is named.
+    Logout {
+        /// End all sessions.
+        #[arg(long)]
+        all: bool,
+    },
+    /// As whom the server knows you, and what you may do.
+    Whoami,
+    /// Users and clients: who may log in, and what they may do.
+    #[command(subcommand)]
+    Auth(AuthCommand),
     /// The schedule language.
     #[command(subcommand)]
     Cron(CronCommand),
@@ -129,6 +151,34 @@ pub enum Command {
         #[arg(long)]
         force: bool,
     },
+}
+
+impl Command {
+    /// Whether it is about this machine and asks no server anything.
+    pub fn is_of_this_machine(&self) -> bool {
+        match self {
+            Command::Serve(_)
+            | Command::Keeper
+            | Command::Version
+            | Command::Cron(_)
+            | Command::Tool(_)
+            | Command::Config(_)
+            | Command::Completions { .. }
+            | Command::Man { .. }
+            | Command::Link { .. } => true,
+            Command::Shutdown
+            | Command::Status
+            | Command::Doctor
+            | Command::Workspace(_)
+            | Command::Template(_)
+            | Command::Job(_)
+            | Command::Run(_)
+            | Command::Login(_)
+            | Command::Logout { .. }
+            | Command::Whoami
+            | Command::Auth(_) => false,
+        }
+    }
 }
 
 /// How to serve.
@@ -212,6 +262,22 @@ mod tests {
             "piton run cancel 0193aa",
             "piton run retry 0193aa",
             "piton run explain 0193aa",
+            "piton login",
+            "piton login --server http://remote:8080/api --username admin --password-file secret",
+            "piton login --method client_secret --client-id client_123 --password-stdin",
+            "piton logout",
+            "piton logout --all",
+            "piton whoami",
+            "piton auth user create operator --roles operator,viewer --email a@example.org --password-stdin",
+            "piton auth user create --username operator",
+            "piton auth user list",
+            "piton auth user delete operator --yes",
+            "piton auth user password",
+            "piton auth user password operator --password-file new --old-password-file old",
+            "piton auth client create --name ci --scopes operator",
+            "piton auth client list",
+            "piton auth client delete client_123",
+            "piton auth client delete --client-id client_123",
             "piton tool list",
             "piton tool install tofu 1.10.0",
             "piton tool which",
@@ -222,6 +288,9 @@ mod tests {
             "piton completions bash",
             "piton man /tmp/man",
             "piton link /tmp/bin",
+            "piton --server https://piton.example.org --ca-cert ca.pem --server-name x --tls-min-version 1.3 status",
+            "piton status --server http://localhost:8080/api --insecure",
+            "piton run list --server https://x --client-cert cert.pem --client-key key.pem",
             "piton --config a.toml --dir . --no-color --no-input -q -o yaml workspace list",
         ] {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
@@ -273,6 +342,7 @@ mod tests {
             E::Unreachable,
             E::UsageOs,
             E::Running,
+            E::NoPermission,
             E::BadConfig,
             E::Interrupted,
             E::Closed,
@@ -284,9 +354,31 @@ mod tests {
 
     #[test]
     fn what_belongs_to_later_parts_is_absent() {
-        for line in ["piton worker", "piton process list", "piton login", "piton --server http://x status", "piton"] {
+        for line in ["piton worker", "piton process list", "piton"] {
             assert!(parse(line).is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn no_password_is_taken_from_the_command_line() {
+        for line in [
+            "piton login --password hush",
+            "piton login --client-id x --client-secret hush",
+            "piton auth user create x --password hush",
+            "piton auth user create x --roles root",
+            "piton auth user create",
+            "piton auth user create x --username y",
+            "piton auth client delete",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_client_certificate_goes_with_its_key() {
+        assert!(parse("piton --client-cert cert.pem status").is_err());
+        assert!(parse("piton status --client-key key.pem").is_err());
+        assert!(parse("piton --tls-min-version 1.1 status").is_err());
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! What the commands do.
 
+pub mod auth;
 pub mod config;
 pub mod cron;
 pub mod daemon;
 pub mod job;
+pub mod login;
 pub mod logs;
 pub mod run;
 pub mod shell;
@@ -13,11 +15,16 @@ pub mod workspace;
 
 use crate::args::Command;
 use crate::context::Context;
-use crate::error::{Exit, Failure};
+use crate::error::{CommandError, Exit, Failure};
 use crate::serve;
 
 /// Does what was asked.
 pub async fn run(context: &Context, command: Command) -> Result<Exit, Failure> {
+    if command.is_of_this_machine() && context.global.server.server.is_some() {
+        let exit = if matches!(command, Command::Serve(_)) { Exit::UsageOs } else { Exit::Usage };
+        let error = CommandError::new(exit, "this command is about this machine, and asks no server");
+        return Err(error.hint("leave out `--server`").into());
+    }
     match command {
         Command::Serve(options) => {
             serve::serve(&context.global, &options).await?;
@@ -33,6 +40,10 @@ pub async fn run(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Template(command) => template::run(context, command).await,
         Command::Job(args) => job::run(context, args).await,
         Command::Run(command) => run::run(context, command).await,
+        Command::Login(args) => login::login(context, &args).await,
+        Command::Logout { all } => login::logout(context, all).await,
+        Command::Whoami => login::whoami(context).await,
+        Command::Auth(command) => auth::run(context, command).await,
         Command::Cron(command) => cron::run(context, &command),
         Command::Tool(command) => tool::run(context, command).await,
         Command::Config(command) => config::run(context, &command),

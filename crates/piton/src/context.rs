@@ -1,9 +1,14 @@
 //! What every command works with.
 
+use std::collections::BTreeMap;
+
 use crate::args::Global;
 use crate::clock::Clock;
-use crate::error::{Exit, Failure};
+use crate::error::{CommandError, Exit, Failure};
+use crate::logins::Logins;
 use crate::output::{Output, Voice};
+use crate::place::environment;
+use crate::remote::Remote;
 use crate::session::{Purpose, Session};
 
 /// What every command works with.
@@ -15,12 +20,45 @@ pub struct Context {
     pub out: Output,
     /// The time at which it began.
     pub clock: Clock,
+    /// The variables of the environment.
+    pub environment: BTreeMap<String, String>,
 }
 
 impl Context {
     /// For a command with these options.
     pub fn new(global: Global, voice: Voice) -> Context {
-        Context { out: Output::new(&global, voice), clock: Clock::system(), global }
+        Context { out: Output::new(&global, voice), clock: Clock::system(), environment: environment(), global }
+    }
+
+    /// The server elsewhere that is asked, if it is not the daemon of the directory.
+    pub fn remote(&self) -> Result<Option<Remote>, CommandError> {
+        match self.out.voice {
+            Voice::Piton => Remote::find(&self.global, &self.environment),
+            // Their tools work on the directories that their variables name.
+            Voice::Scheduler => Ok(None),
+        }
+    }
+
+    /// Who is logged in where.
+    pub fn logins(&self) -> Logins {
+        Logins::of_home(&self.environment, ".piton")
+    }
+
+    /// How a command line begins that reaches the same server: `piton`, or `piton --server URL`.
+    pub fn piton(&self) -> String {
+        match &self.global.server.server {
+            Some(url) => format!("piton --server {}", url.trim()),
+            None => "piton".to_owned(),
+        }
+    }
+
+    async fn session(&self, purpose: Purpose) -> Result<Session, Failure> {
+        let Some(remote) = self.remote()? else { return Ok(Session::open(&self.global, purpose).await?) };
+        if remote.tls.insecure && remote.url.is_secure() {
+            self.out.say("warning: the server's certificate is not checked, so anybody may be answering");
+        }
+        let client = remote.client(&self.environment, &self.logins(), self.clock.now).await?;
+        Ok(Session::elsewhere(client))
     }
 
     /// Does something with a session, and ends the session properly whatever comes out.
@@ -29,10 +67,10 @@ impl Context {
         purpose: Purpose,
         work: impl AsyncFnOnce(&Session) -> Result<Exit, Failure>,
     ) -> Result<Exit, Failure> {
-        let session = Session::open(&self.global, purpose).await?;
+        let session = self.session(purpose).await?;
         let result = work(&session).await;
         if !session.is_local() {
-            return result;
+            return result.map_err(|failure| self.in_its_words(failure));
         }
         if matches!(result, Ok(Exit::Interrupted)) {
             // Somebody does not want to wait. Children that still run belong to the keeper.
@@ -48,5 +86,16 @@ impl Context {
         let exit = result?;
         closed?;
         Ok(exit)
+    }
+
+    /// Says where to log in, which the server does not know.
+    fn in_its_words(&self, failure: Failure) -> Failure {
+        match (failure, self.remote()) {
+            (Failure::Problem(mut problem), Ok(Some(remote))) if problem.status == 401 => {
+                problem.hint = Some(remote.how_to_log_in(&self.environment));
+                Failure::Problem(problem)
+            }
+            (failure, _) => failure,
+        }
     }
 }

@@ -26,6 +26,8 @@ pub enum Exit {
     UsageOs = 64,
     /// Another daemon holds the data directory.
     Running = 75,
+    /// A file that must be private is not.
+    NoPermission = 77,
     /// The configuration cannot be used.
     BadConfig = 78,
     /// Ctrl-C.
@@ -51,12 +53,12 @@ impl Exit {
 
     fn of_status(status: u16) -> Exit {
         match status {
-            400 | 405 | 413 | 415 | 422 => Exit::Usage,
+            400 | 405 | 413 | 415 | 421 | 422 | 428 => Exit::Usage,
             401 | 403 => Exit::Denied,
-            404 => Exit::NotFound,
-            409 => Exit::Conflict,
+            404 | 410 => Exit::NotFound,
+            409 | 412 => Exit::Conflict,
             408 | 504 => Exit::TimedOut,
-            503 => Exit::Unreachable,
+            429 | 502 | 503 => Exit::Unreachable,
             _ => Exit::Failed,
         }
     }
@@ -71,6 +73,7 @@ impl Exit {
             Exit::TimedOut => (504, "timed_out"),
             Exit::Unreachable => (503, "unreachable"),
             Exit::Running => (409, "already_running"),
+            Exit::NoPermission => (403, "not_private"),
             Exit::BadConfig => (500, "bad_configuration"),
             Exit::Ok | Exit::Failed | Exit::Interrupted | Exit::Closed => (500, "failed"),
         }
@@ -105,7 +108,7 @@ impl From<Error> for CommandError {
     fn from(error: Error) -> CommandError {
         let exit = match &error {
             Error::Problem(problem) => Exit::of_status(problem.status),
-            Error::Status { status: 502 | 504, .. } => Exit::Unreachable,
+            Error::Status { status: 504, .. } => Exit::Unreachable,
             Error::Status { status, .. } => Exit::of_status(*status),
             Error::Unreachable { .. } | Error::Tls { .. } | Error::Broken(_) => Exit::Unreachable,
             Error::TimedOut { .. } => Exit::TimedOut,
@@ -114,9 +117,12 @@ impl From<Error> for CommandError {
         };
         let hint = match &error {
             Error::Problem(problem) => problem.hint.clone(),
+            Error::Unreachable { place, .. } if place.starts_with("http") => {
+                Some("is the address right, and is a server running there?".to_owned())
+            }
             Error::Unreachable { .. } => Some("is the daemon running? `piton serve` starts it".to_owned()),
             Error::Tls { .. } => {
-                Some("is its certificate one that this host trusts, and does it speak TLS?".to_owned())
+                Some("is its certificate one that this host trusts (`--ca-cert`), and does it speak TLS?".to_owned())
             }
             Error::TimedOut { .. } => Some("it may be overloaded; what was asked for may still happen".to_owned()),
             Error::Redirected { .. } => {
@@ -219,6 +225,7 @@ mod tests {
             (Exit::Unreachable, 7),
             (Exit::UsageOs, 64),
             (Exit::Running, 75),
+            (Exit::NoPermission, 77),
             (Exit::BadConfig, 78),
             (Exit::Interrupted, 130),
             (Exit::Closed, 141),
@@ -236,6 +243,8 @@ mod tests {
             (403, Exit::Denied),
             (404, Exit::NotFound),
             (409, Exit::Conflict),
+            (412, Exit::Conflict),
+            (429, Exit::Unreachable),
             (422, Exit::Usage),
             (500, Exit::Failed),
             (503, Exit::Unreachable),

@@ -27,9 +27,12 @@ mod error;
 mod ids;
 mod listeners;
 mod logging;
+mod logins;
 mod output;
+mod password;
 mod place;
 mod prompt;
+mod remote;
 mod render;
 mod routes;
 mod seed;
@@ -102,7 +105,8 @@ fn asks_to_serve(argv: &[OsString]) -> bool {
     let mut words = argv.iter().skip(1).filter_map(|word| word.to_str());
     while let Some(word) = words.next() {
         match word {
-            "--config" | "--dir" | "--output" | "-o" => {
+            "--config" | "--dir" | "--output" | "-o" | "--server" | "--ca-cert" | "--server-name" | "--client-cert"
+            | "--client-key" | "--tls-min-version" => {
                 words.next();
             }
             word if word.starts_with('-') => {}
@@ -143,6 +147,7 @@ mod tests {
         let serves = |line: &str| asks_to_serve(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>());
         assert!(serves("piton serve --bogus"));
         assert!(serves("piton --dir workspace -q serve"));
+        assert!(serves("piton --server http://x serve"));
         assert!(!serves("piton workspace deploy serve --bogus"));
         assert!(!serves("piton --dir serve"));
         assert!(!serves("piton"));

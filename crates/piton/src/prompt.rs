@@ -6,7 +6,7 @@ use crate::error::{Failure, failed};
 use crate::output::Output;
 
 /// Asks and reads a line; an empty one at the end of the input.
-fn ask(out: &Output, question: &str) -> Result<String, Failure> {
+pub fn ask(out: &Output, question: &str) -> Result<String, Failure> {
     out.prompt(question);
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer).map_err(|error| failed(format!("cannot read the answer: {error}")))?;

@@ -37,6 +37,16 @@ pub fn run(id: &str) -> String {
     format!("/runs/{}", segment(id))
 }
 
+/// `/auth/users/NAME`
+pub fn user(name: &str) -> String {
+    format!("/auth/users/{}", segment(name))
+}
+
+/// `/auth/clients/ID`
+pub fn client(id: &str) -> String {
+    format!("/auth/clients/{}", segment(id))
+}
+
 /// The name of a job in paths: `NAME`, or `WORKSPACE.NAME`.
 pub fn job_name(workspace: Option<&str>, name: &str) -> String {
     match workspace {

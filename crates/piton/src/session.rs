@@ -41,9 +41,16 @@ struct Local {
 
 /// How long whoever holds the data directory is waited for: it may be starting, ending or busy, or it may be stopped.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long repositories are fetched and code is checked, at most.
+const LONG: Duration = Duration::from_secs(15 * 60);
 const PAUSE: Duration = Duration::from_millis(50);
 
 impl Session {
+    /// A session with a server elsewhere.
+    pub fn elsewhere(client: Client) -> Session {
+        Session { client, local: None }
+    }
+
     /// Reaches the daemon, or else opens the data directory.
     pub async fn open(global: &Global, purpose: Purpose) -> Result<Session, CommandError> {
         let place = Place::resolve(global)?;
@@ -91,6 +98,16 @@ impl Session {
     /// Talks to Piton.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Talks to Piton about something that takes its time before it is answered.
+    pub fn patient_client(&self) -> Client {
+        self.client.with_patience(LONG)
+    }
+
+    /// The server runs elsewhere, and sees none of the files of this machine.
+    pub fn is_elsewhere(&self) -> bool {
+        self.client.server_url().is_some()
     }
 
     /// There is no daemon: this process executes the runs.

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use piton_api::{CancelRequest, Client, Error, LogItem, Run, Submitted};
+use piton_api::{CancelRequest, Client, Error, LogItem, LogStart, Run, Submitted};
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
@@ -43,7 +43,7 @@ pub async fn submit(
     if detach {
         return leave(context, session, &submitted);
     }
-    to_the_end(context, session, &submitted.run, 0).await
+    to_the_end(context, session, &submitted.run, LogStart::At(0)).await
 }
 
 fn leave(context: &Context, session: &Session, submitted: &Submitted) -> Result<Exit, Failure> {
@@ -54,9 +54,9 @@ fn leave(context: &Context, session: &Session, submitted: &Submitted) -> Result<
     Ok(Exit::Ok)
 }
 
-/// Follows a run from `offset` of its log on, and prints how it came out.
-pub async fn to_the_end(context: &Context, session: &Session, run: &str, offset: u64) -> Result<Exit, Failure> {
-    match follow(context, session, run, offset).await? {
+/// Follows a run from somewhere in its log on, and prints how it came out.
+pub async fn to_the_end(context: &Context, session: &Session, run: &str, start: LogStart) -> Result<Exit, Failure> {
+    match follow(context, session, run, start).await? {
         Seen::Settled(run) => conclude(context, &run),
         Seen::Left => Ok(Exit::Interrupted),
     }
@@ -70,7 +70,7 @@ pub fn conclude(context: &Context, run: &Run) -> Result<Exit, Failure> {
         Some(gate) => {
             let plan = run.plan.as_ref().map(render::run::plan).unwrap_or_default();
             let until = clock.second(gate.expires_at);
-            format!("{plan}\n{} (until {until})\n{}", gate.question, render::run::how_to_approve(run))
+            format!("{plan}\n{} (until {until})\n{}", gate.question, render::run::how_to_approve(run, &context.piton()))
         }
         None => render::run::result(run, clock),
     })?;
@@ -78,18 +78,18 @@ pub fn conclude(context: &Context, run: &Run) -> Result<Exit, Failure> {
         let failure = run.failure.as_ref();
         let message = failure.map(|failure| failure.message.clone()).or_else(|| run.message.clone());
         let hint = failure.and_then(|failure| failure.hint.clone());
-        let hint = hint.unwrap_or_else(|| format!("piton run explain {}", run.id));
+        let hint = hint.unwrap_or_else(|| format!("{} run explain {}", context.piton(), run.id));
         let message = message.unwrap_or_else(|| "the run did not succeed".to_owned());
         context.out.report(&CommandError::new(exit, message).hint(hint).into());
     }
     Ok(exit)
 }
 
-/// Prints the log of a run from `offset` on until the run ends or waits for a person.
-pub async fn follow(context: &Context, session: &Session, run: &str, offset: u64) -> Result<Seen, Failure> {
+/// Prints the log of a run from somewhere on until the run ends or waits for a person.
+pub async fn follow(context: &Context, session: &Session, run: &str, start: LogStart) -> Result<Seen, Failure> {
     let interrupts = signal(SignalKind::interrupt());
     let interrupts = interrupts.map_err(|error| failed(format!("cannot listen for Ctrl-C: {error}")))?;
-    let mut watch = Watch { context, session, run, offset, interrupts, stopping: false, phases: Phases::new() };
+    let mut watch = Watch { context, session, run, start, interrupts, stopping: false, phases: Phases::new() };
     watch.run().await
 }
 
@@ -97,7 +97,8 @@ struct Watch<'a> {
     context: &'a Context,
     session: &'a Session,
     run: &'a str,
-    offset: u64,
+    /// Where the next connection begins: behind what was printed.
+    start: LogStart,
     interrupts: Signal,
     /// Whether Ctrl-C has asked the run to stop.
     stopping: bool,
@@ -119,7 +120,7 @@ impl Watch<'_> {
         let mut pause = FIRST_PAUSE;
         let mut since: Option<Instant> = None;
         loop {
-            let before = self.offset;
+            let before = self.start;
             match self.connection().await? {
                 Broke::Left => return Ok(Seen::Left),
                 Broke::Settled => match self.client().get::<Run>(&routes::run(self.run)).await {
@@ -132,7 +133,7 @@ impl Watch<'_> {
                     }
                 }
             }
-            if self.offset > before {
+            if self.start != before {
                 (pause, since) = (FIRST_PAUSE, None);
             }
             let since = *since.get_or_insert_with(|| {
@@ -157,7 +158,7 @@ impl Watch<'_> {
 
     /// Follows over one connection.
     async fn connection(&mut self) -> Result<Broke, Failure> {
-        let stream = match self.client().follow_log(self.run, self.offset).await {
+        let stream = match self.client().follow_log(self.run, self.start).await {
             Ok(stream) => stream,
             Err(error) => {
                 let reason = error.to_string();
@@ -171,8 +172,9 @@ impl Watch<'_> {
                 // Lines that are there are shown before Ctrl-C is heeded.
                 biased;
                 item = stream.next() => match item {
+                    Some(Ok(LogItem::Begin(offset))) => self.start = LogStart::At(offset),
                     Some(Ok(LogItem::Line { text, offset })) => {
-                        self.offset = offset;
+                        self.start = LogStart::At(offset);
                         for line in text.split('\n') {
                             self.phases.note(self.context, line);
                             self.context.out.log_line(line)?;
@@ -211,7 +213,7 @@ impl Watch<'_> {
         let line = if self.session.is_local() {
             "not waiting any longer; `piton serve` takes over what still runs".to_owned()
         } else {
-            let cancel = format!("piton run cancel {}", self.run);
+            let cancel = format!("{} run cancel {}", self.context.piton(), self.run);
             format!("the run goes on; to see it: {}, to stop it: {cancel}", self.look_again())
         };
         self.context.out.talk(&line);
@@ -219,7 +221,7 @@ impl Watch<'_> {
     }
 
     fn look_again(&self) -> String {
-        format!("piton run logs -f {}", self.run)
+        format!("{} run logs -f {}", self.context.piton(), self.run)
     }
 }
 

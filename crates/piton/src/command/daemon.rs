@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use piton_api::{Diagnostic, Overview};
+use piton_api::{Diagnostic, Error, Overview};
 use piton_tools::Manager;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -44,18 +44,23 @@ struct Checkup {
     violations: Vec<String>,
     database: Vec<String>,
     declarations: Vec<Diagnostic>,
-    tools: Vec<String>,
+    /// Those of this machine; none are known of a server elsewhere.
+    tools: Option<Vec<String>>,
     tool_problems: Vec<String>,
 }
 
 /// Audits the ledger, the database, the declarations and the tools.
 pub async fn doctor(context: &Context) -> Result<Exit, Failure> {
-    let place = Place::resolve(&context.global)?;
     context
         .with_session(Purpose::Look, async |session| {
             let audit: Audit = session.client().get("/doctor").await?;
             let overview: Overview = session.client().get("/overview").await?;
-            let (tools, tool_problems) = tools(&place).await?;
+            let (tools, tool_problems) = if session.is_elsewhere() {
+                (None, vec![])
+            } else {
+                let (tools, problems) = tools(&Place::resolve(&context.global)?).await?;
+                (Some(tools), problems)
+            };
             let broken = overview.diagnostics.iter().any(|found| found.severity == "error");
             let checkup = Checkup {
                 healthy: audit.violations.is_empty()
@@ -104,10 +109,12 @@ fn text(checkup: &Checkup) -> String {
     section(&format!("Ledger ({} entries)", checkup.ledger_head), checkup.violations.clone());
     section("Database", checkup.database.clone());
     section("Declarations", checkup.declarations.iter().map(render::overview::diagnostic).collect());
-    section("Tools", checkup.tool_problems.clone());
-    lines.extend(checkup.tools.iter().map(|tool| format!("  {tool}")));
-    if checkup.tools.is_empty() {
-        lines.push("  none installed; OpenTofu is downloaded when it is needed".to_owned());
+    if let Some(tools) = &checkup.tools {
+        section("Tools", checkup.tool_problems.clone());
+        lines.extend(tools.iter().map(|tool| format!("  {tool}")));
+        if tools.is_empty() {
+            lines.push("  none installed; OpenTofu is downloaded when it is needed".to_owned());
+        }
     }
     lines.push(if checkup.healthy { "Everything is well.".to_owned() } else { "Something is wrong.".to_owned() });
     lines.join("\n") + "\n"
@@ -115,7 +122,6 @@ fn text(checkup: &Checkup) -> String {
 
 /// Lets the daemon finish what it does, then stops it.
 pub async fn shutdown(context: &Context) -> Result<Exit, Failure> {
-    let place = Place::resolve(&context.global)?;
     context
         .with_session(Purpose::Look, async |session| {
             if session.is_local() {
@@ -128,15 +134,37 @@ pub async fn shutdown(context: &Context) -> Result<Exit, Failure> {
             if running > 0 {
                 context.out.say(&format!("waiting for {running} runs to end; Ctrl-C stops waiting, not the shutdown"));
             }
-            // The lock of the data directory is the last thing that goes: whoever copies the directory now copies a
-            // closed database.
-            while let Err(LockRefused::Held { .. }) = DataLock::take(&place.data_dir, "piton shutdown") {
-                let _ = tokio::time::timeout(PAUSE, std::future::pending::<()>()).await;
+            if session.is_elsewhere() {
+                let health = client.at_root();
+                while health.get::<Value>("/health").await.map_or_else(|error| is_answer(&error), |_| true) {
+                    rest().await;
+                }
+            } else {
+                let data_dir = Place::resolve(&context.global)?.data_dir;
+                // The lock of the data directory is the last thing that goes: whoever copies the directory now copies
+                // a closed database.
+                while let Err(LockRefused::Held { .. }) = DataLock::take(&data_dir, "piton shutdown") {
+                    rest().await;
+                }
             }
             context.out.show(&json!({ "stopped": true }), || "piton has stopped\n".to_owned())?;
             Ok(Exit::Ok)
         })
         .await
+}
+
+async fn rest() {
+    let _ = tokio::time::timeout(PAUSE, std::future::pending::<()>()).await;
+}
+
+/// Whether a server that is asked for its health still runs: it says something, or is too busy to.
+fn is_answer(error: &Error) -> bool {
+    match error {
+        Error::Unreachable { .. } | Error::Broken(_) | Error::Tls { .. } => false,
+        // A proxy speaks in its place.
+        Error::Status { status, .. } => !(502..=504).contains(status),
+        _ => true,
+    }
 }
 
 #[cfg(test)]
@@ -150,7 +178,7 @@ mod tests {
             violations: vec![],
             database: vec![],
             declarations: vec![],
-            tools: vec!["tofu 1.10.0 (/usr/bin/tofu)".to_owned()],
+            tools: Some(vec!["tofu 1.10.0 (/usr/bin/tofu)".to_owned()]),
             tool_problems: vec![],
         }
     }
@@ -170,5 +198,7 @@ Everything is well.
         let text = text(&sick);
         assert!(text.starts_with("Ledger (12 entries):\n  - run x ended twice\n"), "{text}");
         assert!(text.ends_with("Something is wrong.\n"), "{text}");
+        let elsewhere = super::text(&Checkup { tools: None, ..checkup() });
+        assert!(!elsewhere.contains("ools"), "{elsewhere}");
     }
 }

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use piton_api::{Job, JobDraft, Page, Run};
+use piton_api::{Job, JobDraft, LogStart, Page, Run};
 use serde_json::json;
 
 use super::logs::{self, Part};
@@ -96,7 +96,7 @@ async fn start(context: &Context, workspace: Option<&str>, name: &str, detach: b
             };
             let submitted: piton_api::Submitted = session.client().post(&trigger, &json!({})).await?;
             context.out.text(&format!("Running {begins}...\n"))?;
-            match watch::follow(context, session, &submitted.run, 0).await? {
+            match watch::follow(context, session, &submitted.run, LogStart::At(0)).await? {
                 Seen::Left => Ok(Exit::Interrupted),
                 Seen::Settled(run) if run.outcome.as_deref() == Some("succeeded") => {
                     context.out.text(&format!("{what} completed successfully\n"))?;

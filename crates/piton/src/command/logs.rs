@@ -3,6 +3,7 @@
 use std::pin::pin;
 
 use futures_util::StreamExt;
+use piton_api::{LogItem, LogStart};
 
 use crate::context::Context;
 use crate::error::{Exit, Failure};
@@ -42,25 +43,21 @@ pub async fn print(context: &Context, session: &Session, run: &str, part: Part) 
         context.out.text(&lines.finish())?;
         return Ok(Exit::Ok);
     }
-    let offset = match part.tail {
-        None => 0,
-        Some(lines) => {
-            let text = session.client().text(&path).await?;
-            let end = last_line_end(&text);
-            context.out.text(&String::from_utf8_lossy(last_lines(&text[..end], lines)))?;
-            end as u64
-        }
-    };
-    match watch::follow(context, session, run, offset).await? {
+    let start = part.tail.map_or(LogStart::At(0), LogStart::Last);
+    match watch::follow(context, session, run, start).await? {
         Seen::Settled(_) => Ok(Exit::Ok),
         Seen::Left => Ok(Exit::Interrupted),
     }
 }
 
-/// How long the log of a run is now.
-pub async fn length(session: &Session, run: &str) -> Result<u64, Failure> {
-    let text = session.client().text(&format!("{}/logs", routes::run(run))).await?;
-    Ok(last_line_end(&text) as u64)
+/// Behind all lines that the log of a run has now.
+pub async fn end(session: &Session, run: &str) -> Result<LogStart, Failure> {
+    let mut log = pin!(session.client().follow_log(run, LogStart::Last(0)).await?);
+    match log.next().await.transpose()? {
+        Some(LogItem::Begin(offset)) => Ok(LogStart::At(offset)),
+        // It does not say where it begins; what was seen is seen again.
+        _ => Ok(LogStart::At(0)),
+    }
 }
 
 /// A line that is longer is printed in several pieces.
@@ -99,25 +96,12 @@ fn last_line_end(text: &[u8]) -> usize {
     text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)
 }
 
-/// The last lines of a text of whole lines.
-fn last_lines(text: &[u8], lines: usize) -> &[u8] {
-    let mut ends = text.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
-    let begin = ends.nth(lines).unwrap_or(0);
-    if lines == 0 { &[] } else { &text[begin..] }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_last_lines_are_whole() {
-        let text = b"one\ntwo\nthree\n";
-        assert_eq!(last_lines(text, 0), b"");
-        assert_eq!(last_lines(text, 1), b"three\n");
-        assert_eq!(last_lines(text, 2), b"two\nthree\n");
-        assert_eq!(last_lines(text, 3), text);
-        assert_eq!(last_lines(text, 9), text);
+    fn a_line_is_complete_with_its_end() {
         assert_eq!(last_line_end(b"one\ntw"), 4, "what is not complete comes with what follows");
         assert_eq!(last_line_end(b""), 0);
     }

@@ -1,6 +1,6 @@
 //! `piton run …`
 
-use piton_api::{ApproveRequest, CancelRequest, Explanation, Page, Run};
+use piton_api::{ApproveRequest, CancelRequest, Explanation, LogStart, Page, Run};
 use serde_json::json;
 
 use super::logs::{self, Part};
@@ -84,7 +84,7 @@ async fn show(context: &Context, id: &str) -> Result<Exit, Failure> {
         .with_session(Purpose::Look, async |session| {
             let id = ids::resolve(session.client(), id).await?;
             let run: Run = session.client().get(&routes::run(&id)).await?;
-            context.out.show(&run, || render::run::show(&run, &context.clock))?;
+            context.out.show(&run, || render::run::show(&run, &context.clock, &context.piton()))?;
             Ok(Exit::Ok)
         })
         .await
@@ -95,7 +95,7 @@ async fn approve(context: &Context, id: &str, digest: Option<String>, detach: bo
         .with_session(Purpose::Act, async |session| {
             let id = ids::resolve(session.client(), id).await?;
             // What led to the question was seen before; only what follows is new.
-            let seen = if detach { 0 } else { logs::length(session, &id).await? };
+            let seen = if detach { LogStart::At(0) } else { logs::end(session, &id).await? };
             let request = ApproveRequest { digest };
             let run: Run = session.client().post(&format!("{}/approve", routes::run(&id)), &request).await?;
             if detach {
@@ -115,7 +115,7 @@ async fn decide(context: &Context, id: &str, verb: &str, reason: Option<String>)
             let run: Run = session.client().post(&format!("{}/{verb}", routes::run(&id)), &request).await?;
             context.out.show(&run, || render::run::result(&run, &context.clock))?;
             if run.cancelling {
-                context.out.say(&format!("it was asked to stop; to see it end: piton run logs -f {id}"));
+                context.out.say(&format!("it was asked to stop; to see it end: {} run logs -f {id}", context.piton()));
             }
             Ok(Exit::Ok)
         })

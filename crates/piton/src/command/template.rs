@@ -39,22 +39,34 @@ async fn names(session: &Session, which: &OneOrAll) -> Result<Vec<String>, Failu
 
 async fn add(context: &Context, new: AddArgs) -> Result<Exit, Failure> {
     let AddArgs { name, url, path, reference, description } = new;
-    // A path means the caller's directory, not the daemon's.
-    let url = match std::fs::canonicalize(&url) {
-        Ok(path) if !url.contains("://") && path.is_dir() => path.display().to_string(),
-        _ => url,
-    };
+    let url = source(url, context.remote()?.is_some())?;
     let new = NewTemplate { name, url, path, reference, description };
     context
         .with_session(Purpose::Look, async |session| {
             context.out.say(&format!("fetching {}", new.url));
-            let added: Template = session.client().post("/templates", &new).await?;
+            let added: Template = session.patient_client().post("/templates", &new).await?;
             context
                 .out
                 .show(&added, || format!("Template '{}' added, content hash {}\n", added.name, added.content_hash))?;
             Ok(Exit::Ok)
         })
         .await
+}
+
+/// Where a template comes from. A path means the caller's directory, not the daemon's; a server elsewhere sees neither.
+fn source(url: String, is_elsewhere: bool) -> Result<String, Failure> {
+    if url.contains("://") {
+        return Ok(url);
+    }
+    match std::fs::canonicalize(&url) {
+        Ok(path) if path.is_dir() && is_elsewhere => {
+            let error =
+                CommandError::new(Exit::Usage, format!("the server cannot fetch the directory {url} from here"));
+            Err(error.hint("give an address that the server can reach, such as https://…").into())
+        }
+        Ok(path) if path.is_dir() => Ok(path.display().to_string()),
+        _ => Ok(url),
+    }
 }
 
 async fn list(context: &Context, detailed: bool) -> Result<Exit, Failure> {
@@ -90,7 +102,7 @@ async fn update(context: &Context, which: &OneOrAll) -> Result<Exit, Failure> {
             let mut results = Results::default();
             for name in names(session, which).await? {
                 let path = format!("{}/update", routes::template(&name));
-                match session.client().post(&path, &json!({})).await {
+                match session.patient_client().post(&path, &json!({})).await {
                     Ok(update) => updates.push(update),
                     Err(error) => results.failed(context, which, &name, error.into())?,
                 }
@@ -109,7 +121,7 @@ async fn validate(context: &Context, which: &OneOrAll) -> Result<Exit, Failure> 
             let mut results = Results::default();
             for name in names(session, which).await? {
                 let path = format!("{}/validate", routes::template(&name));
-                match session.client().post::<Validation>(&path, &json!({})).await {
+                match session.patient_client().post::<Validation>(&path, &json!({})).await {
                     Ok(validation) => validations.push(validation),
                     Err(error) => results.failed(context, which, &name, error.into())?,
                 }
@@ -184,4 +196,22 @@ async fn remove(context: &Context, name: &str, force: bool) -> Result<Exit, Fail
             Ok(Exit::Ok)
         })
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_of_this_machine_is_no_source_for_a_server_elsewhere() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().canonicalize().unwrap().display().to_string();
+        assert_eq!(source(format!("{path}/."), false).unwrap(), path);
+        assert_eq!(source(path, true).unwrap_err().exit(), Exit::Usage);
+        for url in ["https://example.org/t", "git@example.org:t.git", "no/such/directory", "file:///tmp"] {
+            for is_elsewhere in [false, true] {
+                assert_eq!(source(url.to_owned(), is_elsewhere).unwrap(), url);
+            }
+        }
+    }
 }

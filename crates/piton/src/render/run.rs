@@ -30,7 +30,7 @@ pub fn list(runs: &[Run], clock: &Clock) -> String {
 }
 
 /// One run in full.
-pub fn show(run: &Run, clock: &Clock) -> String {
+pub fn show(run: &Run, clock: &Clock, piton: &str) -> String {
     let mut fields = Fields::default();
     let time = |at: Option<jiff::Timestamp>| at.map(|at| clock.second(at));
     fields
@@ -68,7 +68,7 @@ pub fn show(run: &Run, clock: &Clock) -> String {
     }
     if let Some(gate) = &run.gate {
         let _ = writeln!(text, "\n{} (until {})", gate.question, clock.second(gate.expires_at));
-        text.push_str(&how_to_approve(run));
+        text.push_str(&how_to_approve(run, piton));
     }
     text
 }
@@ -107,10 +107,10 @@ pub fn counts(plan: &Plan) -> String {
     text
 }
 
-/// The commands that decide about a run that waits.
-pub fn how_to_approve(run: &Run) -> String {
+/// The commands that decide about a run that waits; they begin with `piton`.
+pub fn how_to_approve(run: &Run, piton: &str) -> String {
     let digest = run.gate.as_ref().map(|gate| format!(" --digest {}", gate.digest)).unwrap_or_default();
-    format!("To approve: piton run approve {id}{digest}\nTo reject:  piton run reject {id}\n", id = run.id)
+    format!("To approve: {piton} run approve {id}{digest}\nTo reject:  {piton} run reject {id}\n", id = run.id)
 }
 
 /// How a run came out, in a line.
@@ -239,7 +239,7 @@ Apply this plan? (until 2025-09-20 12:04:00)
 To approve: piton run approve 019a3f2e-0000-7000-8000-a1b2c3d4e5f6 --digest d1
 To reject:  piton run reject 019a3f2e-0000-7000-8000-a1b2c3d4e5f6
 ";
-        assert_eq!(plain(show(&gated, &clock())), wanted);
+        assert_eq!(plain(show(&gated, &clock(), "piton")), wanted);
     }
 
     #[test]

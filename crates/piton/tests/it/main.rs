@@ -14,6 +14,7 @@ mod jobs;
 mod legacy;
 mod postgres;
 mod reload;
+mod remote;
 mod secrets;
 mod seed_tools;
 mod site;

@@ -1,0 +1,58 @@
+//! Users and clients.
+
+use piton_api::{ApiClient, NewApiClientAnswer, User};
+
+use crate::clock::Clock;
+use crate::table::{Cell, Fields, Table};
+
+/// Who may log in.
+pub fn users(users: &[User], clock: &Clock) -> String {
+    if users.is_empty() {
+        return "No users\n".to_owned();
+    }
+    let mut table = Table::new(&["USERNAME", "ROLES", "EMAIL", "ACTIVE", "CREATED", "ID"]);
+    for user in users {
+        table.row([
+            Cell::from(&user.username),
+            user.roles.join(",").into(),
+            user.email.as_deref().unwrap_or("-").into(),
+            yes_or_no(user.active).into(),
+            clock.minute(user.created_at).into(),
+            (&user.id).into(),
+        ]);
+    }
+    table.render()
+}
+
+/// Which programs may log in.
+pub fn clients(clients: &[ApiClient], clock: &Clock) -> String {
+    if clients.is_empty() {
+        return "No clients\n".to_owned();
+    }
+    let mut table = Table::new(&["CLIENT ID", "NAME", "SCOPES", "ACTIVE", "CREATED"]);
+    for client in clients {
+        table.row([
+            Cell::from(&client.client_id),
+            (&client.name).into(),
+            client.scopes.join(",").into(),
+            yes_or_no(client.active).into(),
+            clock.minute(client.created_at).into(),
+        ]);
+    }
+    table.render()
+}
+
+/// A client with its secret.
+pub fn new_client(made: &NewApiClientAnswer) -> String {
+    let mut fields = Fields::default();
+    fields
+        .field("Client", &made.client.name)
+        .field("Scopes", made.client.scopes.join(", "))
+        .field("Client ID", &made.client.client_id)
+        .field("Secret", &made.client_secret);
+    fields.render()
+}
+
+fn yes_or_no(yes: bool) -> &'static str {
+    if yes { "yes" } else { "no" }
+}
