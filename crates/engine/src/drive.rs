@@ -239,7 +239,7 @@ impl Drive {
         let entries = self.shared.store.entries_of(self.run.id).await?;
         let events = entries.into_iter().filter_map(|entry| match entry.record {
             Record::Run { event, .. } => Some(event),
-            Record::Skipped { .. } => None,
+            Record::Skipped { .. } | Record::Audit(_) => None,
         });
         let claim = |event: &Event| matches!(event, Event::Claimed { attempt, .. } if *attempt == self.attempt);
         let other = |event: &Event| matches!(event, Event::Claimed { .. }) && !claim(event);

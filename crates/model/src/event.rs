@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptNo, By, Decision, Failure, Gate, Outcome, Report, RunId, Seq, Step, Subject, WorkerId};
+use crate::{AttemptNo, By, Decision, Deed, Failure, Gate, Outcome, Report, RunId, Seq, Step, Subject, WorkerId};
 
 /// Something that happened to a run. The state of a run is the fold of its events.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -134,6 +134,8 @@ pub enum Record {
         #[serde(default = "one")]
         count: u32,
     },
+    /// Somebody changed who may do what, or proved who they are, or failed to.
+    Audit(Deed),
 }
 
 fn one() -> u32 {

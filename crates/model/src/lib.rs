@@ -23,9 +23,11 @@
 //! Storage, scheduling policy (see `piton-engine`), parsing of files (see `piton-spec`).
 #![warn(missing_docs)]
 
+mod account;
 mod action;
 pub mod audit;
 mod backoff;
+mod deed;
 mod event;
 mod failure;
 mod gate;
@@ -33,15 +35,18 @@ mod identity;
 mod origin;
 mod projection;
 mod report;
+mod role;
 mod run;
 mod secret;
 mod subject;
 
+pub use account::{ApiClient, ApiClientChange, SigningKey, User, UserChange};
 pub use action::{
     Action, Approval as ApprovalPolicy, Command, CommandStep, CustomCommands, GitAuth, GitSource, Iac, IacStep,
     Operation, Program, Source, Step, ToolChoice,
 };
 pub use backoff::Backoff;
+pub use deed::{Act, Deed};
 pub use event::{Event, LedgerEntry, Record, SkipReason};
 pub use failure::{Failure, FailureClass};
 pub use gate::{Approval, Decision, Gate};
@@ -49,6 +54,7 @@ pub use identity::{AttemptNo, By, DedupKey, Digest, InvalidName, LockKey, Mode, 
 pub use origin::{Origin, TriggerWord};
 pub use projection::{JobState, JobStatus, Projection, WorkspacePhase, WorkspaceState};
 pub use report::{OutputValue, PlanSummary, Report, ResourceChange, ToolUsed};
+pub use role::Role;
 pub use run::{
     CancelRequest, IllegalTransition, Lease, NewRun, Outcome, OutcomeKind, Phase, Resume, Run, RunState, Sealed,
 };

@@ -16,6 +16,7 @@ use piton_vault::Vault;
 use crate::Error;
 use crate::db::{Conn, Param, Row, params};
 use crate::dialect::Dialect;
+use crate::events::AUDIT;
 use crate::row;
 use crate::statement::{In, Rows};
 
@@ -43,7 +44,8 @@ pub(crate) const WRITE_PROJECTIONS: Rows = Rows {
     columns: 3,
     tail: " ON CONFLICT (subject) DO UPDATE SET body = excluded.body, seq = excluded.seq",
 };
-pub(crate) const WRITE_EVENTS: Rows = Rows { head: "INSERT INTO events (seq, at, run_id, body)", columns: 4, tail: "" };
+pub(crate) const WRITE_EVENTS: Rows =
+    Rows { head: "INSERT INTO events (seq, at, run_id, topic, body)", columns: 5, tail: "" };
 
 /// Moves the head, and tells other nodes.
 pub(crate) fn write_head(head: Seq, dialect: Dialect) -> String {
@@ -368,11 +370,13 @@ impl Batch {
 
         let mut entries = Vec::with_capacity(self.entries.len() * WRITE_EVENTS.columns);
         for entry in self.entries.drain(..) {
-            let run = match &entry.record {
-                Record::Run { run, .. } => Some(run.to_string()),
-                Record::Skipped { .. } => None,
+            let (run, topic) = match &entry.record {
+                Record::Run { run, .. } => (Some(run.to_string()), None),
+                Record::Skipped { .. } => (None, None),
+                Record::Audit(_) => (None, Some(AUDIT)),
             };
-            entries.extend(params![entry.seq, row::micros(entry.at), run, row::record_body(&entry.record)?]);
+            let body = row::record_body(&entry.record)?;
+            entries.extend(params![entry.seq, row::micros(entry.at), run, topic, body]);
         }
         self.conn.write_rows(&WRITE_EVENTS, entries).await
     }

@@ -101,6 +101,13 @@ impl Row {
         })
     }
 
+    pub(crate) fn maybe_text(&self, index: usize) -> Result<Option<String>, Error> {
+        Ok(match self {
+            Row::Sqlite(row) => row.try_get(index)?,
+            Row::Postgres(row) => row.try_get(index)?,
+        })
+    }
+
     pub(crate) fn text(&self, index: usize) -> Result<String, Error> {
         Ok(match self {
             Row::Sqlite(row) => row.try_get(index)?,

@@ -9,6 +9,11 @@ use crate::{Error, Store};
 pub(crate) const HEAD: &str = "SELECT head FROM ledger WHERE id = 1";
 pub(crate) const AFTER: &str = "SELECT seq, at, body FROM events WHERE seq > $1 ORDER BY seq LIMIT $2";
 pub(crate) const OF_RUN: &str = "SELECT seq, at, body FROM events WHERE run_id = $1 ORDER BY seq";
+pub(crate) const OF_TOPIC: &str =
+    "SELECT seq, at, body FROM events WHERE topic = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3";
+
+/// The topic of [`piton_model::Record::Audit`].
+pub(crate) const AUDIT: &str = "audit";
 
 impl Store {
     /// The position of the last entry; 0 in an empty ledger.
@@ -20,6 +25,12 @@ impl Store {
     pub async fn entries(&self, after: Seq, limit: usize) -> Result<Vec<LedgerEntry>, Error> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.readers().rows(AFTER, params![after, limit]).await?.iter().map(entry).collect()
+    }
+
+    /// Up to `limit` entries of the audit trail before the position `before`, the newest first.
+    pub async fn audit_trail(&self, before: Option<Seq>, limit: usize) -> Result<Vec<LedgerEntry>, Error> {
+        let (before, limit) = (before.unwrap_or(Seq::MAX), i64::try_from(limit).unwrap_or(i64::MAX));
+        self.readers().rows(OF_TOPIC, params![AUDIT, before, limit]).await?.iter().map(entry).collect()
     }
 
     /// What happened to a run, as far as retention kept it.

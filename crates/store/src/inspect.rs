@@ -9,7 +9,9 @@ use crate::db::{Conn, params};
 use crate::dialect::Dialect;
 use crate::events::{self, entry};
 use crate::row;
-use crate::{Error, Store, claim, followers, projections, query, retention, schedules, secrets};
+use crate::{
+    Error, Store, accounts, claim, followers, projections, query, retention, schedules, secrets, tokens,
+};
 
 pub(crate) const ALL_RUNS: &str = "SELECT body, due_at FROM runs UNION ALL SELECT body, NULL FROM run_history";
 pub(crate) const SQLITE_CHECK: &str = "PRAGMA quick_check";
@@ -105,6 +107,9 @@ pub async fn hot_plans(store: &Store) -> Result<Vec<(&'static str, String)>, Err
         (claim::RENEW, params![0, "worker"]),
         (query::LIVE_OF, params!["job/x"]),
         (events::AFTER, params![0, 10]),
+        (events::OF_TOPIC, params!["audit", 10, 10]),
+        (accounts::USER_NAMED, params!["anna"]),
+        (tokens::OWNER, params!["x", "y", "z"]),
     ];
     let mut plans = Vec::new();
     for (sql, params) in hot {
@@ -121,6 +126,18 @@ pub async fn hot_plans(store: &Store) -> Result<Vec<(&'static str, String)>, Err
 
 fn statements(dialect: Dialect) -> Vec<String> {
     let plain = [
+        accounts::USER,
+        accounts::USER_NAMED,
+        accounts::USERS,
+        accounts::COUNT_USERS,
+        accounts::OTHER_ADMINS,
+        accounts::WRITE_USER,
+        accounts::DELETE_USER,
+        accounts::CLIENT,
+        accounts::CLIENTS,
+        accounts::COUNT_CLIENTS,
+        accounts::WRITE_CLIENT,
+        accounts::DELETE_CLIENT,
         batch::LOCK_HEAD,
         claim::PRIORITIES,
         claim::CLAIMABLE,
@@ -131,6 +148,7 @@ fn statements(dialect: Dialect) -> Vec<String> {
         events::HEAD,
         events::AFTER,
         events::OF_RUN,
+        events::OF_TOPIC,
         followers::POSITION,
         followers::MOVE_POSITION,
         projections::ONE,
@@ -154,6 +172,12 @@ fn statements(dialect: Dialect) -> Vec<String> {
         schedules::SUSPEND,
         schedules::RESUME,
         schedules::SUSPENDED,
+        tokens::KEYS,
+        tokens::WRITE_KEY,
+        tokens::DELETE_KEYS,
+        tokens::REVOKE,
+        tokens::FORGET_REVOKED,
+        tokens::OWNER,
         ALL_RUNS,
     ];
     let rows = [

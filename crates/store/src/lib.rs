@@ -1,8 +1,8 @@
 //! The ledger on SQLite and PostgreSQL; the only crate with SQL.
 //!
 //! # Purpose
-//! Keeps runs, the entries of the ledger, what people see of workspaces and jobs, and the cursors of schedules and
-//! followers, through any crash. What a call has acknowledged is durable.
+//! Keeps runs, the entries of the ledger, what people see of workspaces and jobs, the cursors of schedules and
+//! followers, and who may do what, through any crash. What a call has acknowledged is durable.
 //!
 //! # Theory of operation
 //! Every write is an operation that one task, the *writer*, performs on its own connection. It takes what has gathered
@@ -33,6 +33,7 @@
 //! Clocks (every call is told what time it is), policy (who may claim what, when to retry), and savepoints.
 #![warn(missing_docs)]
 
+mod accounts;
 mod batch;
 mod changes;
 mod claim;
@@ -54,6 +55,7 @@ mod secrets;
 mod sqlite_file;
 mod statement;
 mod submit;
+mod tokens;
 mod writer;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -68,6 +70,7 @@ use crate::db::Address;
 use crate::readers::Readers;
 use crate::writer::Writer;
 
+pub use accounts::{AccountError, Among};
 pub use dialect::Dialect;
 pub use error::Error;
 #[doc(hidden)]
@@ -78,6 +81,7 @@ pub use retention::Retained;
 pub use schedules::{Fire, FireResult};
 pub use secrets::Tended;
 pub use submit::Submitted;
+pub use tokens::{Principal, Rotation};
 
 /// How the store treats its database.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,7 +10,10 @@ struct Migration {
     text: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration { version: 1, text: include_str!("../migrations/0001_init.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, text: include_str!("../migrations/0001_init.sql") },
+    Migration { version: 2, text: include_str!("../migrations/0002_auth.sql") },
+];
 
 const CREATE: &str = "CREATE TABLE IF NOT EXISTS migrations (version BIGINT PRIMARY KEY, checksum TEXT NOT NULL)";
 const APPLIED: &str = "SELECT version, checksum FROM migrations ORDER BY version";

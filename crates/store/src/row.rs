@@ -115,6 +115,15 @@ pub(crate) fn projection(subject: &str, body: &str) -> Result<Projection, Error>
     read(|| format!("the status of {subject}"), body)
 }
 
+/// A user, a client or a key. What is wrong with one is said without showing it.
+pub(crate) fn account<T: DeserializeOwned>(body: &str) -> Result<T, Error> {
+    read(|| "an account or a key".to_owned(), body)
+}
+
+pub(crate) fn account_body<T: serde::Serialize>(account: &T) -> Result<String, Error> {
+    write(account)
+}
+
 pub(crate) fn subject(text: &str) -> Result<Subject, Error> {
     text.parse().map_err(|error: piton_model::InvalidName| Error::Unreadable {
         what: format!("the subject `{}`", excerpt(text)),

@@ -40,6 +40,7 @@ pub fn story(entries: &[LedgerEntry], runs: &BTreeMap<RunId, Run>) -> String {
                 }
                 format!("{subject} skipped {count} of `{line}` until {}: {reason}", due.strftime("%a %d %H:%M:%S"))
             }
+            Record::Audit(deed) => deed.sentence(),
         };
         let _ = writeln!(text, "{at} {line}");
     }

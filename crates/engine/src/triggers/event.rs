@@ -242,7 +242,7 @@ impl Audience {
         match &entry.record {
             Record::Run { subject: Subject::Workspace(name), outcome: Some(_), .. } => self.workspaces.contains(name),
             Record::Run { subject, outcome: Some(_), .. } => self.dependencies.contains(subject),
-            Record::Run { .. } | Record::Skipped { .. } => false,
+            Record::Run { .. } | Record::Skipped { .. } | Record::Audit(_) => false,
         }
     }
 }

@@ -85,7 +85,7 @@ pub async fn submitted(simulation: &Simulation) -> Vec<RunId> {
         .into_iter()
         .filter_map(|entry| match entry.record {
             Record::Run { run, event: Event::Submitted { .. }, .. } => Some(run),
-            Record::Run { .. } | Record::Skipped { .. } => None,
+            Record::Run { .. } | Record::Skipped { .. } | Record::Audit(_) => None,
         })
         .collect()
 }

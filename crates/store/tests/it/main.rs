@@ -1,6 +1,7 @@
 //! The conformance suite of the store, on both engines, and what is particular to each.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod accounts;
 mod crash;
 mod fixture;
 mod model;

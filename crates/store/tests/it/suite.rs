@@ -51,10 +51,12 @@ async fn hot_statements_go_through_an_index_whatever_the_statistics_say(fixture:
     // The tables are empty, and the statistics say so: the best reason there is to read them from end to end.
     let store = fixture.open().await;
     for (sql, plan) in piton_store::hot_plans(&store).await.unwrap() {
-        // The list of priorities is made on the fly: `p` and what is made from it are no tables.
+        // The list of priorities is made on the fly: `p` and what is made from it are no tables, and `s` is one row.
         let scans = |line: &str| line.starts_with("SCAN") && !line.contains("INDEX");
         let reads_all = plan.contains("Seq Scan")
-            || plan.lines().any(|line| scans(line) && !matches!(line, "SCAN p" | "SCAN d" | "SCAN CONSTANT ROW"));
+            || plan
+                .lines()
+                .any(|line| scans(line) && !matches!(line, "SCAN p" | "SCAN d" | "SCAN s" | "SCAN CONSTANT ROW"));
         let sorts = plan.contains("Sort") || plan.contains("TEMP B-TREE");
         assert!(!reads_all && !sorts, "{sql}\n{plan}");
     }
@@ -485,7 +487,7 @@ async fn a_newer_schema_is_refused(fixture: &Fixture) {
     fixture.open().await.close().await;
     raw(fixture, "INSERT INTO migrations (version, checksum) VALUES (999, 'x')").await;
     let refused = Store::open(&fixture.url, Options::default()).await.unwrap_err();
-    assert_eq!(refused, Error::NewerSchema { found: 999, known: 1 });
+    assert!(matches!(refused, Error::NewerSchema { found: 999, known: 1..999 }), "{refused:?}");
     assert!(refused.hint().is_some());
     raw(fixture, "DELETE FROM migrations WHERE version = 999").await;
 }
