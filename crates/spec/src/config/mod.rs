@@ -4,6 +4,7 @@
 //! result is given out typed. Keys that a later part of Piton reads are checked here all the same.
 
 mod access;
+mod auth;
 mod http;
 mod keys;
 mod kind;
@@ -29,6 +30,7 @@ use crate::{CatchUp, Defaults, Layout};
 use settings::Settings;
 
 pub use access::{EncryptionKeys, GitSettings};
+pub use auth::{AuthConfig, Named};
 pub use http::{Metrics, Server};
 pub use listen::Listen;
 pub use settings::{Explained, Origin};
@@ -82,8 +84,8 @@ pub struct Config {
     pub blocked_networks: Vec<String>,
     /// `[security] encryption_key` and `encryption_key_file`
     pub encryption: EncryptionKeys,
-    /// Whether `[auth]` or `[server.auth]` require authentication.
-    pub auth_enabled: bool,
+    /// `[auth]`, `[server.auth]`
+    pub auth: AuthConfig,
     settings: Settings,
 }
 
@@ -205,6 +207,7 @@ impl Config {
         settings.derive("log.dir", log_dir.to_string_lossy());
         let store_url = store_url(&settings, &root, &data_dir, found);
         settings.derive("store.url", store_url.as_str());
+        let auth = auth::read(&settings, &root, found);
         let s = &settings;
         Config {
             store_url: Secret::new(store_url),
@@ -260,7 +263,7 @@ impl Config {
             git: GitSettings::read(s, &root),
             blocked_networks: s.texts("security.blocked_networks"),
             encryption: EncryptionKeys::read(s, &root),
-            auth_enabled: s.flag("auth.enabled") || s.flag("server.auth.enabled"),
+            auth,
             root,
             file,
             data_dir,
@@ -285,17 +288,19 @@ impl Config {
 
     /// What forbids serving: an API that others can reach without authentication.
     pub fn exposure(&self) -> Option<Diagnostic> {
-        if self.server.listen.is_loopback() || self.auth_enabled || self.server.insecure {
+        if self.server.listen.is_loopback() || self.auth.enabled || self.server.insecure {
             return None;
         }
         let message = format!("`{}` can be reached from other hosts, but nobody has to log in", self.server.listen);
-        let mut found = self.settings.error("server.listen", &message);
-        found.code = "insecure_listen";
-        Some(
-            found
-                .hint("listen on 127.0.0.1, set `auth.enabled = true`, or accept it with `server.insecure = true`")
-                .relative_to(&self.root),
-        )
+        let hint = "listen on 127.0.0.1, set `auth.enabled = true`, or accept it with `server.insecure = true`";
+        Some(self.fault("server.listen", "insecure_listen", message).hint(hint))
+    }
+
+    /// Something that is wrong with the value of a key, said where the key stands.
+    pub fn fault(&self, key: &'static str, code: &'static str, message: impl Into<String>) -> Diagnostic {
+        let mut found = self.settings.error(key, &message.into());
+        found.code = code;
+        found.relative_to(&self.root)
     }
 
     /// The checked value of any key, for parts of Piton that read their own sections.
@@ -326,6 +331,14 @@ impl Config {
 
 const LOCAL: Listen = Listen { address: Some(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)), port: 8080 };
 
+/// The file in which a key stands, or what stands for one.
+fn settings_file(settings: &Settings, key: &str) -> PathBuf {
+    match settings.origin(key) {
+        Some(Origin::File { path, .. }) => path.clone(),
+        _ => PathBuf::from("environment"),
+    }
+}
+
 /// The URL of the database: as it is given, or made from its parts, or a file in the data directory.
 fn store_url(settings: &Settings, root: &Path, data_dir: &Path, found: &mut Vec<Diagnostic>) -> String {
     const PARTS: [&str; 6] =
@@ -333,10 +346,7 @@ fn store_url(settings: &Settings, root: &Path, data_dir: &Path, found: &mut Vec<
     let given: Vec<&str> = PARTS.into_iter().filter(|part| settings.is_given(part)).collect();
     if let Some(url) = settings.text("store.url") {
         if let Some(part) = given.first() {
-            let file = match settings.origin(part) {
-                Some(Origin::File { path, .. }) => path.clone(),
-                _ => PathBuf::from("environment"),
-            };
+            let file = settings_file(settings, part);
             found.push(settings::has_no_effect(&file, part, "`store.url` says which database is used"));
         }
         return absolute_sqlite(settings, url, root);

@@ -52,7 +52,7 @@ fn without_anything() {
     assert_eq!(config.store_url.expose(), &format!("sqlite:{}", site.path(".piton/piton.db").display()));
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.server.base_path, "/api");
-    assert!(config.server.allowed_origins.is_empty() && !config.auth_enabled && config.exposure().is_none());
+    assert!(config.server.allowed_origins.is_empty() && !config.auth.enabled && config.exposure().is_none());
     assert_eq!(config.scheduler.time_zone, None);
     assert_eq!(config.scheduler.catch_up, CatchUp::Latest);
     assert_eq!(config.scheduler.check_interval.expression(), "* * * * *");
@@ -236,7 +236,7 @@ name = "x"
 "#,
     );
     let config = good(&Sources { file: Some("config.toml".into()), ..sources(&site) });
-    assert!(config.auth_enabled && config.exposure().is_none());
+    assert!(config.auth.enabled && config.exposure().is_none());
     assert_eq!(config.value("processes").unwrap()[0]["spec"]["name"], "web");
     assert!(!format!("{config:?}").contains("your-secret-key"));
     for secret in ["auth.jwt.secret", "auth.admin.password", "processes", "env"] {
