@@ -11,15 +11,16 @@ use utoipa::ToSchema;
 pub struct AuthStatus {
     /// Requests over TCP need credentials.
     pub enabled: bool,
-    /// There is no user yet: the first one can be made with `POST …/auth/bootstrap` on the host itself.
+    /// There is no user yet: the first one can be made with `POST …/auth/bootstrap`.
     pub needs_setup: bool,
 }
 
 /// How somebody logs in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LoginMethod {
     /// With a name and a password.
+    #[default]
     Basic,
     /// As a client, with its id and secret.
     ClientSecret,
@@ -32,6 +33,7 @@ pub enum LoginMethod {
 #[serde(deny_unknown_fields)]
 pub struct LoginRequest {
     /// How.
+    #[serde(default)]
     pub method: LoginMethod,
     /// For `basic`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,6 +50,9 @@ pub struct LoginRequest {
     /// For `client_secret`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_secret: Option<String>,
+    /// Set the token as a cookie too, which scripts cannot read: for pages in a browser.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cookie: bool,
 }
 
 impl std::fmt::Debug for LoginRequest {
@@ -102,7 +107,7 @@ pub struct Me {
     pub username: String,
     /// What they may do.
     pub roles: Vec<String>,
-    /// How they are known: `socket`, `anonymous`, `token`, `basic`.
+    /// How they are known: `socket`, `anonymous`, `token`, `cookie`, `basic`.
     pub method: String,
 }
 
@@ -114,6 +119,9 @@ pub struct BootstrapRequest {
     pub username: String,
     /// Their password.
     pub password: String,
+    /// The token that the daemon printed when it started; not needed on the unix socket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setup_token: Option<String>,
 }
 
 /// A user.
@@ -240,6 +248,9 @@ pub struct NewApiClient {
     /// Notes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
+    /// Whether it may log in; it may unless told otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<bool>,
 }
 
 /// What changes about a client; what is absent stays.
@@ -273,9 +284,55 @@ pub struct ApiClients {
     pub limit: usize,
 }
 
+/// Rotates the key that signs tokens.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyRotation {
+    /// Forget the older keys at once: everybody has to log in again.
+    #[serde(default)]
+    pub revoke: bool,
+}
+
+/// Who did what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AuditEntry {
+    /// Its position in the ledger.
+    pub seq: i64,
+    /// When.
+    pub at: Timestamp,
+    /// Who: the name of a user, the id of a client, or `piton` itself.
+    pub by: String,
+    /// `user`, `client` or `system`.
+    pub by_kind: String,
+    /// What: `logged_in`, `login_failed`, `user_created`, …
+    pub act: String,
+    /// To which user or client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// The address they came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// More about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
 /// That something was done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Done {
     /// Always true.
     pub ok: bool,
 }
+
+/// `Debug` of what holds a password or a secret: its name, and nothing of it.
+macro_rules! hidden {
+    ($($name:ident),*) => {
+        $(impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        })*
+    };
+}
+
+hidden!(BootstrapRequest, NewUser, PasswordChange, NewApiClientAnswer);

@@ -28,8 +28,9 @@ mod template;
 mod workspace;
 
 pub use auth::{
-    ApiClient, ApiClientChange, ApiClients, AuthStatus, BootstrapRequest, Done, LoginAnswer, LoginMethod, LoginRequest,
-    Me, NewApiClient, NewApiClientAnswer, NewUser, PasswordChange, Token, User, UserChange, Users,
+    ApiClient, ApiClientChange, ApiClients, AuditEntry, AuthStatus, BootstrapRequest, Done, KeyRotation, LoginAnswer,
+    LoginMethod, LoginRequest, Me, NewApiClient, NewApiClientAnswer, NewUser, PasswordChange, Token, User, UserChange,
+    Users,
 };
 pub use client::{
     BadServerUrl, Body, Client, Credentials, Error, Http, LogItem, LogStart, ServerUrl, TlsError, TlsOptions,

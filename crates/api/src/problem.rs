@@ -17,8 +17,11 @@ pub struct Problem {
     pub detail: String,
     /// A stable word for programs.
     pub code: String,
-    /// The same as `detail`, for older clients.
+    /// The same as `detail`, for older clients; about who somebody is, the same as `code`.
     pub error: String,
+    /// The same as `detail`, where `error` is the code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
     /// What to try.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
@@ -46,6 +49,17 @@ impl Problem {
         let title = code.replace('_', " ");
         let kind = format!("/docs/errors/{code}");
         let code = code.to_owned();
-        Problem { kind, title, status, error: detail.clone(), detail, code, hint, errors: vec![], request_id: None }
+        Problem {
+            kind,
+            title,
+            status,
+            error: detail.clone(),
+            detail,
+            code,
+            message: None,
+            hint,
+            errors: vec![],
+            request_id: None,
+        }
     }
 }

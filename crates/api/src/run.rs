@@ -86,6 +86,9 @@ pub struct Origin {
     /// When the line of a schedule was due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fire: Option<Timestamp>,
+    /// Who asked for it: the name of a user, or the id of a client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
 }
 
 /// A decision that is owed.

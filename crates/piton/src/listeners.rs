@@ -46,14 +46,9 @@ impl Listeners {
     pub fn serve(self, place: &Place, app: &App) -> Serving {
         let stop = CancellationToken::new();
         let front = &app.front;
-        if place.config.auth_enabled {
-            tracing::warn!(
-                "nobody can log in yet: over TCP only what is public is answered; the unix socket serves its owner"
-            );
-        }
         let limits = limits(&place.config.server);
         let routes = piton_server::router(app.clone(), &place.config.server.base_path);
-        let routes = front.outward(routes);
+        let routes = front.outward(routes, &app.auth);
         let api = Server::new(routes, limits.clone()).with_tls(self.tls).counted_by(front.metrics.clone());
         let mut tasks = vec![tokio::spawn(api.serve(self.api, stop.clone()))];
         if let Some(listener) = self.metrics {

@@ -24,6 +24,7 @@ mod clock;
 mod command;
 mod context;
 mod error;
+mod identity;
 mod ids;
 mod listeners;
 mod logging;

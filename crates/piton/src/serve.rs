@@ -1,6 +1,7 @@
 //! The daemon.
 
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
@@ -16,7 +17,7 @@ use crate::error::{CommandError, Exit};
 use crate::listeners::Listeners;
 use crate::place::Place;
 use crate::wiring::{self, DataLock, LockRefused, Opened};
-use crate::{logging, session};
+use crate::{identity, logging, session};
 
 /// How long `--daemonize` waits for the daemon to answer.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -31,6 +32,7 @@ pub async fn serve(global: &Global, options: &ServeArgs) -> Result<(), CommandEr
     if let Some(exposure) = place.config.exposure() {
         return Err(CommandError::new(Exit::BadConfig, exposure.to_string()));
     }
+    identity::check(&place)?;
     if options.daemonize {
         return daemonize(&place).await;
     }
@@ -44,6 +46,7 @@ pub async fn serve(global: &Global, options: &ServeArgs) -> Result<(), CommandEr
     let mut signals = Signals::new()?;
     let listeners = Listeners::bind(&place).await?;
     let opened = wiring::open(&place, lock, listeners.address()).await?;
+    identity::first_admin(&place, &opened.app.auth).await?;
     opened.engine.start().await?;
     let _pidfile = place.config.server.pidfile.as_deref().map(PidFile::write).transpose()?;
     run(&place, opened, listeners, &mut signals, started.elapsed()).await
@@ -136,8 +139,9 @@ async fn run(
     if let Err(error) = runner.stop_if_idle().await {
         tracing::debug!(%error, "the keeper stays");
     }
-    let store = engine.store().clone();
+    let (store, accounts) = (engine.store().clone(), app.auth.store().clone());
     drop((app, engine));
+    accounts.close().await;
     store.close().await;
     tracing::info!("piton has ended");
     drop(lock);
@@ -239,7 +243,7 @@ async fn daemonize(place: &Place) -> Result<(), CommandError> {
     if let Some(directory) = log.parent() {
         std::fs::create_dir_all(directory).map_err(failed)?;
     }
-    let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).map_err(failed)?;
+    let file = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&log).map_err(failed)?;
     let arguments = std::env::args_os().skip(1).filter(|argument| argument != "--daemonize");
     #[expect(clippy::disallowed_methods, reason = "the daemon is nobody's child")]
     let mut command = std::process::Command::new(exe);

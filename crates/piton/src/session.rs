@@ -5,6 +5,7 @@ use std::time::Duration;
 use piton_api::{Client, Transport};
 use piton_engine::{Engine, Shutdown};
 use piton_process::Runner;
+use piton_store::Store;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,6 +32,7 @@ pub struct Session {
 
 struct Local {
     engine: Engine,
+    accounts: Store,
     runner: Runner,
     purpose: Purpose,
     /// Held as long as this lives.
@@ -92,7 +94,18 @@ impl Session {
             });
         }
         tasks.close();
-        Ok(Session { client, local: Some(Local { engine, runner, purpose, _lock: lock, stop, tasks }) })
+        Ok(Session {
+            client,
+            local: Some(Local {
+                engine,
+                accounts: app.auth.store().clone(),
+                runner,
+                purpose,
+                _lock: lock,
+                stop,
+                tasks,
+            }),
+        })
     }
 
     /// Talks to Piton.
@@ -128,6 +141,7 @@ impl Session {
         }
         local.stop.cancel();
         local.tasks.wait().await;
+        local.accounts.close().await;
         local.engine.store().clone().close().await;
         Ok(())
     }

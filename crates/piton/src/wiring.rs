@@ -16,13 +16,14 @@ use piton_exec::{Exec, Git, Templates};
 use piton_logs::LogStore;
 use piton_model::{Failure, Run, RunId, WorkerId};
 use piton_process::{Environment, Runner};
-use piton_server::{About, App, Front, Probes};
+use piton_server::{About, App, Auth, Front, Probes};
 use piton_store::{Options, Store};
 use piton_tools::Manager;
 use tokio_util::sync::CancellationToken;
 
 use crate::access;
 use crate::error::{CommandError, Exit};
+use crate::identity;
 use crate::place::{Place, environment};
 
 /// What children may know of the daemon's environment besides the usual: the credentials that providers of OpenTofu and
@@ -181,16 +182,24 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
     settings.keep_secrets = config.iac.retention;
     settings.boot_id = piton_keeper::BootId::current().map(|id| id.as_str().to_owned());
     let executor = Arc::new(Real { exec, runner: runner.clone(), logs: logs.clone() });
+    let accounts = match &config.auth.store_url {
+        Some(url) if url != &config.store_url => {
+            Store::open(url.expose(), Options::default()).await.map_err(store_error)?
+        }
+        _ => store.clone(),
+    };
+    let auth = Auth::new(accounts, clock.clone(), identity::settings(place));
     let engine = Engine::new(settings, store, clock.clone(), executor, loader.subscribe());
     let shutdown = CancellationToken::new();
     let app = App {
         engine: engine.clone(),
+        auth,
         logs,
         templates,
         tools,
         reload: loader.reload(),
         shutdown: shutdown.clone(),
-        front: Front::new(&config.server, config.auth_enabled, config.metrics.public),
+        front: Front::new(&config.server, config.auth.enabled, config.metrics.public),
         probes: keeper_probe(runner.clone()),
         about: Arc::new(About {
             version: env!("CARGO_PKG_VERSION"),

@@ -9,12 +9,14 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use piton_model::{LedgerEntry, Seq};
+use piton_auth::Role;
+use piton_model::{LedgerEntry, Record, Seq};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
+use crate::caller::Caller;
 use crate::extract::Query;
 use crate::problem::Answer;
 use crate::route::{Permission, Table};
@@ -37,27 +39,37 @@ struct From {
 
 /// The ledger as it grows, as server-sent events; `id` is the position, to resume at with `Last-Event-ID`.
 #[utoipa::path(get, path = "/events", responses((status = 200, body = String, content_type = "text/event-stream")))]
-async fn show(State(app): State<App>, Query(from): Query<From>, headers: HeaderMap) -> Answer<Response> {
+async fn show(
+    State(app): State<App>,
+    Query(from): Query<From>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Answer<Response> {
     let resume = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
     let after = match resume.or(from.after) {
         Some(after) => after,
         None => app.engine.store().head().await?,
     };
-    let body = Body::from_stream(follow(app, after).map(Ok::<_, Infallible>));
+    let body = Body::from_stream(follow(app, after, caller.role).map(Ok::<_, Infallible>));
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, body).into_response())
 }
 
-fn follow(app: App, after: Seq) -> impl Stream<Item = Bytes> {
+fn follow(app: App, after: Seq, role: Role) -> impl Stream<Item = Bytes> {
     let (frames, mut received) = mpsc::channel::<Bytes>(64);
     tokio::spawn(async move {
         // Ends with an error when nobody reads any more.
-        let _ = feed(&app, after, &frames).await;
+        let _ = feed(&app, after, role, &frames).await;
     });
     stream::poll_fn(move |context| received.poll_recv(context))
 }
 
-async fn feed(app: &App, mut after: Seq, frames: &mpsc::Sender<Bytes>) -> Result<(), mpsc::error::SendError<Bytes>> {
+async fn feed(
+    app: &App,
+    mut after: Seq,
+    role: Role,
+    frames: &mpsc::Sender<Bytes>,
+) -> Result<(), mpsc::error::SendError<Bytes>> {
     let mut changes = app.engine.store().changes();
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
     loop {
@@ -65,7 +77,10 @@ async fn feed(app: &App, mut after: Seq, frames: &mpsc::Sender<Bytes>) -> Result
         let entries = app.engine.store().entries(after, BATCH).await.unwrap_or_default();
         for entry in &entries {
             after = entry.seq;
-            frames.send(frame(entry)).await?;
+            // Who logs in from where is for administrators.
+            if role == Role::Admin || !matches!(entry.record, Record::Audit(_)) {
+                frames.send(frame(entry)).await?;
+            }
         }
         if entries.len() == BATCH {
             continue;

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 
+use crate::auth::{Auth, authenticated};
 use crate::caller;
 use crate::metrics::Metrics;
 use crate::problem::Refusal;
@@ -77,11 +78,14 @@ impl Front {
 
     /// Puts the door and the outer half before routes: what comes over TCP.
     ///
-    /// Where people must log in, nobody is let in who did not: there is no way to log in yet, so only what is public is
-    /// answered. Elsewhere everybody who can reach the address is an administrator.
-    pub fn outward(&self, routes: Router) -> Router {
+    /// Where people must log in, the door finds out who they are. Elsewhere everybody who can reach the address is an
+    /// administrator.
+    pub fn outward(&self, routes: Router, auth: &Auth) -> Router {
         let (hosts, origins) = (self.hosts.clone(), self.origins.clone());
-        let routes = if self.guarded { routes } else { routes.layer(from_fn(caller::anybody)) };
+        let routes = match self.guarded {
+            true => authenticated(routes, auth.clone()),
+            false => routes.layer(from_fn(caller::anybody)),
+        };
         let routes = routes
             .layer(from_fn(move |request, next| origin::check(origins.clone(), request, next)))
             .layer(from_fn(move |request, next| host::check(hosts.clone(), request, next)))

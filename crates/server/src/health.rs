@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use axum::http::StatusCode;
 use piton_api as api;
-use piton_model::{Projection, SubjectKind, WorkspaceState};
+use piton_model::{Act, Projection, SubjectKind, WorkspaceState};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
+use crate::caller::Caller;
 use crate::extract::{Json, Query};
 use crate::problem::Answer;
 use crate::ready::{self, Check};
@@ -138,7 +139,8 @@ async fn doctor(State(app): State<App>) -> Answer<Json<Value>> {
 
 /// Ends the daemon once the runs that are under way have ended.
 #[utoipa::path(post, path = "/shutdown", responses((status = 202, body = Value)))]
-async fn shutdown(State(app): State<App>) -> (StatusCode, Json<Value>) {
+async fn shutdown(State(app): State<App>, caller: Caller) -> (StatusCode, Json<Value>) {
+    app.auth.note(caller.deed(Act::ShutDown)).await;
     app.shutdown.cancel();
     (StatusCode::ACCEPTED, Json(json!({ "draining": app.engine.driving() })))
 }

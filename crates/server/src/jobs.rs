@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use piton_api as api;
-use piton_model::{JobState, Projection, Subject};
+use piton_model::{Act, JobState, Projection, Subject};
 use piton_spec::Job;
 use piton_store::RunQuery;
 use serde::Deserialize;
@@ -128,16 +128,18 @@ async fn kill(State(app): State<App>, Path(name): Path<String>, caller: Caller) 
 async fn suspend(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::Job>> {
     let job = find(&app, &name)?;
     let (workspace, name) = scope_of(&job);
-    app.engine.suspend_job(workspace, name, caller.by).await?;
+    app.engine.suspend_job(workspace, name, caller.by.clone()).await?;
+    app.auth.note(caller.deed(Act::JobSuspended).to(job.subject.to_string())).await;
     Ok(Json(full(&app, &job).await?))
 }
 
 /// Puts the schedule of a job in force again.
 #[utoipa::path(post, path = "/cronjobs/{name}/resume", responses((status = 200, body = api::Job)))]
-async fn resume(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<api::Job>> {
+async fn resume(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::Job>> {
     let job = find(&app, &name)?;
     let (workspace, name) = scope_of(&job);
     app.engine.resume_job(workspace, name).await?;
+    app.auth.note(caller.deed(Act::JobResumed).to(job.subject.to_string())).await;
     Ok(Json(full(&app, &job).await?))
 }
 
@@ -164,11 +166,16 @@ async fn history(
 
 /// Declares a standalone job, by the text of its file.
 #[utoipa::path(post, path = "/cronjobs", responses((status = 201, body = api::Job), (status = 409, description = "There is such a file already.")))]
-async fn create(State(app): State<App>, Json(draft): Json<api::JobDraft>) -> Answer<(StatusCode, Json<api::Job>)> {
+async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    Json(draft): Json<api::JobDraft>,
+) -> Answer<(StatusCode, Json<api::Job>)> {
     let loaded = app.engine.loaded();
     let about = app.about.clone();
     let made = tokio::task::spawn_blocking(move || job_files::create(&about.layout, &loaded.catalog, &draft));
     let subject = made.await.map_err(|error| Refusal::internal(&error))??;
+    app.auth.note(caller.deed(Act::JobCreated).to(subject.to_string())).await;
     app.reload.now().await;
     let job = find_declared(&app, &subject)?;
     Ok((StatusCode::CREATED, Json(full(&app, &job).await?)))
@@ -176,7 +183,7 @@ async fn create(State(app): State<App>, Json(draft): Json<api::JobDraft>) -> Ans
 
 /// Removes the file of a standalone job.
 #[utoipa::path(delete, path = "/cronjobs/{name}", responses((status = 200, description = "The job as it was.", body = api::Job), (status = 409, description = "It is declared in a workspace.")))]
-async fn remove(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<api::Job>> {
+async fn remove(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::Job>> {
     let job = find(&app, &name)?;
     if job.workspace().is_some() {
         let detail = format!("job '{name}' is declared in the configuration of its workspace");
@@ -185,6 +192,7 @@ async fn remove(State(app): State<App>, Path(name): Path<String>) -> Answer<Json
     }
     let last = full(&app, &job).await?;
     tokio::fs::remove_file(&job.file).await.map_err(|error| Refusal::internal(&error))?;
+    app.auth.note(caller.deed(Act::JobDeleted).to(job.subject.to_string())).await;
     app.reload.now().await;
     Ok(Json(last))
 }

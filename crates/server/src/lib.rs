@@ -15,6 +15,7 @@
 //! # Invariants
 //! - Nothing secret leaves: the wire types have no place for the environment of a declaration, and outputs that the
 //!   code marks sensitive are null before they are stored.
+//! - Who may do what is decided with every request by what the store says then, not by what a token says.
 //! - The socket is for its owner only; who asks is told by the caller and kept with the run.
 //!
 //! # Deliberately absent
@@ -22,6 +23,7 @@
 
 #![warn(missing_docs)]
 
+mod auth;
 mod caller;
 mod docs;
 mod events;
@@ -50,6 +52,7 @@ use axum::{Extension, Router};
 use crate::openapi::Document;
 use crate::route::Table;
 
+pub use auth::{Auth, AuthSettings, FirstAdmin, SetupError};
 pub use front::Front;
 pub use metrics::{Metrics, follow as follow_ledger};
 pub use state::{About, App, Children, Probes};
@@ -89,6 +92,7 @@ fn table(base: &str, public_metrics: bool) -> Table {
         .merge(runs::routes())
         .merge(logs::routes())
         .merge(events::routes())
+        .merge(auth::routes())
         .merge(health::overview());
     Table::new()
         .merge(health::routes())

@@ -32,6 +32,18 @@ impl Refusal {
         self
     }
 
+    /// About who somebody is: there, older clients read the code from `error` and the text from `message`.
+    pub(crate) fn by_code(mut self) -> Refusal {
+        self.problem.error.clone_from(&self.problem.code);
+        self.problem.message = Some(self.problem.detail.clone());
+        self
+    }
+
+    /// What went wrong, in words.
+    pub(crate) fn detail(&self) -> &str {
+        &self.problem.detail
+    }
+
     /// A header that belongs to the answer.
     pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Refusal {
         self.headers.append(name, value);

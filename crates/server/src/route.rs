@@ -5,13 +5,14 @@
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::Extensions;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use piton_auth::Role;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
-use crate::caller::{Caller, unauthenticated};
+use crate::caller::{self, Caller};
 use crate::front::access::Asked;
 use crate::front::condition;
 use crate::openapi;
@@ -52,14 +53,14 @@ impl Permission {
         }
     }
 
-    fn check(self, caller: Option<&Caller>) -> Result<(), Refusal> {
+    fn check(self, request: &Extensions) -> Result<(), Refusal> {
         let Some(needed) = self.role() else { return Ok(()) };
-        let caller = caller.ok_or_else(unauthenticated)?;
+        let caller = caller::required(request)?;
         if caller.role >= needed {
             return Ok(());
         }
         let detail = format!("this takes the role {needed}, and you are {}", caller.role);
-        Err(Refusal::new(axum::http::StatusCode::FORBIDDEN, "forbidden", detail, None))
+        Err(Refusal::new(axum::http::StatusCode::FORBIDDEN, "forbidden", detail, None).by_code())
     }
 }
 
@@ -104,7 +105,7 @@ async fn guard(permission: Permission, request: Request, next: Next) -> Response
     if let (Some(caller), Some(asked)) = (caller, request.extensions().get::<Asked>()) {
         asked.tell(&caller.by);
     }
-    match permission.check(caller) {
+    match permission.check(request.extensions()) {
         Ok(()) => condition::check(request, next).await,
         Err(refusal) => refusal.into_response(),
     }
@@ -115,11 +116,12 @@ mod tests {
     use piton_model::By;
 
     use super::*;
+    use crate::caller::{Caller, Known};
 
     #[test]
     fn the_matrix_of_roles() {
         use Permission::{Administer, Operate, Public, Read};
-        let caller = |role| Caller { by: By::User("x".to_owned()), role };
+        let caller = |role| Caller::new(By::User("x".to_owned()), role, Known::Anonymous);
         let table = [
             (Public, None, 200),
             (Read, None, 401),
@@ -133,8 +135,9 @@ mod tests {
             (Administer, Some(Role::Admin), 200),
         ];
         for (permission, role, wanted) in table {
-            let found =
-                permission.check(role.map(caller).as_ref()).map_or_else(|no| no.into_problem().status, |()| 200);
+            let mut request = Extensions::new();
+            role.map(caller).map(|caller| request.insert(caller));
+            let found = permission.check(&request).map_or_else(|no| no.into_problem().status, |()| 200);
             assert_eq!(found, wanted, "{permission:?} for {role:?}");
         }
     }

@@ -15,6 +15,7 @@ use piton_spec::Layout;
 use piton_tools::Manager;
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::Auth;
 use crate::front::Front;
 
 /// What handlers share; cheap to clone.
@@ -22,6 +23,8 @@ use crate::front::Front;
 pub struct App {
     /// Runs and declarations.
     pub engine: Engine,
+    /// Who is who.
+    pub auth: Auth,
     /// Logs of runs.
     pub logs: LogStore,
     /// The registered templates.

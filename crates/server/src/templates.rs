@@ -4,12 +4,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use piton_api as api;
 use piton_exec::templates::{Error, Origin, Registered, Severity, Update};
-use piton_model::Name;
+use piton_model::{Act, Name};
 use piton_tools::Preference;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
+use crate::caller::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::problem::{Answer, Refusal};
 use crate::route::{Permission, Table};
@@ -60,24 +61,30 @@ async fn show(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<a
 
 /// Fetches and registers a template.
 #[utoipa::path(post, path = "/templates", responses((status = 201, body = api::Template), (status = 409, description = "The name is taken.")))]
-async fn add(State(app): State<App>, Json(new): Json<api::NewTemplate>) -> Answer<(StatusCode, Json<api::Template>)> {
+async fn add(
+    State(app): State<App>,
+    caller: Caller,
+    Json(new): Json<api::NewTemplate>,
+) -> Answer<(StatusCode, Json<api::Template>)> {
     let given = |text: String| (!text.is_empty()).then_some(text);
     let origin = Origin { url: new.url, path: given(new.path), reference: given(new.reference) };
     let now = app.engine.clock().now();
     let registered = app.templates.add(&named(&new.name)?, &origin, &new.description, now).await?;
+    app.auth.note(caller.deed(Act::TemplateAdded).to(&new.name)).await;
     app.reload.now().await;
     Ok((StatusCode::CREATED, Json(view(&app, registered, vec![]))))
 }
 
 /// Fetches a template again.
 #[utoipa::path(post, path = "/templates/{name}/update", responses((status = 200, body = api::TemplateUpdate), (status = 409, description = "Something is in the way, such as a run."), (status = 422, description = "It cannot be fetched.")))]
-async fn update(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<api::TemplateUpdate>> {
+async fn update(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::TemplateUpdate>> {
     let update = app.templates.update(&named(&name)?, app.engine.clock().now()).await?;
     let (changed, registered) = match update {
         Update::Unchanged(registered) => (false, registered),
         Update::Changed { after, .. } => (true, after),
     };
     if changed {
+        app.auth.note(caller.deed(Act::TemplateUpdated).to(&name)).await;
         app.reload.now().await;
     }
     let users = app.engine.loaded().catalog.users_of(&registered.name);
@@ -126,6 +133,7 @@ async fn remove(
     State(app): State<App>,
     Path(name): Path<String>,
     Query(removal): Query<Removal>,
+    caller: Caller,
 ) -> Answer<Json<api::Template>> {
     let template = named(&name)?;
     let users = app.engine.loaded().catalog.users_of(&template);
@@ -136,6 +144,7 @@ async fn remove(
         return Err(Refusal::new(StatusCode::CONFLICT, "template_in_use", detail, hint));
     }
     let removed = app.templates.remove(&template).await?;
+    app.auth.note(caller.deed(Act::TemplateRemoved).to(&name)).await;
     app.reload.now().await;
     Ok(Json(view(&app, removed, vec![])))
 }

@@ -1,7 +1,7 @@
 //! The model as it travels. Pure.
 
 use piton_api as api;
-use piton_model::{Action, JobState, Origin, OutputValue, PlanSummary, Run, RunState, SubjectKind, WorkspaceState};
+use piton_model::{Action, By, JobState, Origin, OutputValue, PlanSummary, Run, RunState, SubjectKind, WorkspaceState};
 use piton_spec::{Diagnostic, Effect, Job, Workspace};
 
 pub(crate) fn workspace(workspace: &Workspace, state: &WorkspaceState) -> api::Workspace {
@@ -172,7 +172,11 @@ fn origin(origin: &Origin) -> api::Origin {
         Origin::Change { .. } => ("change", None),
         Origin::Call { .. } => ("call", None),
     };
-    api::Origin { trigger: trigger.to_owned(), text: origin.to_string(), fire }
+    let by = match origin.by() {
+        By::User(name) | By::Client(name) => Some(name),
+        By::System => None,
+    };
+    api::Origin { trigger: trigger.to_owned(), text: origin.to_string(), fire, by }
 }
 
 pub(crate) fn diagnostic(diagnostic: &Diagnostic) -> api::Diagnostic {

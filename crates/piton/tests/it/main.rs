@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "the tests are outside of the program and see real time and processes")]
 
 mod approval;
+mod auth;
 mod bad_input;
 mod browser;
 mod crash;
@@ -15,6 +16,7 @@ mod legacy;
 mod postgres;
 mod reload;
 mod remote;
+mod roles;
 mod secrets;
 mod seed_tools;
 mod site;

@@ -87,6 +87,7 @@ const PORT: Kind = Kind::Integer(1, 65_535);
 const COUNT: Kind = Kind::Integer(0, 1_000_000_000);
 const POSITIVE: Kind = Kind::Integer(1, 1_000_000);
 const LEVELS: Kind = Kind::Choice(&["error", "warn", "info", "debug", "trace"]);
+const DATABASES: Kind = Kind::Choice(&["sqlite", "sqlite3", "postgres", "postgresql"]);
 
 /// Every key, by section.
 pub(crate) const KEYS: &[Key] = &[
@@ -159,7 +160,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("server.auth.token_ttl", Kind::Duration, "How long a token is valid."),
     key("server.auth.bcrypt_cost", Kind::Integer(4, 31), "Accepted for provisr's sake; passwords go through argon2id."),
     key("server.auth.database_path", Kind::Path, "File of the database of users."),
-    key("server.auth.database_type", Kind::Text, "Kind of the database of users."),
+    key("server.auth.database_type", DATABASES, "Kind of the database of users."),
     key("server.auth.jwt.secret", Kind::Text, "Secret that signs tokens.").secret(),
     key("server.auth.jwt.expires_in", Kind::Duration, "How long a token is valid."),
     key("server.auth.admin.auto_create", Kind::Bool, "Create the first administrator at the first start."),
@@ -172,7 +173,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("auth.token_ttl", Kind::Duration, "The same as `auth.jwt.expires_in`."),
     key("auth.bcrypt_cost", Kind::Integer(4, 31), "Accepted for provisr's sake; passwords go through argon2id."),
     key("auth.database_path", Kind::Path, "File of the database of users.").otherwise("users live in Piton's own"),
-    key("auth.database_type", Kind::Text, "Kind of the database of users: `sqlite` or `postgresql`.")
+    key("auth.database_type", DATABASES, "Kind of the database of users: `sqlite` or `postgresql`.")
         .otherwise("`sqlite`"),
     key("auth.jwt.secret", Kind::Text, "Secret that signs tokens, 32 bytes or more.")
         .otherwise("random keys of Piton's own")

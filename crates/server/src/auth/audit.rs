@@ -1,0 +1,42 @@
+//! Who did what.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use piton_api as api;
+use piton_model::Seq;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::routes;
+
+use super::view;
+use crate::extract::{Json, Query};
+use crate::problem::{Answer, Refusal};
+use crate::route::{Permission, Table};
+use crate::state::App;
+
+pub(super) fn routes() -> Table {
+    Table::new().at(Permission::Administer, routes!(list))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Part {
+    /// How many at most; 50 unless given.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+    /// What the page before gave as `next`.
+    cursor: Option<String>,
+}
+
+/// Logins, failed ones too, and what was done to users, clients and keys; the latest first.
+#[utoipa::path(get, path = "/audit", tag = "auth", responses((status = 200, body = api::Page<api::AuditEntry>)))]
+async fn list(State(app): State<App>, Query(part): Query<Part>) -> Answer<Json<api::Page<api::AuditEntry>>> {
+    let before = part.cursor.map(|cursor| cursor.parse::<Seq>()).transpose().map_err(|_| {
+        Refusal::new(StatusCode::BAD_REQUEST, "invalid_cursor", "the cursor is not one that a list gave", None)
+    })?;
+    let limit = part.limit.unwrap_or(50).clamp(1, 1000);
+    let entries = app.auth.store().audit_trail(before, limit + 1).await?;
+    let next = if entries.len() > limit { entries.get(limit - 1).map(|last| last.seq.to_string()) } else { None };
+    let items = entries.iter().take(limit).filter_map(view::entry).collect();
+    Ok(Json(api::Page { items, next }))
+}
