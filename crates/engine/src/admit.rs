@@ -184,7 +184,7 @@ mod tests {
 
     fn running(run: Run) -> Run {
         let (worker, attempt) = (WorkerId::new("w"), AttemptNo::FIRST);
-        run.apply(&Event::Claimed { worker, attempt, lease_until: at(9) }, at(1)).unwrap()
+        run.apply(&Event::Claimed { worker, attempt, lease_until: at(9), uptime: None }, at(1)).unwrap()
     }
 
     fn gated(run: Run) -> Run {

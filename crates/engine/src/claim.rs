@@ -41,7 +41,7 @@ impl Claimer {
         }
         let now = shared.clock.now();
         let lease_until = after(now, shared.config.lease);
-        match shared.store.claim(&shared.config.worker, free, lease_until, now).await {
+        match shared.store.claim(&shared.config.worker, free, lease_until, now, shared.uptime()).await {
             Ok(runs) => drives.extend(runs.into_iter().filter_map(|run| drive(shared, run, false))),
             Err(error) => {
                 self.unsure = true;

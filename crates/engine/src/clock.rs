@@ -8,6 +8,23 @@ use tokio::sync::watch;
 
 use crate::nap::nap;
 
+/// A moment that does not move when the wall clock is set: how long the host had been up and awake then. Another process
+/// of the same boot counts alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(Duration);
+
+impl Moment {
+    /// How long the host had been up.
+    pub fn uptime(self) -> Duration {
+        self.0
+    }
+
+    /// This much later.
+    pub fn after(self, span: Duration) -> Moment {
+        Moment(self.0.saturating_add(span))
+    }
+}
+
 /// The only source of time for everything that decides by it.
 #[derive(Debug, Clone)]
 pub struct Clock(Kind);
@@ -34,6 +51,37 @@ impl Clock {
             #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]
             Kind::System => Timestamp::now(),
             Kind::Virtual(clock) => clock.now(),
+        }
+    }
+
+    /// How far the time has got that nobody sets.
+    pub fn moment(&self) -> Moment {
+        match &self.0 {
+            Kind::System => {
+                let up = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+                Moment(Duration::try_from(up).unwrap_or_default())
+            }
+            Kind::Virtual(clock) => Moment(clock.shown().elapsed),
+        }
+    }
+
+    /// How long ago the host was booted, with the time that it slept: what a wall clock that is right moves by.
+    pub(crate) fn since_boot(&self) -> Duration {
+        match &self.0 {
+            Kind::System => {
+                let up = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+                Duration::try_from(up).unwrap_or_default()
+            }
+            Kind::Virtual(clock) => clock.shown().elapsed,
+        }
+    }
+
+    /// What the wall clock shows at `moment`, unless it is set before.
+    pub fn shows_at(&self, moment: Moment) -> Timestamp {
+        let (now, here) = (self.now(), self.moment());
+        match moment.0.checked_sub(here.0) {
+            Some(ahead) => after(now, ahead),
+            None => before(now, here.0.saturating_sub(moment.0)),
         }
     }
 
@@ -69,7 +117,15 @@ impl Clock {
     pub async fn sleep(&self, span: Duration) {
         match &self.0 {
             Kind::System => nap(span).await,
-            Kind::Virtual(clock) => clock.sleep_until(after(clock.now(), span)).await,
+            Kind::Virtual(clock) => clock.sleep_to(self.moment().after(span)).await,
+        }
+    }
+
+    /// Waits until `moment`, whatever happens to the wall clock.
+    pub async fn sleep_to(&self, moment: Moment) {
+        match &self.0 {
+            Kind::System => nap(moment.0.saturating_sub(self.moment().0)).await,
+            Kind::Virtual(clock) => clock.sleep_to(moment).await,
         }
     }
 }
@@ -97,14 +153,37 @@ fn until(now: Timestamp, due: Timestamp) -> Duration {
 /// A clock that stands still until it is moved.
 #[derive(Debug, Clone)]
 pub struct VirtualClock {
-    now: watch::Sender<Timestamp>,
-    sleepers: Arc<Mutex<Vec<Timestamp>>>,
+    shown: watch::Sender<Shown>,
+    sleepers: Arc<Mutex<Vec<Until>>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Shown {
+    wall: Timestamp,
+    elapsed: Duration,
+}
+
+/// What a sleeper waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Until {
+    Wall(Timestamp),
+    Moment(Moment),
+}
+
+impl Until {
+    fn reached(self, shown: Shown) -> bool {
+        match self {
+            Until::Wall(due) => shown.wall >= due,
+            Until::Moment(moment) => shown.elapsed >= moment.0,
+        }
+    }
 }
 
 impl VirtualClock {
     /// A clock that shows `now`.
     pub fn at(now: Timestamp) -> VirtualClock {
-        VirtualClock { now: watch::Sender::new(now), sleepers: Arc::default() }
+        let shown = Shown { wall: now, elapsed: Duration::ZERO };
+        VirtualClock { shown: watch::Sender::new(shown), sleepers: Arc::default() }
     }
 
     /// This clock, for the engine.
@@ -114,40 +193,66 @@ impl VirtualClock {
 
     /// What it shows.
     pub fn now(&self) -> Timestamp {
-        *self.now.borrow()
+        self.shown().wall
     }
 
-    /// Moves it. It may go backwards, as wall clocks do.
+    /// Lets time go by until it shows `now`. It may go backwards, as wall clocks do: then no time has gone by.
     pub fn set(&self, now: Timestamp) {
-        self.now.send_replace(now);
+        self.shown.send_modify(|shown| {
+            shown.elapsed = shown.elapsed.saturating_add(until(shown.wall, now));
+            shown.wall = now;
+        });
+    }
+
+    /// Somebody sets the wall clock to `now`, in no time.
+    pub fn jump(&self, now: Timestamp) {
+        self.shown.send_modify(|shown| shown.wall = now);
     }
 
     /// The earliest time that somebody waits for.
     pub fn next_wake(&self) -> Option<Timestamp> {
-        self.sleepers.lock().unwrap_or_else(PoisonError::into_inner).iter().min().copied()
+        let clock = self.clock();
+        let sleepers = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = |until: &Until| match until {
+            Until::Wall(due) => *due,
+            Until::Moment(moment) => clock.shows_at(*moment),
+        };
+        sleepers.iter().map(shown).min()
+    }
+
+    fn shown(&self) -> Shown {
+        *self.shown.borrow()
     }
 
     async fn sleep_until(&self, due: Timestamp) {
-        let _registered = Sleeper::new(self, due);
-        let mut now = self.now.subscribe();
+        self.sleep(Until::Wall(due)).await;
+    }
+
+    async fn sleep_to(&self, moment: Moment) {
+        self.sleep(Until::Moment(moment)).await;
+    }
+
+    async fn sleep(&self, until: Until) {
+        let _registered = Sleeper::new(self, until);
+        let mut shown = self.shown.subscribe();
         // The sender lives in `self`, so waiting cannot fail.
-        let _ = now.wait_for(|now| *now >= due).await;
+        let _ = shown.wait_for(|shown| until.reached(*shown)).await;
     }
 }
 
-struct Sleeper<'a>(&'a VirtualClock, Timestamp);
+struct Sleeper<'a>(&'a VirtualClock, Until);
 
 impl<'a> Sleeper<'a> {
-    fn new(clock: &'a VirtualClock, due: Timestamp) -> Sleeper<'a> {
-        clock.sleepers.lock().unwrap_or_else(PoisonError::into_inner).push(due);
-        Sleeper(clock, due)
+    fn new(clock: &'a VirtualClock, until: Until) -> Sleeper<'a> {
+        clock.sleepers.lock().unwrap_or_else(PoisonError::into_inner).push(until);
+        Sleeper(clock, until)
     }
 }
 
 impl Drop for Sleeper<'_> {
     fn drop(&mut self) {
         let mut sleepers = self.0.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = sleepers.iter().position(|due| *due == self.1) {
+        if let Some(place) = sleepers.iter().position(|until| *until == self.1) {
             sleepers.swap_remove(place);
         }
     }
@@ -173,5 +278,37 @@ mod tests {
         hand.set(after(start, Duration::from_secs(60)));
         sleeper.await.unwrap();
         assert_eq!(hand.next_wake(), None);
+    }
+
+    #[tokio::test]
+    async fn a_wall_clock_that_is_set_wakes_nobody_who_waits_for_a_while() {
+        let start = Timestamp::UNIX_EPOCH;
+        let hand = VirtualClock::at(start);
+        let (clock, span) = (hand.clock(), Duration::from_secs(60));
+        let end = clock.moment().after(span);
+        let sleeper = tokio::spawn(async move { clock.sleep(span).await });
+        while hand.next_wake().is_none() {
+            tokio::task::yield_now().await;
+        }
+        let year = Duration::from_secs(365 * 24 * 3600);
+        for set_to in [after(start, year), before(start, year)] {
+            hand.jump(set_to);
+            tokio::task::yield_now().await;
+            assert!(!sleeper.is_finished());
+            assert_eq!(hand.next_wake(), Some(after(set_to, span)));
+            assert_eq!(hand.clock().shows_at(end), after(set_to, span));
+        }
+        hand.set(after(hand.now(), span));
+        sleeper.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_systems_moments_pass_as_time_does() {
+        let clock = Clock::system();
+        let begun = clock.moment();
+        clock.sleep_to(begun.after(Duration::from_millis(3))).await;
+        let slept = clock.moment().uptime().saturating_sub(begun.uptime());
+        assert!(slept >= Duration::from_millis(3), "{slept:?}");
+        assert!(clock.shows_at(begun) <= clock.now());
     }
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use piton_model::{AttemptNo, Event, Failure, FailureClass, Record, Run, RunState, Step};
+use piton_model::{AttemptNo, Event, Failure, FailureClass, Lease, Record, Run, RunState, Step, Uptime};
 use piton_store::{Guard, RecordError};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::clock::after;
+use crate::clock::{Moment, after};
 use crate::executor::{Passed, Task};
 use crate::{Engine, Error, Shared};
 
@@ -20,7 +20,7 @@ pub struct Drive {
     shared: Arc<Shared>,
     run: Run,
     attempt: AttemptNo,
-    deadline: Timestamp,
+    deadline: Moment,
     stop: CancellationToken,
     resumed: bool,
     /// Given back when the drive ends. A run that was taken back may have none: its child runs already.
@@ -58,7 +58,9 @@ impl Drive {
         if cancel.is_some() {
             stop.cancel();
         }
-        let (attempt, deadline) = (lease.attempt, after(lease.since, run.action.timeout()));
+        let age = age(lease, shared.clock.now(), shared.uptime().as_ref());
+        let (attempt, left) = (lease.attempt, run.action.timeout().saturating_sub(age));
+        let deadline = shared.clock.moment().after(left);
         shared.drivers().insert(run.id, Driver { attempt, stop: stop.clone() });
         Some(Drive { shared, run, attempt, deadline, stop, resumed, _slot: slot })
     }
@@ -68,8 +70,8 @@ impl Drive {
         Drive::new(engine.0.clone(), run, None, resumed)
     }
 
-    /// When the attempt has taken too long.
-    pub fn deadline(&self) -> Timestamp {
+    /// When the attempt has taken too long, whatever the wall clock shows then.
+    pub fn deadline(&self) -> Moment {
         self.deadline
     }
 
@@ -135,7 +137,7 @@ impl Drive {
                     why = Some(Stopped::Asked);
                     stop.cancel();
                 }
-                () = self.shared.clock.sleep_until(self.deadline), if why.is_none() => {
+                () = self.shared.clock.sleep_to(self.deadline), if why.is_none() => {
                     why = Some(Stopped::Late(self.run.action.timeout()));
                     stop.cancel();
                 }
@@ -175,7 +177,7 @@ impl Drive {
         } else if self.stop.is_cancelled() {
             Some(Stopped::Asked)
         } else {
-            (self.shared.clock.now() >= self.deadline).then(|| Stopped::Late(self.run.action.timeout()))
+            (self.shared.clock.moment() >= self.deadline).then(|| Stopped::Late(self.run.action.timeout()))
         }
     }
 
@@ -276,6 +278,13 @@ enum Stopped {
     Late(Duration),
 }
 
+/// How old an attempt is. By the wall clock only where the host was started anew since, or the attempt began elsewhere:
+/// what counts in uptime is right even if the wall clock was set while nobody looked. Pure.
+fn age(lease: &Lease, now: Timestamp, uptime: Option<&Uptime>) -> Duration {
+    let counted = lease.uptime.as_ref().zip(uptime).and_then(|(since, now)| now.since(since));
+    counted.unwrap_or_else(|| Duration::try_from(now.duration_since(lease.since)).unwrap_or_default())
+}
+
 /// The event that a step's result is. Pure.
 fn event_after(step: Step, result: Result<Passed, Failure>, why: Option<Stopped>, now: Timestamp) -> Event {
     match (result, why) {
@@ -319,7 +328,7 @@ fn internal(step: Step) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use piton_model::{CommandStep, IacStep, Report};
+    use piton_model::{CommandStep, IacStep, Report, WorkerId};
 
     use super::*;
 
@@ -331,6 +340,30 @@ mod tests {
             Event::Failed { failure } => failure,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn an_attempt_ages_by_uptime_while_the_host_is_up() {
+        let second = |second| Timestamp::from_second(second).unwrap();
+        let up = |boot: &str, seconds| Some(Uptime::new(boot, Duration::from_secs(seconds)));
+        let lease = |uptime| Lease {
+            worker: WorkerId::new("w"),
+            attempt: AttemptNo::FIRST,
+            since: second(1000),
+            until: second(1015),
+            uptime,
+        };
+        for (began, now, expected) in [
+            (up("one", 50), up("one", 57), 7),
+            (up("one", 50), up("two", 57), 300),
+            (up("one", 50), up("one", 49), 300),
+            (up("one", 50), None, 300),
+            (None, up("one", 57), 300),
+        ] {
+            let age = age(&lease(began.clone()), second(1300), now.as_ref());
+            assert_eq!(age, Duration::from_secs(expected), "{began:?} {now:?}");
+        }
+        assert_eq!(age(&lease(None), second(900), None), Duration::ZERO, "the wall clock was set back");
     }
 
     #[test]

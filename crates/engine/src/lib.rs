@@ -54,14 +54,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use piton_model::{RunId, WorkerId};
+use piton_model::{RunId, Uptime, WorkerId};
 use piton_store::Store;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 pub use call::{Call, calling};
 pub use catalog::{Loaded, Loader, Reload};
-pub use clock::{Clock, VirtualClock};
+pub use clock::{Clock, Moment, VirtualClock};
 pub use drive::{Drive, Driven};
 pub use error::Error;
 pub use executor::{Executing, Executor, Passed, Task};
@@ -89,7 +89,7 @@ pub struct Config {
     /// How long the secrets that came with a deployment are kept after its end, so that it can be tried again. Those of
     /// one that went well go at once.
     pub keep_secrets: Duration,
-    /// The kernel's id of this boot, for `@reboot`.
+    /// The kernel's id of this boot, for `@reboot`, and for the age of runs that are taken back.
     pub boot_id: Option<String>,
     /// Fixes the random part of run ids, for simulations.
     pub seed: Option<u64>,
@@ -144,6 +144,12 @@ impl Shared {
     /// Taken after [`Shared::drivers`] where both are.
     pub(crate) fn cancels_asked(&self) -> MutexGuard<'_, HashSet<RunId>> {
         self.cancels_asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long the host has been up, where it is known since which boot.
+    pub(crate) fn uptime(&self) -> Option<Uptime> {
+        let boot = self.config.boot_id.as_ref()?;
+        Some(Uptime::new(boot, self.clock.moment().uptime()))
     }
 
     /// The runs that are driven here, and how each is reached.

@@ -1,12 +1,17 @@
 //! Renews the leases of this worker; ends those of workers that are gone, and gates that nobody answered.
+//!
+//! Whether another worker is gone is not judged by comparing its clock with this one's: its lease is over when it was
+//! not renewed for as long as a lease lasts, while this worker looked. A wall clock that is set, or runs ahead, takes
+//! nobody's runs away; nor does a database that was away, since nobody could renew then.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use piton_model::{AttemptNo, By, Decision, Event, Run, RunId, RunState};
+use jiff::Timestamp;
+use piton_model::{AttemptNo, By, Decision, Event, Lease, Run, RunId, RunState};
 use piton_store::{Guard, RecordError};
 
-use crate::clock::after;
+use crate::clock::{Moment, after};
 use crate::{Error, Shared};
 
 /// How many overdue runs one round takes care of.
@@ -14,6 +19,29 @@ const BATCH: usize = 200;
 
 pub(crate) struct Rescuer {
     shared: Arc<Shared>,
+    /// The leases of others as they were last seen, and since when they look like that.
+    watched: HashMap<RunId, Watched>,
+    /// When this worker looked last.
+    looked: Option<Moment>,
+}
+
+/// A lease that was not renewed since a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Watched {
+    attempt: AttemptNo,
+    until: Timestamp,
+    since: Moment,
+}
+
+impl Watched {
+    fn new(lease: &Lease, since: Moment) -> Watched {
+        Watched { attempt: lease.attempt, until: lease.until, since }
+    }
+
+    /// Whether it is the lease that was seen `before`.
+    fn is_as(&self, before: &Watched) -> bool {
+        (self.attempt, self.until) == (before.attempt, before.until)
+    }
 }
 
 /// Extends the leases of this worker, and stops what it does not hold any more.
@@ -43,21 +71,25 @@ impl Shared {
 
 impl Rescuer {
     pub(crate) fn new(shared: Arc<Shared>) -> Rescuer {
-        Rescuer { shared }
+        Rescuer { shared, watched: HashMap::new(), looked: None }
     }
 
     /// Ends what is overdue; how many runs that were.
-    pub(crate) async fn handle(&self) -> Result<usize, Error> {
-        let shared = &self.shared;
-        let now = shared.clock.now();
-        let overdue = shared.store.overdue(now, BATCH).await?;
+    pub(crate) async fn handle(&mut self) -> Result<usize, Error> {
+        let shared = self.shared.clone();
+        let (now, moment, lease) = (shared.clock.now(), shared.clock.moment(), shared.config.lease);
+        // All leases end within the length of one, by the clock of whoever renewed them.
+        let mut near = shared.store.overdue(after(now, lease), BATCH).await?;
+        if self.looked.replace(moment).is_none_or(|looked| looked.after(lease) < moment) {
+            self.watched.clear();
+        }
+        // What is driven here is not lost, however late its lease was renewed; only others may think so.
+        near.retain(|run| !shared.is_driving(run));
+        self.watch(&near, moment);
         let mut rescued = 0;
-        for run in &overdue {
-            // What is driven here is not lost, however late its lease was renewed; only others may think so.
-            if shared.is_driving(run) {
-                continue;
-            }
-            let Some((event, guard)) = verdict(run) else { continue };
+        for run in &near {
+            let silent = self.watched.get(&run.id).is_some_and(|seen| seen.since.after(lease) <= moment);
+            let Some((event, guard)) = verdict(run, silent, now) else { continue };
             tracing::warn!(run = %run.id, subject = %run.subject, event = event.as_str(), "overdue");
             match shared.store.record(run.id, event, guard, now).await {
                 Ok(run) => {
@@ -74,7 +106,22 @@ impl Rescuer {
         Ok(rescued)
     }
 
-    pub(crate) async fn run(self) {
+    /// Remembers since when each lease has looked as it does.
+    fn watch(&mut self, near: &[Run], moment: Moment) {
+        let seen = near.iter().filter_map(|run| {
+            let lease = Watched::new(run.lease()?, moment);
+            let before = self.watched.get(&run.id).copied().filter(|before| lease.is_as(before));
+            Some((run.id, before.unwrap_or(lease)))
+        });
+        self.watched = seen.collect();
+    }
+
+    /// When a lease is over next, if it is not renewed.
+    pub(crate) fn next(&self) -> Option<Moment> {
+        self.watched.values().map(|seen| seen.since.after(self.shared.config.lease)).min()
+    }
+
+    pub(crate) async fn run(mut self) {
         let shared = self.shared.clone();
         let pause = shared.config.lease / 3;
         loop {
@@ -96,11 +143,13 @@ impl Rescuer {
     }
 }
 
-/// What becomes of an overdue run. Pure.
-fn verdict(run: &Run) -> Option<(Event, Guard)> {
+/// What becomes of a run whose holder was silent for the length of a lease, or whose question has lapsed. Pure.
+fn verdict(run: &Run, silent: bool, now: Timestamp) -> Option<(Event, Guard)> {
     match &run.state {
-        RunState::Running { lease, .. } => Some((Event::LeaseLost, Guard::Attempt(lease.attempt))),
-        RunState::Gated { .. } => Some((Event::Decided { decision: Decision::Expire, by: By::System }, Guard::Any)),
-        RunState::Pending { .. } | RunState::Ended { .. } => None,
+        RunState::Running { lease, .. } if silent => Some((Event::LeaseLost, Guard::Attempt(lease.attempt))),
+        RunState::Gated { expires, .. } if *expires <= now => {
+            Some((Event::Decided { decision: Decision::Expire, by: By::System }, Guard::Any))
+        }
+        RunState::Running { .. } | RunState::Gated { .. } | RunState::Pending { .. } | RunState::Ended { .. } => None,
     }
 }

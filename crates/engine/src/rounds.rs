@@ -1,6 +1,7 @@
 //! The rounds of the loops one by one, for simulations: nothing happens unless it is called.
 
 use crate::claim::{self, Claimer};
+use crate::clock::Moment;
 use crate::drive::Drive;
 use crate::follow::Cancellations;
 use crate::rescue::{self, Rescuer};
@@ -50,8 +51,13 @@ impl Rounds {
         rescue::renew(&self.engine.0).await
     }
 
+    /// When a lease of another worker is over next, if it is not renewed.
+    pub fn next_loss(&self) -> Option<Moment> {
+        self.rescuer.next()
+    }
+
     /// Ends what is overdue; how many runs that were.
-    pub async fn rescue(&self) -> Result<usize, Error> {
+    pub async fn rescue(&mut self) -> Result<usize, Error> {
         self.rescuer.handle().await
     }
 
@@ -66,7 +72,7 @@ impl Rounds {
     }
 
     /// Removes what is old enough; how many runs that were.
-    pub async fn retain(&self) -> Result<usize, Error> {
+    pub async fn retain(&mut self) -> Result<usize, Error> {
         self.retainer.handle().await
     }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptNo, By, Decision, Deed, Failure, Gate, Outcome, Report, RunId, Seq, Step, Subject, WorkerId};
+use crate::{AttemptNo, By, Decision, Deed, Failure, Gate, Outcome, Report, RunId, Seq, Step, Subject, Uptime, WorkerId};
 
 /// Something that happened to a run. The state of a run is the fold of its events.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub enum Event {
         attempt: AttemptNo,
         /// When the lease ends unless it is renewed.
         lease_until: Timestamp,
+        /// How long the worker's host had been up.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        uptime: Option<Uptime>,
     },
     /// A step is done and the next one begins.
     StepPassed {

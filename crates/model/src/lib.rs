@@ -39,6 +39,7 @@ mod role;
 mod run;
 mod secret;
 mod subject;
+mod uptime;
 
 pub use account::{ApiClient, ApiClientChange, SigningKey, User, UserChange};
 pub use action::{
@@ -60,3 +61,4 @@ pub use run::{
 };
 pub use secret::Secret;
 pub use subject::{Subject, SubjectKind};
+pub use uptime::Uptime;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Action, Approval, AttemptNo, Backoff, By, Decision, DedupKey, Event, Failure, FailureClass, Gate, LockKey, Origin,
-    Report, RunId, Step, Subject, WorkerId,
+    Report, RunId, Step, Subject, Uptime, WorkerId,
 };
 
 /// A run that is about to be submitted.
@@ -202,6 +202,9 @@ pub struct Lease {
     pub since: Timestamp,
     /// When the lease ends unless it is renewed.
     pub until: Timestamp,
+    /// How long the worker's host had been up when the attempt began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uptime: Option<Uptime>,
 }
 
 /// Somebody wants a running run stopped.
@@ -446,7 +449,7 @@ impl Run {
         let illegal = |why| Err(IllegalTransition { phase: self.phase(), event: event.as_str(), why });
         let mut run = self.clone();
         run.state = match (&self.state, event) {
-            (RunState::Pending { resume, .. }, Event::Claimed { worker, attempt, lease_until }) => {
+            (RunState::Pending { resume, .. }, Event::Claimed { worker, attempt, lease_until, uptime }) => {
                 if *attempt != AttemptNo::after(self.attempts) {
                     return illegal("the attempt number does not follow the last one");
                 }
@@ -460,8 +463,13 @@ impl Run {
                 run.attempts = attempt.get();
                 run.started_at = self.started_at.or(Some(at));
                 run.reached = Some(step);
-                let lease =
-                    Lease { worker: worker.clone(), attempt: *attempt, since: at, until: (*lease_until).max(at) };
+                let lease = Lease {
+                    worker: worker.clone(),
+                    attempt: *attempt,
+                    since: at,
+                    until: (*lease_until).max(at),
+                    uptime: uptime.clone(),
+                };
                 RunState::Running { lease, step, approval, cancel: None }
             }
             (RunState::Pending { .. }, Event::CancelAsked { by, reason, superseded_by }) => {

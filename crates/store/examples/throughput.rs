@@ -107,7 +107,7 @@ async fn round(store: &Store, next: &mut u64, runs: usize, tasks: usize) -> Resu
     let workers: Vec<_> = (0..tasks).map(|_| tokio::spawn(worker(store.clone(), Arc::clone(&work), now))).collect();
     let me = WorkerId::new("throughput");
     loop {
-        let batch = store.claim(&me, 500, now + Duration::from_secs(3600), now).await?;
+        let batch = store.claim(&me, 500, now + Duration::from_secs(3600), now, None).await?;
         if batch.is_empty() {
             break;
         }

@@ -1,7 +1,7 @@
 //! Taking runs that are due, and keeping them.
 
 use jiff::Timestamp;
-use piton_model::{AttemptNo, Event, Run, RunId, WorkerId};
+use piton_model::{AttemptNo, Event, Run, RunId, Uptime, WorkerId};
 
 use crate::batch::Batch;
 use crate::db::params;
@@ -63,15 +63,17 @@ impl Store {
     ///
     /// A run is passed over while another run on its lock is running or gated, or is pending and was to be run before
     /// it. Runs of one lock are therefore taken in the order in which they were first due; a retry keeps its place.
+    /// `uptime` is how long the host of the worker has been up.
     pub async fn claim(
         &self,
         worker: &WorkerId,
         limit: usize,
         lease_until: Timestamp,
         at: Timestamp,
+        uptime: Option<Uptime>,
     ) -> Result<Vec<Run>, Error> {
-        let claim =
-            Claim { worker: worker.clone(), limit, lease_until: whole_micros(lease_until), at: whole_micros(at) };
+        let (lease_until, at) = (whole_micros(lease_until), whole_micros(at));
+        let claim = Claim { worker: worker.clone(), limit, lease_until, at, uptime };
         self.writer().perform(claim).await
     }
 
@@ -107,6 +109,7 @@ struct Claim {
     limit: usize,
     lease_until: Timestamp,
     at: Timestamp,
+    uptime: Option<Uptime>,
 }
 
 impl Claim {
@@ -150,6 +153,7 @@ impl Operation for Claim {
                 worker: self.worker.clone(),
                 attempt: AttemptNo::after(run.attempts),
                 lease_until: self.lease_until,
+                uptime: self.uptime.clone(),
             };
             if let Ok(run) = batch.change(id, event, self.at).await? {
                 claimed.push(run);

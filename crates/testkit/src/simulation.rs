@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use jiff::{SignedDuration, Timestamp};
 use piton_engine::triggers::{Events, Time};
-use piton_engine::{Clock, Config, Drive, Driven, Engine, Loaded, Rounds, Task, VirtualClock};
+use piton_engine::{Clock, Config, Drive, Driven, Engine, Loaded, Moment, Rounds, Task, VirtualClock};
 use piton_model::{LedgerEntry, Run, RunId, RunState, WorkerId};
 use piton_spec::Layout;
 use piton_store::{Options, Store};
@@ -64,7 +64,7 @@ struct Life {
 struct Flight {
     run: RunId,
     key: Key,
-    deadline: Timestamp,
+    deadline: Moment,
     step: Pin<Box<dyn Future<Output = (Drive, Driven)>>>,
 }
 
@@ -233,7 +233,7 @@ impl Simulation {
             self.start(self.nodes[node].worker).await?;
             return Ok(true);
         }
-        let now = self.clock.now();
+        let (now, moment) = (self.clock.now(), self.time().moment());
         let Some(life) = &mut self.nodes[node].life else { return Ok(false) };
         match call {
             Call::Time => Ok(life.time.handle().await? > 0),
@@ -251,7 +251,7 @@ impl Simulation {
                 }
                 Ok(moved)
             }
-            Call::Flights => life.land(&self.scripted, &mut self.random, now).await,
+            Call::Flights => life.land(&self.scripted, &mut self.random, now, moment).await,
         }
     }
 
@@ -261,8 +261,9 @@ impl Simulation {
         let mut times = vec![self.store.next_due(now).await?];
         for life in self.nodes.iter().filter_map(|node| node.life.as_ref()) {
             times.push(life.time.next());
+            times.push(life.rounds.next_loss().map(|loss| self.time().shows_at(loss)));
             for flight in &life.flights {
-                times.extend([Some(flight.deadline), self.scripted.ends(&flight.key)]);
+                times.extend([Some(self.time().shows_at(flight.deadline)), self.scripted.ends(&flight.key)]);
             }
         }
         Ok(times.into_iter().flatten().filter(|at| *at > now).min())
@@ -313,11 +314,17 @@ impl Simulation {
 
 impl Life {
     /// Steps whose time has come, or that were told to stop, come to their end.
-    async fn land(&mut self, scripted: &Scripted, random: &mut StdRng, now: Timestamp) -> Result<bool, Error> {
+    async fn land(
+        &mut self,
+        scripted: &Scripted,
+        random: &mut StdRng,
+        now: Timestamp,
+        moment: Moment,
+    ) -> Result<bool, Error> {
         let stopping = self.rounds.stopping();
         let is_due = |flight: &Flight| {
             let ends = scripted.ends(&flight.key).is_some_and(|ends| ends <= now);
-            ends || flight.deadline <= now || stopping.contains(&flight.run)
+            ends || flight.deadline <= moment || stopping.contains(&flight.run)
         };
         let (mut due, flying): (Vec<Flight>, Vec<Flight>) = self.flights.drain(..).partition(is_due);
         self.flights = flying;

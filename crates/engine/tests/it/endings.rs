@@ -104,6 +104,43 @@ async fn no_step_begins_after_the_time_is_over() {
 }
 
 #[tokio::test]
+async fn a_wall_clock_that_is_set_makes_nothing_late() {
+    let (mut simulation, run) = deploying(|task| if task.step == PLAN { hangs() } else { lasting(5) }).await;
+    for jump in [hours(24), hours(-48), hours(24 * 365)] {
+        simulation.clock.jump(simulation.clock.now() + jump);
+        simulation.run_for(minutes(5)).await.unwrap();
+        assert!(simulation.node(0).run(run).await.unwrap().outcome().is_none(), "{jump} made it late");
+    }
+    // A quarter of an hour has gone by: the rest of its time is left, not more.
+    simulation.run_for(minutes(14)).await.unwrap();
+    assert!(simulation.node(0).run(run).await.unwrap().outcome().is_none());
+    simulation.run_for(minutes(2)).await.unwrap();
+    assert_eq!(outcome(&simulation, run).await, OutcomeKind::TimedOut);
+}
+
+#[tokio::test]
+async fn a_run_that_is_taken_back_is_as_old_as_it_is_whatever_the_wall_clock_shows() {
+    for jump in [hours(24), hours(-24)] {
+        let mut simulation = Simulation::new(7, monday("08:00:00")).await.unwrap();
+        simulation.configure = |config| piton_engine::Config { boot_id: Some("boot".to_owned()), ..config };
+        simulation.scripted.play(|_| hangs());
+        workspace(&simulation, "everest", NEVER);
+        simulation.reload().unwrap();
+        simulation.start("one").await.unwrap();
+        let run = simulation.node(0).deploy("everest", None, ana()).await.unwrap().id;
+        simulation.run_for(minutes(10)).await.unwrap();
+        simulation.kill(0).await;
+        simulation.clock.jump(simulation.clock.now() + jump);
+        simulation.clock.set(simulation.clock.now() + minutes(10));
+        simulation.start("one").await.unwrap();
+        simulation.run_for(minutes(9)).await.unwrap();
+        assert!(simulation.node(0).run(run).await.unwrap().outcome().is_none(), "{jump} made it late");
+        simulation.run_for(minutes(2)).await.unwrap();
+        assert_eq!(outcome(&simulation, run).await, OutcomeKind::TimedOut, "{jump}");
+    }
+}
+
+#[tokio::test]
 async fn a_panic_fails_the_run_and_nothing_else() {
     let panics = Behaviour { does: Does::Panic, lasts: Some(Duration::ZERO), heeds: true };
     for (at, expected) in [(PLAN, OutcomeKind::Failed), (APPLY, OutcomeKind::Indeterminate)] {

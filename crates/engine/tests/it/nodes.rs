@@ -1,5 +1,6 @@
 //! Daemons that die, come back, and stand beside each other.
 
+use jiff::SignedDuration;
 use piton_engine::Driven;
 use piton_model::{OutcomeKind, Phase};
 use piton_testkit::scripted::What;
@@ -71,8 +72,11 @@ async fn a_worker_that_lost_its_lease_changes_nothing_any_more() {
     let (one, two) = (simulation.engine("one"), simulation.engine("two"));
     let run = one.deploy("everest", None, ana()).await.unwrap().id;
     let mut drive = piton_engine::Rounds::new(&one).await.unwrap().claim().await.unwrap().remove(0);
-    simulation.clock.set(monday("08:01:00"));
     let mut rounds = piton_engine::Rounds::new(&two).await.unwrap();
+    assert_eq!(rounds.rescue().await.unwrap(), 0, "its lease lasts");
+    simulation.clock.set(monday("08:01:00"));
+    assert_eq!(rounds.rescue().await.unwrap(), 0, "the database may have been away for the holder too");
+    simulation.clock.set(monday("08:01:15"));
     assert_eq!(rounds.rescue().await.unwrap(), 1);
     assert_eq!(rounds.claim().await.unwrap().len(), 1);
     // The first one comes to the end of its step, and is refused.
@@ -92,8 +96,10 @@ async fn a_renewal_stops_what_is_not_held_any_more() {
     let mut rounds = piton_engine::Rounds::new(&one).await.unwrap();
     let drives = rounds.claim().await.unwrap();
     assert_eq!((drives.len(), one.driving()), (1, 1));
-    simulation.clock.set(monday("08:01:00"));
-    piton_engine::Rounds::new(&two).await.unwrap().rescue().await.unwrap();
+    let mut others = piton_engine::Rounds::new(&two).await.unwrap();
+    others.rescue().await.unwrap();
+    simulation.clock.set(monday("08:00:15"));
+    assert_eq!(others.rescue().await.unwrap(), 1);
     rounds.renew().await.unwrap();
     assert_eq!(rounds.stopping(), [run]);
     drop(drives);
@@ -108,9 +114,12 @@ async fn the_end_of_an_old_attempt_does_not_hide_the_new_one() {
     let mut rounds = piton_engine::Rounds::new(&engine).await.unwrap();
     let run = engine.deploy("everest", None, ana()).await.unwrap().id;
     let old = rounds.claim().await.unwrap();
-    simulation.clock.set(monday("08:01:00"));
-    assert_eq!(rounds.rescue().await.unwrap(), 0, "nobody gives up what he drives himself");
-    assert_eq!(piton_engine::Rounds::new(&other).await.unwrap().rescue().await.unwrap(), 1);
+    let mut others = piton_engine::Rounds::new(&other).await.unwrap();
+    for (time, lost) in [("08:00:00", 0), ("08:00:15", 1)] {
+        simulation.clock.set(monday(time));
+        assert_eq!(rounds.rescue().await.unwrap(), 0, "nobody gives up what he drives himself");
+        assert_eq!(others.rescue().await.unwrap(), lost);
+    }
     let new = rounds.claim().await.unwrap();
     assert_eq!(new.len(), 1);
     drop(old);
@@ -119,6 +128,51 @@ async fn the_end_of_an_old_attempt_does_not_hide_the_new_one() {
     assert_eq!(rounds.stopping(), []);
     engine.cancel(run, ana(), None).await.unwrap();
     assert_eq!(rounds.stopping(), [run]);
+}
+
+#[tokio::test]
+async fn a_node_whose_wall_clock_is_set_takes_nobodys_runs() {
+    let mut simulation = begin(monday("08:00:00"), declare).await;
+    simulation.kill(0).await;
+    let (one, two) = (simulation.engine("one"), simulation.engine("two"));
+    let run = one.deploy("everest", None, ana()).await.unwrap().id;
+    let mut holder = piton_engine::Rounds::new(&one).await.unwrap();
+    let _drives = holder.claim().await.unwrap();
+    let mut other = piton_engine::Rounds::new(&two).await.unwrap();
+    let start = simulation.clock.now();
+    // The one renews by a clock that is right, the other looks by one that is a day ahead.
+    for seconds in (0..60).step_by(5) {
+        simulation.clock.jump(start);
+        simulation.clock.set(start + SignedDuration::from_secs(seconds));
+        holder.renew().await.unwrap();
+        simulation.clock.jump(start + hours(24));
+        assert_eq!(other.rescue().await.unwrap(), 0, "after {seconds} s");
+    }
+    // When the holder falls silent, a lease later it is lost.
+    simulation.clock.set(simulation.clock.now() + SignedDuration::from_secs(15));
+    assert_eq!(other.rescue().await.unwrap(), 1);
+    assert_eq!(one.run(run).await.unwrap().phase(), Phase::Pending);
+}
+
+#[tokio::test]
+async fn a_wall_clock_that_leaps_removes_nothing_for_a_day() {
+    let mut simulation = begin(monday("08:00:00"), |s| workspace(s, "everest", "{}")).await;
+    simulation.configure = |config| piton_engine::Config { keep_runs_per_subject: 0, ..config };
+    let engine = simulation.engine("two");
+    let mut rounds = piton_engine::Rounds::new(&engine).await.unwrap();
+    let run = engine.deploy("everest", None, ana()).await.unwrap().id;
+    simulation.run_for(hours(1)).await.unwrap();
+    assert!(engine.run(run).await.unwrap().outcome().is_some());
+    assert_eq!(rounds.retain().await.unwrap(), 0, "it is young");
+    simulation.clock.jump(simulation.clock.now() + hours(24 * 365));
+    assert_eq!(rounds.retain().await.unwrap(), 0, "the clock leapt");
+    simulation.clock.set(simulation.clock.now() + hours(23));
+    assert_eq!(rounds.retain().await.unwrap(), 0, "the clock leapt a moment ago");
+    // The newest entry of the ledger always stays, and so does the run it speaks of.
+    engine.deploy("everest", None, ana()).await.unwrap();
+    simulation.run_for(hours(2)).await.unwrap();
+    assert_eq!(rounds.retain().await.unwrap(), 1);
+    assert!(engine.run(run).await.is_err());
 }
 
 #[tokio::test]

@@ -223,6 +223,7 @@ pub(crate) fn claimed(run: &Run) -> Run {
         worker: WorkerId::new("test"),
         attempt: piton_model::AttemptNo::after(run.attempts),
         lease_until: now(1_000),
+        uptime: None,
     };
     run.apply(&event, now(1)).unwrap()
 }

@@ -54,7 +54,12 @@ pub fn deploy(random: u8, retry: Backoff) -> Run {
 }
 
 pub fn claimed(run: &Run, second: i64) -> Event {
-    Event::Claimed { worker: WorkerId::new("w"), attempt: AttemptNo::after(run.attempts), lease_until: at(second + 15) }
+    Event::Claimed {
+        worker: WorkerId::new("w"),
+        attempt: AttemptNo::after(run.attempts),
+        lease_until: at(second + 15),
+        uptime: None,
+    }
 }
 
 pub fn any_event() -> impl Strategy<Value = Event> {
@@ -84,7 +89,8 @@ pub fn any_event() -> impl Strategy<Value = Event> {
         (1u32..6).prop_map(|n| Event::Claimed {
             worker: WorkerId::new("w"),
             attempt: AttemptNo::after(n - 1),
-            lease_until: at(100)
+            lease_until: at(100),
+            uptime: None,
         }),
         step.prop_map(|step| Event::StepPassed { step, report: Report::default() }),
         (gate, 0i64..50).prop_map(|(gate, s)| Event::GateReached { gate, expires: at(s), report: Report::default() }),

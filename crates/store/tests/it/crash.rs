@@ -20,7 +20,7 @@ async fn writer() {
     for round in start.. {
         let runs = (0..8).map(|number| new_run(&job(&format!("j{number}")), at(round))).collect();
         store.submit(runs, at(round)).await.unwrap();
-        let claimed = store.claim(&worker("child"), 8, at(round + 1_000_000), at(round)).await.unwrap();
+        let claimed = store.claim(&worker("child"), 8, at(round + 1_000_000), at(round), None).await.unwrap();
         let mut ends = tokio::task::JoinSet::new();
         for run in claimed {
             let store = store.clone();

@@ -196,7 +196,7 @@ pub async fn submit_one(store: &Store, run: NewRun, at: Timestamp) -> Run {
 
 /// Takes the one run that is due.
 pub async fn claim_one(store: &Store, worker: &WorkerId, at: Timestamp) -> Run {
-    let mut claimed = store.claim(worker, 10, at + Duration::from_secs(15), at).await.unwrap();
+    let mut claimed = store.claim(worker, 10, at + Duration::from_secs(15), at, None).await.unwrap();
     assert_eq!(claimed.len(), 1, "{claimed:?}");
     claimed.remove(0)
 }

@@ -98,7 +98,7 @@ impl List {
         due.into_iter()
             .map(|index| {
                 let attempt = AttemptNo::after(self.runs[index].run.attempts);
-                let event = Event::Claimed { worker: worker.clone(), attempt, lease_until: until };
+                let event = Event::Claimed { worker: worker.clone(), attempt, lease_until: until, uptime: None };
                 self.change(index, &event, now).unwrap()
             })
             .collect()
@@ -146,7 +146,7 @@ async fn play(fixture: &Fixture, moves: Vec<Move>) {
             Move::Claim { limit } => {
                 let until = now + Duration::from_secs(15);
                 let expected = list.claim(&me, usize::from(limit), until, now);
-                assert_eq!(store.claim(&me, usize::from(limit), until, now).await.unwrap(), expected);
+                assert_eq!(store.claim(&me, usize::from(limit), until, now, None).await.unwrap(), expected);
             }
             Move::Record { which, event, stale } if !list.runs.is_empty() => {
                 let index = usize::from(which) % list.runs.len();

@@ -51,7 +51,7 @@ async fn every_run_is_claimed_once_and_in_the_order_of_its_lock(fixture: &Fixtur
             while ended.load(Ordering::Relaxed) < RUNS {
                 let now = at(clock.fetch_add(1, Ordering::Relaxed));
                 let limit = if number % 2 == 0 { 1 } else { 6 };
-                let claimed = store.claim(&me, limit, now + Duration::from_secs(1_000_000), now).await.unwrap();
+                let claimed = store.claim(&me, limit, now + Duration::from_secs(1_000_000), now, None).await.unwrap();
                 for run in claimed {
                     end(&store, &run, now).await;
                     ended.fetch_add(1, Ordering::Relaxed);

@@ -146,9 +146,9 @@ async fn a_run_of_another_key_is_kept_and_left_alone(fixture: &Fixture) {
     assert_eq!(store.audit().await.unwrap(), []);
     // It does not stand in the way of what is behind it, however little is taken at once.
     let mine = submit_one(&store, new_run(&job("mine"), at(5)), at(5)).await;
-    let claimed = store.claim(&worker("w"), 1, at(20), at(6)).await.unwrap();
+    let claimed = store.claim(&worker("w"), 1, at(20), at(6), None).await.unwrap();
     assert_eq!(claimed.iter().map(|run| run.id).collect::<Vec<_>>(), [mine.id]);
-    assert_eq!(store.claim(&worker("w"), 10, at(20), at(6)).await.unwrap(), []);
+    assert_eq!(store.claim(&worker("w"), 10, at(20), at(6), None).await.unwrap(), []);
     // It may be cancelled, and what is written of it then is still theirs to read.
     let cancelled = store.record(theirs[1].id, crate::fixture::cancel(), piton_store::Guard::Any, at(7)).await.unwrap();
     assert!(matches!(cancelled.state, RunState::Ended { .. }));
@@ -159,7 +159,7 @@ async fn a_run_of_another_key_is_kept_and_left_alone(fixture: &Fixture) {
         let found = store.run(run.id).await.unwrap().unwrap();
         assert_eq!((&found.action, &found.sealed), (&run.action, &None));
     }
-    assert_eq!(store.claim(&worker("w"), 10, at(20), at(8)).await.unwrap().len(), 4);
+    assert_eq!(store.claim(&worker("w"), 10, at(20), at(8), None).await.unwrap().len(), 4);
     assert_without_secrets("the database", &dump(fixture).await);
     store.close().await;
 }

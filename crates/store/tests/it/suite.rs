@@ -69,7 +69,7 @@ async fn a_run_moves_from_submission_to_history(fixture: &Fixture) {
     assert_eq!(store.run(run.id).await.unwrap(), Some(run.clone()));
     assert_eq!(store.active_of(&subject).await.unwrap(), vec![run.clone()]);
 
-    assert_eq!(store.claim(&me, 10, at(30), at(-1)).await.unwrap(), [], "it is not due yet");
+    assert_eq!(store.claim(&me, 10, at(30), at(-1), None).await.unwrap(), [], "it is not due yet");
     let running = claim_one(&store, &me, at(1)).await;
     assert_eq!(running.id, run.id);
     assert_eq!(store.held_by(&me).await.unwrap(), vec![running.clone()]);
@@ -109,7 +109,7 @@ async fn a_key_and_an_id_make_one_run(fixture: &Fixture) {
     let plain = new_run(&subject, at(0));
     submit_one(&store, plain.clone(), at(1)).await;
     assert_eq!(store.submit(vec![plain.clone()], at(2)).await.unwrap(), [Submitted::Existing(plain.id)]);
-    for run in store.claim(&worker("me"), 10, at(30), at(3)).await.unwrap() {
+    for run in store.claim(&worker("me"), 10, at(30), at(3), None).await.unwrap() {
         end(&store, &run, at(3)).await;
     }
     let later = store.submit(vec![two, plain.clone()], at(4)).await.unwrap();
@@ -129,9 +129,9 @@ async fn claims_follow_priority_then_due_time(fixture: &Fixture) {
     let ids: Vec<_> = runs.iter().map(|run| run.id).collect();
     store.submit(runs, at(0)).await.unwrap();
     let me = worker("me");
-    let first: Vec<_> = store.claim(&me, 3, at(60), at(50)).await.unwrap().iter().map(|run| run.id).collect();
+    let first: Vec<_> = store.claim(&me, 3, at(60), at(50), None).await.unwrap().iter().map(|run| run.id).collect();
     assert_eq!(first, [ids[5], ids[2], ids[1]]);
-    let rest: Vec<_> = store.claim(&me, 9, at(60), at(50)).await.unwrap().iter().map(|run| run.id).collect();
+    let rest: Vec<_> = store.claim(&me, 9, at(60), at(50), None).await.unwrap().iter().map(|run| run.id).collect();
     assert_eq!(rest, [ids[0], ids[4]]);
     assert_eq!(store.next_due(at(50)).await.unwrap(), Some(at(60)), "the leases end first");
 }
@@ -152,7 +152,7 @@ async fn a_retry_keeps_its_place_in_the_queue_of_its_lock(fixture: &Fixture) {
     assert_eq!(run.id, first_id, "what is due tomorrow blocks nothing, and a priority does not overtake on a lock");
     let back = store.record(run.id, failed(FailureClass::Transient), guard(&run), at(3)).await.unwrap();
     assert!(matches!(back.state, RunState::Pending { resume: Resume::Backoff { .. }, .. }));
-    assert_eq!(store.claim(&me, 10, at(30), at(4)).await.unwrap(), []);
+    assert_eq!(store.claim(&me, 10, at(30), at(4), None).await.unwrap(), []);
     assert_eq!(store.next_due(at(4)).await.unwrap(), Some(at(63)));
 
     let run = claim_one(&store, &me, at(63)).await;
@@ -169,7 +169,7 @@ async fn a_gate_keeps_the_lock(fixture: &Fixture) {
     let running = claim_one(&store, &me, at(1)).await;
     let gated = to_the_gate(&store, &running, at(2)).await;
     assert_eq!(gated.phase(), Phase::Gated);
-    assert_eq!(store.claim(&me, 10, at(30), at(3)).await.unwrap(), []);
+    assert_eq!(store.claim(&me, 10, at(30), at(3), None).await.unwrap(), []);
     assert_eq!(store.held_by(&me).await.unwrap(), [], "nobody holds a gated run");
     assert_eq!(store.overdue(at(3602), 10).await.unwrap(), [gated]);
 
@@ -208,7 +208,7 @@ async fn a_lost_attempt_is_fenced_off(fixture: &Fixture) {
 async fn a_claim_cannot_be_recorded(fixture: &Fixture) {
     let store = fixture.open().await;
     let run = submit_one(&store, new_run(&job("backup"), at(0)), at(0)).await;
-    let claimed = Event::Claimed { worker: worker("me"), attempt: AttemptNo::FIRST, lease_until: at(9) };
+    let claimed = Event::Claimed { worker: worker("me"), attempt: AttemptNo::FIRST, lease_until: at(9), uptime: None };
     let refused = store.record(run.id, claimed, Guard::Any, at(1)).await;
     assert!(matches!(refused, Err(RecordError::Illegal(_))), "{refused:?}");
     assert_eq!(store.head().await.unwrap(), 1);
@@ -242,7 +242,7 @@ async fn next_due_ignores_what_is_blocked(fixture: &Fixture) {
     store.submit(vec![locked_run(&subject, at(10)), urgent], at(0)).await.unwrap();
     assert_eq!(store.next_due(at(0)).await.unwrap(), Some(at(10)));
     assert_eq!(store.next_due(at(20)).await.unwrap(), Some(at(20)), "what is late is due at once");
-    let run = store.claim(&me, 10, at(1000), at(20)).await.unwrap().remove(0);
+    let run = store.claim(&me, 10, at(1000), at(20), None).await.unwrap().remove(0);
     assert_eq!(store.next_due(at(60)).await.unwrap(), Some(at(1000)), "the second waits for the lock");
     end(&store, &run, at(61)).await;
     assert_eq!(store.next_due(at(40)).await.unwrap(), Some(at(50)));
@@ -322,7 +322,7 @@ async fn an_import_overwrites_nothing(fixture: &Fixture) {
     assert_eq!(store.projection(&unknown).await.unwrap(), Some(old));
     submit_one(&store, new_run(&unknown, at(2)), at(2)).await;
     let me = worker("me");
-    for run in store.claim(&me, 9, at(30), at(3)).await.unwrap() {
+    for run in store.claim(&me, 9, at(30), at(3), None).await.unwrap() {
         end(&store, &run, at(3)).await;
     }
     let jobs = store.projections(SubjectKind::Job).await.unwrap();
@@ -344,7 +344,7 @@ async fn pages_cover_everything_once(fixture: &Fixture) {
         all.push(run.id);
     }
     let me = worker("me");
-    for run in store.claim(&me, 10, at(1000), at(100)).await.unwrap() {
+    for run in store.claim(&me, 10, at(1000), at(100), None).await.unwrap() {
         end(&store, &run, at(101)).await;
     }
     let pages = async |query: RunQuery| {
@@ -437,7 +437,7 @@ async fn a_key_outlives_its_run_while_its_fire_may_come_again(fixture: &Fixture)
         };
         store.fire(fire, at(5)).await.unwrap();
     }
-    for run in store.claim(&worker("me"), 9, at(30), at(6)).await.unwrap() {
+    for run in store.claim(&worker("me"), 9, at(30), at(6), None).await.unwrap() {
         end(&store, &run, at(6)).await;
     }
     past(&store, &job("other"), 50, 1).await;
