@@ -110,6 +110,8 @@ impl Error {
             Error::Sealed { .. } => "run_sealed",
             Error::Forgotten(_) => "secrets_forgotten",
             Error::ShuttingDown => "shutting_down",
+            Error::Store(piton_store::Error::Full(_)) => "disk_full",
+            Error::Store(piton_store::Error::Unknown(_)) => "outcome_unknown",
             Error::Store(_) => "store_unavailable",
         }
     }
@@ -130,8 +132,8 @@ impl Error {
             | Error::NotRunning(_)
             | Error::Illegal(_)
             | Error::NotEnded(_)
-            | Error::ShuttingDown
-            | Error::Store(_) => None,
+            | Error::ShuttingDown => None,
+            Error::Store(error) => error.hint().map(str::to_owned),
         }
     }
 }

@@ -88,6 +88,7 @@ impl From<piton_engine::Error> for Refusal {
             | E::Sealed { .. }
             | E::Forgotten(_) => StatusCode::CONFLICT,
             E::InvalidName(_) | E::ModeRequired { .. } | E::UnknownMode { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            E::Store(piton_store::Error::Full(_)) => StatusCode::INSUFFICIENT_STORAGE,
             E::ShuttingDown | E::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         Refusal::new(status, error.code(), error.to_string(), error.hint())

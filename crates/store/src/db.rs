@@ -235,6 +235,7 @@ fn in_file(path: &Path, error: Error) -> Error {
     match error {
         Error::Corrupt { detail, .. } => Error::Corrupt { path: path.display().to_string(), detail },
         Error::Unavailable(detail) => Error::Unavailable(format!("{}: {detail}", path.display())),
+        Error::Full(detail) => Error::Full(format!("{}: {detail}", path.display())),
         error => error,
     }
 }

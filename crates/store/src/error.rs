@@ -43,9 +43,12 @@ pub enum Error {
         /// Why.
         detail: String,
     },
-    /// The database cannot be reached, is locked by somebody else or has no room left. Nothing was written.
+    /// The database cannot be reached or is locked by somebody else. Nothing was written.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// The disk of the database has no room left. Nothing was written.
+    #[error("the disk of the database is full, so nothing was recorded: {0}")]
+    Full(String),
     /// The connection was lost while the write was being committed: it may or may not have happened.
     #[error("the connection was lost during a commit, whose outcome is not known: {0}")]
     Unknown(String),
@@ -71,7 +74,8 @@ impl Error {
                 Some("restore a backup, or save what is left with `sqlite3 FILE .recover`; Piton changes nothing")
             }
             Error::Unreadable { .. } => Some("`piton doctor` lists what cannot be read"),
-            Error::Unavailable(_) => Some("check that the database runs and that its disk has room"),
+            Error::Unavailable(_) => Some("check that the database runs and can be reached"),
+            Error::Full(_) => Some("free some space on the disk of the database; piton goes on by itself then"),
             Error::Unknown(_) => Some("look whether it happened before trying again"),
             Error::Refused(_) | Error::Misuse(_) | Error::Closed => None,
         }
@@ -79,7 +83,7 @@ impl Error {
 
     /// Whether trying the same again later may work.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Error::Unavailable(_))
+        matches!(self, Error::Unavailable(_) | Error::Full(_))
     }
 }
 
@@ -91,6 +95,7 @@ impl From<sqlx::Error> for Error {
                 let code = database.code().unwrap_or(Cow::Borrowed(""));
                 match code_class(&code) {
                     CodeClass::Unavailable => Error::Unavailable(text),
+                    CodeClass::Full => Error::Full(text),
                     CodeClass::Corrupt => Error::Corrupt { path: String::new(), detail: text },
                     CodeClass::Refused => Error::Refused(text),
                 }
@@ -106,8 +111,10 @@ impl From<sqlx::Error> for Error {
     }
 }
 
+#[derive(Debug, PartialEq, Eq)]
 enum CodeClass {
     Unavailable,
+    Full,
     Corrupt,
     Refused,
 }
@@ -115,14 +122,19 @@ enum CodeClass {
 /// SQLite reports its extended result code as a number, PostgreSQL an SQLSTATE of five characters.
 fn code_class(code: &str) -> CodeClass {
     if code.len() == 5 {
+        if code == "53100" {
+            return CodeClass::Full;
+        }
         let lost = code.starts_with("08") || code.starts_with("57P") || code.starts_with("53");
         // Serialisation failure, deadlock, lock timeout, statement timeout, idle transaction ended.
         let again = matches!(code, "40001" | "40P01" | "55P03" | "57014" | "25P03" | "25006");
         return if lost || again { CodeClass::Unavailable } else { CodeClass::Refused };
     }
     match code.parse::<u32>().map(|extended| extended & 0xff) {
-        // BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, PROTOCOL
-        Ok(5 | 6 | 7 | 8 | 9 | 10 | 13 | 14 | 15) => CodeClass::Unavailable,
+        // BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, CANTOPEN, PROTOCOL
+        Ok(5 | 6 | 7 | 8 | 9 | 10 | 14 | 15) => CodeClass::Unavailable,
+        // A write that found no room is given up before anything of it counts, at a commit too.
+        Ok(13) => CodeClass::Full,
         Ok(11 | 26) => CodeClass::Corrupt,
         _ => CodeClass::Refused,
     }
@@ -134,14 +146,16 @@ mod tests {
 
     #[test]
     fn codes_of_both_engines_are_told_apart() {
-        for code in ["08006", "57P01", "40P01", "5", "517", "13", "778"] {
-            assert!(matches!(code_class(code), CodeClass::Unavailable), "{code}");
-        }
-        for code in ["11", "26", "267"] {
-            assert!(matches!(code_class(code), CodeClass::Corrupt), "{code}");
-        }
-        for code in ["23505", "22021", "1", "2067", ""] {
-            assert!(matches!(code_class(code), CodeClass::Refused), "{code}");
+        let classes = [
+            (CodeClass::Unavailable, ["08006", "57P01", "40P01", "53300", "5", "517", "778"].as_slice()),
+            (CodeClass::Full, &["53100", "13"]),
+            (CodeClass::Corrupt, &["11", "26", "267"]),
+            (CodeClass::Refused, &["23505", "22021", "1", "2067", ""]),
+        ];
+        for (class, codes) in classes {
+            for code in codes {
+                assert_eq!(code_class(code), class, "{code}");
+            }
         }
     }
 }

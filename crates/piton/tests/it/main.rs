@@ -10,6 +10,7 @@ mod crash;
 mod description;
 mod examples;
 mod faults;
+mod full_disk;
 mod http;
 mod jobs;
 mod legacy;
