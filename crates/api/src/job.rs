@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::Skip;
+
 /// A scheduled job: what is declared, and how it went.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Job {
@@ -61,6 +63,9 @@ pub struct Job {
     /// When it is due next.
     #[serde(default)]
     pub next_run: Option<Timestamp>,
+    /// Its latest due times that made no run; only where one job is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Skip>,
 }
 
 /// A standalone job to be created: the text of its file.

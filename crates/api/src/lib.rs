@@ -22,6 +22,7 @@ mod job;
 mod page;
 mod problem;
 mod run;
+mod skip;
 mod sse;
 mod status;
 mod template;
@@ -42,6 +43,7 @@ pub use problem::{Fault, Problem};
 pub use run::{
     ApproveRequest, CancelRequest, Explanation, Failure, Gate, Origin, Output, Plan, PlanChange, Run, Submitted, Tool,
 };
+pub use skip::Skip;
 pub use sse::{SseEvent, SseParser};
 pub use status::{Diagnostic, Overview, Version};
 pub use template::{NewTemplate, Template, TemplateUpdate, Validation, ValidationFinding};

@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::Skip;
+
 /// A workspace: what is declared, and where it stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Workspace {
@@ -60,6 +62,9 @@ pub struct Workspace {
     /// Path of the latest run's log, on the host of the daemon.
     #[serde(default)]
     pub log_file: Option<String>,
+    /// Its latest due times that made no run; only where one workspace is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Skip>,
     /// Its directory, on the host of the daemon.
     pub directory: String,
 }

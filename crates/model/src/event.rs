@@ -178,6 +178,33 @@ pub enum SkipReason {
 }
 
 impl SkipReason {
+    /// The reason's word.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            SkipReason::AlreadyDeployed => "already_deployed",
+            SkipReason::NothingToDestroy => "nothing_to_destroy",
+            SkipReason::WaitingForChange => "waiting_for_change",
+            SkipReason::StillActive { .. } => "still_active",
+            SkipReason::OvertakenBy { .. } => "overtaken_by",
+            SkipReason::TooLate => "too_late",
+            SkipReason::Dependency { .. } => "dependency",
+            SkipReason::Suspended => "suspended",
+        }
+    }
+
+    /// Whether nobody looked at the right time: a due time that is missed was wanted, one that is skipped was not.
+    pub fn is_missed(&self) -> bool {
+        match self {
+            SkipReason::OvertakenBy { .. } | SkipReason::TooLate => true,
+            SkipReason::AlreadyDeployed
+            | SkipReason::NothingToDestroy
+            | SkipReason::WaitingForChange
+            | SkipReason::StillActive { .. }
+            | SkipReason::Dependency { .. }
+            | SkipReason::Suspended => false,
+        }
+    }
+
     /// The reason in words.
     pub fn sentence(&self) -> String {
         match self {

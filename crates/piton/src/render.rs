@@ -4,6 +4,7 @@ pub mod auth;
 pub mod job;
 pub mod overview;
 pub mod run;
+pub mod skip;
 pub mod template;
 pub mod workspace;
 

@@ -17,6 +17,7 @@ use crate::extract::{Json, Path, Query};
 use crate::job_files;
 use crate::problem::{Answer, Refusal};
 use crate::route::{Permission, Table};
+use crate::skips;
 use crate::state::App;
 use crate::view;
 use crate::workspaces::{Accepted, accepted};
@@ -66,7 +67,10 @@ async fn list(State(app): State<App>, Query(scope): Query<Scope>) -> Answer<Json
 /// One scheduled job: `NAME`, or `WORKSPACE.NAME`.
 #[utoipa::path(get, path = "/cronjobs/{name}", responses((status = 200, body = api::Job)))]
 async fn show(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<api::Job>> {
-    Ok(Json(full(&app, &*find(&app, &name)?).await?))
+    let job = find(&app, &name)?;
+    let mut view = full(&app, &job).await?;
+    view.skipped = skips::latest(&app, &job.subject).await?;
+    Ok(Json(view))
 }
 
 async fn full(app: &App, job: &Job) -> Answer<api::Job> {

@@ -39,6 +39,7 @@ mod problem;
 mod ready;
 mod route;
 mod runs;
+mod skips;
 mod state;
 mod templates;
 mod tls;
@@ -90,6 +91,7 @@ fn table(base: &str, public_metrics: bool) -> Table {
         .merge(jobs::routes())
         .merge(templates::routes())
         .merge(runs::routes())
+        .merge(skips::routes())
         .merge(logs::routes())
         .merge(events::routes())
         .merge(auth::routes())

@@ -1,7 +1,10 @@
 //! The model as it travels. Pure.
 
 use piton_api as api;
-use piton_model::{Action, By, JobState, Origin, OutputValue, PlanSummary, Run, RunState, SubjectKind, WorkspaceState};
+use piton_model::{
+    Action, By, JobState, LedgerEntry, Origin, OutputValue, PlanSummary, Record, Run, RunState, SubjectKind,
+    WorkspaceState,
+};
 use piton_spec::{Diagnostic, Effect, Job, Workspace};
 
 pub(crate) fn workspace(workspace: &Workspace, state: &WorkspaceState) -> api::Workspace {
@@ -26,6 +29,7 @@ pub(crate) fn workspace(workspace: &Workspace, state: &WorkspaceState) -> api::W
         last_run: state.last_run.map(|run| run.to_string()),
         next: None,
         log_file: None,
+        skipped: vec![],
         directory: workspace.dir.display().to_string(),
     }
 }
@@ -74,6 +78,7 @@ pub(crate) fn job(job: &Job, state: &JobState, enabled: bool, suspended: bool) -
         last_exit_code: state.last_exit_code,
         last_run_id: state.last_run_id.map(|run| run.to_string()),
         next_run: None,
+        skipped: vec![],
     }
 }
 
@@ -137,6 +142,21 @@ pub(crate) fn run(run: &Run) -> api::Run {
         failure,
         retry_of: run.retry_of.map(|run| run.to_string()),
     }
+}
+
+/// A due time that made no run; nothing where the entry is about a run.
+pub(crate) fn skip(entry: &LedgerEntry) -> Option<api::Skip> {
+    let Record::Skipped { subject, due, line, reason, count } = &entry.record else { return None };
+    Some(api::Skip {
+        due: *due,
+        subject: subject.to_string(),
+        line: line.clone(),
+        verdict: if reason.is_missed() { "missed" } else { "skipped" }.to_owned(),
+        reason: reason.as_str().to_owned(),
+        message: reason.sentence(),
+        count: *count,
+        recorded_at: entry.at,
+    })
 }
 
 pub(crate) fn submitted(run: &Run) -> api::Submitted {

@@ -17,6 +17,7 @@ use crate::extract::{Json, Path, Query};
 use crate::logs;
 use crate::problem::{Answer, Refusal};
 use crate::route::{Permission, Table};
+use crate::skips;
 use crate::state::App;
 use crate::view;
 
@@ -62,7 +63,9 @@ async fn show(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<a
         Some(Projection::Workspace(state)) => state,
         Some(Projection::Job(_)) | None => WorkspaceState::default(),
     };
-    Ok(Json(full(&app, &workspace, &state)))
+    let mut view = full(&app, &workspace, &state);
+    view.skipped = skips::latest(&app, &workspace.subject()).await?;
+    Ok(Json(view))
 }
 
 fn full(app: &App, workspace: &Workspace, state: &WorkspaceState) -> api::Workspace {

@@ -14,13 +14,18 @@ CREATE TABLE ledger (
 INSERT INTO ledger (id, head) VALUES (1, 0);
 
 -- What happened, in one total order without gaps.
+--   run_id   the run it happened to
+--   skipped  the subject of a due time that made no run
 CREATE TABLE events (
-    seq    {{bigint_key}},
-    at     BIGINT NOT NULL,
-    run_id {{text}},
-    body   {{text}} NOT NULL
+    seq     {{bigint_key}},
+    at      BIGINT NOT NULL,
+    run_id  {{text}},
+    skipped {{text}},
+    body    {{text}} NOT NULL
 );
 CREATE INDEX events_run ON events (run_id, seq) WHERE run_id IS NOT NULL;
+CREATE INDEX events_skipped ON events (seq) WHERE skipped IS NOT NULL;
+CREATE INDEX events_skipped_subject ON events (skipped, seq) WHERE skipped IS NOT NULL;
 
 -- Runs that have not ended, and only those: however many have ended, this stays small.
 --   due_at    when something is due by itself: a claim, the end of the lease, the expiry of the gate

@@ -45,7 +45,7 @@ pub(crate) const WRITE_PROJECTIONS: Rows = Rows {
     tail: " ON CONFLICT (subject) DO UPDATE SET body = excluded.body, seq = excluded.seq",
 };
 pub(crate) const WRITE_EVENTS: Rows =
-    Rows { head: "INSERT INTO events (seq, at, run_id, topic, body)", columns: 5, tail: "" };
+    Rows { head: "INSERT INTO events (seq, at, run_id, skipped, topic, body)", columns: 6, tail: "" };
 
 /// Moves the head, and tells other nodes.
 pub(crate) fn write_head(head: Seq, dialect: Dialect) -> String {
@@ -370,13 +370,13 @@ impl Batch {
 
         let mut entries = Vec::with_capacity(self.entries.len() * WRITE_EVENTS.columns);
         for entry in self.entries.drain(..) {
-            let (run, topic) = match &entry.record {
-                Record::Run { run, .. } => (Some(run.to_string()), None),
-                Record::Skipped { .. } => (None, None),
-                Record::Audit(_) => (None, Some(AUDIT)),
+            let (run, skipped, topic) = match &entry.record {
+                Record::Run { run, .. } => (Some(run.to_string()), None, None),
+                Record::Skipped { subject, .. } => (None, Some(subject.to_string()), None),
+                Record::Audit(_) => (None, None, Some(AUDIT)),
             };
             let body = row::record_body(&entry.record)?;
-            entries.extend(params![entry.seq, row::micros(entry.at), run, topic, body]);
+            entries.extend(params![entry.seq, row::micros(entry.at), run, skipped, topic, body]);
         }
         self.conn.write_rows(&WRITE_EVENTS, entries).await
     }

@@ -1,6 +1,7 @@
 //! Reading the ledger.
 
-use piton_model::{LedgerEntry, RunId, Seq};
+use jiff::Timestamp;
+use piton_model::{LedgerEntry, RunId, Seq, Subject};
 
 use crate::db::{Row, params};
 use crate::row;
@@ -14,6 +15,24 @@ pub(crate) const OF_TOPIC: &str =
 
 /// The topic of [`piton_model::Record::Audit`].
 pub(crate) const AUDIT: &str = "audit";
+
+pub(crate) const SKIPS: &str = "SELECT seq, at, body FROM events \
+     WHERE skipped IS NOT NULL AND seq < $1 AND at >= $2 ORDER BY seq DESC LIMIT $3";
+pub(crate) const SKIPS_OF: &str = "SELECT seq, at, body FROM events \
+     WHERE skipped = $4 AND skipped IS NOT NULL AND seq < $1 AND at >= $2 ORDER BY seq DESC LIMIT $3";
+
+/// Which due times that made no run are wanted, the newest first. What is `None` does not matter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SkipQuery {
+    /// Of this subject.
+    pub subject: Option<Subject>,
+    /// Recorded then or later.
+    pub since: Option<Timestamp>,
+    /// At most so many.
+    pub limit: usize,
+    /// Recorded before this entry: the last of the page before.
+    pub before: Option<Seq>,
+}
 
 impl Store {
     /// The position of the last entry; 0 in an empty ledger.
@@ -36,6 +55,21 @@ impl Store {
     /// What happened to a run, as far as retention kept it.
     pub async fn entries_of(&self, run: RunId) -> Result<Vec<LedgerEntry>, Error> {
         self.readers().rows(OF_RUN, params![run.to_string()]).await?.iter().map(entry).collect()
+    }
+
+    /// Due times that made no run, as far as retention kept them: entries that hold a `Record::Skipped`.
+    pub async fn skips(&self, query: &SkipQuery) -> Result<Vec<LedgerEntry>, Error> {
+        let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+        let since = query.since.map_or(i64::MIN, row::micros);
+        let mut params = params![query.before.unwrap_or(Seq::MAX), since, limit];
+        let sql = match &query.subject {
+            Some(subject) => {
+                params.push(subject.to_string().into());
+                SKIPS_OF
+            }
+            None => SKIPS,
+        };
+        self.readers().rows(sql, params).await?.iter().map(entry).collect()
     }
 }
 

@@ -108,6 +108,8 @@ pub async fn hot_plans(store: &Store) -> Result<Vec<(&'static str, String)>, Err
         (events::OF_TOPIC, params!["audit", 10, 10]),
         (accounts::USER_NAMED, params!["anna"]),
         (tokens::OWNER, params!["x", "y", "z"]),
+        (events::SKIPS, params![100, 0, 10]),
+        (events::SKIPS_OF, params![100, 0, 10, "job/x"]),
     ];
     let mut plans = Vec::new();
     for (sql, params) in hot {
@@ -136,6 +138,8 @@ fn statements(dialect: Dialect) -> Vec<String> {
         accounts::COUNT_CLIENTS,
         accounts::WRITE_CLIENT,
         accounts::DELETE_CLIENT,
+        events::SKIPS,
+        events::SKIPS_OF,
         batch::LOCK_HEAD,
         claim::PRIORITIES,
         claim::CLAIMABLE,

@@ -73,6 +73,7 @@ use crate::writer::Writer;
 pub use accounts::{AccountError, Among};
 pub use dialect::Dialect;
 pub use error::Error;
+pub use events::SkipQuery;
 #[doc(hidden)]
 pub use inspect::{hot_plans, refused_statements};
 pub use query::{Page, RunQuery};

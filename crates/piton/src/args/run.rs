@@ -92,4 +92,7 @@ pub struct ListArgs {
     /// How many at most.
     #[arg(long, value_name = "COUNT", default_value_t = 20)]
     pub limit: usize,
+    /// Due times that made no run, and why, in place of runs.
+    #[arg(long, conflicts_with_all = ["kind", "state"])]
+    pub skipped: bool,
 }

@@ -1,13 +1,14 @@
 //! `piton run …`
 
-use piton_api::{ApproveRequest, CancelRequest, Explanation, LogStart, Page, Run};
+use piton_api::{ApproveRequest, CancelRequest, Explanation, LogStart, Page, Run, Skip};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::logs::{self, Part};
 use crate::args::{ListArgs, RunCommand};
 use crate::context::Context;
 use crate::error::{CommandError, Exit, Failure};
-use crate::session::Purpose;
+use crate::session::{Purpose, Session};
 use crate::{ids, render, routes, watch};
 
 /// The most that the server gives at once.
@@ -16,6 +17,7 @@ const PAGE: usize = 1000;
 /// Does what was asked.
 pub async fn run(context: &Context, command: RunCommand) -> Result<Exit, Failure> {
     match command {
+        RunCommand::List(filter) if filter.skipped => skipped(context, &filter).await,
         RunCommand::List(filter) => list(context, &filter).await,
         RunCommand::Show { id } => show(context, &id).await,
         RunCommand::Logs { id, follow, tail } => {
@@ -42,38 +44,65 @@ pub async fn run(context: &Context, command: RunCommand) -> Result<Exit, Failure
     }
 }
 
-async fn list(context: &Context, filter: &ListArgs) -> Result<Exit, Failure> {
+/// Since when, as the API takes it.
+fn since(context: &Context, filter: &ListArgs) -> Result<Option<String>, CommandError> {
     let since = filter.since.as_ref().map(|text| {
         context.clock.parse(text).map(|at| at.to_string()).ok_or_else(|| {
             CommandError::new(Exit::Usage, format!("'{}' is not a time", text.escape_debug()))
                 .hint("such as 2026-01-31, 2026-01-31T09:00:00Z, 90m or 2d")
         })
     });
-    let since = since.transpose()?;
+    since.transpose()
+}
+
+/// Page after page, until there are as many as `filter` wants.
+async fn pages<T: DeserializeOwned>(
+    session: &Session,
+    route: &str,
+    filter: &ListArgs,
+    since: Option<String>,
+) -> Result<Vec<T>, Failure> {
+    let mut items: Vec<T> = vec![];
+    let mut cursor = None;
+    while items.len() < filter.limit {
+        let path = routes::with_query(
+            route,
+            &[
+                ("kind", filter.kind.clone()),
+                ("subject", filter.subject.clone()),
+                ("state", filter.state.clone()),
+                ("since", since.clone()),
+                ("limit", Some((filter.limit - items.len()).min(PAGE).to_string())),
+                ("cursor", cursor.take()),
+            ],
+        );
+        let page: Page<T> = session.client().get(&path).await?;
+        items.extend(page.items);
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    Ok(items)
+}
+
+async fn list(context: &Context, filter: &ListArgs) -> Result<Exit, Failure> {
+    let since = since(context, filter)?;
     context
         .with_session(Purpose::Look, async |session| {
-            let mut runs: Vec<Run> = vec![];
-            let mut cursor = None;
-            while runs.len() < filter.limit {
-                let path = routes::with_query(
-                    "/runs",
-                    &[
-                        ("kind", filter.kind.clone()),
-                        ("subject", filter.subject.clone()),
-                        ("state", filter.state.clone()),
-                        ("since", since.clone()),
-                        ("limit", Some((filter.limit - runs.len()).min(PAGE).to_string())),
-                        ("cursor", cursor.take()),
-                    ],
-                );
-                let page: Page<Run> = session.client().get(&path).await?;
-                runs.extend(page.items);
-                cursor = page.next;
-                if cursor.is_none() {
-                    break;
-                }
-            }
+            let runs: Vec<Run> = pages(session, "/runs", filter, since.clone()).await?;
             context.out.show(&runs, || render::run::list(&runs, &context.clock))?;
+            Ok(Exit::Ok)
+        })
+        .await
+}
+
+async fn skipped(context: &Context, filter: &ListArgs) -> Result<Exit, Failure> {
+    let since = since(context, filter)?;
+    context
+        .with_session(Purpose::Look, async |session| {
+            let skips: Vec<Skip> = pages(session, "/skips", filter, since.clone()).await?;
+            context.out.show(&skips, || render::skip::list(&skips, &context.clock))?;
             Ok(Exit::Ok)
         })
         .await

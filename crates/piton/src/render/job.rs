@@ -2,7 +2,7 @@
 
 use piton_api::Job;
 
-use super::{first_line, minute_or_never, second_or_never};
+use super::{first_line, minute_or_never, second_or_never, skip};
 use crate::clock::Clock;
 use crate::output::Voice;
 use crate::table::{Cell, Fields, Table};
@@ -161,6 +161,7 @@ pub fn status(job: &Job, clock: &Clock, voice: Voice) -> String {
             .maybe("Description", job.description.as_ref())
             .maybe("Last Exit Code", job.last_exit_code.map(|code| code.to_string()))
             .maybe("Last Run Id", job.last_run_id.as_ref());
+        return fields.render() + &skip::latest(&job.skipped, clock);
     }
     fields.render()
 }

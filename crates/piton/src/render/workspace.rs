@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use piton_api::{Output, ScheduleLine, Upcoming, Workspace};
 
-use super::{ERROR_WIDTH, first_line, minute_or_never, second_or_never, yes_or_no};
+use super::{ERROR_WIDTH, first_line, minute_or_never, second_or_never, skip, yes_or_no};
 use crate::clock::Clock;
 use crate::output::Voice;
 use crate::table::{Cell, Fields, Table};
@@ -123,7 +123,10 @@ pub fn status(workspace: &Workspace, clock: &Clock, voice: Voice) -> String {
             .field("Directory", &workspace.directory);
     }
     fields.field("Log File", workspace.log_file.as_deref().unwrap_or("None"));
-    fields.render()
+    match voice {
+        Voice::Scheduler => fields.render(),
+        Voice::Piton => fields.render() + &skip::latest(&workspace.skipped, clock),
+    }
 }
 
 /// Outputs of the latest deployment.

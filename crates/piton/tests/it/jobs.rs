@@ -143,3 +143,45 @@ fn a_template_job_deploys_its_template() {
     let run = site.runs("job/boxes").pop().unwrap();
     assert_eq!(run["plan"]["add"], 2, "{run:#}");
 }
+
+#[test]
+fn every_due_time_is_accounted_for() {
+    let site = Site::new();
+    job(&site, "tick", r#""type": "command", "command": "true", "schedule": "* * * * * *""#);
+    site.workspace("k2", r#"{ "deploy_schedule": "* * * * * *" }"#, CODE);
+    let daemon = site.serve();
+    until("it is deployed", || site.status("k2") == "deployed");
+    let listed = |subject: &str| {
+        site.json(["run", "list", "--skipped", "--subject", subject, "--limit", "1000"]).as_array().unwrap().clone()
+    };
+    until("deployments are skipped", || listed("workspace/k2").iter().any(|it| it["reason"] == "already_deployed"));
+    assert_eq!(site.piton(["job", "suspend", "tick"]).code, 0);
+    until("the job is skipped", || listed("job/tick").iter().filter(|it| it["reason"] == "suspended").count() > 1);
+
+    let said = site.piton(["job", "status", "tick"]);
+    assert!(said.out.contains("Latest due times without a run:\n  2"), "{said}");
+    assert!(said.out.contains("skipped: suspended (`* * * * * *`)"), "{said}");
+    let said = site.piton(["workspace", "status", "k2"]);
+    assert!(said.out.contains("skipped: already deployed, nothing changed (`* * * * * *`)"), "{said}");
+    let said = site.piton(["run", "list", "--skipped"]);
+    assert!(said.out.starts_with("DUE ") && said.out.contains("job/tick"), "{said}");
+    // What the workspace scheduler's tools print stays as it was.
+    let said = site.named("jobctl", ["status", "tick"]);
+    assert!(said.code == 0 && !said.out.contains("without a run"), "{said}");
+    assert_eq!(daemon.terminate(), 0);
+
+    // Started, skipped or missed: no second is unaccounted for.
+    let mut seconds: Vec<i64> = vec![];
+    for skip in listed("job/tick") {
+        let due: jiff::Timestamp = skip["due"].as_str().unwrap().parse().unwrap();
+        seconds.extend((0..skip["count"].as_i64().unwrap()).map(|before| due.as_second() - before));
+    }
+    for run in site.runs("job/tick") {
+        let fire: jiff::Timestamp = run["origin"]["fire"].as_str().unwrap().parse().unwrap();
+        seconds.push(fire.as_second());
+    }
+    seconds.sort_unstable();
+    let gap = seconds.windows(2).find(|pair| pair[1] - pair[0] != 1);
+    assert_eq!(gap, None, "{seconds:?}");
+    site.audit();
+}

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use piton_model::{
     AttemptNo, Backoff, By, Decision, Event, FailureClass, JobState, JobStatus, Name, Outcome, OutcomeKind, Phase,
-    Projection, Record, Resume, RunState, SkipReason, SubjectKind,
+    Projection, Record, Resume, RunState, SkipReason, Subject, SubjectKind,
 };
-use piton_store::{Error, Fire, FireResult, Guard, Options, RecordError, RunQuery, Store, Submitted};
+use piton_store::{Error, Fire, FireResult, Guard, Options, RecordError, RunQuery, SkipQuery, Store, Submitted};
 
 use crate::fixture::{
     Fixture, at, cancel, claim_one, cron_run, deployment, done, end, failed, gate_digest, guard, job, keyed_run,
@@ -27,6 +27,7 @@ on_both_engines!(
     a_renewed_lease_is_read_back,
     next_due_ignores_what_is_blocked,
     a_fire_moves_the_cursor_once,
+    due_times_without_a_run_are_found_again,
     a_follower_moves_once,
     suspensions_are_kept,
     an_import_overwrites_nothing,
@@ -288,6 +289,36 @@ async fn a_fire_moves_the_cursor_once(fixture: &Fixture) {
     assert_eq!(store.head().await.unwrap(), 5);
 }
 
+async fn due_times_without_a_run_are_found_again(fixture: &Fixture) {
+    let store = fixture.open().await;
+    let skipped = |subject: &Subject, due| Record::Skipped {
+        subject: subject.clone(),
+        due: at(due),
+        line: "* * * * *".to_owned(),
+        reason: SkipReason::Suspended,
+        count: 1,
+    };
+    let (one, two) = (job("one"), workspace("one"));
+    for due in 0..4 {
+        store.skip(vec![skipped(&one, due), skipped(&two, due)], at(due)).await.unwrap();
+        submit_one(&store, locked_run(&one, at(due)), at(due)).await;
+    }
+    let seen = async |query: SkipQuery| -> Vec<(i64, Record)> {
+        store.skips(&query).await.unwrap().into_iter().map(|entry| (entry.seq, entry.record)).collect()
+    };
+    let all = SkipQuery { limit: 100, ..SkipQuery::default() };
+    let found = seen(all.clone()).await;
+    assert_eq!(found.len(), 8);
+    assert!(found.windows(2).all(|pair| pair[0].0 > pair[1].0), "the newest first: {found:?}");
+    let of_one = SkipQuery { subject: Some(one.clone()), limit: 2, ..SkipQuery::default() };
+    let first = seen(of_one.clone()).await;
+    assert_eq!(first.iter().map(|(_, record)| record).collect::<Vec<_>>(), [&skipped(&one, 3), &skipped(&one, 2)]);
+    let rest = seen(SkipQuery { before: Some(first[1].0), ..of_one.clone() }).await;
+    assert_eq!(rest.iter().map(|(_, record)| record).collect::<Vec<_>>(), [&skipped(&one, 1), &skipped(&one, 0)]);
+    assert_eq!(seen(SkipQuery { since: Some(at(3)), ..all }).await.len(), 2);
+    assert_eq!(seen(SkipQuery { subject: Some(job("other")), ..of_one }).await, []);
+}
+
 async fn a_follower_moves_once(fixture: &Fixture) {
     let store = fixture.open().await;
     assert_eq!(store.follow_cursor("events").await.unwrap(), 0);
@@ -333,7 +364,7 @@ async fn an_import_overwrites_nothing(fixture: &Fixture) {
 
 async fn pages_cover_everything_once(fixture: &Fixture) {
     let store = fixture.open().await;
-    let web_job = piton_model::Subject::Job {
+    let web_job = Subject::Job {
         workspace: Some(Name::parse("web").unwrap()),
         name: Name::parse("backup").unwrap(),
     };
@@ -379,7 +410,7 @@ async fn pages_cover_everything_once(fixture: &Fixture) {
 }
 
 /// Lets `count` runs of a subject happen, one each second from `from` on.
-async fn past(store: &Store, subject: &piton_model::Subject, from: i64, count: i64) {
+async fn past(store: &Store, subject: &Subject, from: i64, count: i64) {
     for second in from..from + count {
         submit_one(store, cron_run(subject, at(second)), at(second)).await;
         let run = claim_one(store, &worker("me"), at(second)).await;
