@@ -1,6 +1,12 @@
 //! Reads the outputs of a deployment.
+//!
+//! Where the state lies beside the code in plain text, as it does unless the code says otherwise, it is read from there:
+//! starting the tool for that takes as long as a plan of a small deployment. In every other case the tool is asked.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
 
 use piton_model::{Failure, Iac, Operation, OutputValue, Report};
 use serde::Deserialize;
@@ -42,7 +48,43 @@ pub(super) async fn after_success(bench: &Workbench<'_>) -> Result<Option<Output
     }
 }
 
+/// What both tools have written since 2019.
+const STATE_VERSION: u64 = 4;
+
+/// The part of a state that tells of outputs. One that is encrypted has none of this in clear.
+#[derive(Deserialize)]
+struct State {
+    version: u64,
+    outputs: BTreeMap<String, Shown>,
+}
+
+/// The outputs in the state file. None where the tool has to be asked: the state may be elsewhere, or in another form.
+fn in_state(dir: &Path) -> Option<Outputs> {
+    // `init` leaves this where there is a backend, whatever the code says by now, and `workspace select` that.
+    if [".terraform/terraform.tfstate", ".terraform/environment"].iter().any(|mark| dir.join(mark).exists()) {
+        return None;
+    }
+    let file = File::open(dir.join("terraform.tfstate")).ok()?;
+    let state: State = serde_json::from_reader(BufReader::new(file)).ok()?;
+    (state.version == STATE_VERSION).then(|| known(state.outputs))
+}
+
+/// Whether nothing that was asked for can have led the state elsewhere.
+fn is_plain(bench: &Workbench<'_>) -> Result<bool, Failure> {
+    let iac = bench.iac;
+    let leads_away = |name: &String| name.starts_with("TF_CLI_ARGS") || name == "TF_DATA_DIR" || name == "TF_WORKSPACE";
+    let asked = iac.commands.is_empty() && iac.init_flags.is_empty() && iac.plan_flags.is_empty();
+    Ok(asked && !bench.environment()?.keys().any(leads_away))
+}
+
 async fn read(bench: &Workbench<'_>) -> Result<Outputs, Failure> {
+    if is_plain(bench)? {
+        let dir = bench.dir.clone();
+        let found = tokio::task::spawn_blocking(move || in_state(&dir)).await;
+        if let Some(outputs) = found.map_err(|error| crate::failing::task(&error))? {
+            return Ok(outputs);
+        }
+    }
     let log = bench.log_after_plan().await?;
     let args = vec!["output".to_owned(), "-json".to_owned()];
     let shown = bench.pass.capture(&log, &bench.tool("outputs", Doing::Outputs, args)?).await?;
@@ -50,19 +92,48 @@ async fn read(bench: &Workbench<'_>) -> Result<Outputs, Failure> {
 }
 
 fn parse(shown: &[u8]) -> Result<Outputs, serde_json::Error> {
-    let shown: BTreeMap<String, Shown> = serde_json::from_slice(shown)?;
-    Ok(shown
-        .into_iter()
-        .map(|(name, Shown { sensitive, value })| {
-            let value = if sensitive { Value::Null } else { value };
-            (name, OutputValue { value, sensitive })
-        })
-        .collect())
+    Ok(known(serde_json::from_slice(shown)?))
+}
+
+fn known(shown: BTreeMap<String, Shown>) -> Outputs {
+    let outputs = shown.into_iter().map(|(name, Shown { sensitive, value })| {
+        let value = if sensitive { Value::Null } else { value };
+        (name, OutputValue { value, sensitive })
+    });
+    outputs.collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_state_is_read_only_where_it_is_plain_and_here() {
+        let plain = r#"{"version": 4, "serial": 7, "lineage": "x", "outputs": {
+            "ip": {"value": "10.0.0.1", "type": "string"},
+            "pw": {"value": "hunter2", "type": "string", "sensitive": true}}, "resources": [], "check_results": null}"#;
+        let encrypted =
+            r#"{"serial": 7, "lineage": "x", "meta": {}, "encrypted_data": "AAAA", "encryption_version": "v0"}"#;
+        let read = |state: &str, mark: Option<&str>| {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::write(dir.path().join("terraform.tfstate"), state).unwrap();
+            if let Some(mark) = mark {
+                std::fs::create_dir(dir.path().join(".terraform")).unwrap();
+                std::fs::write(dir.path().join(mark), "{}").unwrap();
+            }
+            in_state(dir.path())
+        };
+        let outputs = read(plain, None).unwrap();
+        assert_eq!(outputs["ip"], OutputValue { value: "10.0.0.1".into(), sensitive: false });
+        assert_eq!(outputs["pw"], OutputValue { value: Value::Null, sensitive: true });
+        assert!(read(plain, Some(".terraform/providers")).is_some());
+        assert_eq!(read(plain, Some(".terraform/terraform.tfstate")), None);
+        assert_eq!(read(plain, Some(".terraform/environment")), None);
+        for other in [encrypted, r#"{"version": 3, "outputs": {}}"#, r#"{"version": 4}"#, "", "{"] {
+            assert_eq!(read(other, None), None, "{other}");
+        }
+        assert_eq!(in_state(tempfile::tempdir().unwrap().path()), None);
+    }
 
     #[test]
     fn sensitive_outputs_are_known_by_name_only() {

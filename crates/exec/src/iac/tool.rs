@@ -125,7 +125,8 @@ impl<'a> Workbench<'a> {
         }
     }
 
-    fn environment(&self) -> Result<BTreeMap<String, String>, Failure> {
+    /// What the tool gets to see.
+    pub(super) fn environment(&self) -> Result<BTreeMap<String, String>, Failure> {
         let config = &self.pass.world.config;
         let declared = environment::declare(&config.environment, &self.iac.env, Policy::Infrastructure)?;
         let mut env = declared.into_variables();

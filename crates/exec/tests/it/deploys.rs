@@ -242,6 +242,71 @@ pub(crate) async fn a_template_with_an_overlay(tool: Tool) {
     assert_eq!(failure.hint.as_deref(), Some("did you mean `web`?"));
 }
 
+/// What is read from the state is what the tool says, and where the state is elsewhere nothing else is believed.
+pub(crate) async fn outputs_are_those_of_the_state(tool: Tool) {
+    let code = r#"
+variable "rounds" { type = number }
+output "list" { value = [1, 2.5, true, null, "\u00e9 \"quoted\""] }
+output "nested" { value = { a = { b = ["c"] }, empty = {}, none = [] } }
+output "large" { value = 9007199254740993 }
+output "rounds" { value = var.rounds }
+output "secret" {
+  value     = { token = "hunter2" }
+  sensitive = true
+}
+resource "terraform_data" "one" { input = var.rounds }
+"#;
+    let scene = Scene::new(Some(&tool));
+    let outputs = async |source: &Source, rounds: u8| {
+        let mut iac = deploy(source.clone());
+        iac.vars.insert("rounds".to_owned(), json!(rounds));
+        scene.succeed(iac).await.report.outputs.unwrap()
+    };
+    let ours = outputs(&scene.code(&[("main.tf", code)]), 1).await;
+    let told = std::process::Command::new(&tool.path)
+        .args(["output", "-json"])
+        .current_dir(scene.deployment())
+        .output()
+        .unwrap();
+    let told: Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!(ours.len(), told.as_object().unwrap().len());
+    for (name, output) in &ours {
+        let sensitive = told[name]["sensitive"] == true;
+        let value = if sensitive { Value::Null } else { told[name]["value"].clone() };
+        assert_eq!(*output, OutputValue { value, sensitive }, "{name}");
+    }
+
+    let scene = Scene::new(Some(&tool));
+    let elsewhere = format!("terraform {{ backend \"local\" {{ path = \"elsewhere.tfstate\" }} }}\n{code}");
+    let source = scene.code(&[("main.tf", &elsewhere)]);
+    let in_round = async |rounds: u8| {
+        let mut iac = deploy(source.clone());
+        iac.vars.insert("rounds".to_owned(), json!(rounds));
+        scene.succeed(iac).await.report.outputs.unwrap()["rounds"].value.clone()
+    };
+    assert_eq!(in_round(1).await, 1);
+    let decoy = json!({ "version": 4, "outputs": { "rounds": { "value": 7, "type": "number" } } });
+    fs::write(scene.deployment().join("terraform.tfstate"), decoy.to_string()).unwrap();
+    assert_eq!(in_round(2).await, 2, "a state that is not in use was believed");
+}
+
+/// The directory of a workspace may be gone before what was deployed from it.
+pub(crate) async fn what_is_deployed_outlives_its_source(tool: Tool) {
+    let scene = Scene::new(Some(&tool));
+    let source = scene.code(&[("main.tf", SIMPLE)]);
+    scene.succeed(deploy(source.clone())).await;
+    fs::remove_dir_all(scene.path("source")).unwrap();
+    let run = scene.drive(scene.run(deploy(source.clone()))).await;
+    assert_eq!(failure(&run).code, "source_missing");
+    let gone = scene.succeed(iac(source.clone(), Operation::Destroy)).await;
+    assert_eq!(gone.report.plan.as_ref().unwrap().destroy, 1);
+    assert_eq!(scene.resources(), Vec::<String>::new());
+    // What was never laid out cannot be destroyed either.
+    let scene = Scene::new(Some(&tool));
+    let run = scene.drive(scene.run(iac(source, Operation::Destroy))).await;
+    assert_eq!(failure(&run).code, "source_missing");
+}
+
 pub(crate) async fn a_source_without_code_or_with_a_way_out_is_refused(tool: Tool) {
     let scene = Scene::new(Some(&tool));
     let refused = async |source| {

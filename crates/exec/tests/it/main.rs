@@ -71,6 +71,8 @@ fn main() -> ExitCode {
         deploys::a_plan_changes_nothing,
         deploys::commands_take_the_tools_place,
         deploys::a_template_with_an_overlay,
+        deploys::outputs_are_those_of_the_state,
+        deploys::what_is_deployed_outlives_its_source,
         deploys::a_source_without_code_or_with_a_way_out_is_refused,
         gates::an_approved_plan_is_applied,
         gates::an_empty_plan_needs_no_approval,
