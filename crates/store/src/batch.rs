@@ -212,13 +212,6 @@ impl Batch {
         Ok(())
     }
 
-    /// Loads the projections of runs that are already held.
-    pub(crate) async fn load_subjects_of(&mut self, ids: &[RunId]) -> Result<(), Error> {
-        let held = ids.iter().filter_map(|id| self.runs.get(id)?.as_ref());
-        let subjects = held.map(|held| held.run.subject.clone()).collect();
-        self.load_projections(&subjects).await
-    }
-
     /// Forgets projections that a statement of its own may have written.
     pub(crate) fn forget_projections<'a>(&mut self, subjects: impl Iterator<Item = &'a Subject>) {
         for subject in subjects {
@@ -230,9 +223,9 @@ impl Batch {
         self.runs.insert(run.id, Some(Held { run, place, queue, changed: None }));
     }
 
-    /// Takes in live runs that a searching statement found, as `body, due_at, queue_at, seq`. A run that cannot be
-    /// read, or whose secrets are sealed with another's key, is left where it is: it must not keep the others from going
-    /// on.
+    /// Takes in live runs that a searching statement found, as `body, due_at, queue_at, seq` and the body of what is seen
+    /// of the subject. A run that cannot be read, or whose secrets are sealed with another's key, is left where it is: it
+    /// must not keep the others from going on.
     pub(crate) fn take_in(&mut self, rows: &[Row]) -> Result<Vec<RunId>, Error> {
         let mut ids = Vec::with_capacity(rows.len());
         for found in rows {
@@ -243,6 +236,14 @@ impl Batch {
                 }
                 Ok(run) => {
                     ids.push(run.id);
+                    if !self.projections.contains_key(&run.subject)
+                        && let Some(empty) = Projection::empty(&run.subject)
+                    {
+                        let body = found.maybe_text(4)?;
+                        let seen = body.map(|body| row::projection(&run.subject.to_string(), &body)).transpose()?;
+                        let seen = Seen { projection: seen.unwrap_or(empty), changed: None };
+                        self.projections.insert(run.subject.clone(), seen);
+                    }
                     self.hold(run, Place::Live, (found.int(2)?, found.int(3)?));
                 }
                 Err(error) => tracing::error!(%error, "skipped a run that cannot be read"),

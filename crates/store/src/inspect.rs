@@ -100,6 +100,7 @@ pub async fn hot_plans(store: &Store) -> Result<Vec<(&'static str, String)>, Err
     let hot = [
         (claim::PRIORITIES, params![]),
         (claim::CLAIMABLE, params![0, 0, 10]),
+        (claim::FIRST_CLAIMABLE, params![0, 10]),
         (claim::NEXT_DUE, params![]),
         (claim::OVERDUE, params![0, 10]),
         (claim::RENEW, params![0, "worker"]),
@@ -143,6 +144,7 @@ fn statements(dialect: Dialect) -> Vec<String> {
         batch::LOCK_HEAD,
         claim::PRIORITIES,
         claim::CLAIMABLE,
+        claim::FIRST_CLAIMABLE,
         claim::NEXT_DUE,
         claim::RENEW,
         claim::HELD_BY,

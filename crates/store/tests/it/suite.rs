@@ -364,10 +364,7 @@ async fn an_import_overwrites_nothing(fixture: &Fixture) {
 
 async fn pages_cover_everything_once(fixture: &Fixture) {
     let store = fixture.open().await;
-    let web_job = Subject::Job {
-        workspace: Some(Name::parse("web").unwrap()),
-        name: Name::parse("backup").unwrap(),
-    };
+    let web_job = Subject::Job { workspace: Some(Name::parse("web").unwrap()), name: Name::parse("backup").unwrap() };
     let mut all = Vec::new();
     for number in 0..30 {
         let subject = [&job("backup"), &web_job, &workspace("web"), &workspace("web-2")][number % 4].clone();
