@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -20,7 +20,7 @@ use crate::template::Registry;
 pub(crate) struct Cache {
     /// Drafts hold defaults in the place of what they leave out, so other defaults make them void.
     pub(crate) defaults: Option<Defaults>,
-    pub(crate) files: BTreeMap<PathBuf, Arc<ReadFile>>,
+    pub(crate) files: BTreeMap<Arc<Path>, Arc<ReadFile>>,
     pub(crate) trees: BTreeMap<PathBuf, Arc<ReadTree>>,
 }
 

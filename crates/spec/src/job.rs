@@ -1,7 +1,8 @@
 //! Jobs: scripts, commands and templates that run on a schedule or after an event.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -23,7 +24,7 @@ pub struct Job {
     /// Its own name, which is part of the subject.
     pub name: Name,
     /// The file that declares it.
-    pub file: PathBuf,
+    pub file: Arc<Path>,
     /// Whether its triggers are in force; see also [`Catalog::is_enabled`].
     pub enabled: bool,
     /// What it is for, in its author's words.

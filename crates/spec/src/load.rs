@@ -68,7 +68,7 @@ enum Found {
 
 impl Loader<'_> {
     /// Reads a file unless it is known, and takes its diagnostics over.
-    fn read(&mut self, path: &Path, read: impl FnOnce(Vec<u8>) -> (Content, Vec<Diagnostic>)) -> Found {
+    fn read(&mut self, path: &Arc<Path>, read: impl FnOnce(Vec<u8>) -> (Content, Vec<Diagnostic>)) -> Found {
         let stamp = match fs::metadata(path) {
             Ok(metadata) => Stamp::of(&metadata),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
@@ -79,7 +79,7 @@ impl Loader<'_> {
                 return Found::Broken;
             }
         };
-        let file = match self.known.files.get(path).filter(|file| file.stamp == stamp) {
+        let file = match self.known.files.get(&**path).filter(|file| file.stamp == stamp) {
             Some(file) => Arc::clone(file),
             None => match read_bounded(path) {
                 Ok(bytes) => {
@@ -94,9 +94,17 @@ impl Loader<'_> {
         };
         self.diagnostics.extend(file.diagnostics.iter().cloned());
         if stamp.is_settled(self.now) {
-            self.catalog.cache.files.insert(path.to_path_buf(), Arc::clone(&file));
+            self.catalog.cache.files.insert(Arc::clone(path), Arc::clone(&file));
         }
         Found::Read(file)
+    }
+
+    /// The path as earlier loads hold it, so that there is only one of each.
+    fn shared(&self, path: PathBuf) -> Arc<Path> {
+        match self.known.files.get_key_value(path.as_path()) {
+            Some((known, _)) => Arc::clone(known),
+            None => path.into(),
+        }
     }
 
     fn unreadable(&mut self, path: &Path, error: &std::io::Error) {
@@ -124,7 +132,7 @@ impl Loader<'_> {
     }
 
     fn load_templates(&mut self) {
-        let path = self.layout.registry();
+        let path = self.shared(self.layout.registry());
         let found = self.read(&path, |bytes| {
             let (registry, diagnostics) = Registry::parse(&path, bytes);
             (Content::Registry(registry.map(Box::new)), diagnostics)
@@ -175,7 +183,7 @@ impl Loader<'_> {
     }
 
     fn load_workspace(&mut self, name: &Name, dir: &Path) {
-        let path = dir.join("config.json");
+        let path = self.shared(dir.join("config.json"));
         let defaults = &self.layout.defaults;
         let found = self.read(&path, |bytes| match Document::parse(&path, bytes, Format::Json) {
             Ok(document) => {
@@ -328,6 +336,7 @@ impl Loader<'_> {
         for path in paths {
             let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
             let Some(format) = Format::of(&path).filter(|_| !hidden && !path.is_dir()) else { continue };
+            let path = self.shared(path);
             let found = self.read(&path, |bytes| match Document::parse(&path, bytes, format) {
                 Ok(document) => {
                     let (draft, diagnostics) = read_job_file(&path, &document, defaults);

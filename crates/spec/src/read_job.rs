@@ -37,7 +37,7 @@ impl JobDraft {
     /// What to say if another declaration has the same name.
     pub(crate) fn name_taken(&self) -> Diagnostic {
         let message = format!("there is another job with the name `{}`", self.job.name);
-        let taken = Diagnostic::error(self.job.file.as_path(), "duplicate_name", message).at(self.named.place);
+        let taken = Diagnostic::error(&*self.job.file, "duplicate_name", message).at(self.named.place);
         if self.named.field.is_empty() { taken } else { taken.field(&*self.named.field) }
     }
 }
@@ -52,7 +52,7 @@ pub(crate) struct Reference {
 /// What surrounds the declaration of a job.
 pub(crate) struct Surroundings<'a> {
     pub(crate) workspace: Option<&'a Name>,
-    pub(crate) file: &'a Path,
+    pub(crate) file: &'a Arc<Path>,
     pub(crate) defaults: &'a Defaults,
     /// Zone of the workspace, where it has one of its own.
     pub(crate) time_zone: &'a jiff::tz::TimeZone,
@@ -60,7 +60,7 @@ pub(crate) struct Surroundings<'a> {
 
 /// Reads a file that declares one standalone job.
 pub(crate) fn read_job_file(
-    file: &Path,
+    file: &Arc<Path>,
     document: &Document,
     defaults: &Defaults,
 ) -> (Option<JobDraft>, Vec<Diagnostic>) {
@@ -109,7 +109,7 @@ pub(crate) fn read_job(mut fields: Fields<'_, '_>, around: &Surroundings<'_>) ->
     let job = Job {
         subject: Subject::Job { workspace: around.workspace.cloned(), name: name.clone() },
         name,
-        file: around.file.to_path_buf(),
+        file: Arc::clone(around.file),
         enabled: enabled.unwrap_or(true),
         description,
         work,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use piton_model::{ApprovalPolicy, CustomCommands, Digest, Mode, Name, Source, ToolChoice};
 
@@ -29,7 +30,7 @@ pub(crate) struct WorkspaceDraft {
 pub(crate) fn read_workspace_file(
     name: &Name,
     dir: &Path,
-    file: &Path,
+    file: &Arc<Path>,
     document: &Document,
     defaults: &Defaults,
 ) -> (Option<WorkspaceDraft>, Vec<Diagnostic>) {
@@ -46,7 +47,7 @@ const TOOLS: [(&str, ToolChoice); 4] = [
     ("terraform", ToolChoice::Terraform),
 ];
 
-fn read(name: &Name, dir: &Path, file: &Path, mut fields: Fields<'_, '_>, defaults: &Defaults) -> WorkspaceDraft {
+fn read(name: &Name, dir: &Path, file: &Arc<Path>, mut fields: Fields<'_, '_>, defaults: &Defaults) -> WorkspaceDraft {
     if let Some(item) = fields.get("name")
         && item.text().is_some_and(|text| text != name.as_str())
     {

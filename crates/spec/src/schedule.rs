@@ -1,7 +1,7 @@
 //! When something is due: lines of a workspace's schedule, triggers of a job.
 
 use jiff::tz::TimeZone;
-use piton_cron::Schedule;
+use piton_cron::{ParseErrorKind, Schedule};
 use piton_model::{Mode, Operation, TriggerWord};
 use serde::{Deserialize, Serialize};
 
@@ -55,13 +55,8 @@ pub struct ScheduleLine {
 /// What starts a job by itself.
 #[derive(Debug, Clone, PartialEq)]
 pub enum JobTrigger {
-    /// A cron expression.
-    Cron {
-        /// The expression as it was written.
-        text: String,
-        /// When it is due.
-        schedule: Schedule,
-    },
+    /// A cron expression, which knows how it was written.
+    Cron(Schedule),
     /// A word that stands for something that happens.
     Word(TriggerWord),
 }
@@ -70,7 +65,7 @@ impl JobTrigger {
     /// The trigger as it was written.
     pub fn text(&self) -> &str {
         match self {
-            JobTrigger::Cron { text, .. } => text,
+            JobTrigger::Cron(schedule) => schedule.expression(),
             JobTrigger::Word(word) => word.as_str(),
         }
     }
@@ -88,7 +83,8 @@ pub(crate) fn read_schedules(item: &Item<'_, '_>) -> Vec<(String, Schedule)> {
                 item.report(item.error("invalid_schedule", message).hint("write a cron expression"));
                 return None;
             }
-            read_expression(item, text)
+            let schedule = read_expression(item, text)?;
+            Some((schedule.expression().to_owned(), schedule))
         })
         .collect()
 }
@@ -101,17 +97,21 @@ pub(crate) fn read_triggers(item: &Item<'_, '_>) -> Vec<JobTrigger> {
             let text = item.text()?;
             match TriggerWord::parse(text.trim()) {
                 Some(word) => Some(JobTrigger::Word(word)),
-                None => read_expression(item, text).map(|(text, schedule)| JobTrigger::Cron { text, schedule }),
+                None => read_expression(item, text).map(JobTrigger::Cron),
             }
         })
         .collect()
 }
 
-fn read_expression(item: &Item<'_, '_>, text: &str) -> Option<(String, Schedule)> {
+fn read_expression(item: &Item<'_, '_>, text: &str) -> Option<Schedule> {
     match Schedule::parse(text) {
-        Ok(schedule) => Some((text.trim().to_owned(), schedule)),
+        Ok(schedule) => Some(schedule),
         Err(error) => {
-            let found = item.error_within(error.span.start, "invalid_schedule", error.to_string());
+            let code = match error.kind {
+                ParseErrorKind::NeverFires => "schedule_never_fires",
+                _ => "invalid_schedule",
+            };
+            let found = item.error_within(error.span.start, code, error.to_string());
             let words = TriggerWord::ALL.iter().map(|word| word.as_str());
             let near_word = text.trim().starts_with('@').then(|| nearest(text.trim(), words)).flatten();
             let hint = near_word.map(|word| format!("did you mean `{word}`?")).or_else(|| error.hint());

@@ -1,7 +1,7 @@
 //! Standalone jobs joined to one another: names are unique, dependencies exist and form no circle.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use piton_model::Subject;
@@ -19,7 +19,7 @@ pub(crate) struct Joined {
 }
 
 /// Joins the jobs of `files` (none where the file is broken). A job that cannot be joined keeps its last good version.
-pub(crate) fn join_standalone_jobs(files: Vec<(PathBuf, Option<Arc<JobDraft>>)>, previous: &Catalog) -> Joined {
+pub(crate) fn join_standalone_jobs(files: Vec<(Arc<Path>, Option<Arc<JobDraft>>)>, previous: &Catalog) -> Joined {
     let mut joined = Joined::default();
     let mut drafts: Vec<Arc<JobDraft>> = Vec::new();
     let mut kept: Vec<Arc<Job>> = Vec::new();
@@ -64,6 +64,6 @@ pub(crate) fn join_standalone_jobs(files: Vec<(PathBuf, Option<Arc<JobDraft>>)>,
 
 /// What the file declared when it was last good, unless the name is taken by now.
 fn last_good(file: &Path, previous: &Catalog, taken: &mut BTreeSet<Subject>) -> Option<Arc<Job>> {
-    let job = previous.jobs_of(None).find(|job| job.file == file)?;
+    let job = previous.jobs_of(None).find(|job| *job.file == *file)?;
     taken.insert(job.subject.clone()).then(|| Arc::clone(job))
 }

@@ -68,7 +68,7 @@ impl Round<'_> {
 
     pub(super) async fn verdict(&self, subject: &Subject) -> Result<Verdict, Error> {
         let Some(loaded) = &self.time.known else { return Ok(Verdict::Nothing) };
-        let cursor = self.time.cursors.get(subject).copied();
+        let cursor = self.time.cursor(subject);
         if !loaded.catalog.is_enabled(subject) {
             return Ok(Verdict::Nothing);
         }
@@ -199,10 +199,10 @@ impl Round<'_> {
     }
 
     fn is_due(&self, subject: &Subject, loaded: &Loaded) -> bool {
-        let (Some((lines, zone)), Some(cursor)) = (lines_of(loaded, subject), self.time.cursors.get(subject)) else {
+        let (Some((lines, zone)), Some(cursor)) = (lines_of(loaded, subject), self.time.cursor(subject)) else {
             return false;
         };
-        !self.suspended.contains(subject) && line::due(&lines, zone, *cursor, self.now).is_some()
+        !self.suspended.contains(subject) && line::due(&lines, zone, cursor, self.now).is_some()
     }
 
     fn is_late(&self, fire: Timestamp) -> bool {

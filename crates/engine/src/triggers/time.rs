@@ -1,6 +1,6 @@
 //! Schedules that are due, and declarations that changed.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,17 +34,25 @@ const FAR_AHEAD: Duration = Duration::from_secs(24 * 3600);
 pub struct Time {
     pub(super) shared: Arc<Shared>,
     pub(super) known: Option<Arc<Loaded>>,
-    /// Up to when the fires of each subject are accounted for.
-    pub(super) cursors: BTreeMap<Subject, Timestamp>,
+    /// What is known of each subject whose fires are counted.
+    held: BTreeMap<Subject, Held>,
     /// When each subject is due next, ordered by time.
     queue: BTreeSet<(Timestamp, Subject)>,
-    queued: HashMap<Subject, Timestamp>,
     /// Subjects whose declaration is new or changed.
     pub(super) changed: BTreeSet<Subject>,
     /// Jobs that are due and wait for a job on which they depend.
     waiting: BTreeSet<Subject>,
     /// The latest time that a round has seen.
     latest_now: Timestamp,
+}
+
+/// What is known of a subject. There may be a hundred thousand.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    /// Up to when its fires are accounted for.
+    cursor: Timestamp,
+    /// When it is due next: where it stands in the queue, if it does.
+    due: Option<Timestamp>,
 }
 
 /// What a new catalog means for a subject.
@@ -63,9 +71,8 @@ impl Time {
         Time {
             shared: engine.0.clone(),
             known: None,
-            cursors: BTreeMap::new(),
+            held: BTreeMap::new(),
             queue: BTreeSet::new(),
-            queued: HashMap::new(),
             changed: BTreeSet::new(),
             waiting: BTreeSet::new(),
             latest_now: Timestamp::MAX,
@@ -181,7 +188,13 @@ impl Time {
             None => {
                 let cursors = self.shared.store.cursors().await?;
                 let news = self.begin(&loaded.catalog, &cursors).await?;
-                self.cursors = cursors;
+                // Names are shared: of those in the catalog there are many.
+                let known = |subject: Subject| match loaded.catalog.jobs.get_key_value(&subject) {
+                    Some((declared, _)) => declared.clone(),
+                    None => subject,
+                };
+                let held = cursors.into_iter().map(|(subject, cursor)| (known(subject), Held { cursor, due: None }));
+                self.held = held.collect();
                 news
             }
         };
@@ -272,8 +285,12 @@ impl Time {
             return Ok(());
         }
         let limit = after(now, FAR_AHEAD);
-        let ahead: Vec<(Subject, Timestamp)> =
-            self.cursors.iter().filter(|(_, cursor)| **cursor > limit).map(|(s, c)| (s.clone(), *c)).collect();
+        let ahead: Vec<(Subject, Timestamp)> = self
+            .held
+            .iter()
+            .filter(|(_, held)| held.cursor > limit)
+            .map(|(s, held)| (s.clone(), held.cursor))
+            .collect();
         for (subject, cursor) in ahead {
             tracing::warn!(%subject, %cursor, "the clock was ahead: schedules go on from now");
             let fire = Fire {
@@ -296,29 +313,39 @@ impl Time {
 
     fn account(&mut self, subject: &Subject, cursor: Option<Timestamp>) {
         if let Some(cursor) = cursor {
-            self.cursors.insert(subject.clone(), cursor);
+            match self.held.get_mut(subject) {
+                Some(held) => held.cursor = cursor,
+                None => {
+                    self.held.insert(subject.clone(), Held { cursor, due: None });
+                }
+            }
         }
         self.requeue(subject);
+    }
+
+    /// Up to when the fires of a subject are accounted for.
+    pub(super) fn cursor(&self, subject: &Subject) -> Option<Timestamp> {
+        self.held.get(subject).map(|held| held.cursor)
     }
 
     fn requeue(&mut self, subject: &Subject) {
         self.unqueue(subject);
         let Some((lines, zone)) = self.known.as_ref().and_then(|loaded| lines_of(loaded, subject)) else { return };
-        let Some(cursor) = self.cursors.get(subject) else {
+        let Some(held) = self.held.get_mut(subject) else {
             // It has lines, and nobody counts their fires yet.
             if !lines.is_empty() {
                 self.changed.insert(subject.clone());
             }
             return;
         };
-        if let Some(next) = line::next(&lines, zone, *cursor) {
+        held.due = line::next(&lines, zone, held.cursor);
+        if let Some(next) = held.due {
             self.queue.insert((next, subject.clone()));
-            self.queued.insert(subject.clone(), next);
         }
     }
 
     fn unqueue(&mut self, subject: &Subject) {
-        if let Some(at) = self.queued.remove(subject) {
+        if let Some(at) = self.held.get_mut(subject).and_then(|held| held.due.take()) {
             self.queue.remove(&(at, subject.clone()));
         }
     }
@@ -341,7 +368,7 @@ pub(super) fn workspace_lines(workspace: &Workspace) -> Vec<Line<'_>> {
 
 pub(super) fn job_lines<'a>(job: &'a Job) -> Vec<Line<'a>> {
     let cron = |trigger: &'a JobTrigger| match trigger {
-        JobTrigger::Cron { text, schedule } => Some(Line { text, schedule }),
+        JobTrigger::Cron(schedule) => Some(Line { text: schedule.expression(), schedule }),
         JobTrigger::Word(_) => None,
     };
     job.triggers.iter().filter_map(cron).collect()

@@ -176,7 +176,7 @@ fn lines(simulation: &Simulation) -> Vec<Lines> {
     });
     let jobs = loaded.catalog.jobs.values().map(|job| {
         let cron = |trigger: &JobTrigger| match trigger {
-            JobTrigger::Cron { text, schedule } => Some((text.clone(), schedule.clone())),
+            JobTrigger::Cron(schedule) => Some((schedule.expression().to_owned(), schedule.clone())),
             JobTrigger::Word(_) => None,
         };
         (job.subject.clone(), job.triggers.iter().filter_map(cron).collect(), job.time_zone.clone())
