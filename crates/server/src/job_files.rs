@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use axum::http::StatusCode;
-use piton_api::JobDraft;
+use piton_api::{Fault, JobDraft};
 use piton_model::{Name, Subject};
 use piton_spec::{Catalog, Diagnostic, Layout};
 
@@ -52,11 +52,15 @@ fn check_name(file: &str) -> Answer<()> {
 
 fn declared_by(layout: &Layout, catalog: &Catalog, path: &Path) -> Answer<Subject> {
     let (now, diagnostics) = piton_spec::load(layout, Some(catalog));
-    if let Some(job) = now.jobs.values().find(|job| job.file == path) {
+    if let Some(job) = now.jobs.values().find(|job| *job.file == *path) {
         return Ok(job.subject.clone());
     }
     let about_it = |diagnostic: &&Diagnostic| path.ends_with(&diagnostic.file);
-    let lines: Vec<String> = diagnostics.iter().filter(about_it).map(ToString::to_string).collect();
+    let found: Vec<&Diagnostic> = diagnostics.iter().filter(about_it).collect();
+    let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
     let detail = if lines.is_empty() { "the file declares no job".to_owned() } else { lines.join("\n") };
-    Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_job", detail, None))
+    let never = |found: &&Diagnostic| found.is_error() && found.code == "schedule_never_fires";
+    let code = if found.iter().any(never) { "schedule_never_fires" } else { "invalid_job" };
+    let refusal = Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail, None);
+    Err(lines.into_iter().fold(refusal, |refusal, detail| refusal.at(Fault { pointer: "/text".to_owned(), detail })))
 }

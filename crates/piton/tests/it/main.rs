@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 #![expect(clippy::disallowed_methods, reason = "the tests are outside of the program and see real time and processes")]
 
+mod abuse;
 mod approval;
 mod auth;
 mod bad_input;

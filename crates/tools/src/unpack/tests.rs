@@ -91,6 +91,39 @@ fn links_and_devices_condemn_the_archive() {
     assert_eq!(unpacked(Tool::Terraform, &zip, LIMIT), Err("archive_unsafe"));
 }
 
+/// Where the two sizes of an entry differ, readers that believe different ones see different entries: what one of them
+/// takes for the content of a file is a program to the other.
+#[test]
+fn a_second_size_hides_no_program() {
+    let mut smuggled = tar::Header::new_gnu();
+    smuggled.set_path("tofu").unwrap();
+    smuggled.set_size(4);
+    smuggled.set_mode(0o755);
+    smuggled.set_cksum();
+    let mut hidden = smuggled.as_bytes().to_vec();
+    hidden.extend_from_slice(b"evil");
+    hidden.resize(1024, 0);
+    for stated in [0, 512] {
+        let mut builder = tar::Builder::new(Vec::new());
+        builder.append_pax_extensions([("size", hidden.len().to_string().as_bytes())]).unwrap();
+        let mut header = tar::Header::new_gnu();
+        header.set_path("LICENSE").unwrap();
+        header.set_size(stated);
+        header.set_mode(0o644);
+        header.set_cksum();
+        // Written by hand: the library would not put down two sizes.
+        builder.get_mut().extend_from_slice(header.as_bytes());
+        builder.get_mut().extend_from_slice(&hidden);
+        let mut program = tar::Header::new_gnu();
+        program.set_size(7);
+        program.set_mode(0o755);
+        builder.append_data(&mut program, "tofu", &b"program"[..]).unwrap();
+        let tar = gzip(&builder.into_inner().unwrap());
+        let found = unpacked(Tool::OpenTofu, &tar, LIMIT);
+        assert!(found.is_err() || found == Ok(b"program".to_vec()), "{stated}: {found:?}");
+    }
+}
+
 #[test]
 fn a_second_program_condemns_the_archive() {
     let tar = tar_gz(&[("tofu", REGULAR, b"program"), ("./tofu", REGULAR, b"other")]);
