@@ -13,6 +13,9 @@ pub struct Workspace {
     pub name: String,
     /// Whether its schedule is in force.
     pub enabled: bool,
+    /// Whether it is declared; not where it is still deployed although its directory is gone, or holds nothing valid.
+    #[serde(default = "declared")]
+    pub declared: bool,
     /// `pending`, `deploying`, `deployed`, `destroying`, `destroyed` or `failed`.
     pub status: String,
     /// The mode it is deployed in.
@@ -67,6 +70,11 @@ pub struct Workspace {
     pub skipped: Vec<Skip>,
     /// Its directory, on the host of the daemon.
     pub directory: String,
+}
+
+/// Whoever does not say so tells of what is declared.
+fn declared() -> bool {
+    true
 }
 
 /// A line of a workspace's schedule.

@@ -1,6 +1,6 @@
 //! What can go wrong with a request, by what the caller can do about it.
 
-use piton_model::{Digest, IllegalTransition, InvalidName, Mode, RunId, Subject};
+use piton_model::{Digest, IllegalTransition, InvalidName, Mode, Name, RunId, Subject};
 
 /// A request that could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,14 @@ pub enum Error {
     /// A text that cannot be a name.
     #[error(transparent)]
     InvalidName(#[from] InvalidName),
+    /// Nothing declares the workspace any more, although it is deployed.
+    #[error("workspace '{workspace}' is deployed, but not declared any more")]
+    NotDeclared {
+        /// The workspace.
+        workspace: Name,
+        /// Whether it is known how to destroy what it deployed.
+        destroyable: bool,
+    },
     /// The declaration is disabled.
     #[error("{subject} is disabled", subject = quoted(.0))]
     Disabled(Subject),
@@ -98,6 +106,7 @@ impl Error {
         match self {
             Error::NotFound { .. } => "not_found",
             Error::InvalidName(_) => "invalid_name",
+            Error::NotDeclared { .. } => "not_declared",
             Error::Disabled(_) => "disabled",
             Error::Busy { .. } => "busy",
             Error::ModeRequired { .. } => "mode_required",
@@ -120,6 +129,12 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::NotFound { nearest, .. } => nearest.as_ref().map(|name| format!("did you mean '{name}'?")),
+            Error::NotDeclared { workspace, destroyable: true } => Some(format!(
+                "put its directory back, or destroy what it deployed: piton workspace destroy {workspace}"
+            )),
+            Error::NotDeclared { destroyable: false, .. } => {
+                Some("put its directory back: the commands that destroy it were declared there".to_owned())
+            }
             Error::Disabled(_) => Some("set \"enabled\": true in its configuration".to_owned()),
             Error::Busy { run, .. } => Some(format!("wait for run {run}, or cancel it: piton run cancel {run}")),
             Error::AnotherPlan { run, .. } => Some(format!("look at it again: piton run show {run}")),

@@ -41,6 +41,7 @@ mod executor;
 mod explain;
 mod follow;
 mod ids;
+mod leftover;
 mod nap;
 mod rescue;
 mod retain;

@@ -23,15 +23,25 @@ impl Shared {
 impl Engine {
     /// Deploys a workspace now, in `mode` where it has modes.
     pub async fn deploy(&self, name: &str, mode: Option<&str>, by: By) -> Result<Run, Error> {
-        let workspace = self.enabled_workspace(name)?;
+        let workspace = self.enabled_workspace(name).await?;
         let mode = mode_of(&workspace, mode)?;
-        self.change(&workspace, Operation::Deploy { mode }, by).await
+        let action = self.0.action(&workspace, Operation::Deploy { mode }).await?;
+        self.change(workspace.subject(), action, by).await
     }
 
-    /// Destroys a workspace now.
+    /// Destroys a workspace now, also what is left of one that is not declared any more.
     pub async fn destroy(&self, name: &str, by: By) -> Result<Run, Error> {
-        let workspace = self.enabled_workspace(name)?;
-        self.change(&workspace, Operation::Destroy, by).await
+        if let Some(run) = self.of_this_call().await? {
+            return Ok(run);
+        }
+        match self.enabled_workspace(name).await {
+            Ok(workspace) => {
+                let action = self.0.action(&workspace, Operation::Destroy).await?;
+                self.change(workspace.subject(), action, by).await
+            }
+            Err(Error::NotDeclared { workspace, .. }) => self.destroy_leftover(workspace, by).await,
+            Err(error) => Err(error),
+        }
     }
 
     /// Plans a deployment, and stops there.
@@ -39,7 +49,7 @@ impl Engine {
         if let Some(run) = self.of_this_call().await? {
             return Ok(run);
         }
-        let workspace = self.enabled_workspace(name)?;
+        let workspace = self.enabled_workspace(name).await?;
         let now = self.0.workspace_state(&workspace.subject()).await?.phase().mode().cloned();
         let mode = match (mode, now) {
             (None, Some(now)) if workspace.modes.contains(&now) => Some(now),
@@ -110,21 +120,23 @@ impl Engine {
         found.ok_or_else(|| not_found(what, name, names()))
     }
 
-    fn enabled_workspace(&self, name: &str) -> Result<Arc<Workspace>, Error> {
-        let workspace = self.workspace(name)?;
+    async fn enabled_workspace(&self, name: &str) -> Result<Arc<Workspace>, Error> {
+        let workspace = match self.workspace(name) {
+            Ok(workspace) => workspace,
+            Err(error) => return Err(self.not_declared(name, error).await),
+        };
         if workspace.enabled { Ok(workspace) } else { Err(Error::Disabled(workspace.subject())) }
     }
 
-    async fn change(&self, workspace: &Workspace, operation: Operation, by: By) -> Result<Run, Error> {
+    /// Submits what changes a workspace, unless something does already.
+    pub(crate) async fn change(&self, subject: Subject, action: Action, by: By) -> Result<Run, Error> {
         if let Some(run) = self.of_this_call().await? {
             return Ok(run);
         }
-        let subject = workspace.subject();
         let live = self.0.store.active_of(&subject).await?;
         if let Some((run, doing)) = live.iter().find_map(|run| Some((run.id, doing(run)?))) {
             return Err(Error::Busy { subject, doing, run });
         }
-        let action = self.0.action(workspace, operation).await?;
         self.call(subject, action, by).await
     }
 

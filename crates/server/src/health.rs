@@ -88,6 +88,12 @@ async fn show(State(app): State<App>) -> Answer<Json<api::Overview>> {
         let due = app.engine.upcoming(workspace.name.as_str(), 1)?;
         next.extend(due.into_iter().map(|due| (workspace.subject().to_string(), view::upcoming(due))));
     }
+    let mut diagnostics: Vec<api::Diagnostic> = loaded.diagnostics.iter().map(view::diagnostic).collect();
+    for (name, state) in app.engine.leftovers().await? {
+        *workspaces.entry(state.phase().as_str().to_owned()).or_default() += 1;
+        let directory = app.about.layout.workspaces.join(name.as_str());
+        diagnostics.push(view::not_declared(&name, &directory, directory.is_dir()));
+    }
     next.sort_by_key(|(_, due)| due.at);
     next.truncate(5);
     let mut jobs = BTreeMap::new();
@@ -117,7 +123,7 @@ async fn show(State(app): State<App>) -> Answer<Json<api::Overview>> {
         jobs,
         runs,
         next,
-        diagnostics: loaded.diagnostics.iter().map(view::diagnostic).collect(),
+        diagnostics,
         ledger_head: store.head().await?,
     }))
 }

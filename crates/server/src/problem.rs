@@ -78,7 +78,8 @@ impl From<piton_engine::Error> for Refusal {
         use piton_engine::Error as E;
         let status = match &error {
             E::NotFound { .. } => StatusCode::NOT_FOUND,
-            E::Disabled(_)
+            E::NotDeclared { .. }
+            | E::Disabled(_)
             | E::Busy { .. }
             | E::NotRunning(_)
             | E::Illegal(_)

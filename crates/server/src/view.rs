@@ -1,8 +1,10 @@
 //! The model as it travels. Pure.
 
+use std::path::Path;
+
 use piton_api as api;
 use piton_model::{
-    Action, By, JobState, LedgerEntry, Origin, OutputValue, PlanSummary, Record, Run, RunState, SubjectKind,
+    Action, By, JobState, LedgerEntry, Name, Origin, OutputValue, PlanSummary, Record, Run, RunState, SubjectKind,
     WorkspaceState,
 };
 use piton_spec::{Diagnostic, Effect, Job, Workspace};
@@ -12,6 +14,7 @@ pub(crate) fn workspace(workspace: &Workspace, state: &WorkspaceState) -> api::W
     api::Workspace {
         name: workspace.name.to_string(),
         enabled: workspace.enabled,
+        declared: true,
         status: phase.as_str().to_owned(),
         mode: phase.mode().map(ToString::to_string),
         description: workspace.description.clone(),
@@ -31,6 +34,50 @@ pub(crate) fn workspace(workspace: &Workspace, state: &WorkspaceState) -> api::W
         log_file: None,
         skipped: vec![],
         directory: workspace.dir.display().to_string(),
+    }
+}
+
+/// A workspace that is deployed although nothing declares it.
+pub(crate) fn leftover(name: &Name, state: &WorkspaceState, directory: &Path) -> api::Workspace {
+    let phase = state.phase();
+    api::Workspace {
+        name: name.to_string(),
+        enabled: false,
+        declared: false,
+        status: phase.as_str().to_owned(),
+        mode: phase.mode().map(ToString::to_string),
+        description: None,
+        template: None,
+        schedule: vec![],
+        time_zone: zone(&jiff::tz::TimeZone::UTC),
+        modes: vec![],
+        jobs: vec![],
+        tags: vec![],
+        last_deployed: state.last_deployed,
+        last_destroyed: state.last_destroyed,
+        last_deploy_error: state.last_deploy_error.clone(),
+        last_destroy_error: state.last_destroy_error.clone(),
+        active_run: state.active.as_ref().map(|(run, _)| run.to_string()),
+        last_run: state.last_run.map(|run| run.to_string()),
+        next: None,
+        log_file: None,
+        skipped: vec![],
+        directory: directory.display().to_string(),
+    }
+}
+
+/// What is said about it.
+pub(crate) fn not_declared(name: &Name, directory: &Path, is_there: bool) -> api::Diagnostic {
+    let why = if is_there { "its declaration is not valid" } else { "its directory is gone" };
+    api::Diagnostic {
+        severity: piton_spec::Severity::Warning.as_str().to_owned(),
+        file: directory.display().to_string(),
+        line: None,
+        column: None,
+        field: None,
+        message: format!("workspace '{name}' is deployed, but {why}"),
+        hint: Some(format!("make it good, or destroy what it deployed: piton workspace destroy {name}")),
+        code: "not_declared".to_owned(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use axum::http::StatusCode;
 use piton_api as api;
-use piton_model::{Action, Operation, Projection, Run, Subject, SubjectKind, WorkspaceState};
+use piton_model::{Action, Name, Operation, Projection, Run, Subject, SubjectKind, WorkspaceState};
 use piton_spec::Workspace;
 use piton_store::RunQuery;
 use serde::Deserialize;
@@ -52,12 +52,19 @@ async fn list(State(app): State<App>) -> Answer<Json<api::Page<api::Workspace>>>
         };
         full(&app, workspace, &state)
     });
-    Ok(Json(api::Page { items: items.collect(), next: None }))
+    let left = app.engine.leftovers().await?;
+    let mut items: Vec<api::Workspace> =
+        items.chain(left.iter().map(|(name, state)| leftover(&app, name, state))).collect();
+    items.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(Json(api::Page { items, next: None }))
 }
 
 /// One workspace.
 #[utoipa::path(get, path = "/workspaces/{name}", responses((status = 200, body = api::Workspace)))]
 async fn show(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<api::Workspace>> {
+    if let Some((name, state)) = app.engine.leftover(&name).await? {
+        return Ok(Json(leftover(&app, &name, &state)));
+    }
     let workspace = app.engine.workspace(&name)?;
     let state = match app.engine.store().projection(&workspace.subject()).await? {
         Some(Projection::Workspace(state)) => state,
@@ -68,11 +75,29 @@ async fn show(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<a
     Ok(Json(view))
 }
 
+fn leftover(app: &App, name: &Name, state: &WorkspaceState) -> api::Workspace {
+    let mut view = view::leftover(name, state, &app.about.layout.workspaces.join(name.as_str()));
+    view.log_file = log_file(app, state);
+    view
+}
+
+/// A workspace that is declared, or deployed all the same.
+async fn subject(app: &App, name: &str) -> Answer<Subject> {
+    match app.engine.leftover(name).await? {
+        Some((name, _)) => Ok(Subject::Workspace(name)),
+        None => Ok(app.engine.workspace(name)?.subject()),
+    }
+}
+
+fn log_file(app: &App, state: &WorkspaceState) -> Option<String> {
+    state.last_run.map(|run| app.logs.run_dir(run).join("log").display().to_string())
+}
+
 fn full(app: &App, workspace: &Workspace, state: &WorkspaceState) -> api::Workspace {
     let mut view = view::workspace(workspace, state);
     view.next =
         app.engine.upcoming(workspace.name.as_str(), 1).ok().and_then(|mut next| next.pop()).map(view::upcoming);
-    view.log_file = state.last_run.map(|run| app.logs.run_dir(run).join("log").display().to_string());
+    view.log_file = log_file(app, state);
     view
 }
 
@@ -129,8 +154,7 @@ async fn logs_of(
     Query(range): Query<logs::Range>,
     headers: axum::http::HeaderMap,
 ) -> Answer<axum::response::Response> {
-    let workspace = app.engine.workspace(&name)?;
-    match app.engine.store().latest_of(&workspace.subject()).await? {
+    match app.engine.store().latest_of(&subject(&app, &name).await?).await? {
         Some(run) => logs::answer(&app, &run, &range, &headers).await,
         None => Err(Refusal::new(
             StatusCode::NOT_FOUND,
@@ -144,9 +168,8 @@ async fn logs_of(
 /// The outputs of the latest deployment that succeeded.
 #[utoipa::path(get, path = "/workspaces/{name}/outputs", responses((status = 200, body = BTreeMap<String, api::Output>)))]
 async fn outputs(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<BTreeMap<String, api::Output>>> {
-    let workspace = app.engine.workspace(&name)?;
     let query = RunQuery {
-        subject: Some(Subject::Workspace(workspace.name.clone())),
+        subject: Some(subject(&app, &name).await?),
         outcome: Some(piton_model::OutcomeKind::Succeeded),
         limit: 50,
         ..RunQuery::default()
@@ -179,6 +202,9 @@ async fn next(
     Path(name): Path<String>,
     Query(count): Query<Count>,
 ) -> Answer<Json<Vec<api::Upcoming>>> {
+    if app.engine.leftover(&name).await?.is_some() {
+        return Ok(Json(vec![]));
+    }
     let upcoming = app.engine.upcoming(&name, count.n.unwrap_or(5).clamp(1, 1000))?;
     Ok(Json(upcoming.into_iter().map(view::upcoming).collect()))
 }

@@ -294,3 +294,41 @@ async fn a_clock_that_was_years_ahead_stops_no_schedule() {
     ",
     );
 }
+
+#[tokio::test]
+async fn what_a_vanished_workspace_deployed_is_still_seen_and_destroyed() {
+    let mut simulation = begin(monday("08:00:00"), |s| {
+        workspace(s, "everest", r#"{"deploy_schedule": "0 9 * * *", "vars": {"camps": 4}}"#);
+        let custom = r#"{"deploy_schedule": "0 9 * * *", "custom_deploy": {"apply_command": "climb"}}"#;
+        workspace(s, "lhotse", custom);
+        workspace(s, "makalu", NEVER);
+    })
+    .await;
+    simulation.run_for(hours(2)).await.unwrap();
+    let engine = simulation.node(0);
+    assert!(engine.leftovers().await.unwrap().is_empty(), "all are declared");
+    std::fs::remove_dir_all(simulation.layout().workspaces).unwrap();
+    simulation.reload().unwrap();
+    simulation.run_for(hours(24)).await.unwrap();
+    let engine = simulation.node(0);
+    let left = engine.leftovers().await.unwrap();
+    assert_eq!(left.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["everest", "lhotse"]);
+
+    let error = engine.deploy("everest", None, ana()).await.unwrap_err();
+    assert_eq!(error.code(), "not_declared");
+    assert!(error.hint().unwrap().contains("piton workspace destroy everest"), "{error}");
+    assert_eq!(engine.destroy("makalu", ana()).await.unwrap_err().code(), "not_found", "it was never deployed");
+    // Nobody knows any more what undoes a command.
+    let error = engine.destroy("lhotse", ana()).await.unwrap_err();
+    assert!(error.code() == "not_declared" && error.hint().unwrap().contains("put its directory back"), "{error}");
+
+    let run = engine.destroy("everest", ana()).await.unwrap();
+    let piton_model::Action::Iac(iac) = &run.action else { panic!("{run:?}") };
+    assert_eq!((&iac.operation, &iac.vars["camps"]), (&Operation::Destroy, &4.into()));
+    assert_eq!(iac.state_at.as_ref().map(|worker| worker.as_str()), Some("one"));
+    assert_eq!(engine.destroy("everest", ana()).await.unwrap_err().code(), "busy");
+    simulation.run_for(hours(1)).await.unwrap();
+    let engine = simulation.node(0);
+    assert_eq!(engine.leftovers().await.unwrap().len(), 1);
+    assert_eq!(engine.destroy("everest", ana()).await.unwrap_err().code(), "not_found");
+}

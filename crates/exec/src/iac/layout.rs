@@ -9,6 +9,8 @@ use crate::failing;
 use crate::templates::{self, Registered, Templates};
 use crate::tree::{self, Skip, Tree};
 
+const SOURCE_MISSING: &str = "source_missing";
+
 /// Copies the source to `target`; returns the template that was used. Blocks.
 pub(super) fn lay_out(
     templates: &Templates,
@@ -77,9 +79,14 @@ fn private(target: &Path) -> Result<(), Failure> {
         .map_err(|error| failing::io("set the permissions of", target, &error))
 }
 
+/// The template was removed, or the directory of the workspace is gone.
+pub(super) fn is_gone(failure: &Failure) -> bool {
+    matches!(failure.code.as_str(), "template_not_found" | SOURCE_MISSING)
+}
+
 fn workspace(path: &Path) -> Result<Tree, Failure> {
     if !path.is_dir() {
-        return Err(failing::permanent("source_missing", format!("the directory {} does not exist", path.display())));
+        return Err(failing::permanent(SOURCE_MISSING, format!("the directory {} does not exist", path.display())));
     }
     Tree::scan(path, Skip::ToolsAndDeclaration).map_err(|error| tree_failure(&error))
 }

@@ -48,8 +48,8 @@ pub(super) async fn lay_out_and_choose(pass: &Pass<'_>, iac: &Iac) -> Result<Too
     let destroys = matches!(iac.operation, Operation::Destroy);
     tokio::task::spawn_blocking(move || {
         let template = match layout::lay_out(&templates, &source, &target, custom) {
-            // A template that was removed must not keep what was made from it from being destroyed.
-            Err(failure) if destroys && failure.code == "template_not_found" && tree::was_laid_out(&target) => None,
+            // Code that is gone must not keep what was made from it from being destroyed.
+            Err(failure) if destroys && layout::is_gone(&failure) && tree::was_laid_out(&target) => None,
             laid_out => laid_out?,
         };
         metadata::write(&target, change, template.as_ref())

@@ -9,6 +9,9 @@ use crate::clock::Clock;
 use crate::output::Voice;
 use crate::table::{Cell, Fields, Table};
 
+/// In place of when a workspace is due next.
+const NOT_DECLARED: &str = "not declared";
+
 /// What is declared.
 pub fn list(workspaces: &[Workspace], voice: Voice) -> String {
     if workspaces.is_empty() {
@@ -22,6 +25,7 @@ pub fn list(workspaces: &[Workspace], voice: Voice) -> String {
             modes => modes,
         };
         let enabled = match voice {
+            Voice::Piton if !workspace.declared => NOT_DECLARED.to_owned(),
             Voice::Piton => yes_or_no(workspace.enabled).to_owned(),
             Voice::Scheduler => workspace.enabled.to_string(),
         };
@@ -75,6 +79,7 @@ pub fn statuses(workspaces: &[Workspace], clock: &Clock, voice: Voice) -> String
                     minute_or_never(clock, workspace.last_destroyed).into(),
                     match next {
                         Some(next) => format!("{} {}", effect(next), clock.minute(next.at)).into(),
+                        None if !workspace.declared => NOT_DECLARED.into(),
                         None if workspace.enabled => "-".into(),
                         None => Cell::state("disabled"),
                     },
@@ -101,6 +106,8 @@ pub fn status(workspace: &Workspace, clock: &Clock, voice: Voice) -> String {
     }
     fields.field("Destroy Schedule", or_none(lines(&workspace.schedule, "destroy")));
     if voice == Voice::Piton {
+        let lost = "no; make it good, or destroy what it deployed";
+        fields.maybe("Declared", (!workspace.declared).then_some(lost));
         let others: Vec<&str> = workspace.modes.iter().map(String::as_str).collect();
         fields
             .field("Time Zone", &workspace.time_zone)

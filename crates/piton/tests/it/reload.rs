@@ -10,7 +10,7 @@ const DEPLOYED: &str = r#"{ "deploy_schedule": "0 0 1 1 *", "destroy_schedule": 
 #[test]
 fn workspaces_appear_change_and_vanish() {
     let site = Site::new();
-    let _daemon = site.serve();
+    let daemon = site.serve();
     site.workspace("everest", DEPLOYED, CODE);
     until("the new workspace is deployed", || {
         site.json(["workspace", "list"]).as_array().unwrap().iter().any(|w| w["status"] == "deployed")
@@ -23,11 +23,31 @@ fn workspaces_appear_change_and_vanish() {
             .is_some_and(|boxes| boxes.len() == 3)
     });
     fs::remove_dir_all(site.path().join("workspaces/everest")).unwrap();
-    until("it is gone", || site.json(["workspace", "list"]).as_array().unwrap().is_empty());
-    // What was deployed stays, and so does what is known of it.
+    until("it is gone", || site.json(["workspace", "list"])[0]["declared"] == false);
+    // What was deployed stays, and is still seen.
     assert!(site.data().join("deployments/everest/terraform.tfstate").is_file());
     assert_eq!(site.runs("workspace/everest").len(), 2);
+    assert_eq!(site.json(["workspace", "outputs", "everest"])["boxes"]["value"].as_array().unwrap().len(), 3);
+    let diagnostic = &site.json(["status"])["diagnostics"][0];
+    assert_eq!(diagnostic["code"], "not_declared", "{diagnostic}");
+    assert_eq!(diagnostic["message"], "workspace 'everest' is deployed, but its directory is gone");
+    let said = site.piton(["workspace", "deploy", "everest"]);
+    assert!(said.code == 5 && said.err.contains("piton workspace destroy everest"), "{said}");
+    let said = site.piton(["workspace", "status", "everest"]);
+    assert!(said.code == 0 && said.out.contains("no; make it good, or destroy what it deployed"), "{said}");
+
+    // A daemon that never knew the directory can still destroy what was deployed from it.
+    assert_eq!(daemon.terminate(), 0);
+    let daemon = site.serve();
+    assert_eq!(site.status("everest"), "deployed");
+    let said = site.piton(["workspace", "destroy", "everest", "--yes"]);
+    assert_eq!(said.code, 0, "{said}");
+    let run = site.runs("workspace/everest").pop().unwrap();
+    assert_eq!((&run["action"], &run["plan"]["destroy"]), (&"destroy".into(), &3.into()), "{run:#}");
+    assert_eq!(site.json(["workspace", "list"]).as_array().unwrap().len(), 0);
+    assert_eq!(site.piton(["workspace", "destroy", "everest", "--yes"]).code, 3);
     site.audit();
+    assert_eq!(daemon.shutdown(), 0);
 }
 
 #[test]
