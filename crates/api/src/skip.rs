@@ -16,7 +16,7 @@ pub struct Skip {
     /// `skipped` where there was nothing to do, or a reason not to; `missed` where nobody looked in time.
     pub verdict: String,
     /// A stable word for programs: `already_deployed`, `nothing_to_destroy`, `waiting_for_change`, `still_active`,
-    /// `overtaken_by`, `too_late`, `dependency`, `suspended`.
+    /// `overtaken`, `too_late`, `dependency`, `suspended`.
     pub reason: String,
     /// The reason in words.
     pub message: String,

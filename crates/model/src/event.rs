@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptNo, By, Decision, Deed, Failure, Gate, Outcome, Report, RunId, Seq, Step, Subject, Uptime, WorkerId};
+use crate::{
+    AttemptNo, By, Decision, Deed, Failure, Gate, Outcome, Report, RunId, Seq, Step, Subject, Uptime, WorkerId,
+};
 
 /// Something that happened to a run. The state of a run is the fold of its events.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -185,7 +187,7 @@ impl SkipReason {
             SkipReason::NothingToDestroy => "nothing_to_destroy",
             SkipReason::WaitingForChange => "waiting_for_change",
             SkipReason::StillActive { .. } => "still_active",
-            SkipReason::OvertakenBy { .. } => "overtaken_by",
+            SkipReason::OvertakenBy { .. } => "overtaken",
             SkipReason::TooLate => "too_late",
             SkipReason::Dependency { .. } => "dependency",
             SkipReason::Suspended => "suspended",

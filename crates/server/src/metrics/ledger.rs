@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use piton_model::{Event, LedgerEntry, Origin, OutcomeKind, Record, Seq, SkipReason, SubjectKind};
+use piton_model::{Event, LedgerEntry, Origin, OutcomeKind, Record, Seq, SubjectKind};
 use piton_store::Store;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -97,9 +97,8 @@ impl Counters {
             }
         }
         if let Record::Skipped { reason, count, .. } = &entry.record {
-            let (reason, missed) = word(reason);
-            let family = if missed { &self.missed } else { &self.skipped };
-            family.get_or_create(&ReasonLabel { reason }).inc_by(u64::from(*count));
+            let family = if reason.is_missed() { &self.missed } else { &self.skipped };
+            family.get_or_create(&ReasonLabel { reason: reason.as_str() }).inc_by(u64::from(*count));
         }
     }
 
@@ -112,20 +111,6 @@ impl Counters {
                 drop(self.ended.get_or_create(&OutcomeLabels { kind, outcome: outcome.as_str() }));
             }
         }
-    }
-}
-
-/// The reason in a word, and whether it is that nobody looked in time.
-fn word(reason: &SkipReason) -> (&'static str, bool) {
-    match reason {
-        SkipReason::AlreadyDeployed => ("already_deployed", false),
-        SkipReason::NothingToDestroy => ("nothing_to_destroy", false),
-        SkipReason::WaitingForChange => ("waiting_for_change", false),
-        SkipReason::StillActive { .. } => ("still_active", false),
-        SkipReason::OvertakenBy { .. } => ("overtaken", true),
-        SkipReason::TooLate => ("too_late", true),
-        SkipReason::Dependency { .. } => ("dependency", false),
-        SkipReason::Suspended => ("suspended", false),
     }
 }
 
