@@ -32,6 +32,7 @@ mod event;
 mod failure;
 mod gate;
 mod identity;
+mod lease;
 mod origin;
 mod projection;
 mod report;
@@ -52,13 +53,12 @@ pub use event::{Event, LedgerEntry, Record, SkipReason};
 pub use failure::{Failure, FailureClass};
 pub use gate::{Approval, Decision, Gate};
 pub use identity::{AttemptNo, By, DedupKey, Digest, InvalidName, LockKey, Mode, Name, Rev, RunId, Seq, WorkerId};
+pub use lease::Lease;
 pub use origin::{Origin, TriggerWord};
 pub use projection::{JobState, JobStatus, Projection, WorkspacePhase, WorkspaceState};
 pub use report::{OutputValue, PlanSummary, Report, ResourceChange, ToolUsed};
 pub use role::Role;
-pub use run::{
-    CancelRequest, IllegalTransition, Lease, NewRun, Outcome, OutcomeKind, Phase, Resume, Run, RunState, Sealed,
-};
+pub use run::{CancelRequest, IllegalTransition, NewRun, Outcome, OutcomeKind, Phase, Resume, Run, RunState, Sealed};
 pub use secret::Secret;
 pub use subject::{Subject, SubjectKind};
 pub use uptime::Uptime;

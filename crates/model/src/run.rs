@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Action, Approval, AttemptNo, Backoff, By, Decision, DedupKey, Event, Failure, FailureClass, Gate, LockKey, Origin,
-    Report, RunId, Step, Subject, Uptime, WorkerId,
+    Action, Approval, AttemptNo, Backoff, By, Decision, DedupKey, Event, Failure, FailureClass, Gate, Lease, LockKey,
+    Origin, Report, RunId, Step, Subject, WorkerId,
 };
 
 /// A run that is about to be submitted.
@@ -189,22 +189,6 @@ pub enum Resume {
         /// What was approved, and by whom.
         approval: Approval,
     },
-}
-
-/// Who holds a running run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lease {
-    /// The worker.
-    pub worker: WorkerId,
-    /// The number of this attempt: the fencing token.
-    pub attempt: AttemptNo,
-    /// When the attempt began.
-    pub since: Timestamp,
-    /// When the lease ends unless it is renewed.
-    pub until: Timestamp,
-    /// How long the worker's host had been up when the attempt began.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub uptime: Option<Uptime>,
 }
 
 /// Somebody wants a running run stopped.
