@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use piton_model::{AttemptNo, Phase, Run, RunId};
+use piton_model::{AttemptNo, Phase, Run, RunId, SubjectKind};
+use piton_store::Room;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clock::after;
 use crate::drive::Drive;
@@ -35,13 +37,14 @@ impl Claimer {
             self.unsure = false;
         }
         let shared = &self.shared;
-        let free = shared.slots.available_permits();
-        if free == 0 {
+        let room = shared.room();
+        if room.runs == 0 {
             return Ok(drives);
         }
         let now = shared.clock.now();
         let lease_until = after(now, shared.config.lease);
-        match shared.store.claim(&shared.config.worker, free, lease_until, now, shared.uptime()).await {
+        let worker = &shared.config.worker;
+        match shared.store.claim_into(worker, room, lease_until, now, shared.uptime()).await {
             Ok(runs) => drives.extend(runs.into_iter().filter_map(|run| drive(shared, run, false))),
             Err(error) => {
                 self.unsure = true;
@@ -85,10 +88,12 @@ impl Claimer {
             };
             let backstop = after(now, shared.config.check_interval);
             let wake = next.map_or(backstop, |next| next.min(backstop));
-            let full = shared.slots.available_permits() == 0;
+            let room = shared.room();
+            let full = room.runs == 0;
             why = tokio::select! {
                 () = shared.stages.closing.cancelled() => return,
-                () = free_slot(&shared), if full => Why::Due,
+                () = free_slot(&shared.slots), if full => Why::Due,
+                () = free_slot(&shared.deployment_slots), if !full && room.deployments == 0 => Why::Due,
                 () = shared.clock.sleep_until(wake), if !full => Why::Due,
                 () = grown(&mut changes, seen), if !full => Why::News,
             };
@@ -101,12 +106,12 @@ impl Claimer {
         if why == Why::News && !self.unsure {
             // A claim is a transaction, and most of what happens makes nothing claimable.
             let now = shared.clock.now();
-            let next = shared.store.next_due(now).await?;
+            let next = shared.store.next_due_for(now, shared.room().deployments > 0).await?;
             if next.is_none_or(|next| next > now) {
                 return Ok(Next::At(next));
             }
         }
-        let free = shared.slots.available_permits();
+        let free = shared.room().runs;
         let drives = self.take().await?;
         let claimed = drives.len();
         for drive in drives {
@@ -118,7 +123,8 @@ impl Claimer {
             return Ok(if freed { Next::Now } else { Next::At(None) });
         }
         let now = shared.clock.now();
-        Ok(match shared.store.next_due(now).await? {
+        let deployments = shared.room().deployments > 0;
+        Ok(match shared.store.next_due_for(now, deployments).await? {
             Some(next) if next <= now => {
                 if claimed > 0 {
                     Next::Now
@@ -148,16 +154,38 @@ enum Next {
     At(Option<Timestamp>),
 }
 
-async fn free_slot(shared: &Shared) {
+async fn free_slot(slots: &Semaphore) {
     // Taken and given back at once: it only tells that there is one.
-    let _ = shared.slots.acquire().await;
+    let _ = slots.acquire().await;
+}
+
+/// What a drive takes up. Given back when the drive ends.
+#[derive(Debug, Default)]
+pub(crate) struct Slots {
+    _run: Option<OwnedSemaphorePermit>,
+    _deployment: Option<OwnedSemaphorePermit>,
+}
+
+impl Shared {
+    fn room(&self) -> Room {
+        let runs = self.slots.available_permits();
+        Room { runs, deployments: self.deployment_slots.available_permits().min(runs) }
+    }
+
+    fn take_slots(&self, run: &Run) -> Slots {
+        let deployment = run.subject.kind() == SubjectKind::Deployment;
+        Slots {
+            _run: self.slots.clone().try_acquire_owned().ok(),
+            _deployment: deployment.then(|| self.deployment_slots.clone().try_acquire_owned().ok()).flatten(),
+        }
+    }
 }
 
 /// Makes ready to drive a leased run. Only the claimer takes slots, so as many are free as it has counted; a run that
 /// is taken back waits for none, because its child runs already.
 pub(crate) fn drive(shared: &Arc<Shared>, run: Run, resumed: bool) -> Option<Drive> {
-    let slot = shared.slots.clone().try_acquire_owned().ok();
-    Drive::new(shared.clone(), run, slot, resumed)
+    let slots = shared.take_slots(&run);
+    Drive::new(shared.clone(), run, slots, resumed)
 }
 
 /// Takes back what this worker still holds after a restart.

@@ -18,7 +18,15 @@ impl Engine {
 
     /// Approves the plan that a run shows; with `digest`, only if it is that one.
     pub async fn approve(&self, id: RunId, digest: Option<Digest>, by: By) -> Result<Run, Error> {
-        let RunState::Gated { gate, .. } = self.run(id).await?.state else { return Err(Error::NothingToApprove(id)) };
+        let run = self.run(id).await?;
+        let RunState::Gated { gate, expires } = run.state else { return Err(Error::NothingToApprove(id)) };
+        // The question has lapsed, even if nobody has recorded that yet.
+        if self.0.clock.now() >= expires {
+            return Err(Error::NothingToApprove(id));
+        }
+        if !self.0.config.self_approval && run.origin.by() == by {
+            return Err(Error::SelfApproval(id));
+        }
         let digest = digest.unwrap_or_else(|| gate.digest.clone());
         if digest != gate.digest {
             return Err(Error::AnotherPlan { run: id, asked: gate.digest });

@@ -6,10 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use piton_model::{AttemptNo, Event, Failure, FailureClass, Lease, Record, Run, RunState, Step, Uptime};
 use piton_store::{Guard, RecordError};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::claim::Slots;
 use crate::clock::{Moment, after};
 use crate::executor::{Passed, Task};
 use crate::{Engine, Error, Shared};
@@ -23,8 +23,8 @@ pub struct Drive {
     deadline: Moment,
     stop: CancellationToken,
     resumed: bool,
-    /// Given back when the drive ends. A run that was taken back may have none: its child runs already.
-    _slot: Option<OwnedSemaphorePermit>,
+    /// A run that was taken back may have none: its child runs already.
+    _slots: Slots,
 }
 
 /// What came of one step.
@@ -42,12 +42,7 @@ pub enum Driven {
 
 impl Drive {
     /// Makes ready to drive a run. From now on, until the drive is dropped, a request to cancel reaches it.
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        run: Run,
-        slot: Option<OwnedSemaphorePermit>,
-        resumed: bool,
-    ) -> Option<Drive> {
+    pub(crate) fn new(shared: Arc<Shared>, run: Run, slots: Slots, resumed: bool) -> Option<Drive> {
         let RunState::Running { lease, cancel, .. } = &run.state else { return None };
         if let Some(sealed) = &run.sealed {
             // It was claimed with its secrets. Without them it would do something else.
@@ -62,12 +57,12 @@ impl Drive {
         let (attempt, left) = (lease.attempt, run.action.timeout().saturating_sub(age));
         let deadline = shared.clock.moment().after(left);
         shared.drivers().insert(run.id, Driver { attempt, stop: stop.clone() });
-        Some(Drive { shared, run, attempt, deadline, stop, resumed, _slot: slot })
+        Some(Drive { shared, run, attempt, deadline, stop, resumed, _slots: slots })
     }
 
     /// Drives a run by hand, for simulations.
     pub fn by_hand(engine: &Engine, run: Run, resumed: bool) -> Option<Drive> {
-        Drive::new(engine.0.clone(), run, None, resumed)
+        Drive::new(engine.0.clone(), run, Slots::default(), resumed)
     }
 
     /// When the attempt has taken too long, whatever the wall clock shows then.

@@ -74,6 +74,9 @@ pub enum Error {
         /// The digest of the plan that it shows.
         asked: Digest,
     },
+    /// Whoever asked for a run must not approve it.
+    #[error("run {0} must be approved by somebody else than who asked for it")]
+    SelfApproval(RunId),
     /// The run has not ended, so it cannot be retried.
     #[error("run {0} has not ended yet")]
     NotEnded(RunId),
@@ -88,6 +91,22 @@ pub enum Error {
     /// The secrets that came with the run are gone.
     #[error("the secrets that run {0} was given were forgotten when it was over")]
     Forgotten(RunId),
+    /// As many deployments wait as may.
+    #[error("{waiting} deployments wait already, and no more than {most} may")]
+    QueueFull {
+        /// How many wait.
+        waiting: u64,
+        /// How many may.
+        most: u64,
+    },
+    /// As many deployments of one requester wait as may.
+    #[error("{waiting} of your deployments wait already, and no more than {most} may")]
+    ShareFull {
+        /// How many wait.
+        waiting: u64,
+        /// How many may.
+        most: u64,
+    },
     /// Piton is shutting down and takes no new work.
     #[error("piton is shutting down")]
     ShuttingDown,
@@ -115,9 +134,11 @@ impl Error {
             Error::Illegal(_) => "illegal_transition",
             Error::NothingToApprove(_) => "nothing_to_approve",
             Error::AnotherPlan { .. } => "another_plan",
+            Error::SelfApproval(_) => "self_approval",
             Error::NotEnded(_) => "not_ended",
             Error::Sealed { .. } => "run_sealed",
             Error::Forgotten(_) => "secrets_forgotten",
+            Error::QueueFull { .. } | Error::ShareFull { .. } => "queue_full",
             Error::ShuttingDown => "shutting_down",
             Error::Store(piton_store::Error::Full(_)) => "disk_full",
             Error::Store(piton_store::Error::Unknown(_)) => "outcome_unknown",
@@ -141,11 +162,14 @@ impl Error {
             Error::Sealed { .. } => Some(SEALED.to_owned()),
             Error::Forgotten(_) => Some("ask for it again, with its credentials and variables".to_owned()),
             Error::NothingToApprove(_) => Some("only a run that waits at a gate can be approved".to_owned()),
+            Error::ShareFull { .. } => Some("wait until some have begun, or cancel some".to_owned()),
+            Error::QueueFull { .. } => Some("try again later, or raise iac.max_queued_deployments".to_owned()),
             Error::InvalidName(_)
             | Error::ModeRequired { .. }
             | Error::UnknownMode { .. }
             | Error::NotRunning(_)
             | Error::Illegal(_)
+            | Error::SelfApproval(_)
             | Error::NotEnded(_)
             | Error::ShuttingDown => None,
             Error::Store(error) => error.hint().map(str::to_owned),

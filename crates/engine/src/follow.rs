@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use piton_model::{Event, Record, Run, RunId, Seq};
+use piton_model::{Event, Phase, Record, Run, RunId, Seq};
 use tokio::sync::watch;
 
 use crate::clock::after;
@@ -78,11 +78,20 @@ impl Cancellations {
 impl Engine {
     /// Waits until the run has ended or waits for a person.
     pub async fn settled(&self, id: RunId) -> Result<Run, Error> {
+        self.once(id, |phase| matches!(phase, Phase::Ended | Phase::Gated)).await
+    }
+
+    /// Waits until the run has ended, for people too.
+    pub async fn ended(&self, id: RunId) -> Result<Run, Error> {
+        self.once(id, |phase| phase == Phase::Ended).await
+    }
+
+    async fn once(&self, id: RunId, holds: impl Fn(Phase) -> bool) -> Result<Run, Error> {
         let mut changes = self.0.store.changes();
         loop {
             let seen = *changes.borrow_and_update();
             let run = self.run(id).await?;
-            if matches!(run.phase(), piton_model::Phase::Ended | piton_model::Phase::Gated) {
+            if holds(run.phase()) {
                 return Ok(run);
             }
             let backstop = after(self.0.clock.now(), self.0.config.check_interval);

@@ -77,6 +77,12 @@ pub struct Config {
     pub worker: WorkerId,
     /// How many runs may be executed here at once.
     pub max_concurrent_runs: usize,
+    /// How many of these may be deployments that people ask for.
+    pub max_concurrent_deployments: usize,
+    /// How many deployments may wait for their turn.
+    pub max_queued_deployments: u64,
+    /// How many of those may be one requester's.
+    pub max_queued_deployments_each: u64,
     /// How long a lease lasts unless it is renewed.
     pub lease: Duration,
     /// The safety poll of every loop.
@@ -90,6 +96,8 @@ pub struct Config {
     /// How long the secrets that came with a deployment are kept after its end, so that it can be tried again. Those of
     /// one that went well go at once.
     pub keep_secrets: Duration,
+    /// Whether whoever asked for a run may approve it.
+    pub self_approval: bool,
     /// The kernel's id of this boot, for `@reboot`, and for the age of runs that are taken back.
     pub boot_id: Option<String>,
     /// Fixes the random part of run ids, for simulations.
@@ -103,12 +111,16 @@ impl Config {
         Config {
             worker,
             max_concurrent_runs: cores * 4,
+            max_concurrent_deployments: cores * 2,
+            max_queued_deployments: 1000,
+            max_queued_deployments_each: 500,
             lease: Duration::from_secs(15),
             check_interval: Duration::from_secs(60),
             start_deadline: Duration::from_secs(60),
             keep_runs: Duration::from_secs(90 * 24 * 3600),
             keep_runs_per_subject: 50,
             keep_secrets: Duration::from_secs(24 * 3600),
+            self_approval: true,
             boot_id: None,
             seed: None,
         }
@@ -129,6 +141,7 @@ pub(crate) struct Shared {
     pub(crate) catalog: watch::Receiver<Arc<Loaded>>,
     pub(crate) ids: ids::Ids,
     pub(crate) slots: Arc<Semaphore>,
+    pub(crate) deployment_slots: Arc<Semaphore>,
     drivers: Mutex<HashMap<RunId, drive::Driver>>,
     /// Runs that are not driven here (yet), and for which a request to cancel was seen in the ledger. Only a hint.
     cancels_asked: Mutex<HashSet<RunId>>,
@@ -171,6 +184,7 @@ impl Engine {
         Engine(Arc::new(Shared {
             ids: ids::Ids::new(config.seed),
             slots: Arc::new(Semaphore::new(config.max_concurrent_runs)),
+            deployment_slots: Arc::new(Semaphore::new(config.max_concurrent_deployments)),
             config,
             store,
             clock,

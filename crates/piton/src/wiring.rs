@@ -178,8 +178,15 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
     let mut settings = piton_engine::Config::new(worker);
     if let Some(limit) = config.scheduler.max_concurrent_runs {
         settings.max_concurrent_runs = usize::try_from(limit.get()).unwrap_or(usize::MAX);
+        settings.max_concurrent_deployments = settings.max_concurrent_runs.div_ceil(2);
     }
     settings.keep_secrets = config.iac.retention;
+    if let Some(limit) = config.deployments.max_concurrent {
+        settings.max_concurrent_deployments = usize::try_from(limit.get()).unwrap_or(usize::MAX);
+    }
+    settings.max_queued_deployments = config.deployments.max_queued;
+    settings.max_queued_deployments_each = config.deployments.max_queued_each;
+    settings.self_approval = config.deployments.self_approval;
     settings.boot_id = piton_keeper::BootId::current().map(|id| id.as_str().to_owned());
     let executor = Arc::new(Real { exec, runner: runner.clone(), logs: logs.clone() });
     let accounts = match &config.auth.store_url {

@@ -84,15 +84,23 @@ impl From<piton_engine::Error> for Refusal {
             | E::NotRunning(_)
             | E::Illegal(_)
             | E::NothingToApprove(_)
-            | E::AnotherPlan { .. }
             | E::NotEnded(_)
             | E::Sealed { .. }
             | E::Forgotten(_) => StatusCode::CONFLICT,
+            E::AnotherPlan { .. } => StatusCode::PRECONDITION_FAILED,
+            E::SelfApproval(_) => StatusCode::FORBIDDEN,
+            E::ShareFull { .. } => StatusCode::TOO_MANY_REQUESTS,
             E::InvalidName(_) | E::ModeRequired { .. } | E::UnknownMode { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             E::Store(piton_store::Error::Full(_)) => StatusCode::INSUFFICIENT_STORAGE,
-            E::ShuttingDown | E::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            E::QueueFull { .. } | E::ShuttingDown | E::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
-        Refusal::new(status, error.code(), error.to_string(), error.hint())
+        let refusal = Refusal::new(status, error.code(), error.to_string(), error.hint());
+        match error {
+            E::QueueFull { .. } | E::ShareFull { .. } => {
+                refusal.with(header::RETRY_AFTER, HeaderValue::from_static("30"))
+            }
+            _ => refusal,
+        }
     }
 }
 

@@ -119,7 +119,7 @@ async fn explain(State(app): State<App>, Path(id): Path<String>) -> Answer<Json<
 }
 
 /// Approves the plan of a run that waits for it.
-#[utoipa::path(post, path = "/runs/{id}/approve", responses((status = 200, body = api::Run), (status = 409, description = "Nothing waits for approval, or another plan does.")))]
+#[utoipa::path(post, path = "/runs/{id}/approve", responses((status = 200, body = api::Run), (status = 409, description = "Nothing waits for approval."), (status = 412, description = "Another plan than that of `digest` waits.")))]
 async fn approve(
     State(app): State<App>,
     Path(id): Path<String>,

@@ -19,6 +19,7 @@ use crate::dialect::Dialect;
 use crate::events::AUDIT;
 use crate::row;
 use crate::statement::{In, Rows};
+use crate::turns::{self, Turn};
 
 // The row lock on the head makes this transaction the only writing one among all nodes, from its first statement.
 pub(crate) const LOCK_HEAD: &str = "UPDATE ledger SET head = head WHERE id = 1 RETURNING head";
@@ -31,8 +32,8 @@ pub(crate) const LOAD_KEYS: In = In { head: "SELECT dedup_key, run_id FROM run_k
 
 pub(crate) const DELETE_RUNS: In = In { head: "DELETE FROM runs WHERE id IN", tail: "" };
 pub(crate) const WRITE_RUNS: Rows = Rows {
-    head: "INSERT INTO runs (id, subject, phase, due_at, priority, lock_key, queue_at, seq, worker, body)",
-    columns: 10,
+    head: "INSERT INTO runs (id, subject, phase, due_at, priority, lock_key, queue_at, seq, worker, caller, turn, body)",
+    columns: 12,
     tail: " ON CONFLICT (id) DO UPDATE SET phase = excluded.phase, due_at = excluded.due_at, \
            worker = excluded.worker, body = excluded.body",
 };
@@ -97,6 +98,8 @@ struct Held {
     place: Place,
     /// When it was first due, and the entry that submitted it: its place in the queue of its lock.
     queue: (i64, Seq),
+    /// Its place in the line of deployments; only of runs that were submitted in this transaction.
+    turn: Option<Turn>,
     /// The last entry about it, when that was written in this transaction.
     changed: Option<Seq>,
 }
@@ -220,7 +223,7 @@ impl Batch {
     }
 
     fn hold(&mut self, run: Run, place: Place, queue: (i64, Seq)) {
-        self.runs.insert(run.id, Some(Held { run, place, queue, changed: None }));
+        self.runs.insert(run.id, Some(Held { run, place, queue, turn: None, changed: None }));
     }
 
     /// Takes in live runs that a searching statement found, as `body, due_at, queue_at, seq` and the body of what is seen
@@ -298,8 +301,24 @@ impl Batch {
             self.keys.insert(key.clone(), Some(run.id));
             self.new_keys.push((key.clone(), run.id));
         }
+        let turn = self.turn(&run).await?;
+        let id = run.id;
         self.put(run.clone(), Place::Nowhere, queue, event, at).await?;
+        if let Some(Some(held)) = self.runs.get_mut(&id) {
+            held.turn = turn;
+        }
         Ok(run)
+    }
+
+    /// The place that a new run gets in the line of deployments.
+    async fn turn(&mut self, run: &Run) -> Result<Option<Turn>, Error> {
+        let Some(caller) = turns::caller(run) else { return Ok(None) };
+        self.flush().await?;
+        let number = |rows: Vec<Row>| rows.first().map_or(Ok(None), |row| row.maybe_int(0));
+        let last = number(self.conn.rows(turns::LAST_OF_CALLER, params![caller.as_str()]).await?)?;
+        let waiting = number(self.conn.rows(turns::FIRST_WAITING, params![]).await?)?;
+        let begun = number(self.conn.rows(turns::LAST_BEGUN, params![]).await?)?;
+        Ok(Some(Turn { caller, number: turns::next(last, waiting, begun) }))
     }
 
     /// Lets `event` happen to a run, if it may.
@@ -314,11 +333,14 @@ impl Batch {
             Ok(run) => run,
             Err(illegal) => return Ok(Err(NotChanged::Illegal(illegal))),
         };
-        let (place, queue) = match self.runs.get(&id) {
-            Some(Some(held)) => (held.place, held.queue),
-            _ => (Place::Nowhere, (0, 0)),
+        let (place, queue, turn) = match self.runs.get(&id) {
+            Some(Some(held)) => (held.place, held.queue, held.turn.clone()),
+            _ => (Place::Nowhere, (0, 0), None),
         };
         self.put(run.clone(), place, queue, event, at).await?;
+        if let Some(Some(held)) = self.runs.get_mut(&id) {
+            held.turn = turn;
+        }
         Ok(Ok(run))
     }
 
@@ -339,7 +361,7 @@ impl Batch {
             seen.changed = Some(seq);
         }
         let record = Record::Run { run: run.id, subject: run.subject.clone(), event, outcome: run.outcome().cloned() };
-        self.runs.insert(run.id, Some(Held { run, place, queue, changed: Some(seq) }));
+        self.runs.insert(run.id, Some(Held { run, place, queue, turn: None, changed: Some(seq) }));
         self.append(record, at);
         Ok(())
     }
@@ -388,7 +410,7 @@ impl Batch {
         let vault = self.vault.clone();
         for held in self.runs.values_mut().flatten() {
             let Some(changed) = held.changed.take() else { continue };
-            let Held { run, queue, .. } = &*held;
+            let Held { run, queue, turn, .. } = &*held;
             let id = run.id.to_string();
             let subject = run.subject.to_string();
             let body = row::run_body(&vault, run)?;
@@ -409,6 +431,8 @@ impl Batch {
                     queue.0,
                     queue.1,
                     worker_column(run),
+                    turn.as_ref().map(|turn| turn.caller.clone()),
+                    turn.as_ref().map(|turn| turn.number),
                     body,
                 ]);
                 held.place = Place::Live;

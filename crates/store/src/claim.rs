@@ -6,6 +6,7 @@ use piton_model::{AttemptNo, Event, Run, RunId, Uptime, WorkerId};
 use crate::batch::Batch;
 use crate::db::params;
 use crate::row::{self, micros, whole_micros};
+use crate::turns;
 use crate::writer::Operation;
 use crate::{Error, Store};
 
@@ -29,9 +30,10 @@ macro_rules! seen {
 macro_rules! with_priorities {
     () => {
         "WITH RECURSIVE p (priority) AS (\
-           SELECT MAX(priority) FROM runs WHERE phase = 'pending' \
+           SELECT MAX(priority) FROM runs WHERE phase = 'pending' AND turn IS NULL \
            UNION ALL \
-           SELECT (SELECT MAX(n.priority) FROM runs n WHERE n.phase = 'pending' AND n.priority < p.priority) \
+           SELECT (SELECT MAX(n.priority) FROM runs n WHERE n.phase = 'pending' AND n.turn IS NULL \
+           AND n.priority < p.priority) \
            FROM p WHERE p.priority IS NOT NULL) "
     };
 }
@@ -42,7 +44,7 @@ pub(crate) const PRIORITIES: &str = concat!(with_priorities!(), "SELECT priority
 pub(crate) const CLAIMABLE: &str = concat!(
     "SELECT r.body, r.due_at, r.queue_at, r.seq, ",
     seen!(),
-    " FROM runs r WHERE r.phase = 'pending' AND r.priority = $1 AND r.due_at <= $2 AND ",
+    " FROM runs r WHERE r.phase = 'pending' AND r.turn IS NULL AND r.priority = $1 AND r.due_at <= $2 AND ",
     first_of_its_lock!(),
     " ORDER BY r.due_at, r.seq LIMIT $3"
 );
@@ -51,9 +53,9 @@ pub(crate) const CLAIMABLE: &str = concat!(
 pub(crate) const FIRST_CLAIMABLE: &str = concat!(
     "SELECT r.body, r.due_at, r.queue_at, r.seq, ",
     seen!(),
-    ", r.priority, (SELECT MIN(l.priority) FROM runs l WHERE l.phase = 'pending') FROM runs r \
-     WHERE r.phase = 'pending' AND r.priority = (SELECT MAX(h.priority) FROM runs h WHERE h.phase = 'pending') \
-     AND r.due_at <= $1 AND ",
+    ", r.priority, (SELECT MIN(l.priority) FROM runs l WHERE l.phase = 'pending' AND l.turn IS NULL) FROM runs r \
+     WHERE r.phase = 'pending' AND r.turn IS NULL AND r.priority = \
+     (SELECT MAX(h.priority) FROM runs h WHERE h.phase = 'pending' AND h.turn IS NULL) AND r.due_at <= $1 AND ",
     first_of_its_lock!(),
     " ORDER BY r.due_at, r.seq LIMIT $2"
 );
@@ -63,7 +65,8 @@ pub(crate) const NEXT_DUE: &str = concat!(
     "SELECT MIN(d.due_at) FROM (\
        SELECT (SELECT due_at FROM runs WHERE phase IN ('running', 'gated') ORDER BY due_at LIMIT 1) AS due_at \
        UNION ALL \
-       SELECT (SELECT r.due_at FROM runs r WHERE r.phase = 'pending' AND r.priority = p.priority AND ",
+       SELECT (SELECT r.due_at FROM runs r WHERE r.phase = 'pending' AND r.turn IS NULL \
+       AND r.priority = p.priority AND ",
     first_of_its_lock!(),
     " ORDER BY r.due_at, r.seq LIMIT 1) FROM p WHERE p.priority IS NOT NULL) d"
 );
@@ -91,8 +94,21 @@ impl Store {
         at: Timestamp,
         uptime: Option<Uptime>,
     ) -> Result<Vec<Run>, Error> {
+        self.claim_into(worker, Room { runs: limit, deployments: limit }, lease_until, at, uptime).await
+    }
+
+    /// The same where not all of the room is for deployments, which go first as far as theirs goes: they wait in a line
+    /// of their own.
+    pub async fn claim_into(
+        &self,
+        worker: &WorkerId,
+        room: Room,
+        lease_until: Timestamp,
+        at: Timestamp,
+        uptime: Option<Uptime>,
+    ) -> Result<Vec<Run>, Error> {
         let (lease_until, at) = (whole_micros(lease_until), whole_micros(at));
-        let claim = Claim { worker: worker.clone(), limit, lease_until, at, uptime };
+        let claim = Claim { worker: worker.clone(), room, lease_until, at, uptime };
         self.writer().perform(claim).await
     }
 
@@ -117,15 +133,32 @@ impl Store {
     /// When something is to be done next: a claim that would succeed, the end of a lease, the lapse of a gate.
     /// What could be done already counts as due at `at`.
     pub async fn next_due(&self, at: Timestamp) -> Result<Option<Timestamp>, Error> {
+        self.next_due_for(at, true).await
+    }
+
+    /// The same, with deployments only if there is room for them.
+    pub async fn next_due_for(&self, at: Timestamp, deployments: bool) -> Result<Option<Timestamp>, Error> {
         let row = self.readers().row(NEXT_DUE, params![]).await?;
-        let next = row.map(|row| row.maybe_int(0)).transpose()?.flatten();
+        let mut next = row.map(|row| row.maybe_int(0)).transpose()?.flatten();
+        if deployments && let Some(row) = self.readers().row(turns::NEXT_TURN, params![]).await? {
+            next = [next, row.maybe_int(0)?].into_iter().flatten().min();
+        }
         next.map(|due| row::timestamp(due.max(micros(at)))).transpose()
     }
 }
 
+/// How many runs a worker can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Of any kind.
+    pub runs: usize,
+    /// Of these, deployments that people ask for.
+    pub deployments: usize,
+}
+
 struct Claim {
     worker: WorkerId,
-    limit: usize,
+    room: Room,
     lease_until: Timestamp,
     at: Timestamp,
     uptime: Option<Uptime>,
@@ -134,42 +167,61 @@ struct Claim {
 impl Claim {
     /// Those that may be claimed, in order. No two of them share a lock.
     async fn candidates(&self, batch: &mut Batch) -> Result<Vec<RunId>, Error> {
-        let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
+        let Room { runs, deployments } = self.room;
+        let mut ids = match deployments.min(runs) {
+            0 => Vec::new(),
+            turns => self.take(batch, None, turns).await?,
+        };
+        if ids.len() < runs {
+            ids.extend(self.others(batch, runs - ids.len()).await?);
+        }
+        Ok(ids)
+    }
+
+    /// Those that stand in no line.
+    async fn others(&self, batch: &mut Batch, room: usize) -> Result<Vec<RunId>, Error> {
+        let limit = i64::try_from(room).unwrap_or(i64::MAX);
         let first = batch.conn().rows(FIRST_CLAIMABLE, params![micros(self.at), limit]).await?;
         let mut ids = batch.take_in(&first)?;
         let highest = first.first().map(|row| row.int(5)).transpose()?;
         let lowest = first.first().map(|row| row.int(6)).transpose()?;
         // Where some could not be taken, there may be more behind them.
         let done = highest.filter(|_| ids.len() == first.len());
-        if done.is_some() && (ids.len() >= self.limit || highest == lowest) {
+        if done.is_some() && (ids.len() >= room || highest == lowest) {
             return Ok(ids);
         }
         if done.is_none() {
             ids.clear();
         }
         for found in batch.conn().rows(PRIORITIES, params![]).await? {
-            if ids.len() >= self.limit {
+            if ids.len() >= room {
                 break;
             }
             let priority = found.int(0)?;
-            if Some(priority) == done {
-                continue;
-            }
-            let room = self.limit - ids.len();
-            let mut wanted = room;
-            loop {
-                let limit = i64::try_from(wanted).unwrap_or(i64::MAX);
-                let rows = batch.conn().rows(CLAIMABLE, params![priority, micros(self.at), limit]).await?;
-                let taken = batch.take_in(&rows)?;
-                // Those that cannot be taken must not stand in the way of what is behind them.
-                if taken.len() >= room || rows.len() < wanted || wanted >= MOST_LOOKED_AT {
-                    ids.extend(taken.into_iter().take(room));
-                    break;
-                }
-                wanted = wanted.saturating_mul(4).min(MOST_LOOKED_AT);
+            if Some(priority) != done {
+                ids.extend(self.take(batch, Some(priority), room - ids.len()).await?);
             }
         }
         Ok(ids)
+    }
+
+    /// Up to `room` of those of a priority, or of those that wait for their turn. Those that cannot be taken must not
+    /// stand in the way of what is behind them.
+    async fn take(&self, batch: &mut Batch, priority: Option<i64>, room: usize) -> Result<Vec<RunId>, Error> {
+        let mut wanted = room;
+        loop {
+            let (at, limit) = (micros(self.at), i64::try_from(wanted).unwrap_or(i64::MAX));
+            let rows = match priority {
+                Some(priority) => batch.conn().rows(CLAIMABLE, params![priority, at, limit]).await?,
+                None => batch.conn().rows(turns::CLAIMABLE_TURNS, params![at, limit]).await?,
+            };
+            let mut taken = batch.take_in(&rows)?;
+            if taken.len() >= room || rows.len() < wanted || wanted >= MOST_LOOKED_AT {
+                taken.truncate(room);
+                return Ok(taken);
+            }
+            wanted = wanted.saturating_mul(4).min(MOST_LOOKED_AT);
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::db::{Conn, params};
 use crate::dialect::Dialect;
 use crate::events::{self, entry};
 use crate::row;
-use crate::{Error, Store, accounts, claim, followers, projections, query, retention, schedules, secrets, tokens};
+use crate::{Error, Store, accounts, claim, followers, projections, query, retention, schedules, secrets, tokens, turns};
 
 pub(crate) const ALL_RUNS: &str = "SELECT body, due_at FROM runs UNION ALL SELECT body, NULL FROM run_history";
 pub(crate) const SQLITE_CHECK: &str = "PRAGMA quick_check";
@@ -103,6 +103,11 @@ pub async fn hot_plans(store: &Store) -> Result<Vec<(&'static str, String)>, Err
         (claim::FIRST_CLAIMABLE, params![0, 10]),
         (claim::NEXT_DUE, params![]),
         (claim::OVERDUE, params![0, 10]),
+        (turns::CLAIMABLE_TURNS, params![0, 10]),
+        (turns::NEXT_TURN, params![]),
+        (turns::FIRST_WAITING, params![]),
+        (turns::LAST_BEGUN, params![]),
+        (turns::LAST_OF_CALLER, params!["user/x"]),
         (claim::RENEW, params![0, "worker"]),
         (query::LIVE_OF, params!["job/x"]),
         (events::AFTER, params![0, 10]),
@@ -146,6 +151,13 @@ fn statements(dialect: Dialect) -> Vec<String> {
         claim::CLAIMABLE,
         claim::FIRST_CLAIMABLE,
         claim::NEXT_DUE,
+        turns::LAST_OF_CALLER,
+        turns::FIRST_WAITING,
+        turns::LAST_BEGUN,
+        turns::WAITING,
+        turns::AHEAD,
+        turns::NEXT_TURN,
+        turns::CLAIMABLE_TURNS,
         claim::RENEW,
         claim::HELD_BY,
         claim::OVERDUE,

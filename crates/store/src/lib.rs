@@ -56,6 +56,7 @@ mod sqlite_file;
 mod statement;
 mod submit;
 mod tokens;
+mod turns;
 mod writer;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -71,6 +72,7 @@ use crate::readers::Readers;
 use crate::writer::Writer;
 
 pub use accounts::{AccountError, Among};
+pub use claim::Room;
 pub use dialect::Dialect;
 pub use error::Error;
 pub use events::SkipQuery;

@@ -13,6 +13,7 @@ struct Migration {
 const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, text: include_str!("../migrations/0001_init.sql") },
     Migration { version: 2, text: include_str!("../migrations/0002_auth.sql") },
+    Migration { version: 4, text: include_str!("../migrations/0004_turns.sql") },
 ];
 
 const CREATE: &str = "CREATE TABLE IF NOT EXISTS migrations (version BIGINT PRIMARY KEY, checksum TEXT NOT NULL)";
@@ -50,18 +51,21 @@ pub(crate) async fn migrate(conn: &mut Conn) -> Result<(), Error> {
     conn.script("COMMIT").await
 }
 
-fn missing(applied: &[(i64, String)]) -> Result<&'static [Migration], Error> {
+/// What has not been applied yet. A version below the newest one may be missing: changes that do not touch one another
+/// may come in any order.
+fn missing(applied: &[(i64, String)]) -> Result<Vec<&'static Migration>, Error> {
     if let Some((found, _)) = applied.last()
         && *found > newest()
     {
         return Err(Error::NewerSchema { found: *found, known: newest() });
     }
-    for ((version, stored), known) in applied.iter().zip(MIGRATIONS) {
-        if *version != known.version || *stored != checksum(known.text) {
+    for (version, stored) in applied {
+        let known = MIGRATIONS.iter().find(|known| known.version == *version);
+        if known.is_none_or(|known| *stored != checksum(known.text)) {
             return Err(Error::OtherMigration { version: *version });
         }
     }
-    Ok(MIGRATIONS.get(applied.len()..).unwrap_or_default())
+    Ok(MIGRATIONS.iter().filter(|known| applied.iter().all(|(version, _)| *version != known.version)).collect())
 }
 
 fn checksum(text: &str) -> String {
@@ -73,15 +77,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_count_up_from_one() {
+    fn versions_rise() {
         let versions: Vec<i64> = MIGRATIONS.iter().map(|migration| migration.version).collect();
-        assert_eq!(versions, (1..=newest()).collect::<Vec<_>>());
+        assert!(versions.is_sorted_by(|a, b| a < b) && versions.first() == Some(&1), "{versions:?}");
+    }
+
+    #[test]
+    fn what_is_missing_is_applied_wherever_it_stands() {
+        let found = |applied: &[(i64, String)]| missing(applied).map(|list| list.len());
+        let done: Vec<_> = MIGRATIONS.iter().map(|known| (known.version, checksum(known.text))).collect();
+        assert_eq!(found(&[]), Ok(MIGRATIONS.len()));
+        assert_eq!(found(&done), Ok(0));
+        for left_out in 0..done.len() {
+            let mut done = done.clone();
+            let (version, _) = done.remove(left_out);
+            let versions: Vec<i64> = missing(&done).unwrap().iter().map(|known| known.version).collect();
+            assert_eq!(versions, [version]);
+        }
     }
 
     #[test]
     fn another_path_is_refused() {
-        assert_eq!(missing(&[]).map(<[_]>::len), Ok(MIGRATIONS.len()));
-        let other = [(1, "other".to_owned())];
-        assert_eq!(missing(&other).map(<[_]>::len), Err(Error::OtherMigration { version: 1 }));
+        let refused = |version: i64, sum: &str| missing(&[(version, sum.to_owned())]).map(|list| list.len());
+        assert_eq!(refused(1, "other"), Err(Error::OtherMigration { version: 1 }));
+        assert_eq!(refused(0, "other"), Err(Error::OtherMigration { version: 0 }));
+        assert_eq!(refused(newest() + 1, "x"), Err(Error::NewerSchema { found: newest() + 1, known: newest() }));
     }
 }

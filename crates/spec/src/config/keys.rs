@@ -214,6 +214,11 @@ pub(crate) const KEYS: &[Key] = &[
     key("iac.registry_host", Kind::Text, "Private registry of modules and providers.").aliases(&["REGISTRY_HOST"]),
     key("iac.mirror", Kind::Url(&["http", "https", "file"]), "Where the tools themselves are downloaded from.")
         .otherwise("the makers' release servers"),
+    key("iac.max_concurrent_deployments", POSITIVE, "How many deployments that people ask for may run at once.")
+        .otherwise("half of `scheduler.max_concurrent_runs`"),
+    key("iac.max_queued_deployments", POSITIVE, "How many of them may wait for their turn.").default("1000"),
+    key("iac.max_queued_deployments_each", POSITIVE, "How many of those that wait may be one requester's.").default("500"),
+    key("iac.self_approval", Kind::Bool, "Whether whoever asked for a run may approve its plan.").default("true"),
     key("logging.level", LEVELS, "How much the daemon says.").default("info").aliases(&["LOG_LEVEL"]),
     key("logging.format", Kind::Choice(&["text", "json"]), "How it says it.").default("text").aliases(&["LOG_FORMAT"]),
     key("logging.output", Kind::Text, "`stderr`, `stdout` or a file.").default("stderr").aliases(&["LOG_OUTPUT"]),

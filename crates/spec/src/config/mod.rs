@@ -5,6 +5,7 @@
 
 mod access;
 mod auth;
+mod deployments;
 mod http;
 mod keys;
 mod kind;
@@ -31,6 +32,7 @@ use settings::Settings;
 
 pub use access::{EncryptionKeys, GitSettings};
 pub use auth::{AuthConfig, Named};
+pub use deployments::Deployments;
 pub use http::{Metrics, Server};
 pub use listen::Listen;
 pub use settings::{Explained, Origin};
@@ -76,6 +78,8 @@ pub struct Config {
     pub scheduler: Scheduler,
     /// `[iac]`
     pub iac: IacSettings,
+    /// What of `[iac]` is about deployments that people ask for.
+    pub deployments: Deployments,
     /// `[logging]`
     pub logging: Logging,
     /// `[git]`
@@ -242,6 +246,7 @@ impl Config {
                 registry_host: s.text("iac.registry_host").map(str::to_owned),
                 mirror: s.text("iac.mirror").map(str::to_owned),
             },
+            deployments: Deployments::read(s),
             logging: Logging {
                 level: match s.text("logging.level") {
                     Some("error") => LogLevel::Error,

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use piton_model::{
-    AttemptNo, Backoff, By, Decision, Event, FailureClass, JobState, JobStatus, Name, Outcome, OutcomeKind, Phase,
-    Projection, Record, Resume, RunState, SkipReason, Subject, SubjectKind,
+    AttemptNo, Backoff, By, Decision, Event, FailureClass, JobState, JobStatus, Name, Origin, Outcome, OutcomeKind,
+    Phase, Projection, Record, Resume, Run, RunState, SkipReason, Subject, SubjectKind,
 };
-use piton_store::{Error, Fire, FireResult, Guard, Options, RecordError, RunQuery, SkipQuery, Store, Submitted};
+use piton_store::{Error, Fire, FireResult, Guard, Options, RecordError, Room, RunQuery, SkipQuery, Store, Submitted};
 
 use crate::fixture::{
     Fixture, at, cancel, claim_one, cron_run, deployment, done, end, failed, gate_digest, guard, job, keyed_run,
@@ -26,6 +26,7 @@ on_both_engines!(
     a_claim_cannot_be_recorded,
     a_renewed_lease_is_read_back,
     next_due_ignores_what_is_blocked,
+    deployments_wait_in_a_line_of_their_own,
     a_fire_moves_the_cursor_once,
     due_times_without_a_run_are_found_again,
     a_follower_moves_once,
@@ -221,7 +222,7 @@ async fn a_renewed_lease_is_read_back(fixture: &Fixture) {
     let run = submit_one(&store, deployment("web", at(0)), at(0)).await;
     let running = claim_one(&store, &me, at(0)).await;
     assert_eq!(store.renew(&me, at(100), at(5)).await.unwrap(), [run.id]);
-    let until = |run: &piton_model::Run| run.lease().map(|lease| lease.until);
+    let until = |run: &Run| run.lease().map(|lease| lease.until);
     let read = store.run(run.id).await.unwrap().unwrap();
     assert_eq!(until(&read), Some(at(100)));
     assert_eq!(store.next_due(at(5)).await.unwrap(), Some(at(100)));
@@ -557,4 +558,51 @@ async fn changes_wake_the_one_who_waits(fixture: &Fixture) {
     for node in nodes {
         node.close().await;
     }
+}
+
+async fn deployments_wait_in_a_line_of_their_own(fixture: &Fixture) {
+    let store = fixture.open().await;
+    let me = worker("me");
+    let asked = |who: &str| {
+        let mut new = deployment("x", at(0));
+        new.subject = Subject::Deployment(new.id);
+        new.lock_key = Some(new.subject.lock_key());
+        new.origin = Origin::Call { by: By::User(who.to_owned()) };
+        new
+    };
+    let many: Vec<_> = (0..4).map(|_| asked("many")).collect();
+    let many_ids: Vec<_> = many.iter().map(|run| run.id).collect();
+    // Some in one transaction, some in others.
+    let mut many = many.into_iter();
+    store.submit(many.by_ref().take(3).collect(), at(0)).await.unwrap();
+    store.submit(many.collect(), at(0)).await.unwrap();
+    let one = submit_one(&store, asked("one"), at(1)).await.id;
+    let job = submit_one(&store, new_run(&job("j"), at(0)), at(1)).await.id;
+    let waiting = async |who: &str| store.waiting_deployments(&By::User(who.to_owned())).await.unwrap();
+    assert_eq!((waiting("many").await, waiting("one").await, waiting("none").await), ((5, 4), (5, 1), (5, 0)));
+    assert_eq!(store.deployments_before(one).await.unwrap(), Some(1));
+    assert_eq!(store.deployments_before(many_ids[3]).await.unwrap(), Some(4));
+    assert_eq!(store.deployments_before(job).await.unwrap(), None);
+
+    let ids = |runs: Vec<Run>| runs.iter().map(|run| run.id).collect::<Vec<_>>();
+    let room = |runs, deployments| Room { runs, deployments };
+    let none = store.claim_into(&me, room(1, 0), at(60), at(2), None).await.unwrap();
+    assert_eq!(ids(none), [job], "the line is not looked at where there is no room for it");
+    assert_eq!(store.next_due_for(at(2), false).await.unwrap(), Some(at(60)));
+    assert_eq!(store.next_due_for(at(2), true).await.unwrap(), Some(at(2)));
+    let first = store.claim_into(&me, room(9, 2), at(60), at(2), None).await.unwrap();
+    assert_eq!(ids(first.clone()), [many_ids[0], one]);
+    assert_eq!(store.deployments_before(one).await.unwrap(), None);
+
+    // Who waits for a person has had its turn: it goes on before the others.
+    let gated = to_the_gate(&store, &first[0], at(3)).await;
+    let by = By::User("ann".to_owned());
+    let approve = Event::Decided { decision: Decision::Approve { digest: gate_digest() }, by };
+    store.record(gated.id, approve, Guard::Any, at(4)).await.unwrap();
+    let rest = store.claim_into(&me, room(9, 9), at(60), at(5), None).await.unwrap();
+    assert_eq!(ids(rest.clone()), [many_ids[0], many_ids[1], many_ids[2], many_ids[3]]);
+    for run in rest.iter().chain([&first[1]]) {
+        end(&store, run, at(6)).await;
+    }
+    assert_eq!(waiting("many").await, (0, 0));
 }
