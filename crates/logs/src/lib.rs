@@ -53,6 +53,7 @@ mod forms;
 mod hub;
 mod index;
 mod layout;
+mod parts;
 mod pump;
 mod read;
 mod redact;
@@ -63,6 +64,7 @@ mod wait;
 mod writer;
 
 pub use error::Error;
+pub use parts::Part;
 pub use read::TAIL_LIMIT;
 pub use redact::Redactor;
 pub use run_log::{RunLog, Section};

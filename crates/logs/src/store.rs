@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::error::{During, Error};
 use crate::hub::Hub;
 use crate::layout::{Layout, remove_tree};
+use crate::parts::{self, Part};
 use crate::redact::Redactor;
 use crate::run_log::{RunLog, blocking};
 use crate::wait::{Backoff, pause};
@@ -126,6 +127,12 @@ impl LogStore {
     pub async fn tail(&self, run: RunId, lines: usize) -> Result<Chunk, Error> {
         let reader = self.hub.run(run).reader(self.layout(run)).await?;
         blocking(move || read::tail(&reader, lines)).await
+    }
+
+    /// Whose bytes are where in the log, in order.
+    pub async fn parts(&self, run: RunId) -> Result<Vec<Part>, Error> {
+        let layout = self.layout(run);
+        blocking(move || parts::parts(&layout)).await
     }
 
     /// Makes the log durable, then removes the raw output it was made from, which no redactor has seen.

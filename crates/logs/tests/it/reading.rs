@@ -62,3 +62,31 @@ proptest! {
         prop_assert_eq!(tail.end, text.len() as u64);
     }
 }
+
+#[tokio::test]
+async fn parts_say_whose_bytes_are_where() {
+    let scene = Scene::new();
+    assert_eq!(scene.store.parts(scene.run).await.unwrap(), []);
+    let log = scene.open().await;
+    log.note("r/1/checkout/fetch", "piton: fetching").await.unwrap();
+    scene.finished(&log, "r/1/init/init", b"done\n").await;
+    scene.pump_until(&log, "r/1/plan/plan", b"$ r/1/plan/plan\n").await;
+    log.note("r/1/plan/note", "piton: hm").await.unwrap();
+    scene.finished(&log, "r/1/plan/plan", b"planned\n").await;
+    let (parts, text) = (scene.store.parts(scene.run).await.unwrap(), scene.log());
+    let shown: Vec<(&str, &str)> = parts
+        .iter()
+        .map(|part| {
+            let bytes = &text[usize::try_from(part.start).unwrap()..usize::try_from(part.end).unwrap()];
+            (part.token.as_str(), std::str::from_utf8(bytes).unwrap())
+        })
+        .collect();
+    let wanted = [
+        ("r/1/checkout/fetch", "piton: fetching\n"),
+        ("r/1/init/init", "$ r/1/init/init\ndone\n"),
+        ("r/1/plan/plan", "$ r/1/plan/plan\n"),
+        ("r/1/plan/note", "piton: hm\n"),
+        ("r/1/plan/plan", "planned\n"),
+    ];
+    assert_eq!(shown, wanted);
+}
