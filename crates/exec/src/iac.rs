@@ -13,6 +13,7 @@ mod plugin_cache;
 mod prepare;
 mod tool;
 
+pub(crate) use checkout::root_module;
 pub(crate) use metadata::FILE as METADATA;
 use piton_model::{Failure, Iac, IacStep, Source};
 pub(crate) use plugin_cache::PluginCache;

@@ -34,6 +34,7 @@
 //! becomes. Choosing and fetching tools is `piton-tools`.
 #![warn(missing_docs)]
 
+pub mod archive;
 mod command;
 mod config;
 mod durable;
@@ -47,6 +48,7 @@ mod pass;
 mod plan;
 pub mod registry;
 pub mod request;
+mod retire;
 mod run_files;
 mod said;
 mod step;

@@ -76,6 +76,11 @@ impl Exec {
         Exec { world: Arc::new(World { config, runner, logs, tools: tools.into(), templates, cache }) }
     }
 
+    /// What the installation decides.
+    pub(crate) fn config(&self) -> &Config {
+        &self.world.config
+    }
+
     /// The templates that runs use.
     pub fn templates(&self) -> &Templates {
         &self.world.templates

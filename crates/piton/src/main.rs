@@ -41,6 +41,7 @@ mod serve;
 mod session;
 mod table;
 mod terminal;
+mod upkeep;
 mod watch;
 mod wiring;
 

@@ -71,9 +71,10 @@ async fn run(
     signals: &mut Signals,
     took: Duration,
 ) -> Result<(), CommandError> {
-    let Opened { app, engine, loader, router, runner, shutdown, lock } = opened;
+    let Opened { app, engine, loader, router, runner, shutdown, upkeep, lock } = opened;
     let over = CancellationToken::new();
     let loading = tokio::spawn(loader.run(over.clone()));
+    let keeping_up = tokio::spawn(upkeep.run(engine.clone(), over.clone()));
     let address = listeners.address().map(|address| address.to_string()).unwrap_or_default();
     let outward = listeners.serve(place, &app);
     let (socket, closing, front) = (place.socket(), over.clone(), app.front.clone());
@@ -132,6 +133,8 @@ async fn run(
     }
     over.cancel();
     let _ = loading.await;
+    // What it was at is done again at the next start.
+    keeping_up.abort();
     if !serving.is_finished() {
         let _ = serving.await;
     }

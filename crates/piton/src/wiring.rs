@@ -12,6 +12,7 @@ use std::time::Duration;
 use axum::Router;
 use jiff::tz::TimeZone;
 use piton_engine::{Clock, Engine, Executing, Executor, Loader, Passed, Task};
+use piton_exec::archive::{Archive, ArchiveError, ArchivePlace};
 use piton_exec::{Exec, Git, Templates};
 use piton_logs::LogStore;
 use piton_model::{Failure, Run, RunId, WorkerId};
@@ -19,12 +20,14 @@ use piton_process::{Environment, Runner};
 use piton_server::{About, App, Auth, Front, Probes};
 use piton_store::{Options, Store};
 use piton_tools::Manager;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::access;
 use crate::error::{CommandError, Exit};
 use crate::identity;
 use crate::place::{Place, environment};
+use crate::upkeep::Upkeep;
 
 /// What children may know of the daemon's environment besides the usual: the credentials that providers of OpenTofu and
 /// Terraform look for, and what is meant for the tools themselves.
@@ -73,6 +76,7 @@ pub struct Opened {
     pub router: Router,
     pub runner: Runner,
     pub shutdown: CancellationToken,
+    pub upkeep: Upkeep,
     /// Held as long as this lives.
     pub lock: DataLock,
 }
@@ -188,7 +192,16 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
     settings.max_queued_deployments_each = config.deployments.max_queued_each;
     settings.self_approval = config.deployments.self_approval;
     settings.boot_id = piton_keeper::BootId::current().map(|id| id.as_str().to_owned());
-    let executor = Arc::new(Real { exec, runner: runner.clone(), logs: logs.clone() });
+    let (tell_ended, ended) = mpsc::unbounded_channel();
+    let upkeep = Upkeep {
+        exec: exec.clone(),
+        logs: logs.clone(),
+        archive: archive(config).map_err(|error| CommandError::new(Exit::BadConfig, format!("archive: {error}")))?,
+        retention: config.iac.retention,
+        data_dir: data_dir.clone(),
+        ended,
+    };
+    let executor = Arc::new(Real { exec, runner: runner.clone(), logs: logs.clone(), tell_ended });
     let accounts = match &config.auth.store_url {
         Some(url) if url != &config.store_url => {
             Store::open(url.expose(), Options::default()).await.map_err(store_error)?
@@ -221,7 +234,7 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
         }),
     };
     let router = piton_server::router(app.clone(), piton_server::BASE);
-    Ok(Opened { app, engine, loader, router, runner, shutdown, lock })
+    Ok(Opened { app, engine, loader, router, runner, shutdown, upkeep, lock })
 }
 
 /// The real executor: everything that runs do goes through `piton-exec`.
@@ -230,6 +243,8 @@ struct Real {
     exec: Exec,
     runner: Runner,
     logs: LogStore,
+    /// For who looks after what runs leave behind. In commands nobody does; the daemon finds it.
+    tell_ended: mpsc::UnboundedSender<RunId>,
 }
 
 impl Executor for Real {
@@ -256,6 +271,7 @@ impl Executor for Real {
             if let Err(error) = self.runner.release(run.id).await {
                 tracing::warn!(run = %run.id, %error, "the keeper still remembers the children of an ended run");
             }
+            let _ = self.tell_ended.send(run.id);
         })
     }
 
@@ -305,6 +321,12 @@ fn keeper_probe(runner: Runner) -> Probes {
         let runner = runner.clone();
         Box::pin(async move { runner.held().await.ok().map(|held| held.len()) })
     })
+}
+
+fn archive(config: &piton_spec::Config) -> Result<Option<Archive>, ArchiveError> {
+    let Some(settings) = config.archive.clone() else { return Ok(None) };
+    let piton_spec::ArchiveSettings { url, endpoint, region, account, key } = settings;
+    Archive::open(&ArchivePlace { url, endpoint, region, account, key }).map(Some)
 }
 
 fn keeper_argv(data_dir: &Path) -> Result<Vec<OsString>, CommandError> {

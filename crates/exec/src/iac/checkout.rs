@@ -22,7 +22,7 @@ const CODE: &str = "code";
 const OLD_CODE: &str = "code.old";
 
 /// The directory of the root module.
-pub(super) fn root_module(deployment: &Path, source: &GitSource) -> PathBuf {
+pub(crate) fn root_module(deployment: &Path, source: &GitSource) -> PathBuf {
     deployment.join(CODE).join(&source.path)
 }
 

@@ -71,6 +71,7 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     ("auth.admin", "The first administrator."),
     ("scheduler", "When things are done."),
     ("iac", "OpenTofu and Terraform."),
+    ("archive", "Where logs of ended runs are copied to."),
     ("logging", "The daemon's own log."),
     ("git", "How code is fetched for deployments."),
     ("security", "What outgoing connections may reach, and how secrets are kept."),
@@ -219,6 +220,22 @@ pub(crate) const KEYS: &[Key] = &[
     key("iac.max_queued_deployments", POSITIVE, "How many of them may wait for their turn.").default("1000"),
     key("iac.max_queued_deployments_each", POSITIVE, "How many of those that wait may be one requester's.").default("500"),
     key("iac.self_approval", Kind::Bool, "Whether whoever asked for a run may approve its plan.").default("true"),
+    key(
+        "archive.url",
+        Kind::Url(&["s3", "az", "file"]),
+        "`s3://BUCKET/PREFIX`, `az://CONTAINER/PREFIX` or `file:///DIRECTORY`; logs stay here, too.",
+    ),
+    key(
+        "archive.endpoint",
+        Kind::Url(&["http", "https"]),
+        "The server, where it speaks like S3 or Azure but is none of theirs.",
+    ),
+    key("archive.region", Kind::Text, "The region of S3.").otherwise("`AWS_REGION`, else `us-east-1`"),
+    key("archive.account", Kind::Text, "Id of the access key of S3, or the account of Azure.")
+        .otherwise("the daemon's environment"),
+    key("archive.key", Kind::Text, "The secret access key of S3, or the key of the account of Azure.")
+        .otherwise("the daemon's environment, else the identity of the host")
+        .secret(),
     key("logging.level", LEVELS, "How much the daemon says.").default("info").aliases(&["LOG_LEVEL"]),
     key("logging.format", Kind::Choice(&["text", "json"]), "How it says it.").default("text").aliases(&["LOG_FORMAT"]),
     key("logging.output", Kind::Text, "`stderr`, `stdout` or a file.").default("stderr").aliases(&["LOG_OUTPUT"]),

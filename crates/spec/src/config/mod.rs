@@ -5,6 +5,7 @@
 
 mod access;
 mod auth;
+mod archive;
 mod deployments;
 mod http;
 mod keys;
@@ -32,6 +33,7 @@ use settings::Settings;
 
 pub use access::{EncryptionKeys, GitSettings};
 pub use auth::{AuthConfig, Named};
+pub use archive::ArchiveSettings;
 pub use deployments::Deployments;
 pub use http::{Metrics, Server};
 pub use listen::Listen;
@@ -80,6 +82,8 @@ pub struct Config {
     pub iac: IacSettings,
     /// What of `[iac]` is about deployments that people ask for.
     pub deployments: Deployments,
+    /// `[archive]`
+    pub archive: Option<ArchiveSettings>,
     /// `[logging]`
     pub logging: Logging,
     /// `[git]`
@@ -247,6 +251,7 @@ impl Config {
                 mirror: s.text("iac.mirror").map(str::to_owned),
             },
             deployments: Deployments::read(s),
+            archive: ArchiveSettings::read(s),
             logging: Logging {
                 level: match s.text("logging.level") {
                     Some("error") => LogLevel::Error,
