@@ -18,6 +18,7 @@
 
 mod auth;
 mod client;
+mod deploy;
 mod job;
 mod page;
 mod problem;
@@ -36,6 +37,10 @@ pub use auth::{
 pub use client::{
     BadServerUrl, Body, Client, Credentials, Error, Http, LogItem, LogStart, ServerUrl, TlsError, TlsOptions,
     TlsVersion, Transport,
+};
+pub use deploy::{
+    DeployTool, DeploymentAnswer, DeploymentStarted, DeploymentStatus, DeploymentSummary, Flags, GitCredentials,
+    NewDeployment,
 };
 pub use job::{Job, JobDraft};
 pub use page::Page;

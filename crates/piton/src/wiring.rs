@@ -13,6 +13,7 @@ use axum::Router;
 use jiff::tz::TimeZone;
 use piton_engine::{Clock, Engine, Executing, Executor, Loader, Passed, Task};
 use piton_exec::archive::{Archive, ArchiveError, ArchivePlace};
+use piton_exec::request::Rules;
 use piton_exec::{Exec, Git, Templates};
 use piton_logs::LogStore;
 use piton_model::{Failure, Run, RunId, WorkerId};
@@ -218,6 +219,7 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
         templates,
         tools,
         reload: loader.reload(),
+        rules: Arc::new(Rules { guard: access::guard(config)?, allow_http: config.git.allow_http }),
         shutdown: shutdown.clone(),
         front: Front::new(&config.server, config.auth.enabled, config.metrics.public),
         probes: keeper_probe(runner.clone()),

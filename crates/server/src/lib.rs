@@ -25,6 +25,7 @@
 
 mod auth;
 mod caller;
+mod deploy;
 mod docs;
 mod events;
 mod extract;
@@ -100,5 +101,6 @@ fn table(base: &str, public_metrics: bool) -> Table {
         .merge(health::routes())
         .merge(metrics::routes(public_metrics))
         .merge(openapi::routes())
+        .merge(deploy::routes())
         .below(base, below)
 }

@@ -57,23 +57,40 @@ async fn show(
 }
 
 pub(crate) async fn answer(app: &App, run: &Run, range: &Range, headers: &HeaderMap) -> Answer<Response> {
-    let text_of = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let wants_events = text_of(header::ACCEPT).is_some_and(|accept| accept.contains("text/event-stream"));
-    let mut from = range.from.unwrap_or(0);
-    if let Some(lines) = range.tail {
-        from = app.logs.tail(run.id, lines).await?.offset;
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    if accept.is_some_and(|accept| accept.contains("text/event-stream")) {
+        return events(app, run, range, headers, Until::Settled).await;
     }
-    if !wants_events {
-        let log = app.logs.clone();
-        let id = run.id;
-        let end = log.read(id, u64::MAX, 0).await?.end;
-        let body = Body::from_stream(chunks(log, id, from, end));
-        return Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response());
+    let from = beginning(app, run, range).await?;
+    let (log, id) = (app.logs.clone(), run.id);
+    let end = log.read(id, u64::MAX, 0).await?.end;
+    let body = Body::from_stream(chunks(log, id, from, end));
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response())
+}
+
+async fn beginning(app: &App, run: &Run, range: &Range) -> Answer<u64> {
+    match range.tail {
+        Some(lines) => Ok(app.logs.tail(run.id, lines).await?.offset),
+        None => Ok(range.from.unwrap_or(0)),
     }
+}
+
+/// How long a log is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// Until the run has ended or waits for a person.
+    Settled,
+    /// Until the run has ended.
+    Ended,
+}
+
+/// The log as server-sent events.
+pub(crate) async fn events(app: &App, run: &Run, range: &Range, headers: &HeaderMap, until: Until) -> Answer<Response> {
+    let mut from = beginning(app, run, range).await?;
     if let Some(id) = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok()) {
         from = from.max(id);
     }
-    let body = Body::from_stream(follow(app.clone(), run.id, from).map(Ok::<_, Infallible>));
+    let body = Body::from_stream(follow(app.clone(), run.id, from, until).map(Ok::<_, Infallible>));
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, body).into_response())
 }
@@ -101,11 +118,11 @@ fn chunks(
 }
 
 /// Events until the run ends or waits for a person.
-fn follow(app: App, run: RunId, from: u64) -> impl Stream<Item = Bytes> {
+fn follow(app: App, run: RunId, from: u64, until: Until) -> impl Stream<Item = Bytes> {
     let (frames, mut received) = mpsc::channel::<Bytes>(16);
     tokio::spawn(async move {
         // Ends with an error when nobody reads any more.
-        let _ = feed(&app, run, from, &frames).await;
+        let _ = feed(&app, run, from, until, &frames).await;
     });
     stream::poll_fn(move |context| received.poll_recv(context))
 }
@@ -114,12 +131,16 @@ async fn feed(
     app: &App,
     id: RunId,
     from: u64,
+    until: Until,
     frames: &mpsc::Sender<Bytes>,
 ) -> Result<(), mpsc::error::SendError<Bytes>> {
     let (ended, is_over) = watch::channel(false);
     let engine = app.engine.clone();
     let mut settling = Box::pin(async move {
-        let run = engine.settled(id).await;
+        let run = match until {
+            Until::Settled => engine.settled(id).await,
+            Until::Ended => engine.ended(id).await,
+        };
         ended.send_replace(true);
         (run, ended)
     });

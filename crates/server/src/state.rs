@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use piton_engine::{Engine, Reload};
 use piton_exec::Templates;
+use piton_exec::request::Rules;
 use piton_logs::LogStore;
 use piton_spec::Layout;
 use piton_tools::Manager;
@@ -33,6 +34,8 @@ pub struct App {
     pub tools: Arc<Manager>,
     /// Makes the catalog look at the files at once.
     pub reload: Reload,
+    /// What requests for deployments must keep to.
+    pub rules: Arc<Rules>,
     /// Cancelled by whoever asks the daemon to end.
     pub shutdown: CancellationToken,
     /// What all requests share.

@@ -45,7 +45,9 @@ mod workspace;
 
 pub use catalog::{Catalog, Change};
 pub use config::{
-    ArchiveSettings, AuthConfig, ClientAuth, Config, Deployments, EncryptionKeys, Explained, GitSettings, IacSettings, Listen, LogFormat, LogLevel, LogOutput, Logging, Metrics, Named, Origin, Scheduler, Server, Sources, Tls, TlsIdentity, TlsSubject, TlsVersion,
+    ArchiveSettings, AuthConfig, ClientAuth, Config, Deployments, EncryptionKeys, Explained, GitSettings, IacSettings,
+    Listen, LogFormat, LogLevel, LogOutput, Logging, Metrics, Named, Origin, Scheduler, Server, Sources, Tls,
+    TlsIdentity, TlsSubject, TlsVersion,
 };
 pub use diagnostic::{Diagnostic, Place, Severity};
 pub use duration::{InvalidDuration, format_duration, parse_duration};

@@ -9,7 +9,9 @@ use crate::db::{Conn, params};
 use crate::dialect::Dialect;
 use crate::events::{self, entry};
 use crate::row;
-use crate::{Error, Store, accounts, claim, followers, projections, query, retention, schedules, secrets, tokens, turns};
+use crate::{
+    Error, Store, accounts, claim, followers, projections, query, retention, schedules, secrets, tokens, turns,
+};
 
 pub(crate) const ALL_RUNS: &str = "SELECT body, due_at FROM runs UNION ALL SELECT body, NULL FROM run_history";
 pub(crate) const SQLITE_CHECK: &str = "PRAGMA quick_check";

@@ -23,6 +23,9 @@ impl fmt::Display for Ref {
     }
 }
 
+/// A ref is a file on the side of the server, as a rule.
+const LONGEST: usize = 255;
+
 impl FromStr for Ref {
     type Err = Error;
 
@@ -30,6 +33,8 @@ impl FromStr for Ref {
     fn from_str(text: &str) -> Result<Ref, Error> {
         let problem = if text.is_empty() {
             "it is empty"
+        } else if text.len() > LONGEST {
+            "it is longer than the name of a file may be"
         } else if text.starts_with('-') {
             "it starts with `-`, which `git` would take for an option"
         } else if text.chars().any(|c| c.is_control() || matches!(c, ' ' | '~' | '^' | ':' | '?' | '*' | '[' | '\\')) {

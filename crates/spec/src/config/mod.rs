@@ -4,8 +4,8 @@
 //! result is given out typed. Keys that a later part of Piton reads are checked here all the same.
 
 mod access;
-mod auth;
 mod archive;
+mod auth;
 mod deployments;
 mod http;
 mod keys;
@@ -32,8 +32,8 @@ use crate::{CatchUp, Defaults, Layout};
 use settings::Settings;
 
 pub use access::{EncryptionKeys, GitSettings};
-pub use auth::{AuthConfig, Named};
 pub use archive::ArchiveSettings;
+pub use auth::{AuthConfig, Named};
 pub use deployments::Deployments;
 pub use http::{Metrics, Server};
 pub use listen::Listen;
