@@ -122,7 +122,7 @@ async fn secrets_are_in_no_row(fixture: &Fixture) {
     assert_eq!((&run.action, &run.sealed, run.forgotten), (&action, &None, false));
     // What went well is not done again with what was given for it.
     let run = store.run(other.id).await.unwrap().unwrap();
-    assert_eq!((&run.action, &run.sealed, run.forgotten), (&action.without_secrets(), &None, true));
+    assert_eq!((&run.action, &run.sealed, run.forgotten), (&other.action.without_secrets(), &None, true));
     assert_eq!(store.audit().await.unwrap(), []);
     assert_eq!(store.check().await.unwrap(), Vec::<String>::new());
     store.close().await;
