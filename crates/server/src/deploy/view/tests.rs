@@ -60,7 +60,8 @@ fn go(run: &Run, events: &[Event]) -> Run {
 }
 
 fn claimed(attempt: u32) -> Event {
-    Event::Claimed { worker: WorkerId::new("w"), attempt: AttemptNo::after(attempt), lease_until: at(60) }
+    let (worker, attempt) = (WorkerId::new("w"), AttemptNo::after(attempt));
+    Event::Claimed { worker, attempt, lease_until: at(60), uptime: None }
 }
 
 fn passed(step: IacStep) -> Event {
