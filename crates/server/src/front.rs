@@ -82,10 +82,8 @@ impl Front {
     /// administrator.
     pub fn outward(&self, routes: Router, auth: &Auth) -> Router {
         let (hosts, origins) = (self.hosts.clone(), self.origins.clone());
-        let routes = match self.guarded {
-            true => authenticated(routes, auth.clone()),
-            false => routes.layer(from_fn(caller::anybody)),
-        };
+        let routes =
+            if self.guarded { authenticated(routes, auth.clone()) } else { routes.layer(from_fn(caller::anybody)) };
         let routes = routes
             .layer(from_fn(move |request, next| origin::check(origins.clone(), request, next)))
             .layer(from_fn(move |request, next| host::check(hosts.clone(), request, next)))

@@ -1,7 +1,7 @@
 //! Logging in, from outside: what documentation shows, and what somebody would try who should not get in.
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -305,6 +305,15 @@ fn the_first_administrator_can_be_made_by_hand() {
     assert_eq!(door.post("/api/auth/bootstrap", &body).status, 409);
     assert_eq!(door.get("/api/auth/status").json()["needs_setup"], false);
     assert_eq!(door.logged_in("root", "twelve monkeys").get("/api/auth/users").status, 200);
+
+    // On the host itself the directory's owner makes users, before the first start too.
+    let site = Site::new().env("PITON_AUTH__ENABLED", "true");
+    let args = ["auth", "user", "create", "--username=operator", "--password=secret", "--roles=admin"];
+    let said = site.named("provisr", args);
+    assert_eq!(said.code, 0, "{said}");
+    let daemon = site.serve();
+    assert!(!site.daemon_log().contains("with the password"), "there is somebody already");
+    assert_eq!(Door::anonymous(&daemon).log_in("operator", "secret").status, 200);
 }
 
 /// A02
@@ -683,6 +692,12 @@ fn it_is_known_who_did_what() {
     assert!(matches!(run.status, 200 | 202), "{}", run.text());
     until("it has run", || site.runs("job/hello").iter().any(|run| run["outcome"] == "succeeded"));
     assert_eq!(site.runs("job/hello")[0]["origin"]["by"], json!("anna"), "{}", site.runs("job/hello")[0]);
+    assert_eq!(anna.post("/api/cronjobs/hello/suspend", &json!({})).status, 200);
+    assert_eq!(anna.post("/api/cronjobs/hello/resume", &json!({})).status, 200);
+    let text_of_job = r#"{ "name": "bye", "type": "command", "command": "echo bye" }"#;
+    let made = admin.post("/api/cronjobs", &json!({ "file": "bye.json", "text": text_of_job }));
+    assert_eq!(made.status, 201, "{}", made.text());
+    assert_eq!(admin.send("DELETE", "/api/cronjobs/bye", "").status, 200);
     admin.put("/api/auth/users/anna", &json!({ "roles": ["viewer"] }));
 
     assert_eq!(anna.get("/api/audit").status, 401);
@@ -702,6 +717,10 @@ fn it_is_known_who_did_what() {
         ["admin", "user_created", "anna"],
         ["anna", "logged_in", ""],
         ["anonymous", "login_failed", "anna"],
+        ["anna", "job_suspended", "job/hello"],
+        ["anna", "job_resumed", "job/hello"],
+        ["admin", "job_created", "job/bye"],
+        ["admin", "job_deleted", "job/bye"],
         ["admin", "user_changed", "anna"],
         ["anna", "logged_in", ""],
     ];
@@ -711,6 +730,36 @@ fn it_is_known_who_did_what() {
     let rest = admin.get(&format!("/api/audit?limit=100&cursor={}", text(&first, "next"))).json();
     assert_eq!(rest["items"].as_array().unwrap()[..], page["items"].as_array().unwrap()[3..]);
     site.audit();
+}
+
+/// Somebody who reads along reads no more once they may not.
+#[test]
+fn a_stream_ends_with_the_session_that_began_it() {
+    let site = guarded();
+    let daemon = site.serve();
+    let door = Door::anonymous(&daemon);
+    let admin = door.logged_in("admin", PASSWORD);
+    admin.create_user("anna", "twelve monkeys", "viewer");
+    let anna = door.logged_in("anna", "twelve monkeys");
+    let mut streams = [anna.begin("GET", "/api/events", ""), admin.begin("GET", "/api/events", "")];
+    let mut head = [0; 15];
+    for stream in &mut streams {
+        stream.read_exact(&mut head).unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200 OK");
+    }
+    assert_eq!(anna.post("/api/auth/logout", &json!({})).status, 200);
+    let [mut ended, mut going] = streams;
+    let mut rest = String::new();
+    ended.read_to_string(&mut rest).unwrap();
+    assert!(!rest.contains("logged_out"), "who logs in and out is for administrators: {rest}");
+    let mut read = Vec::new();
+    let told = |read: &[u8]| String::from_utf8_lossy(read).contains("logged_out");
+    let mut chunk = [0; 1024];
+    while !told(&read) {
+        let count = going.read(&mut chunk).unwrap();
+        assert!(count > 0, "the administrator's stream ended too");
+        read.extend_from_slice(&chunk[..count]);
+    }
 }
 
 /// The same on PostgreSQL, with two daemons that share it.

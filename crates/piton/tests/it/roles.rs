@@ -12,6 +12,7 @@ use crate::wire::get;
 /// What nobody has to log in for. A new route does not come here by itself.
 const PUBLIC: &[&str] = &[
     "GET /health",
+    "GET /healthz",
     "GET /livez",
     "GET /readyz",
     "GET /openapi.json",
