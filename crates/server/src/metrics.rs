@@ -4,6 +4,7 @@
 //! following the ledger from the start of the process ([`ledger`]); and what is so at this moment is asked when somebody
 //! looks ([`moment`]). Other parts put series of their own into the same registry.
 
+mod deployments;
 mod ledger;
 mod moment;
 mod process;
@@ -44,6 +45,7 @@ struct Shared {
     streams: Gauge,
     ledger: ledger::Counters,
     moment: moment::Gauges,
+    deployments: deployments::Deployments,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -86,9 +88,10 @@ impl Metrics {
         piton.register("http_streams", "Streams of logs and events that are read", streams.clone());
         let ledger = ledger::Counters::register(piton);
         let moment = moment::Gauges::register(piton);
+        let deployments = deployments::Deployments::register(&mut registry);
         registry.register_collector(Box::new(process::Process));
         let registry = Mutex::new(registry);
-        Metrics(Arc::new(Shared { registry, requests, durations, connections, streams, ledger, moment }))
+        Metrics(Arc::new(Shared { registry, requests, durations, connections, streams, ledger, moment, deployments }))
     }
 
     /// Puts further series into the registry, under the names they have.
@@ -134,7 +137,7 @@ pub(crate) fn routes(public: bool) -> Table {
 #[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 pub(crate) async fn show(State(app): State<App>) -> Answer<Response> {
     let metrics = &app.front.metrics;
-    metrics.0.moment.look(&app).await;
+    metrics.0.moment.look(&app, &metrics.0.deployments).await;
     let text = metrics.encode().map_err(|error| Refusal::internal(&error))?;
     Ok(([(header::CONTENT_TYPE, KIND)], text).into_response())
 }

@@ -75,6 +75,13 @@ fn the_document_is_followed_to_the_letter() {
         assert_eq!(decide(&address, &id, "approve"), (409, "nothing_to_approve".to_owned()));
         assert_eq!(decide(&address, &id, "reject").0, 409);
         assert_eq!(decide(&address, &id, "cancel").0, 409);
+        until("the metrics count it", || {
+            let text = get(&address, "/metrics").text();
+            assert!(text.contains("iac_runner_deployments_total{status=\"failed\"} 0"), "{text}");
+            text.contains("iac_runner_deployments_total{status=\"success\"} 1")
+                && text.contains("iac_runner_deployment_duration_seconds_count 1")
+                && text.contains("iac_runner_active_deployments 0")
+        });
         scene.site.audit();
     }
 }

@@ -16,6 +16,7 @@ use prometheus_client::registry::{Registry, Unit};
 use tokio_util::sync::CancellationToken;
 
 use super::Metrics;
+use super::deployments::Deployments;
 
 /// How many entries are taken at once.
 const BATCH: usize = 500;
@@ -114,15 +115,33 @@ impl Counters {
     }
 }
 
+/// Whatever counts what happens.
+struct Counting<'a> {
+    counters: &'a Counters,
+    deployments: &'a Deployments,
+}
+
+impl Counting<'_> {
+    fn count(&self, entry: &LedgerEntry) {
+        self.counters.count(entry);
+        if let Record::Run { subject, outcome: Some(outcome), .. } = &entry.record
+            && subject.kind() == SubjectKind::Deployment
+        {
+            self.deployments.count(outcome);
+        }
+    }
+}
+
 /// Counts what happens, until `stop`.
 pub async fn follow(metrics: Metrics, store: Store, stop: CancellationToken) {
-    let counters = &metrics.0.ledger;
-    counters.begin();
+    let counting = Counting { counters: &metrics.0.ledger, deployments: &metrics.0.deployments };
+    counting.counters.begin();
+    counting.deployments.begin();
     let mut changes = store.changes();
     let mut after = None;
     loop {
         changes.mark_unchanged();
-        match step(counters, &store, after).await {
+        match step(&counting, &store, after).await {
             Ok((position, more)) => {
                 after = Some(position);
                 if more {
@@ -139,27 +158,28 @@ pub async fn follow(metrics: Metrics, store: Store, stop: CancellationToken) {
 }
 
 /// Counts a batch: where it ended, and whether there is more.
-async fn step(counters: &Counters, store: &Store, after: Option<Seq>) -> Result<(Seq, bool), piton_store::Error> {
+async fn step(counting: &Counting<'_>, store: &Store, after: Option<Seq>) -> Result<(Seq, bool), piton_store::Error> {
     let Some(mut after) = after else { return Ok((store.head().await?, false)) };
     let entries = store.entries(after, BATCH).await?;
     let mut looked_up = 0;
     for entry in &entries {
-        counters.count(entry);
+        counting.count(entry);
         if let Some(event) = timed(entry)
             && looked_up < LOOKED_UP
         {
             looked_up += 1;
-            measure(counters, store, event, entry.at).await?;
+            measure(counting, store, event, entry.at).await?;
         }
         after = entry.seq;
     }
     Ok((after, entries.len() == BATCH))
 }
 
-/// An event whose time says something: acceptance, and the first claim.
+/// An event whose time says something: acceptance, the first claim, and the end of a deployment.
 enum Timed {
     Submitted(piton_model::RunId),
     Claimed(piton_model::RunId),
+    Deployed(piton_model::RunId),
 }
 
 fn timed(entry: &LedgerEntry) -> Option<Timed> {
@@ -168,12 +188,21 @@ fn timed(entry: &LedgerEntry) -> Option<Timed> {
         Record::Run { run, event: Event::Claimed { attempt, .. }, .. } if attempt.get() == 1 => {
             Some(Timed::Claimed(*run))
         }
+        Record::Run { run, subject, outcome: Some(_), .. } if subject.kind() == SubjectKind::Deployment => {
+            Some(Timed::Deployed(*run))
+        }
         _ => None,
     }
 }
 
-async fn measure(counters: &Counters, store: &Store, event: Timed, at: Timestamp) -> Result<(), piton_store::Error> {
-    let (Timed::Submitted(id) | Timed::Claimed(id)) = &event;
+async fn measure(
+    counting: &Counting<'_>,
+    store: &Store,
+    event: Timed,
+    at: Timestamp,
+) -> Result<(), piton_store::Error> {
+    let counters = counting.counters;
+    let (Timed::Submitted(id) | Timed::Claimed(id) | Timed::Deployed(id)) = &event;
     let Some(run) = store.run(*id).await? else { return Ok(()) };
     let since = |begin: Timestamp| at.duration_since(begin).as_secs_f64().max(0.0);
     match event {
@@ -183,6 +212,7 @@ async fn measure(counters: &Counters, store: &Store, event: Timed, at: Timestamp
             }
         }
         Timed::Claimed(_) => counters.waited.observe(since(run.submitted_at)),
+        Timed::Deployed(_) => counting.deployments.observe(&run, at),
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::deployments::Deployments;
 use crate::state::App;
 
 type Seconds = Gauge<f64, AtomicU64>;
@@ -85,12 +86,13 @@ impl Gauges {
     }
 
     /// Looks at everything.
-    pub(super) async fn look(&self, app: &App) {
+    pub(super) async fn look(&self, app: &App, deployments: &Deployments) {
         let now = app.engine.clock().now();
         let live = app.engine.store().live().await;
         self.store.set(i64::from(live.is_ok()));
         if let Ok(live) = live {
             self.look_at_runs(&live, now);
+            deployments.look(&live);
             let sizes = live.iter().map(|run| size(&app.logs.run_dir(run.id).join("log")));
             self.log_bytes.set(sizes.sum());
         }
