@@ -4,6 +4,7 @@
 
 mod abuse;
 mod approval;
+mod archive;
 mod auth;
 mod bad_input;
 mod browser;
