@@ -3,6 +3,7 @@
 mod auth;
 mod config;
 mod cron;
+mod deploy;
 mod job;
 mod run;
 mod server;
@@ -15,10 +16,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use auth::{
-    AuthCommand, ClientCommand, CreateUserArgs, DeleteClientArgs, LoginArgs, Method, PasswordArgs, UserCommand,
+    AuthCommand, ClientCommand, CreateUserArgs, DeleteClientArgs, LoginArgs, Method, PasswordArgs, ROLES, UserCommand,
+    WhichUser,
 };
 pub use config::ConfigCommand;
 pub use cron::{CronCommand, ExplainArgs};
+pub use deploy::{DeployArgs, DeployCommand, DeployTool, GitArgs};
 pub use job::{JobArgs, JobCommand};
 pub use run::{ListArgs, RunCommand};
 pub use server::{MinVersion, ServerArgs};
@@ -105,6 +108,9 @@ pub enum Command {
     /// Scheduled jobs, standalone or of a workspace.
     #[command(visible_alias = "jobs")]
     Job(JobArgs),
+    /// Deployments: code from a git repository, now.
+    #[command(subcommand, visible_alias = "deployments")]
+    Deploy(DeployCommand),
     /// Runs of any kind: every deployment, every job.
     #[command(subcommand, visible_alias = "runs")]
     Run(RunCommand),
@@ -142,7 +148,8 @@ pub enum Command {
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
-    /// Make the compatibility names: provisioner, workspacectl, templatectl, jobctl.
+    /// Make the compatibility names: provisioner, workspacectl, templatectl, jobctl,
+    /// provisr.
     Link {
         /// The directory.
         #[arg(value_name = "DIR")]
@@ -172,6 +179,7 @@ impl Command {
             | Command::Workspace(_)
             | Command::Template(_)
             | Command::Job(_)
+            | Command::Deploy(_)
             | Command::Run(_)
             | Command::Login(_)
             | Command::Logout { .. }
@@ -254,6 +262,14 @@ mod tests {
             "piton job suspend backup",
             "piton job resume backup",
             "piton job history backup",
+            "piton deploy run --tool tofu --git-url https://example.org/x.git --git-ref main",
+            "piton deploy run --tool terraform --git-url git@example.org:x.git --git-ref v1 --git-ssh-key key --detach",
+            "piton deploy status 0193aa",
+            "piton deploy logs 0193aa -f",
+            "piton deploy approve 0193aa --digest abc",
+            "piton deploy reject 0193aa --reason no",
+            "piton deploy cancel 0193aa",
+            "piton deploy list --status failed --since 2h --limit 5",
             "piton run list --kind job --subject job/x --state failed --since 2h --limit 5",
             "piton run show 0193aa",
             "piton run logs 0193aa -f",

@@ -4,6 +4,7 @@ pub mod auth;
 pub mod config;
 pub mod cron;
 pub mod daemon;
+pub mod deploy;
 pub mod job;
 pub mod login;
 pub mod logs;
@@ -39,6 +40,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Workspace(command) => workspace::run(context, command).await,
         Command::Template(command) => template::run(context, command).await,
         Command::Job(args) => job::run(context, args).await,
+        Command::Deploy(command) => deploy::run(context, command).await,
         Command::Run(command) => run::run(context, command).await,
         Command::Login(args) => login::login(context, &args).await,
         Command::Logout { all } => login::logout(context, all).await,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::args::Global;
 use crate::clock::Clock;
 use crate::error::{CommandError, Exit, Failure};
-use crate::logins::Logins;
+use crate::logins::{Login, Logins};
 use crate::output::{Output, Voice};
 use crate::place::environment;
 use crate::remote::Remote;
@@ -22,26 +22,56 @@ pub struct Context {
     pub clock: Clock,
     /// The variables of the environment.
     pub environment: BTreeMap<String, String>,
+    /// Whose sessions are used.
+    pub sessions: Sessions,
+}
+
+/// Whose sessions are used, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sessions {
+    /// Piton's own, of the server that is named.
+    Piton,
+    /// Those of the process manager's program: where no server is named, the latest.
+    Provisr,
 }
 
 impl Context {
     /// For a command with these options.
     pub fn new(global: Global, voice: Voice) -> Context {
-        Context { out: Output::new(&global, voice), clock: Clock::system(), environment: environment(), global }
+        Context {
+            out: Output::new(&global, voice),
+            clock: Clock::system(),
+            environment: environment(),
+            sessions: Sessions::Piton,
+            global,
+        }
     }
 
     /// The server elsewhere that is asked, if it is not the daemon of the directory.
     pub fn remote(&self) -> Result<Option<Remote>, CommandError> {
         match self.out.voice {
-            Voice::Piton => Remote::find(&self.global, &self.environment),
+            Voice::Piton => match Remote::find(&self.global, &self.environment)? {
+                None if self.sessions == Sessions::Provisr && self.global.config.is_none() => self.latest(),
+                found => Ok(found),
+            },
             // Their tools work on the directories that their variables name.
             Voice::Scheduler => Ok(None),
         }
     }
 
+    /// The server of the latest session.
+    fn latest(&self) -> Result<Option<Remote>, CommandError> {
+        let url = self.logins().read()?.latest().and_then(Login::server);
+        url.map(|url| Remote::at(url, &self.global, &self.environment)).transpose()
+    }
+
     /// Who is logged in where.
     pub fn logins(&self) -> Logins {
-        Logins::of_home(&self.environment, ".piton")
+        let directory = match self.sessions {
+            Sessions::Piton => ".piton",
+            Sessions::Provisr => ".provisr",
+        };
+        Logins::of_home(&self.environment, directory)
     }
 
     /// How a command line begins that reaches the same server: `piton`, or `piton --server URL`.

@@ -52,7 +52,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::{Cli, Command, Global};
-use crate::context::Context;
+use crate::context::{Context, Sessions};
 use crate::error::{Exit, Failure, failed};
 use crate::output::Voice;
 use crate::seed::{Program, Request};
@@ -78,17 +78,21 @@ fn main() -> ExitCode {
     ExitCode::from(exit.code())
 }
 
-/// Called by the name of one of the workspace scheduler's tools.
+/// Called by the name of one of the programs that it answers for.
 fn answer_for(program: Program, argv: Vec<OsString>) -> Exit {
     let context = Context::new(Global::default(), Voice::Scheduler);
     let exit = match program.parse(argv) {
+        Ok(Request::DoWith(global, command)) => {
+            let context = Context { sessions: Sessions::Provisr, ..Context::new(*global, Voice::Piton) };
+            carry_out(&context, command::run(&context, command))
+        }
         Ok(Request::Do(command)) => carry_out(&context, command::run(&context, command)),
         Ok(Request::Declare(declare)) => carry_out(&context, seed::declare::run(&context, declare)),
         Ok(Request::Tell(text)) => context.out.text(&text).map_or_else(|failure| failure.exit(), |()| Exit::Ok),
         Err(error) => return refuse(&error, Exit::Usage),
     };
     match exit {
-        Exit::Ok | Exit::Interrupted | Exit::Closed => exit,
+        Exit::Ok | Exit::NoPermission | Exit::Interrupted | Exit::Closed => exit,
         // The daemon's codes are for service managers, whatever it is called.
         _ if program == Program::Provisioner => exit,
         _ => Exit::Failed,

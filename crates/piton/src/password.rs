@@ -37,6 +37,7 @@ pub fn read_new(context: &Context, args: &PasswordArgs, name: &str) -> Result<Se
 
 fn given(context: &Context, args: &PasswordArgs) -> Result<Option<Secret<String>>, Failure> {
     if args.given.is_some() {
+        context.out.say("warning: others on this machine can read what is on a command line; leave the password out");
         return Ok(args.given.clone());
     }
     if let Some(file) = &args.password_file {

@@ -1,6 +1,7 @@
 //! Documents of the API as text for people. Pure: the time and its zone come in.
 
 pub mod auth;
+pub mod deploy;
 pub mod job;
 pub mod overview;
 pub mod run;

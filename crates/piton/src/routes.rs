@@ -37,6 +37,11 @@ pub fn run(id: &str) -> String {
     format!("/runs/{}", segment(id))
 }
 
+/// `/deploy/ID/WHAT`, at the root
+pub fn deployment(id: &str, what: &str) -> String {
+    format!("/deploy/{}/{what}", segment(id))
+}
+
 /// `/auth/users/NAME`
 pub fn user(name: &str) -> String {
     format!("/auth/users/{}", segment(name))

@@ -1,16 +1,19 @@
-//! The programs of the workspace scheduler, by whose names Piton can be called: their command lines become Piton's.
+//! The programs by whose names Piton can be called, of the workspace scheduler and of the process manager: their
+//! command lines become Piton's.
 
 pub mod declare;
 mod grammar;
+mod provisr;
 
 use std::ffi::OsString;
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
 
-use crate::args::Command;
+use crate::args::{Command, Global};
 use crate::command::shell;
 use declare::Declare;
 use grammar::{Jobctl, Provisioner, Templatectl, Workspacectl};
+use provisr::Provisr;
 
 /// A program that Piton answers for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub enum Program {
     Templatectl,
     /// Jobs.
     Jobctl,
+    /// Sessions, users and clients.
+    Provisr,
 }
 
 /// What a command line asks for.
@@ -30,6 +35,8 @@ pub enum Program {
 pub enum Request {
     /// What `piton` does too.
     Do(Command),
+    /// The same, with these options.
+    DoWith(Box<Global>, Command),
     /// To edit the declaration of a workspace.
     Declare(Declare),
     /// To say this.
@@ -38,7 +45,8 @@ pub enum Request {
 
 impl Program {
     /// All of them.
-    pub const ALL: [Program; 4] = [Program::Provisioner, Program::Workspacectl, Program::Templatectl, Program::Jobctl];
+    pub const ALL: [Program; 5] =
+        [Program::Provisioner, Program::Workspacectl, Program::Templatectl, Program::Jobctl, Program::Provisr];
 
     /// The program of that name.
     pub fn of(name: &str) -> Option<Program> {
@@ -52,6 +60,7 @@ impl Program {
             Program::Workspacectl => "workspacectl",
             Program::Templatectl => "templatectl",
             Program::Jobctl => "jobctl",
+            Program::Provisr => "provisr",
         }
     }
 
@@ -62,6 +71,7 @@ impl Program {
             Program::Workspacectl => Workspacectl::command(),
             Program::Templatectl => Templatectl::command(),
             Program::Jobctl => Jobctl::command(),
+            Program::Provisr => Provisr::command(),
         }
     }
 
@@ -84,6 +94,10 @@ impl Program {
             Program::Jobctl => {
                 let Jobctl { version_full, workspace, command } = Jobctl::try_parse_from(argv)?;
                 (version_full, command.map(|command| Request::Do(command.within(workspace))))
+            }
+            Program::Provisr => {
+                let (global, command) = Provisr::try_parse_from(argv)?.into_command();
+                (false, Some(Request::DoWith(Box::new(global), command)))
             }
         };
         match (full, request) {
@@ -181,6 +195,17 @@ mod tests {
             "jobctl -workspace my-app list",
             "jobctl -workspace=my-app list",
             "jobctl list --workspace my-app",
+            "provisr login --username=admin --password=secret",
+            "provisr login --method=client_secret --client-id=client_123 --client-secret=secret456",
+            "provisr login --server-url=http://remote:8080/api --username=admin --password=secret",
+            "provisr logout",
+            "provisr auth user create --username=operator --password=secret --roles=operator",
+            "provisr auth user list",
+            "provisr auth user delete --username operator",
+            "provisr auth user password --username operator --new-password secret2",
+            "provisr auth client list",
+            "provisr auth client delete --client-id client_123",
+            "provisr --config config.toml auth user list",
         ] {
             words(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
@@ -197,12 +222,13 @@ mod tests {
             "PostgreSQL database template",
         ];
         parse(&with_text).unwrap();
+        parse(&["provisr", "auth", "client", "create", "--name=CI Client", "--scopes=operator"]).unwrap();
         parse(&["workspacectl", "update", "my-app", "--deploy-schedule", "0 9 * * 1-5"]).unwrap();
     }
 
     #[test]
     fn help_and_version_are_answers_and_nonsense_is_not() {
-        for name in ["provisioner", "workspacectl", "templatectl", "jobctl"] {
+        for name in ["provisioner", "workspacectl", "templatectl", "jobctl", "provisr"] {
             for flag in ["--help", "--version", "-help", "-version"] {
                 let error = parse(&[name, flag]).unwrap_err();
                 assert!(!error.use_stderr(), "{name} {flag}: {error}");
@@ -254,6 +280,13 @@ mod tests {
             panic!("not an update");
         };
         assert!(which.all && which.name.is_none());
+        let Request::DoWith(global, Command::Login(login)) =
+            words("provisr login --method client_secret --client-id a --client-secret b").unwrap()
+        else {
+            panic!("not a login");
+        };
+        assert_eq!(global.server.server.as_deref(), Some("http://localhost:8080/api"));
+        assert_eq!(login.password.given.unwrap().expose(), "b");
         assert!(matches!(words("provisioner").unwrap(), Request::Do(Command::Serve(_))));
     }
 }

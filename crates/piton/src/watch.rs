@@ -41,13 +41,14 @@ pub async fn submit(
 ) -> Result<Exit, Failure> {
     let submitted: Submitted = session.client().post(path, body).await?;
     if detach {
-        return leave(context, session, &submitted);
+        return leave(context, session, &submitted, &submitted.run);
     }
     to_the_end(context, session, &submitted.run, LogStart::At(0)).await
 }
 
-fn leave(context: &Context, session: &Session, submitted: &Submitted) -> Result<Exit, Failure> {
-    context.out.show(submitted, || format!("{}\n", submitted.run))?;
+/// Prints the id of what was begun, and leaves it alone.
+pub fn leave(context: &Context, session: &Session, begun: &impl Serialize, id: &str) -> Result<Exit, Failure> {
+    context.out.show(begun, || format!("{id}\n"))?;
     if session.is_local() {
         context.out.say("no daemon is running, so this command does the work itself and stays until it is done");
     }

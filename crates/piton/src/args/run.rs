@@ -77,8 +77,8 @@ pub enum RunCommand {
 /// Which runs.
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
-    /// `workspace` or `job`.
-    #[arg(long, value_parser = ["workspace", "job"])]
+    /// `workspace`, `job` or `deployment`.
+    #[arg(long, value_parser = ["workspace", "job", "deployment"])]
     pub kind: Option<String>,
     /// `workspace/NAME`, `job/NAME` or `job/WORKSPACE/NAME`.
     #[arg(long)]

@@ -45,8 +45,8 @@ pub async fn run(context: &Context, command: RunCommand) -> Result<Exit, Failure
 }
 
 /// Since when, as the API takes it.
-fn since(context: &Context, filter: &ListArgs) -> Result<Option<String>, CommandError> {
-    let since = filter.since.as_ref().map(|text| {
+pub fn since(context: &Context, text: Option<&str>) -> Result<Option<String>, CommandError> {
+    let since = text.map(|text| {
         context.clock.parse(text).map(|at| at.to_string()).ok_or_else(|| {
             CommandError::new(Exit::Usage, format!("'{}' is not a time", text.escape_debug()))
                 .hint("such as 2026-01-31, 2026-01-31T09:00:00Z, 90m or 2d")
@@ -87,7 +87,7 @@ async fn pages<T: DeserializeOwned>(
 }
 
 async fn list(context: &Context, filter: &ListArgs) -> Result<Exit, Failure> {
-    let since = since(context, filter)?;
+    let since = since(context, filter.since.as_deref())?;
     context
         .with_session(Purpose::Look, async |session| {
             let runs: Vec<Run> = pages(session, "/runs", filter, since.clone()).await?;
@@ -98,7 +98,7 @@ async fn list(context: &Context, filter: &ListArgs) -> Result<Exit, Failure> {
 }
 
 async fn skipped(context: &Context, filter: &ListArgs) -> Result<Exit, Failure> {
-    let since = since(context, filter)?;
+    let since = since(context, filter.since.as_deref())?;
     context
         .with_session(Purpose::Look, async |session| {
             let skips: Vec<Skip> = pages(session, "/skips", filter, since.clone()).await?;

@@ -110,7 +110,8 @@ pub fn counts(plan: &Plan) -> String {
 /// The commands that decide about a run that waits; they begin with `piton`.
 pub fn how_to_approve(run: &Run, piton: &str) -> String {
     let digest = run.gate.as_ref().map(|gate| format!(" --digest {}", gate.digest)).unwrap_or_default();
-    format!("To approve: {piton} run approve {id}{digest}\nTo reject:  {piton} run reject {id}\n", id = run.id)
+    let noun = if run.subject.starts_with("deployment/") { "deploy" } else { "run" };
+    format!("To approve: {piton} {noun} approve {id}{digest}\nTo reject:  {piton} {noun} reject {id}\n", id = run.id)
 }
 
 /// How a run came out, in a line.
