@@ -43,6 +43,11 @@ impl Door {
         self.with(format!("Bearer {token}"))
     }
 
+    /// What is sent as `Authorization`.
+    pub fn credentials(&self) -> Option<&str> {
+        self.credentials.as_deref()
+    }
+
     pub fn send(&self, method: &str, path: &str, body: &str) -> Reply {
         let headers = self.credentials.iter().map(|credentials| ("Authorization", credentials.as_str()));
         request(&self.address, method, path, &headers.collect::<Vec<_>>(), body)

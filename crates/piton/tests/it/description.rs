@@ -2,7 +2,8 @@
 
 use std::process::Stdio;
 
-use crate::site::Site;
+use crate::auth::{Door, PASSWORD, guarded};
+use crate::site::{Daemon, Site};
 
 const CODE: &str = "resource \"terraform_data\" \"this\" {}\noutput \"id\" { value = terraform_data.this.id }\n";
 const CONFIG: &str = r#"{ "deploy_schedule": "0 0 29 2 *", "catch_up": "skip" }"#;
@@ -22,9 +23,9 @@ fn extent() -> Vec<String> {
     }
 }
 
-/// A place where there is something of everything.
-fn furnished() -> Site {
-    let site = Site::new().env("PITON_SERVER__RATE_LIMIT", "0");
+/// There is something of everything.
+fn furnished(site: Site) -> Site {
+    let site = site.env("PITON_SERVER__RATE_LIMIT", "0");
     site.workspace("web", CONFIG, CODE);
     site.write(
         "jobs/tick.json",
@@ -33,8 +34,9 @@ fn furnished() -> Site {
     site
 }
 
-/// Requests as one caller, whose headers these are.
-fn hold_to_the_description(site: &Site, address: &str, caller: &str, headers: &[String]) {
+/// Requests as one caller, whose credentials these are.
+fn hold_to_the_description(site: &Site, daemon: &Daemon<'_>, caller: &str, credentials: Option<&str>) {
+    let address = daemon.address();
     let program =
         std::env::var("PITON_TEST_SCHEMATHESIS").expect("PITON_TEST_SCHEMATHESIS is not set: run scripts/setup-tests");
     let mut command = site.command(program);
@@ -42,7 +44,9 @@ fn hold_to_the_description(site: &Site, address: &str, caller: &str, headers: &[
     command.args(["--continue-on-failure", "--request-timeout", "20", "--suppress-health-check", "all"]);
     command.args(["--warnings", "off", "--output-truncate", "false"]).args(extent());
     command.args(LEFT_OUT.iter().flat_map(|path| ["--exclude-path", path]));
-    command.args(headers.iter().flat_map(|header| ["--header", header.as_str()]));
+    if let Some(credentials) = credentials {
+        command.args(["--header", &format!("Authorization: {credentials}")]);
+    }
     let output = command.env("PYTHONUNBUFFERED", "1").stdin(Stdio::null()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "as {caller}:\n{said}\n{}", String::from_utf8_lossy(&output.stderr));
@@ -51,13 +55,36 @@ fn hold_to_the_description(site: &Site, address: &str, caller: &str, headers: &[
     assert!(tested.is_some_and(|count| count > 30), "as {caller}:\n{said}");
 }
 
+/// The daemon is well after all that.
+fn look_after(site: &Site) {
+    assert_eq!(site.piton(["status"]).code, 0);
+    let log = site.daemon_log();
+    assert!(!log.contains("panicked"), "{log}");
+}
+
 #[test]
 fn the_api_is_as_it_is_described() {
-    let site = furnished();
+    let site = furnished(Site::new());
     let daemon = site.serve();
     assert_eq!(site.piton(["workspace", "deploy", "web"]).code, 0);
     assert_eq!(site.piton(["job", "run", "tick"]).code, 0);
-    hold_to_the_description(&site, &daemon.address(), "anybody", &[]);
-    assert_eq!(site.piton(["status"]).code, 0, "the daemon is well");
-    assert!(!site.daemon_log().contains("panicked"), "{}", site.daemon_log());
+    hold_to_the_description(&site, &daemon, "anybody", None);
+    look_after(&site);
+}
+
+#[test]
+fn the_api_is_as_it_is_described_to_each_role() {
+    let site = furnished(guarded());
+    let daemon = site.serve();
+    assert_eq!(site.piton(["job", "run", "tick"]).code, 0);
+    hold_to_the_description(&site, &daemon, "nobody", None);
+    let admin = Door::anonymous(&daemon).basic("admin", PASSWORD);
+    for role in ["viewer", "operator", "admin"] {
+        let client = admin.create_client(role, role);
+        let [id, secret] = ["client_id", "client_secret"].map(|member| client[member].as_str().unwrap());
+        let known = Door::anonymous(&daemon).basic(id, secret);
+        // Logging out must not end this, as it would end a token.
+        hold_to_the_description(&site, &daemon, role, known.credentials());
+        look_after(&site);
+    }
 }

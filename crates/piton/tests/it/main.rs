@@ -8,6 +8,7 @@ mod archive;
 mod auth;
 mod bad_input;
 mod browser;
+mod chaos;
 mod crash;
 mod deploy_commands;
 mod deployment_phases;
