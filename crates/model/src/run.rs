@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Action, Approval, AttemptNo, Backoff, By, Decision, DedupKey, Event, Failure, FailureClass, Gate, Lease, LockKey,
-    Origin, Report, RunId, Step, Subject, WorkerId,
+    Origin, Report, RunId, Step, Subject,
 };
 
 /// A run that is about to be submitted.

@@ -262,11 +262,11 @@ mod tests {
     fn the_users_own_environment_is_left_out() {
         let own = piton_process::Environment::default()
             .set("PATH", "/bin")
-            .set("HOME", "/home/somebody")
+            .set("HOME", "/nowhere/somebody")
             .set("SSH_AUTH_SOCK", "/run/agent")
             .set("AWS_SECRET_ACCESS_KEY", "x")
             .set("SSL_CERT_FILE", "/etc/ca.pem")
-            .set("XDG_CONFIG_HOME", "/home/somebody/.config");
+            .set("XDG_CONFIG_HOME", "/nowhere/somebody/.config");
         let environment = environment(&Git::new(own), Scheme::Https, Path::new("/run/files"));
         for absent in ["SSH_AUTH_SOCK", "AWS_SECRET_ACCESS_KEY", "XDG_CONFIG_HOME", "GIT_SSH_COMMAND"] {
             assert!(!environment.contains_key(absent), "{absent}");

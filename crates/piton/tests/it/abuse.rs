@@ -1,5 +1,6 @@
 //! Requests and output that were made to hurt: refused or shown harmless, at once, and the daemon lives on.
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -35,7 +36,8 @@ fn bodies_that_blow_up_are_refused_in_little_memory() {
     let before = peak_memory(daemon.pid());
     let mut bomb = String::from("a: &a [x, x, x, x, x, x, x, x, x]\n");
     for (one, two) in ('a'..'j').zip('b'..='j') {
-        bomb.push_str(&format!("{two}: &{two} [*{one}, *{one}, *{one}, *{one}, *{one}, *{one}, *{one}, *{one}]\n"));
+        let eight = vec![format!("*{one}"); 8].join(", ");
+        writeln!(bomb, "{two}: &{two} [{eight}]").unwrap();
     }
     let deep = "[".repeat(100_000);
     let twice = r#"{ "type": "command", "type": "script" }"#;

@@ -1,6 +1,7 @@
 //! Logging in, from outside: what documentation shows, and what somebody would try who should not get in.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -57,10 +58,10 @@ impl Door {
     pub fn begin(&self, method: &str, path: &str, body: &str) -> TcpStream {
         let mut text = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
         if let Some(credentials) = &self.credentials {
-            text += &format!("Authorization: {credentials}\r\n");
+            write!(text, "Authorization: {credentials}\r\n").unwrap();
         }
         if !body.is_empty() {
-            text += &format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+            write!(text, "Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()).unwrap();
         }
         let mut stream = connect(&self.address);
         stream.write_all(format!("{text}\r\n{body}").as_bytes()).unwrap();
