@@ -277,7 +277,7 @@ resource "terraform_data" "one" { input = var.rounds }
     }
 
     let scene = Scene::new(Some(&tool));
-    let elsewhere = format!("terraform {{ backend \"local\" {{ path = \"elsewhere.tfstate\" }} }}\n{code}");
+    let elsewhere = format!("terraform {{\n  backend \"local\" {{\n    path = \"elsewhere.tfstate\"\n  }}\n}}\n{code}");
     let source = scene.code(&[("main.tf", &elsewhere)]);
     let in_round = async |rounds: u8| {
         let mut iac = deploy(source.clone());
