@@ -165,7 +165,7 @@ fn renew(settings: &Settings, clock: &Clock) -> Result<(), TlsError> {
     Ok(())
 }
 
-const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\nContent-Length: 234\r\n\
+const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\nContent-Length: 222\r\n\
 Connection: close\r\n\r\n{\"type\":\"/docs/errors/tls_required\",\"title\":\"tls required\",\"status\":400,\
 \"detail\":\"this port speaks HTTPS, and the request came without\",\"code\":\"tls_required\",\
 \"error\":\"this port speaks HTTPS, and the request came without\"}\n";
