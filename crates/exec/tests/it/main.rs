@@ -8,7 +8,6 @@ mod deploys;
 mod failures;
 mod fetches;
 mod gates;
-mod hosting;
 mod jobs;
 mod scene;
 mod stops;
@@ -93,6 +92,9 @@ fn main() -> ExitCode {
         fetches::a_deployment_from_a_server_that_asks_for_a_password,
         fetches::modules_of_a_private_registry,
         fetches::paths_and_files_stay_in_the_repository,
+        fetches::redirects_lead_nowhere_else,
+        fetches::leftovers_of_a_killed_fetch_go,
+        fetches::a_registry_that_gives_no_token,
     );
     trials.extend(without_tool![
         jobs::scripts_lines_and_programs,
@@ -108,11 +110,9 @@ fn main() -> ExitCode {
         templates::readers_never_see_half_a_template,
         fetches::branches_tags_and_commits,
         fetches::wrong_credentials_are_told_and_not_repeated,
-        fetches::redirects_lead_nowhere_else,
         fetches::blocked_addresses_are_not_contacted,
         fetches::a_fetch_is_stopped_with_all_it_started,
-        fetches::leftovers_of_a_killed_fetch_go,
-        fetches::a_registry_that_gives_no_token,
+        fetches::keys_and_hosts_of_ssh,
     ]);
     if tools.is_empty() {
         trials.push(Trial::test("a_tool_was_found", || {
