@@ -231,6 +231,10 @@ pub(super) fn explain(address: &Address, printed: &str) -> Error {
         let said = line.rsplit_once(": ").map_or(line, |(_, said)| said).trim().to_owned();
         return Error::KeyUnusable { address: shown, said };
     }
+    // The public half is offered before the other is unlocked.
+    if says(&["permission denied ("]) && debug.iter().any(|line| line.starts_with("debug1: Server accepts key")) {
+        return Error::KeyUnusable { address: shown, said: "it could not be unlocked".to_owned() };
+    }
     if says(&["returned error: 301", "returned error: 302", "returned error: 307", "returned error: 308"]) {
         return Error::Redirected { address: shown };
     }
@@ -308,6 +312,11 @@ mod tests {
             ("@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.", "git_host_changed"),
             (
                 "Load key \"/x/key\": incorrect passphrase supplied to decrypt private key\n\
+                 git@h: Permission denied (publickey).",
+                "git_key_unusable",
+            ),
+            (
+                "debug1: Server accepts key: /x/key ED25519 SHA256:abc explicit\n\
                  git@h: Permission denied (publickey).",
                 "git_key_unusable",
             ),
