@@ -43,6 +43,9 @@ impl Engine {
 
     /// Does the same again, as a new run.
     pub async fn retry(&self, id: RunId, by: By) -> Result<Run, Error> {
+        if let Some(run) = self.of_this_call().await? {
+            return Ok(run);
+        }
         let old = self.run(id).await?;
         if old.phase() != Phase::Ended {
             return Err(Error::NotEnded(id));

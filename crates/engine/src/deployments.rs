@@ -11,6 +11,9 @@ impl Engine {
     ///
     /// It is tried once: whoever asked is told what went wrong, and decides.
     pub async fn submit_deployment(&self, iac: Iac, by: By) -> Result<Run, Error> {
+        if let Some(run) = self.of_this_call().await? {
+            return Ok(run);
+        }
         let config = &self.0.config;
         // Several that come at once may overshoot by their number, which hurts nobody.
         let (waiting, own) = self.0.store.waiting_deployments(&by).await?;

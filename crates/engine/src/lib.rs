@@ -229,6 +229,11 @@ impl Engine {
         &self.0.store
     }
 
+    /// Who this worker is.
+    pub fn worker(&self) -> &WorkerId {
+        &self.0.config.worker
+    }
+
     /// The clock.
     pub fn clock(&self) -> &Clock {
         &self.0.clock

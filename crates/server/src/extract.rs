@@ -36,15 +36,10 @@ impl<T: Serialize> IntoResponse for Json<T> {
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
         let is_json = is_json(request.headers());
         let is_coded = request.headers().contains_key(header::CONTENT_ENCODING);
-        let read = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state));
-        let Ok(bytes) = read.await else {
-            let detail = format!("the body did not arrive within {} seconds", BODY_TIMEOUT.as_secs());
-            return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail, None));
-        };
-        let bytes = bytes.map_err(|rejection| unreadable(&rejection))?;
+        let bytes = body(request).await?;
         // No body can be parsed whatever it is called, and curl calls every body a form.
         if !bytes.is_empty() && (!is_json || is_coded) {
             let hint = Some("send `Content-Type: application/json`, and the body as it is".to_owned());
@@ -53,6 +48,15 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         }
         parse(if bytes.is_empty() { b"{}" } else { &bytes }).map(Json)
     }
+}
+
+/// The whole body, within the limits of size and time.
+pub(crate) async fn body(request: Request) -> Result<Bytes, Refusal> {
+    let Ok(bytes) = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await else {
+        let detail = format!("the body did not arrive within {} seconds", BODY_TIMEOUT.as_secs());
+        return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail, None));
+    };
+    bytes.map_err(|rejection| unreadable(&rejection))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

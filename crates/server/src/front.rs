@@ -3,12 +3,14 @@
 //! From outside to inside: answers are compressed; the request gets its id and is written down ([`access`]); answers get
 //! the headers that keep browsers careful ([`headers`]); the name by which the server was called and the page that calls
 //! are judged ([`host`], [`origin`]); the door finds out who asks; callers are held to their share ([`rate`],
-//! [`streams`]); and what a client knows of an object is compared with what is there ([`condition`]).
+//! [`streams`]). Within the route, what a client knows of an object is compared with what is there ([`condition`]), and what
+//! creates something is not done twice ([`keyed`]).
 
 pub(crate) mod access;
 pub(crate) mod condition;
 pub(crate) mod headers;
 pub(crate) mod host;
+pub(crate) mod keyed;
 pub(crate) mod origin;
 pub(crate) mod rate;
 pub(crate) mod streams;
@@ -17,10 +19,11 @@ pub(crate) mod trace;
 use std::any::Any;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
+use piton_engine::Engine;
 use piton_spec::Server as Settings;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -32,6 +35,7 @@ use crate::metrics::Metrics;
 use crate::problem::Refusal;
 use access::Access;
 use host::Hosts;
+use keyed::{Keys, Working};
 use origin::Origins;
 use rate::Rates;
 use streams::Streams;
@@ -41,6 +45,7 @@ use streams::Streams;
 pub struct Front {
     pub(crate) rates: Option<Arc<Rates>>,
     pub(crate) streams: Streams,
+    working: Working,
     /// What is counted.
     pub metrics: Metrics,
     /// Cancelled as soon as the daemon is to end: it is not ready any more.
@@ -61,6 +66,7 @@ impl Front {
         Front {
             rates: settings.rate_limit.map(|rate| Arc::new(Rates::new(rate))),
             streams: Streams::new(settings.max_streams, closing.clone(), metrics.clone()),
+            working: Working::default(),
             metrics,
             ending: CancellationToken::new(),
             closing,
@@ -101,10 +107,12 @@ impl Front {
     }
 
     /// Puts the inner half before routes, within the door.
-    pub(crate) fn within(&self, routes: Router) -> Router {
+    pub(crate) fn within(&self, routes: Router, engine: Engine) -> Router {
+        let keys = Keys { engine, working: self.working.clone() };
         let (rates, streams) = (self.rates.clone(), self.streams.clone());
         let plain = routes.clone();
         routes
+            .layer(Extension(keys))
             .layer(from_fn(move |request, next| condition::tagged(plain.clone(), request, next)))
             .layer(from_fn(move |request, next| streams::limit(streams.clone(), request, next)))
             .layer(from_fn(move |request, next| rate::limit(rates.clone(), request, next)))

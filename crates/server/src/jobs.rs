@@ -25,13 +25,13 @@ use crate::workspaces::{Accepted, accepted};
 pub(crate) fn routes() -> Table {
     Table::new()
         .at(Permission::Read, routes!(list))
-        .at(Permission::Administer, routes!(create))
+        .creating(Permission::Administer, routes!(create))
         .at(Permission::Read, routes!(show))
         .at(Permission::Administer, routes!(remove))
         .at(Permission::Read, routes!(history))
         .at(Permission::Operate, routes!(suspend))
         .at(Permission::Operate, routes!(resume))
-        .at(Permission::Operate, routes!(trigger))
+        .creating(Permission::Operate, routes!(trigger))
         .at(Permission::Operate, routes!(kill))
 }
 

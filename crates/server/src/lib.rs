@@ -70,14 +70,14 @@ pub(crate) const BODY_LIMIT: usize = 1024 * 1024;
 /// All routes; those of `{base}` below `base`.
 pub fn router(app: App, base: &str) -> Router {
     let (routes, document) = table(base, app.front.public_metrics()).split();
-    let front = app.front.clone();
+    let (front, engine) = (app.front.clone(), app.engine.clone());
     let routes = routes
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
         .layer(Extension(Document::new(document)))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(app);
-    front.within(routes)
+    front.within(routes, engine)
 }
 
 /// What serves metrics on an address of their own, to everybody.

@@ -1,19 +1,21 @@
 //! The document about the routes, OpenAPI 3.1, made from the routes themselves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Extension;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use utoipa::openapi::extensions::Extensions;
-use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Components, Content, Info, OpenApi, Ref, RefOr, Required, Response as Described, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::docs;
-use crate::route::{Permission, Table};
+use crate::front::keyed;
+use crate::route::{Kind, Permission, Table};
 
 /// What every route may answer, whatever its handler does.
 const ANY: [(&str, &str); 6] = [
@@ -35,6 +37,16 @@ const WITH_BODY: [(&str, &str); 4] = [
     ("415", "The body is no JSON."),
     ("422", "The body says something that cannot be done; `errors` points at it."),
 ];
+
+/// What is read whole before it is begun, and remembered.
+const CREATING: [(&str, &str); 4] = [
+    ("408", "The body took too long."),
+    ("409", "The first request with this `Idempotency-Key` is still under way."),
+    ("413", "The body is too large."),
+    ("422", "The `Idempotency-Key` was used for another request."),
+];
+
+const COMPARED: [(&str, &str); 1] = [("412", "The object is not as `If-Match` says.")];
 
 const WITH_PARAMETERS: (&str, &str) = ("404", "There is no such thing.");
 
@@ -72,7 +84,7 @@ async fn read(Extension(document): Extension<Document>) -> Response {
 }
 
 /// Completes what handlers say of themselves with what is true of all of them.
-pub(crate) fn complete(path: &str, item: &mut PathItem, permission: Permission) {
+pub(crate) fn complete(path: &str, item: &mut PathItem, kind: Kind) {
     let operations = [
         ("get", &mut item.get),
         ("put", &mut item.put),
@@ -82,12 +94,13 @@ pub(crate) fn complete(path: &str, item: &mut PathItem, permission: Permission) 
     ];
     for (method, operation) in operations {
         if let Some(operation) = operation {
-            complete_one(method, path, operation, permission);
+            complete_one(method, path, operation, kind);
         }
     }
 }
 
-fn complete_one(method: &str, path: &str, operation: &mut Operation, permission: Permission) {
+fn complete_one(method: &str, path: &str, operation: &mut Operation, kind: Kind) {
+    let permission = kind.permission;
     let words = path.split(['/', '{', '}', '.', '-']).filter(|word| !word.is_empty());
     operation.operation_id = Some(words.fold(method.to_owned(), |id, word| format!("{id}_{word}")));
     let group = path.split('/').nth(1).unwrap_or_default();
@@ -107,8 +120,18 @@ fn complete_one(method: &str, path: &str, operation: &mut Operation, permission:
     let named = (in_path.count() > 0).then_some(WITH_PARAMETERS);
     let guarded: &[_] = if permission.role().is_some() { &GUARDED } else { &[] };
     let with_body: &[_] = if operation.request_body.is_some() { &WITH_BODY } else { &[] };
-    let all = ANY.iter().chain(guarded).chain(with_body).copied().chain([FORBIDDEN]).chain(named);
+    let creates = kind.creates && method == "post";
+    let creating: &[_] = if creates { &CREATING } else { &[] };
+    let compared: &[_] = if method == "get" { &[] } else { &COMPARED };
+    let all = ANY.iter().chain(guarded).chain(creating).chain(with_body).chain(compared).copied();
+    let all = all.chain([FORBIDDEN]).chain(named);
+    if creates {
+        operation.parameters.get_or_insert_default().push(RefOr::T(key_parameter()));
+    }
     let responses = &mut operation.responses.responses;
+    if method == "get" && is_tagged(responses) {
+        responses.insert("304".to_owned(), RefOr::T(Described::new("It is as `If-None-Match` says.")));
+    }
     for (status, description) in all {
         responses.entry(status.to_owned()).or_insert_with(|| RefOr::T(Described::new(description)));
     }
@@ -120,6 +143,31 @@ fn complete_one(method: &str, path: &str, operation: &mut Operation, permission:
             response.content.insert("application/problem+json".to_owned(), RefOr::T(Content::new(Some(problem))));
         }
     }
+}
+
+/// Whether the answer is an object, which has a tag.
+fn is_tagged(responses: &BTreeMap<String, RefOr<Described>>) -> bool {
+    match responses.get("200") {
+        Some(RefOr::T(response)) => response.content.contains_key("application/json"),
+        Some(RefOr::Ref(_)) | None => false,
+    }
+}
+
+fn key_parameter() -> Parameter {
+    let schema = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(keyed::LONGEST_KEY))
+        .description(Some("Chosen by the client, such as a UUID."));
+    ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(
+            "Sent again with the same key, the request is answered as the first time, and not done again.",
+        ))
+        .schema(Some(schema))
+        .build()
 }
 
 fn finish(mut document: OpenApi) -> OpenApi {

@@ -6,6 +6,7 @@
 use axum::Router;
 use axum::extract::Request;
 use axum::http::Extensions;
+use axum::http::Method;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use piton_auth::Role;
@@ -14,7 +15,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use crate::caller::{self, Caller};
 use crate::front::access::Asked;
-use crate::front::condition;
+use crate::front::{condition, keyed};
 use crate::openapi;
 use crate::problem::Refusal;
 use crate::state::App;
@@ -64,6 +65,15 @@ impl Permission {
     }
 }
 
+/// What is true of all methods of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kind {
+    /// Who may ask for it.
+    pub(crate) permission: Permission,
+    /// Whether its `POST` creates something.
+    pub(crate) creates: bool,
+}
+
 /// Routes with their permissions and their part of the document.
 pub(crate) struct Table(OpenApiRouter<App>);
 
@@ -74,11 +84,21 @@ impl Table {
 
     /// Handlers of one path, as `routes!` gives them, for those who have the permission.
     pub(crate) fn at(self, permission: Permission, routes: UtoipaMethodRouter<App>) -> Table {
+        self.add(Kind { permission, creates: false }, routes)
+    }
+
+    /// The same for what creates something by `POST`: asked for again under the same `Idempotency-Key`, it is not done again. Not
+    /// for what answers with a secret, since the answer is kept.
+    pub(crate) fn creating(self, permission: Permission, routes: UtoipaMethodRouter<App>) -> Table {
+        self.add(Kind { permission, creates: true }, routes)
+    }
+
+    fn add(self, kind: Kind, routes: UtoipaMethodRouter<App>) -> Table {
         let (schemas, mut paths, methods) = routes;
         for (path, item) in &mut paths.paths {
-            openapi::complete(path, item, permission);
+            openapi::complete(path, item, kind);
         }
-        let guard = move |request: Request, next: Next| guard(permission, request, next);
+        let guard = move |request: Request, next: Next| guard(kind, request, next);
         Table(self.0.routes((schemas, paths, methods.route_layer(from_fn(guard)))))
     }
 
@@ -100,12 +120,13 @@ impl Table {
     }
 }
 
-async fn guard(permission: Permission, request: Request, next: Next) -> Response {
+async fn guard(kind: Kind, request: Request, next: Next) -> Response {
     let caller = request.extensions().get::<Caller>();
     if let (Some(caller), Some(asked)) = (caller, request.extensions().get::<Asked>()) {
         asked.tell(&caller.by);
     }
-    match permission.check(request.extensions()) {
+    match kind.permission.check(request.extensions()) {
+        Ok(()) if kind.creates && request.method() == Method::POST => keyed::answer(request, next).await,
         Ok(()) => condition::check(request, next).await,
         Err(refusal) => refusal.into_response(),
     }

@@ -27,7 +27,7 @@ pub(crate) fn routes() -> Table {
         .at(Permission::Operate, routes!(approve))
         .at(Permission::Operate, routes!(reject))
         .at(Permission::Operate, routes!(cancel))
-        .at(Permission::Operate, routes!(retry))
+        .creating(Permission::Operate, routes!(retry))
 }
 
 /// A run's id, or the start of one that is long enough to be meant.

@@ -19,7 +19,7 @@ use crate::state::App;
 pub(crate) fn routes() -> Table {
     Table::new()
         .at(Permission::Read, routes!(list))
-        .at(Permission::Administer, routes!(add))
+        .creating(Permission::Administer, routes!(add))
         .at(Permission::Read, routes!(show))
         .at(Permission::Administer, routes!(remove))
         .at(Permission::Administer, routes!(update))

@@ -10,7 +10,8 @@ use crate::dialect::Dialect;
 use crate::events::{self, entry};
 use crate::row;
 use crate::{
-    Error, Store, accounts, claim, followers, projections, query, retention, schedules, secrets, tokens, turns,
+    Error, Store, accounts, claim, followers, projections, query, requests, retention, schedules, secrets, tokens,
+    turns,
 };
 
 pub(crate) const ALL_RUNS: &str = "SELECT body, due_at FROM runs UNION ALL SELECT body, NULL FROM run_history";
@@ -175,6 +176,12 @@ fn statements(dialect: Dialect) -> Vec<String> {
         query::LIVE,
         query::LIVE_OF,
         query::OF_KEY,
+        requests::FIND,
+        requests::BEGIN,
+        requests::TAKE_OVER,
+        requests::ANSWER,
+        requests::ABANDON,
+        requests::FORGET,
         retention::CANDIDATES,
         retention::DELETE_ENTRIES,
         retention::FIRST_ENTRY,

@@ -13,6 +13,7 @@ struct Migration {
 const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, text: include_str!("../migrations/0001_init.sql") },
     Migration { version: 2, text: include_str!("../migrations/0002_auth.sql") },
+    Migration { version: 3, text: include_str!("../migrations/0003_idempotency.sql") },
     Migration { version: 4, text: include_str!("../migrations/0004_turns.sql") },
 ];
 

@@ -19,6 +19,7 @@ mod faults;
 mod full_disk;
 mod http;
 mod jobs;
+mod keyed;
 mod legacy;
 mod login;
 mod postgres;

@@ -23,7 +23,7 @@ use crate::state::App;
 
 pub(super) fn routes() -> Table {
     Table::new()
-        .at(Permission::Administer, routes!(list, create))
+        .creating(Permission::Administer, routes!(list, create))
         .at(Permission::Administer, routes!(show, change, remove))
         .at(Permission::Read, routes!(change_password))
 }

@@ -29,7 +29,7 @@ use crate::state::App;
 
 pub(crate) fn routes() -> Table {
     Table::new()
-        .at(Permission::Operate, routes!(start))
+        .creating(Permission::Operate, routes!(start))
         .at(Permission::Read, routes!(list))
         .at(Permission::Read, routes!(status))
         .at(Permission::Read, routes!(logs_of))

@@ -7,6 +7,7 @@ mod fixture;
 mod model;
 mod postgres;
 mod races;
+mod requests;
 mod sealing;
 mod sqlite;
 mod suite;
