@@ -36,6 +36,7 @@ mod jobs;
 mod logs;
 mod metrics;
 mod openapi;
+mod pages;
 mod problem;
 mod ready;
 mod route;
@@ -102,5 +103,6 @@ fn table(base: &str, public_metrics: bool) -> Table {
         .merge(metrics::routes(public_metrics))
         .merge(openapi::routes())
         .merge(deploy::routes())
+        .merge(pages::routes())
         .below(base, below)
 }

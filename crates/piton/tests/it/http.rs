@@ -44,6 +44,9 @@ fn what_is_not_there_is_a_problem_with_a_code() {
         let reply = request(&address, method, path, &[], "");
         assert_eq!((reply.status, reply.code().as_str()), (status, code), "{}", reply.text());
         assert_eq!(reply.header("content-type"), Some("application/problem+json"));
+        let page = get(&address, reply.json()["type"].as_str().unwrap());
+        assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+        assert!(page.text().contains("What to do"), "{}", page.text());
     }
 }
 

@@ -17,6 +17,8 @@ const PUBLIC: &[&str] = &[
     "GET /readyz",
     "GET /openapi.json",
     "GET /docs",
+    "GET /docs/errors",
+    "GET /docs/errors/{code}",
     "GET /api/auth/status",
     "POST /api/auth/login",
     "POST /api/auth/bootstrap",
