@@ -5,6 +5,7 @@
 mod abuse;
 mod approval;
 mod archive;
+mod attacks;
 mod auth;
 mod bad_input;
 mod browser;
@@ -31,5 +32,6 @@ mod secrets;
 mod seed_tools;
 mod site;
 mod templates;
+mod tls;
 mod wire;
 mod workspaces;

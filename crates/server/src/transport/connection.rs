@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::{HeaderValue, Version, header};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -38,11 +39,17 @@ where
     let (marks, router) = (activity.clone(), router.clone());
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let mark = marks.begin();
+        // Whoever is between may have another opinion of where such a request ends: nothing that follows is believed.
+        let is_last =
+            request.version() == Version::HTTP_11 && request.headers().contains_key(header::TRANSFER_ENCODING);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
         let answer = router.clone().oneshot(request);
         async move {
-            let Ok(response) = answer.await;
+            let Ok(mut response) = answer.await;
+            if is_last {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             Ok::<_, Infallible>(response.map(|body| Marked { body, _mark: mark }))
         }
     });
