@@ -11,9 +11,13 @@ use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use piton_model::{GitAuth, Secret};
 
 use super::{Address, Error, Scheme};
+
+/// Escaped in a part of a URL: all but what is always allowed there.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The files of one fetch.
 #[derive(Debug)]
@@ -72,6 +76,7 @@ impl Files {
     ) -> Result<Vec<String>, Error> {
         let scheme = if address.scheme() == Scheme::Http { "http" } else { "https" };
         let authority = address.authority().unwrap_or_default();
+        let encode = |text| utf8_percent_encode(text, ESCAPED);
         let line = format!("{scheme}://{}:{}@{authority}\n", encode(username), encode(password.expose()));
         let path = self.write("password", 0o600, &line)?;
         Ok(vec![format!("credential.helper=store --file={}", quote(&path)), "credential.useHttpPath=false".to_owned()])
@@ -180,20 +185,6 @@ fn quoted(path: &Path) -> String {
 fn quote(path: &Path) -> String {
     let text = path.display().to_string();
     shlex::try_quote(&text).map(std::borrow::Cow::into_owned).unwrap_or(text)
-}
-
-/// Everything but what is always allowed in a URL.
-fn encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push('%');
-            encoded.push_str(&hex::encode_upper([byte]));
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]

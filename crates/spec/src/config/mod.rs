@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use piton_cron::Schedule;
 use piton_model::{Secret, ToolChoice};
 
@@ -339,6 +340,9 @@ impl Config {
     }
 }
 
+/// Escaped in a part of a URL: all but what is always allowed there.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 const LOCAL: Listen = Listen { address: Some(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)), port: 8080 };
 
 /// The file in which a key stands, or what stands for one.
@@ -392,14 +396,5 @@ fn absolute_sqlite(settings: &Settings, url: &str, root: &Path) -> String {
 
 /// Escapes whatever is not always allowed in a part of a URL.
 fn percent_encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push('%');
-            encoded.push_str(&hex::encode_upper([byte]));
-        }
-    }
-    encoded
+    utf8_percent_encode(text, ESCAPED).to_string()
 }
