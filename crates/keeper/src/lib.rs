@@ -71,3 +71,5 @@ pub use token::{Token, TokenError};
 pub const SOCKET_NAME: &str = "keeper.sock";
 /// The keeper's diary, inside its directory.
 pub const LOG_NAME: &str = "keeper.log";
+/// With what a keeper exits that finds another one in its directory, as in `sysexits.h`.
+pub const EX_TEMPFAIL: u8 = 75;

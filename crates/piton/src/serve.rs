@@ -283,7 +283,7 @@ pub fn keeper(dir: &Path) -> ExitCode {
             use io::Write;
             let _ = writeln!(io::stderr(), "piton keeper: {error}");
             match error {
-                piton_keeper::Error::Held { .. } => ExitCode::from(75),
+                piton_keeper::Error::Held { .. } => ExitCode::from(piton_keeper::EX_TEMPFAIL),
                 _ => ExitCode::FAILURE,
             }
         }

@@ -6,10 +6,10 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
+use piton_keeper::EX_TEMPFAIL;
+
 /// As in `sysexits.h`: wrong arguments.
 const EX_USAGE: u8 = 64;
-/// As in `sysexits.h`: another one is at it.
-const EX_TEMPFAIL: u8 = 75;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();

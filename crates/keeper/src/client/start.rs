@@ -12,19 +12,24 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{Client, Error};
-use crate::LOG_NAME;
+use crate::{EX_TEMPFAIL, LOG_NAME};
 
 /// How long a keeper may take until it answers.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long another one may take, after the one started here gave way to it.
 const GRACE: Duration = Duration::from_secs(3);
 const RETRY: Duration = Duration::from_millis(5);
+/// How long after one gave way another is started, if nobody answers: a keeper that was killed while it started a child
+/// holds the directory until that child is what it was to become.
+const AGAIN: Duration = Duration::from_millis(250);
 
 pub(super) async fn start_and_connect(dir: &Path, argv: &[OsString]) -> Result<Client, Error> {
     let failed = |status, last_words| Error::Start { dir: dir.to_owned(), status, last_words };
     let said_before = std::fs::metadata(dir.join(LOG_NAME)).map_or(0, |meta| meta.len());
-    let mut ended = start(dir, argv).map_err(|error| failed(None, Some(error.to_string())))?;
+    let again = || start(dir, argv).map_err(|error| failed(None, Some(error.to_string())));
+    let mut ended = again()?;
     let mut status = None;
+    let mut gave_way = None;
     let mut deadline = Instant::now() + PATIENCE;
     let mut retry = interval(RETRY);
     retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -34,12 +39,16 @@ pub(super) async fn start_and_connect(dir: &Path, argv: &[OsString]) -> Result<C
             Err(Error::Absent { .. } | Error::Disconnected) => {}
             result => return result,
         }
-        if status.is_none()
-            && let Ok(ending) = ended.try_recv()
-        {
-            // Perhaps another daemon's keeper was faster; then it answers soon.
+        if let Ok(ending) = ended.try_recv() {
             status = Some(ending);
+            if ending.code() == Some(i32::from(EX_TEMPFAIL)) {
+                gave_way = Some(Instant::now());
+            }
             deadline = deadline.min(Instant::now() + GRACE);
+        }
+        if gave_way.is_some_and(|at| at.elapsed() >= AGAIN) {
+            gave_way = None;
+            ended = again()?;
         }
         if Instant::now() > deadline {
             return Err(failed(status, last_words(dir, said_before)));
