@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use piton_logs::{Redactor, RunLog};
 use piton_model::{Failure, FailureClass};
 use piton_process::identity::BootId;
-use piton_process::{Error, Exit, ExitStatus, Invocation, RefusalKind, StopSequence};
+use piton_process::{Error, Exit, ExitStatus, Invocation, RefusalKind};
 use tokio_util::sync::CancellationToken;
 
 use crate::run_files::RunFiles;
@@ -114,17 +114,13 @@ impl Pass<'_> {
     }
 
     fn invocation(&self, child: &Child) -> Invocation {
-        let stop = match child.doing {
-            Doing::Job => StopSequence::job(),
-            _ => StopSequence::infrastructure().with_grace(self.world.config.interrupt_grace),
-        };
         Invocation {
             token: self.token(child.what),
             argv: child.argv.clone(),
             env: child.env.clone(),
             cwd: child.cwd.clone(),
             header: child.header.clone(),
-            stop,
+            stop: child.doing.stop(self.world.config.interrupt_grace),
         }
     }
 

@@ -1,8 +1,14 @@
 //! What the end of a child means for its run. Pure.
 
+use std::time::Duration;
+
 use piton_model::{Failure, FailureClass};
+use piton_process::StopSequence;
 
 use crate::said::{self, LockHolder};
+
+/// How long what changes nothing may take to stop: a plan to let go of its state lock.
+const HARMLESS_GRACE: Duration = Duration::from_secs(20);
 
 /// What a child was doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +40,18 @@ impl Doing {
             Doing::Outputs => "output",
             Doing::PushState => "state push",
             Doing::Job => "command",
+        }
+    }
+
+    /// How it is asked to stop. What changes nothing need not be waited for as long as an apply, for which `grace` is:
+    /// an `init` does not always heed the first signal.
+    pub(crate) fn stop(self, grace: Duration) -> StopSequence {
+        match self {
+            Doing::Apply | Doing::PushState => StopSequence::infrastructure().with_grace(grace),
+            Doing::Init | Doing::Plan | Doing::Show | Doing::Outputs => {
+                StopSequence::infrastructure().with_grace(grace.min(HARMLESS_GRACE))
+            }
+            Doing::Job => StopSequence::job(),
         }
     }
 

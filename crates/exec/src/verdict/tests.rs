@@ -95,3 +95,16 @@ fn locks_are_shown_with_their_holder() {
     let ending = Ending { left_lock: Some(&holder), ..ending(Doing::Apply, Status::Signal(9), "") };
     assert!(judge(&ending).unwrap_err().hint.unwrap().contains("lock 77, held by piton@host"));
 }
+
+#[test]
+fn only_what_changes_something_is_waited_for_long() {
+    let first = |doing: Doing| doing.stop(Duration::from_secs(300)).0.first().unwrap().wait;
+    for doing in [Doing::Apply, Doing::PushState] {
+        assert_eq!(first(doing), Duration::from_secs(300), "{doing:?}");
+    }
+    for doing in [Doing::Init, Doing::Plan, Doing::Show, Doing::Outputs] {
+        assert_eq!(first(doing), HARMLESS_GRACE, "{doing:?}");
+        assert_eq!(doing.stop(Duration::from_secs(1)).0.first().unwrap().wait, Duration::from_secs(1), "{doing:?}");
+    }
+    assert_eq!(Doing::Job.stop(Duration::from_secs(300)), StopSequence::job());
+}
