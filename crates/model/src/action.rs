@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Mode, Name, Secret, WorkerId};
+use crate::{Batch, Digest, Mode, Name, Secret, WorkerId};
 
 /// What a run does. Frozen at submission: a reload never changes a run that exists.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,6 +17,8 @@ pub enum Action {
     Iac(Iac),
     /// One program or script.
     Command(Command),
+    /// One program, as often as it takes.
+    Batch(Batch),
 }
 
 /// Deploys, destroys or plans infrastructure code.
@@ -279,6 +281,8 @@ pub enum Step {
     Iac(IacStep),
     /// A step of [`Action::Command`].
     Command(CommandStep),
+    /// A step of [`Action::Batch`].
+    Batch(BatchStep),
 }
 
 /// The steps of [`Action::Iac`], in order.
@@ -307,12 +311,24 @@ pub enum CommandStep {
     Execute,
 }
 
+/// The steps of [`Action::Batch`], in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchStep {
+    /// Run the hooks before the start. Only where there are any.
+    PreStart,
+    /// Run the tasks, and the hooks after the start, before the stop and after the end.
+    Execute,
+}
+
 impl Action {
     /// The step every fresh pass begins with.
     pub fn first_step(&self) -> Step {
         match self {
             Action::Iac(_) => Step::Iac(IacStep::Prepare),
             Action::Command(_) => Step::Command(CommandStep::Execute),
+            Action::Batch(batch) if batch.hooks.pre_start.is_empty() => Step::Batch(BatchStep::Execute),
+            Action::Batch(_) => Step::Batch(BatchStep::PreStart),
         }
     }
 
@@ -321,6 +337,7 @@ impl Action {
         match self {
             Action::Iac(_) => Step::Iac(IacStep::Apply),
             Action::Command(_) => Step::Command(CommandStep::Execute),
+            Action::Batch(_) => Step::Batch(BatchStep::Execute),
         }
     }
 
@@ -332,7 +349,10 @@ impl Action {
             Step::Iac(IacStep::Init) => IacStep::Plan,
             Step::Iac(IacStep::Plan) => IacStep::Apply,
             Step::Iac(IacStep::Apply) => IacStep::Outputs,
-            Step::Iac(IacStep::Outputs) | Step::Command(CommandStep::Execute) => return None,
+            Step::Batch(BatchStep::PreStart) => return Some(Step::Batch(BatchStep::Execute)),
+            Step::Iac(IacStep::Outputs) | Step::Command(CommandStep::Execute) | Step::Batch(BatchStep::Execute) => {
+                return None;
+            }
         };
         Some(Step::Iac(next))
     }
@@ -347,6 +367,7 @@ impl Action {
                     || iac.plan_flags.iter().any(|flag| flag.starts_with(VARIABLE))
             }
             Action::Command(command) => !command.env.is_empty(),
+            Action::Batch(batch) => !batch.env.is_empty() || batch.hooks.hold_secrets(),
         }
     }
 
@@ -367,21 +388,28 @@ impl Action {
                 command.env.clear();
                 Action::Command(command)
             }
+            Action::Batch(mut batch) => {
+                batch.env.clear();
+                batch.hooks.clear_secrets();
+                Action::Batch(batch)
+            }
         }
     }
 
     fn fetches(&self) -> bool {
         match self {
             Action::Iac(iac) => matches!(iac.source, Source::Git(_)),
-            Action::Command(_) => false,
+            Action::Command(_) | Action::Batch(_) => false,
         }
     }
 
-    /// How long one attempt may take.
+    /// How long one attempt may take. The tasks of a [`Batch`] count their own time, which stands still while they are
+    /// held back.
     pub fn timeout(&self) -> Duration {
         match self {
             Action::Iac(iac) => iac.timeout,
             Action::Command(command) => command.timeout,
+            Action::Batch(_) => Duration::MAX,
         }
     }
 
@@ -389,7 +417,7 @@ impl Action {
     pub fn verb(&self) -> &'static str {
         match self {
             Action::Iac(iac) => iac.operation.verb(),
-            Action::Command(_) => "run",
+            Action::Command(_) | Action::Batch(_) => "run",
         }
     }
 }
@@ -398,8 +426,9 @@ impl Step {
     /// Whether stopping in the middle may leave an effect outside that nobody recorded.
     pub fn may_have_effect(self) -> bool {
         match self {
-            Step::Iac(IacStep::Apply) | Step::Command(CommandStep::Execute) => true,
-            Step::Iac(IacStep::Prepare | IacStep::Checkout | IacStep::Init | IacStep::Plan | IacStep::Outputs) => false,
+            Step::Iac(IacStep::Apply) | Step::Command(CommandStep::Execute) | Step::Batch(BatchStep::Execute) => true,
+            Step::Iac(IacStep::Prepare | IacStep::Checkout | IacStep::Init | IacStep::Plan | IacStep::Outputs)
+            | Step::Batch(BatchStep::PreStart) => false,
         }
     }
 
@@ -408,15 +437,17 @@ impl Step {
         match self {
             Step::Iac(IacStep::Outputs) => true,
             Step::Iac(IacStep::Prepare | IacStep::Checkout | IacStep::Init | IacStep::Plan | IacStep::Apply)
-            | Step::Command(CommandStep::Execute) => false,
+            | Step::Command(CommandStep::Execute)
+            | Step::Batch(BatchStep::PreStart | BatchStep::Execute) => false,
         }
     }
 
     /// Whether no step comes after this one.
     pub fn is_last(self) -> bool {
         match self {
-            Step::Iac(IacStep::Outputs) | Step::Command(CommandStep::Execute) => true,
-            Step::Iac(IacStep::Prepare | IacStep::Checkout | IacStep::Init | IacStep::Plan | IacStep::Apply) => false,
+            Step::Iac(IacStep::Outputs) | Step::Command(CommandStep::Execute) | Step::Batch(BatchStep::Execute) => true,
+            Step::Iac(IacStep::Prepare | IacStep::Checkout | IacStep::Init | IacStep::Plan | IacStep::Apply)
+            | Step::Batch(BatchStep::PreStart) => false,
         }
     }
 
@@ -429,7 +460,8 @@ impl Step {
             Step::Iac(IacStep::Plan) => "plan",
             Step::Iac(IacStep::Apply) => "apply",
             Step::Iac(IacStep::Outputs) => "outputs",
-            Step::Command(CommandStep::Execute) => "execute",
+            Step::Command(CommandStep::Execute) | Step::Batch(BatchStep::Execute) => "execute",
+            Step::Batch(BatchStep::PreStart) => "pre_start",
         }
     }
 }

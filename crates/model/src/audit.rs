@@ -59,7 +59,12 @@ impl fmt::Display for Violation {
 /// before the first kept entry are only checked where their events allow it.
 pub fn audit<'a>(entries: &[LedgerEntry], runs: impl IntoIterator<Item = &'a Run>) -> Vec<Violation> {
     let stored = runs.into_iter().map(|run| (run.id, run)).collect();
-    let mut auditor = Auditor { stored, ..Auditor::default() };
+    let removed = entries.iter().filter_map(|entry| match &entry.record {
+        Record::Removed { runs, .. } => Some(runs),
+        Record::Run { .. } | Record::Skipped { .. } | Record::Audit(_) => None,
+    });
+    let removed = removed.flatten().copied().collect();
+    let mut auditor = Auditor { stored, removed, ..Auditor::default() };
     auditor.keys();
     let complete = entries.first().is_none_or(|first| first.seq == 1);
     let mut expected = entries.first().map_or(1, |first| first.seq);
@@ -77,6 +82,8 @@ pub fn audit<'a>(entries: &[LedgerEntry], runs: impl IntoIterator<Item = &'a Run
 #[derive(Default)]
 struct Auditor<'a> {
     stored: BTreeMap<RunId, &'a Run>,
+    /// Runs of which the ledger itself says that they are gone.
+    removed: BTreeSet<RunId>,
     folded: BTreeMap<RunId, Run>,
     locks: BTreeMap<LockKey, RunId>,
     effects: BTreeSet<RunId>,
@@ -97,6 +104,9 @@ impl Auditor<'_> {
     fn entry(&mut self, entry: &LedgerEntry, complete: bool) {
         let Record::Run { run: id, event, .. } = &entry.record else { return };
         let Some(stored) = self.stored.get(id).copied() else {
+            if self.removed.contains(id) {
+                return;
+            }
             // Retention removes runs before it removes their entries.
             if complete && !self.stored.is_empty() && self.stored.keys().next().is_some_and(|oldest| oldest < id) {
                 self.found.push(Violation::UnknownRun { seq: entry.seq, run: *id });

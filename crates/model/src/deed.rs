@@ -11,7 +11,7 @@ pub struct Deed {
     pub by: By,
     /// What.
     pub act: Act,
-    /// To which user, client, job or template, by name.
+    /// To which user, client, job, template or process, by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
     /// The address they came from, where they came over the network.
@@ -106,6 +106,20 @@ acts! {
     TemplateUpdated = "template_updated",
     /// A template was removed.
     TemplateRemoved = "template_removed",
+    /// A process was declared.
+    ProcessRegistered = "process_registered",
+    /// The declaration of a process was changed.
+    ProcessUpdated = "process_updated",
+    /// The declaration of a process was removed.
+    ProcessUnregistered = "process_unregistered",
+    /// Processes were started by hand.
+    ProcessStarted = "process_started",
+    /// Processes were stopped by hand.
+    ProcessStopped = "process_stopped",
+    /// Processes were stopped and started by hand.
+    ProcessRestarted = "process_restarted",
+    /// The number of a process's instances was changed.
+    ProcessScaled = "process_scaled",
     /// The daemon was told to end.
     ShutDown = "shut_down",
 }

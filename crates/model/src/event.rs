@@ -36,6 +36,11 @@ pub enum Event {
         #[serde(default)]
         report: Report,
     },
+    /// The step goes on, and has come so far.
+    Progressed {
+        /// What it found out.
+        report: Report,
+    },
     /// The step is done and a person must decide before the next one.
     GateReached {
         /// What is asked.
@@ -86,6 +91,7 @@ impl Event {
             Event::Submitted { .. } => "submitted",
             Event::Claimed { .. } => "claimed",
             Event::StepPassed { .. } => "step_passed",
+            Event::Progressed { .. } => "progressed",
             Event::GateReached { .. } => "gate_reached",
             Event::Failed { .. } => "failed",
             Event::LeaseLost => "lease_lost",
@@ -138,6 +144,15 @@ pub enum Record {
         /// How many fires of the line this stands for; `due` is the last of them.
         #[serde(default = "one")]
         count: u32,
+    },
+    /// Runs that had ended were removed before their time.
+    Removed {
+        /// What they were about.
+        subject: Subject,
+        /// Which.
+        runs: Vec<RunId>,
+        /// Who removed them; the system where a limit says so.
+        by: By,
     },
     /// Somebody changed who may do what, or proved who they are, or failed to.
     Audit(Deed),

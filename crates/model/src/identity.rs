@@ -1,5 +1,6 @@
 //! Names and numbers that identify things; each is checked where it is made.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
@@ -59,6 +60,13 @@ impl Name {
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
+    }
+}
+
+/// It compares and hashes as its text does.
+impl Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

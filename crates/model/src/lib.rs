@@ -27,13 +27,17 @@ mod account;
 mod action;
 pub mod audit;
 mod backoff;
+pub mod batch;
 mod deed;
 mod event;
 mod failure;
 mod gate;
+mod hook;
+mod hook_order;
 mod identity;
 mod lease;
 mod origin;
+mod process;
 mod projection;
 mod report;
 mod role;
@@ -44,17 +48,27 @@ mod uptime;
 
 pub use account::{ApiClient, ApiClientChange, SigningKey, User, UserChange};
 pub use action::{
-    Action, Approval as ApprovalPolicy, Command, CommandStep, CustomCommands, GitAuth, GitSource, Iac, IacStep,
-    Operation, Program, Source, Step, ToolChoice,
+    Action, Approval as ApprovalPolicy, BatchStep, Command, CommandStep, CustomCommands, GitAuth, GitSource, Iac,
+    IacStep, Operation, Program, Source, Step, ToolChoice,
 };
 pub use backoff::Backoff;
+pub use batch::{
+    Batch, BatchCounts, BatchEnd, BatchProgress, BatchReason, CodeOperator, CompletionMode, FailureAction, FailureRule,
+    SuccessRule, TaskCondition, TaskRestart,
+};
 pub use deed::{Act, Deed};
 pub use event::{Event, LedgerEntry, Record, SkipReason};
 pub use failure::{Failure, FailureClass};
 pub use gate::{Approval, Decision, Gate};
+pub use hook::{FailureMode, Hook, HookPhase, Hooks, RunMode};
+pub use hook_order::{AfterTry, HOOK_RETRY_DELAY, HookOutcome, NextHook, NextHooks, next_hooks};
 pub use identity::{AttemptNo, By, DedupKey, Digest, InvalidName, LockKey, Mode, Name, Rev, RunId, Seq, WorkerId};
 pub use lease::Lease;
 pub use origin::{Origin, TriggerWord};
+pub use process::{
+    Confinement, Dependency, DependencyCondition, Detector, Group, OutputPolicy, Probe, ProbeCheck, Probes, Process,
+    RestartPolicy, RestartWhen, Rlimit, StartPolicy, StopPolicy, StopStage,
+};
 pub use projection::{JobState, JobStatus, Projection, WorkspacePhase, WorkspaceState};
 pub use report::{OutputValue, PlanSummary, Report, ResourceChange, ToolUsed};
 pub use role::Role;

@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{By, DedupKey, Digest, Seq, Subject};
+use crate::{By, DedupKey, Digest, Seq, Subject, SubjectKind};
 
 /// Why a run exists. Each origin but a call yields a key, and the same key never makes two runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,9 +49,23 @@ impl Origin {
             Origin::Cron { fire, .. } => Some(DedupKey::new(format!("cron:{subject}:{fire}"))),
             Origin::Event { seq, .. } => Some(DedupKey::new(format!("event:{subject}:{seq}"))),
             Origin::Boot { boot_id } => Some(DedupKey::new(format!("boot:{subject}:{boot_id}"))),
-            // The same content may come back after another one; whether it was already deployed is the trigger's
-            // question to the workspace's state, not a matter of uniqueness.
+            // What a workspace is may come back after it was something else; whether it was already deployed is the
+            // trigger's question to the workspace's state, not a matter of uniqueness. A declared job runs once.
+            Origin::Change { digest } if subject.kind() == SubjectKind::Job => {
+                Some(DedupKey::new(format!("declared:{subject}:{digest}")))
+            }
             Origin::Change { .. } | Origin::Call { .. } => None,
+        }
+    }
+
+    /// What a run of a job is called where each of its runs is a job of its own: by its schedule and the time at which
+    /// it was due.
+    pub fn job_name(&self, subject: &Subject) -> String {
+        match self {
+            Origin::Cron { fire, .. } => format!("{}-{}", subject.name(), fire.as_second()),
+            Origin::Event { .. } | Origin::Boot { .. } | Origin::Change { .. } | Origin::Call { .. } => {
+                subject.name().into_owned()
+            }
         }
     }
 

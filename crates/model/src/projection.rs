@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Action, Digest, Event, Iac, IacStep, Mode, Operation, Outcome, Run, RunId, RunState, Step, Subject, WorkerId,
+    Action, Digest, Event, Iac, IacStep, Mode, Operation, Origin, Outcome, Run, RunId, RunState, Step, Subject,
+    WorkerId,
 };
 
 /// What people see of a subject. Written in the same transaction as the event that changes it; never set by hand.
@@ -283,12 +284,18 @@ pub struct JobState {
     /// The latest run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_run_id: Option<RunId>,
+    /// When the latest run was due that its schedule made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_schedule: Option<Timestamp>,
 }
 
 impl JobState {
     fn after(&self, run: &Run, event: &Event, at: Timestamp) -> JobState {
         let mut next = self.clone();
         next.last_run_id = Some(run.id);
+        if let (Event::Submitted { .. }, Origin::Cron { fire, .. }) = (event, &run.origin) {
+            next.last_schedule = next.last_schedule.max(Some(*fire));
+        }
         match (&run.state, event) {
             (RunState::Running { .. }, Event::Claimed { .. }) => {
                 next.status = JobStatus::Running;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Digest;
+use crate::{BatchProgress, Digest};
 
 /// What a run has found out so far. Steps add to it; nothing is ever taken away within an attempt.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -24,17 +24,21 @@ pub struct Report {
     /// Exit code of the last program that a command ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
+    /// What became of the tasks of a job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchProgress>,
 }
 
 impl Report {
     /// Takes over whatever `newer` knows.
     pub fn merge(&mut self, newer: Report) {
-        let Report { tool, commit, plan, outputs, exit_code } = newer;
+        let Report { tool, commit, plan, outputs, exit_code, batch } = newer;
         self.tool = tool.or(self.tool.take());
         self.commit = commit.or(self.commit.take());
         self.plan = plan.or(self.plan.take());
         self.outputs = outputs.or(self.outputs.take());
         self.exit_code = exit_code.or(self.exit_code);
+        self.batch = batch.or(self.batch.take());
     }
 }
 

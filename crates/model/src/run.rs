@@ -478,6 +478,10 @@ impl Run {
                     }
                 }
             }
+            (running @ RunState::Running { .. }, Event::Progressed { report }) => {
+                run.report.merge(report.clone());
+                running.clone()
+            }
             (RunState::Running { cancel, .. }, Event::GateReached { gate, expires, report }) => {
                 run.report.merge(report.clone());
                 match cancel {

@@ -2,5 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 mod audit;
+mod batch;
+mod batch_rules;
 mod machine;
 mod samples;

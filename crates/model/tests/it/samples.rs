@@ -93,6 +93,7 @@ pub fn any_event() -> impl Strategy<Value = Event> {
             uptime: None,
         }),
         step.prop_map(|step| Event::StepPassed { step, report: Report::default() }),
+        Just(Event::Progressed { report: Report::default() }),
         (gate, 0i64..50).prop_map(|(gate, s)| Event::GateReached { gate, expires: at(s), report: Report::default() }),
         class.prop_map(|class| Event::Failed { failure: Failure::new(class, "x", "x") }),
         Just(Event::LeaseLost),
