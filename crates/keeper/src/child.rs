@@ -21,6 +21,9 @@ pub struct Child {
     pub stdout: Output,
     /// Where its standard error goes.
     pub stderr: Output,
+    /// What was asked for and could not be had, in words; the child runs without.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 impl Child {

@@ -7,11 +7,21 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process;
+use std::time::Duration;
+
+use tokio::time::{Instant, interval};
 
 use crate::frame::FrameError;
-use crate::protocol::{PROTOCOL_VERSION, Refusal, RefusalKind, Reply, Request, SweepReport, Target, Welcome};
-use crate::{Child, ExitStatus, Signal, Spec, Token};
+use crate::protocol::{
+    LIMITS_SINCE, PROTOCOL_VERSION, Refusal, RefusalKind, Reply, Request, SweepReport, Target, Welcome,
+};
+use crate::{Child, ExitStatus, Output, Signal, Spec, Token};
 use link::Link;
+use tokio::sync::mpsc;
+
+/// How long a keeper may take to go on as another program.
+const UPGRADE: Duration = Duration::from_secs(15);
+const RETRY: Duration = Duration::from_millis(5);
 
 /// A connection to the keeper of one directory. Clones share it; it closes with the last one, which no child notices.
 ///
@@ -57,6 +67,9 @@ pub enum Error {
     /// The request cannot be put into a frame.
     #[error(transparent)]
     Frame(#[from] FrameError),
+    /// The keeper is older than what is asked of it. [`Client::ensure_current`] may help.
+    #[error("the keeper (version {0}) is too old to limit children and to write logs")]
+    Outdated(String),
     /// The keeper said no.
     #[error("{0}")]
     Refused(#[from] Refusal),
@@ -95,8 +108,36 @@ impl Client {
         self.link.welcome()
     }
 
+    /// Sees to it that the keeper is at least as new as this code: makes one that is older go on as the program `exe`,
+    /// with the children it holds. Gives the connection to go on with.
+    pub async fn ensure_current(self, dir: &Path, exe: &Path) -> Result<Self, Error> {
+        let Welcome { protocol_version, keeper_version, keeper_pid } = self.keeper().clone();
+        if protocol_version >= PROTOCOL_VERSION && !is_older(&keeper_version, env!("CARGO_PKG_VERSION")) {
+            return Ok(self);
+        }
+        self.upgrade(exe).await?;
+        let deadline = Instant::now() + UPGRADE;
+        let mut retry = interval(RETRY);
+        loop {
+            retry.tick().await;
+            match Self::connect(dir).await {
+                Err(Error::Absent { .. } | Error::Disconnected) if Instant::now() < deadline => {}
+                Ok(client) if client.keeper().keeper_pid != keeper_pid => {
+                    return Err(Error::Protocol("another keeper took over during the upgrade".to_owned()));
+                }
+                result => return result,
+            }
+        }
+    }
+
     /// Starts this, or finds what was already started under the token.
     pub async fn spawn(&self, token: &Token, spec: &Spec) -> Result<Child, Error> {
+        let writes_log = [&spec.stdout, &spec.stderr].into_iter().any(|output| matches!(output, Output::Log(_)));
+        let Welcome { protocol_version, keeper_version, .. } = self.keeper();
+        // An older keeper would start it without limits, and nobody would notice.
+        if *protocol_version < LIMITS_SINCE && (writes_log || !spec.limits.is_default()) {
+            return Err(Error::Outdated(keeper_version.clone()));
+        }
         self.child(Request::Spawn { token: token.clone(), spec: spec.clone() }).await
     }
 
@@ -154,6 +195,12 @@ impl Client {
         ended.await
     }
 
+    /// Every child that ends from now on. The stream ends with the connection; what ended while there was none is told by
+    /// [`Client::list`].
+    pub fn ends(&self) -> Result<mpsc::UnboundedReceiver<Child>, Error> {
+        self.link.listen()
+    }
+
     /// Ends the keeper; with `if_idle` only if nothing runs. Without, children go on, but nobody will learn their exit
     /// status.
     pub async fn stop(&self, if_idle: bool) -> Result<(), Error> {
@@ -184,6 +231,12 @@ impl Client {
     }
 }
 
+/// Whether the first version is certainly older.
+fn is_older(version: &str, than: &str) -> bool {
+    let parse = |version: &str| version.split('.').map(|part| part.parse::<u64>().ok()).collect::<Option<Vec<_>>>();
+    matches!((parse(version), parse(than)), (Some(version), Some(than)) if version < than)
+}
+
 fn unexpected(reply: &Reply) -> Error {
     let what = match reply {
         Reply::Done => "done",
@@ -192,4 +245,17 @@ fn unexpected(reply: &Reply) -> Error {
         Reply::Swept(_) => "a sweep",
     };
     Error::Protocol(format!("it answered with {what} where something else was asked"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_older;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        assert!(is_older("0.9.3", "0.10.0"));
+        assert!(!is_older("0.10.0", "0.10.0"));
+        assert!(!is_older("1.0.0", "0.10.0"));
+        assert!(!is_older("strange", "0.10.0"));
+    }
 }

@@ -1,10 +1,15 @@
 //! The keeper itself: one thread, one poll, no async.
 
+mod capture;
 mod connection;
 mod environment;
+mod group;
+mod handover;
 mod hold;
 mod journal;
+mod launcher;
 mod place;
+mod readiness;
 mod requests;
 mod spawn;
 mod sweep;
@@ -16,9 +21,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use environment::{OomShield, Wakeups, close_inherited_on_exec, detach};
-use hold::Keeper;
+use capture::Captures;
+use environment::{FileLimit, OomShield, Wakeups, close_inherited_on_exec, detach};
+use handover::Handover;
+use hold::{Keeper, Shields};
 use place::Place;
+use readiness::Readiness;
+pub(crate) use spawn::refuse_start;
 use table::Table;
 
 use crate::BootId;
@@ -75,7 +84,10 @@ pub fn run(dir: &Path) -> Result<(), Error> {
         return Err(Error::System { what: "tell processes apart", source });
     }
     let place = Place::claim(dir)?;
+    let mut handover = Handover::receive();
+    let files = FileLimit::raise(handover.nofile);
     close_inherited_on_exec();
+    let pipes = handover.take_pipes();
     place.redirect_output()?;
     detach();
     // The handlers have to stand before the first look at the children, or an end between the two would go unnoticed.
@@ -83,7 +95,10 @@ pub fn run(dir: &Path) -> Result<(), Error> {
     let oom = OomShield::raise();
     let table = Table::open(place.dir()).map_err(|source| Error::Directory { dir: place.dir().to_owned(), source })?;
     let listener = place.listen()?;
-    Keeper::new(place, wakeups, oom, table, listener).hold()
+    let mut captures = Captures::new().map_err(|source| Error::System { what: "watch pipes", source })?;
+    captures.take_over(pipes, handover.losses);
+    let readiness = Readiness::new().map_err(|source| Error::System { what: "wait for events", source })?;
+    Keeper::new(place, Shields { files, oom }, wakeups, readiness, table, captures, listener).hold()
 }
 
 /// Writes a line into the keeper's diary.

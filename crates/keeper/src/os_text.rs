@@ -45,6 +45,19 @@ pub(crate) mod value {
     }
 }
 
+pub(crate) mod optional {
+    use super::{Deserialize, Deserializer, OsStr, OsString, Serialize, Serializer, Wire};
+
+    #[expect(clippy::ref_option, reason = "serde calls it with the field")]
+    pub(crate) fn serialize<S: Serializer>(value: &Option<impl AsRef<OsStr>>, to: S) -> Result<S::Ok, S::Error> {
+        value.as_ref().map(|value| Wire::from(value.as_ref())).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: From<OsString>>(from: D) -> Result<Option<T>, D::Error> {
+        Ok(Option::<Wire<'_>>::deserialize(from)?.map(|value| OsString::from(value).into()))
+    }
+}
+
 pub(crate) mod list {
     use super::{Deserialize, Deserializer, OsString, Serializer, Wire};
 

@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Child, Signal, Spec, Token};
 
-/// The version this code speaks.
-pub const PROTOCOL_VERSION: u32 = 1;
+/// The version this code speaks. Since 2, a [`Spec`] may have [`Limits`](crate::Limits) and logs: an older keeper would
+/// not see the first and not understand the second.
+pub const PROTOCOL_VERSION: u32 = 2;
+/// The first version that keeps to limits and writes logs.
+pub const LIMITS_SINCE: u32 = 2;
 
 /// The version two sides talk in, if they are at most one apart: the older one's.
 pub fn negotiate(ours: u32, theirs: u32) -> Option<u32> {
@@ -211,6 +214,8 @@ pub enum RefusalKind {
     WorkingDirectory,
     /// An output file cannot be opened.
     Output,
+    /// The child cannot be made who it should be, or held to a limit.
+    Limits,
     /// The system is short of processes, memory or descriptors; worth another try.
     Resources,
     /// The keeper cannot write its own journal, so it cannot promise to start this only once.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::Limits;
 use crate::os_text;
 
 /// The variable in which each child, and whatever it starts, carries its [`Token`](crate::Token).
@@ -31,6 +32,9 @@ pub struct Spec {
     pub stdout: Output,
     /// Where standard error goes; may be the same file as [`Spec::stdout`], then the two are interleaved as written.
     pub stderr: Output,
+    /// As whom and within which limits it runs.
+    #[serde(default, skip_serializing_if = "Limits::is_default")]
+    pub limits: Limits,
 }
 
 /// Where one of a child's output streams goes.
@@ -42,6 +46,22 @@ pub enum Output {
     Null,
     /// The end of this file, created with mode 0600 if it is missing. It must be a regular file at an absolute path.
     File(#[serde(with = "os_text::value")] PathBuf),
+    /// A log that the keeper writes and rotates, and that the child cannot outrun.
+    Log(LogFile),
+}
+
+/// A log that is rotated while it is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogFile {
+    /// The file that is written to.
+    #[serde(with = "os_text::value")]
+    pub path: PathBuf,
+    /// A file that grew so large is put aside, in bytes; 0 for never.
+    pub max_size: u64,
+    /// So many of those put aside are kept; 0 for all.
+    pub max_backups: u32,
+    /// Every line begins with the time at which it was read.
+    pub timestamps: bool,
 }
 
 impl Output {
@@ -50,6 +70,7 @@ impl Output {
         match self {
             Self::Null => None,
             Self::File(path) => Some(path),
+            Self::Log(log) => Some(&log.path),
         }
     }
 }
@@ -69,6 +90,9 @@ pub enum SpecError {
     /// A path has to be absolute because the keeper's own directory means nothing to the caller.
     #[error("{0} is not an absolute path")]
     NotAbsolute(PathBuf),
+    /// A limit that means nothing.
+    #[error("{0}")]
+    BadLimit(String),
 }
 
 impl Spec {
@@ -90,7 +114,7 @@ impl Spec {
                 return Err(SpecError::Nul(format!("variable {}", name.display())));
             }
         }
-        let paths = [Some(self.cwd.as_path()), self.stdout.path(), self.stderr.path()];
+        let paths = [Some(self.cwd.as_path()), self.stdout.path(), self.stderr.path(), self.limits.stdin.as_deref()];
         for path in paths.into_iter().flatten() {
             if !path.is_absolute() {
                 return Err(SpecError::NotAbsolute(path.to_owned()));
@@ -99,7 +123,7 @@ impl Spec {
                 return Err(SpecError::Nul("a path".to_owned()));
             }
         }
-        Ok(())
+        self.limits.validate().map_err(SpecError::BadLimit)
     }
 }
 
@@ -116,6 +140,7 @@ mod tests {
             cwd: "/".into(),
             stdout: Output::File("/tmp/o".into()),
             stderr: Output::Null,
+            limits: Limits::default(),
         }
     }
 

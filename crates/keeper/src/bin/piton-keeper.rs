@@ -12,7 +12,14 @@ use piton_keeper::EX_TEMPFAIL;
 const EX_USAGE: u8 = 64;
 
 fn main() -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if let Some(code) = piton_keeper::launch_if_asked() {
+        return code;
+    }
+    let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    // A keeper that was the other program goes on as this one with the arguments it has.
+    if arguments.first().is_some_and(|verb| verb == "keeper") {
+        arguments.remove(0);
+    }
     let [flag, dir] = arguments.as_slice() else { return complain("usage: piton-keeper --dir DIR", EX_USAGE) };
     if flag != "--dir" {
         return complain("usage: piton-keeper --dir DIR", EX_USAGE);

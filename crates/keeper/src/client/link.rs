@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::Error;
 use crate::frame::{self, Decoder};
 use crate::protocol::{Event, Hello, Refusal, Reply, Request, ToClient, ToKeeper, Welcome};
-use crate::{ExitStatus, SOCKET_NAME, Token};
+use crate::{Child, ExitStatus, SOCKET_NAME, Token};
 
 /// How long a keeper may take to introduce itself. It never does anything slow, but the machine may.
 const GREETING: Duration = Duration::from_secs(10);
@@ -37,6 +37,8 @@ struct Book {
     closed: bool,
     answers: HashMap<u64, oneshot::Sender<Result<Reply, Refusal>>>,
     ends: HashMap<Token, Vec<oneshot::Sender<ExitStatus>>>,
+    /// Those who want to know of every end.
+    listeners: Vec<mpsc::UnboundedSender<Child>>,
 }
 
 impl Link {
@@ -106,6 +108,19 @@ impl Link {
     }
 }
 
+impl Link {
+    /// The end of every child, from now on.
+    pub(super) fn listen(&self) -> Result<mpsc::UnboundedReceiver<Child>, Error> {
+        let (sender, ends) = mpsc::unbounded_channel();
+        let mut book = lock(&self.book);
+        if book.closed {
+            return Err(Error::Disconnected);
+        }
+        book.listeners.push(sender);
+        Ok(ends)
+    }
+}
+
 /// Connects by way of the directory's descriptor, because a socket address holds only 107 bytes of path.
 async fn connect(dir: &Path) -> io::Result<UnixStream> {
     let dir = rustix::fs::open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
@@ -136,6 +151,7 @@ async fn read_frames(mut reader: OwnedReadHalf, mut decoder: Decoder, book: Arc<
                         let _ = watcher.send(status);
                     }
                 }
+                book.listeners.retain(|listener| listener.send(child.clone()).is_ok());
             }
             ToClient::Welcome(_) | ToClient::Refused(_) => break,
         }

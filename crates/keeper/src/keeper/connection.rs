@@ -1,5 +1,6 @@
 //! One client's end of the socket, never blocking.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -9,11 +10,14 @@ use rustix::net::SendFlags;
 
 use crate::frame::{self, Decoder};
 use crate::protocol::ToClient;
+use crate::{is_held_down, lineage};
 
 /// A client that lets this much pile up has stopped reading; it can connect again and list.
 const BACKLOG_LIMIT: usize = 8 << 20;
 /// How much is read in one turn, so that no client keeps the others waiting.
 const TURN: usize = 256 * 1024;
+/// No more is read from a client while so many bytes of its requests wait for an answer.
+const ASKED_LIMIT: usize = 2 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -31,64 +35,93 @@ pub(super) enum Phase {
 pub(super) struct Connection {
     stream: UnixStream,
     decoder: Decoder,
+    /// What has been asked and not answered yet.
+    requests: VecDeque<Vec<u8>>,
+    /// How many bytes that is.
+    asked: usize,
+    /// The client hung up, or sent what is no frame. What it asked before is still answered.
+    ended: bool,
     pending: Vec<u8>,
+    /// Whether it is watched for room to write.
+    is_watched_for_room: bool,
     pub(super) phase: Phase,
 }
 
-/// What one turn of reading brought.
-pub(super) struct Received {
-    pub(super) bodies: Vec<Vec<u8>>,
-    /// The client hung up, or sent what is no frame.
-    pub(super) ended: bool,
-}
-
 impl Connection {
-    /// Takes the stream if it comes from the keeper's own user or root.
+    /// Takes the stream if it comes from the keeper's own user or root, and not from one of its descendants that may be
+    /// confined: what they start through the keeper would be free of whatever they are held to.
     pub(super) fn accept(stream: UnixStream) -> Option<Self> {
-        let peer = rustix::net::sockopt::socket_peercred(&stream).ok()?.uid;
-        if !(peer == rustix::process::geteuid() || peer.is_root()) || stream.set_nonblocking(true).is_err() {
+        let peer = rustix::net::sockopt::socket_peercred(&stream).ok()?;
+        if !(peer.uid == rustix::process::geteuid() || peer.uid.is_root()) || stream.set_nonblocking(true).is_err() {
             return None;
         }
-        Some(Self { stream, decoder: Decoder::default(), pending: Vec::new(), phase: Phase::Greeting })
+        let pid = u32::try_from(peer.pid.as_raw_nonzero().get()).ok()?;
+        if is_held_down(pid) && lineage(pid)?.contains(&std::process::id()) {
+            return None;
+        }
+        Some(Self {
+            stream,
+            decoder: Decoder::default(),
+            requests: VecDeque::new(),
+            asked: 0,
+            ended: false,
+            pending: Vec::new(),
+            is_watched_for_room: false,
+            phase: Phase::Greeting,
+        })
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
 
-    pub(super) fn wants_to_write(&self) -> bool {
-        !self.pending.is_empty()
+    /// Whether it has to be watched for room to write from now on, if that is another answer than last time.
+    pub(super) fn changed_wish(&mut self) -> Option<bool> {
+        let wish = !self.pending.is_empty();
+        (std::mem::replace(&mut self.is_watched_for_room, wish) != wish).then_some(wish)
     }
 
     pub(super) fn is_done(&self) -> bool {
-        self.phase == Phase::Broken || (self.phase == Phase::Closing && self.pending.is_empty())
+        let said_all = self.ended && self.requests.is_empty();
+        self.phase == Phase::Broken || said_all || (self.phase == Phase::Closing && self.pending.is_empty())
     }
 
-    /// Reads what has arrived. Complete messages are to be answered even if the client has hung up behind them.
-    pub(super) fn receive(&mut self) -> Received {
-        let mut received = Received { bodies: Vec::new(), ended: false };
+    pub(super) fn has_requests(&self) -> bool {
+        !self.requests.is_empty() && self.phase != Phase::Broken
+    }
+
+    pub(super) fn next_request(&mut self) -> Option<Vec<u8>> {
+        let body = self.requests.pop_front()?;
+        self.asked -= body.len();
+        Some(body)
+    }
+
+    /// Reads what has arrived, unless much is still to be answered.
+    pub(super) fn receive(&mut self) {
         let mut chunk = [0; 16 * 1024];
-        let mut budget = TURN;
-        while budget > 0 && !received.ended {
+        let mut budget = if self.asked < ASKED_LIMIT { TURN } else { 0 };
+        while budget > 0 && !self.ended {
             match self.stream.read(&mut chunk) {
-                Ok(0) => received.ended = true,
+                Ok(0) => self.ended = true,
                 Ok(count) => {
                     budget = budget.saturating_sub(count);
                     self.decoder.extend(&chunk[..count]);
-                    received.ended = !self.decode(&mut received.bodies);
+                    self.ended = !self.decode();
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(_) => received.ended = true,
+                Err(_) => self.ended = true,
             }
         }
-        received
     }
 
-    fn decode(&mut self, bodies: &mut Vec<Vec<u8>>) -> bool {
+    fn decode(&mut self) -> bool {
         loop {
             match self.decoder.next_body() {
-                Ok(Some(body)) => bodies.push(body),
+                Ok(Some(body)) => {
+                    self.asked += body.len();
+                    self.requests.push_back(body);
+                }
                 Ok(None) => return true,
                 Err(_) => return false,
             }

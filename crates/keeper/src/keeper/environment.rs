@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::FdFlags;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::note;
@@ -99,15 +100,57 @@ impl Wakeups {
         self.reader.as_fd()
     }
 
-    /// Forgets what has been announced; what is announced later wakes again.
-    pub(super) fn drain(&mut self) {
+    /// Forgets what has been announced; what is announced later wakes again. `true` if there was anything.
+    pub(super) fn drain(&mut self) -> bool {
         let mut bytes = [0; 256];
-        while matches!(self.reader.read(&mut bytes), Ok(count) if count > 0) {}
+        let mut any = false;
+        while matches!(self.reader.read(&mut bytes), Ok(count) if count > 0) {
+            any = true;
+        }
+        any
     }
 
     /// Whether SIGTERM came since last asked.
     pub(super) fn take_terminate(&self) -> bool {
         self.terminate.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// The limit of open files: the keeper needs one per log, its children should have what they would have without it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FileLimit {
+    raised: Rlimit,
+    childrens: Rlimit,
+}
+
+impl FileLimit {
+    /// Raises the limit as far as it goes. `childrens` if a keeper before has raised it already.
+    pub(super) fn raise(childrens: Option<(Option<u64>, Option<u64>)>) -> Self {
+        let now = getrlimit(Resource::Nofile);
+        let childrens = childrens.map_or(now, |(current, maximum)| Rlimit { current, maximum });
+        let most = Rlimit { current: now.maximum, ..now };
+        let raised = if setrlimit(Resource::Nofile, most).is_ok() { most } else { now };
+        Self { raised, childrens }
+    }
+
+    pub(super) fn of_children(&self) -> (Option<u64>, Option<u64>) {
+        (self.childrens.current, self.childrens.maximum)
+    }
+
+    /// Does something under the children's limit, as starting a program that would inherit the keeper's. What is open
+    /// stays open, but nothing may be opened.
+    pub(super) fn lowered<T>(&self, work: impl FnOnce() -> T) -> T {
+        if self.raised == self.childrens {
+            return work();
+        }
+        let lower = setrlimit(Resource::Nofile, self.childrens);
+        let result = work();
+        if lower.is_ok()
+            && let Err(error) = setrlimit(Resource::Nofile, self.raised)
+        {
+            note(format_args!("cannot raise the limit of open files again: {error}"));
+        }
+        result
     }
 }
 

@@ -1,25 +1,27 @@
 //! The loop: wait, reap, listen, look.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, WaitOptions, WaitStatus};
 
+use super::capture::Captures;
 use super::connection::{Connection, Phase};
-use super::environment::{OomShield, Wakeups, forget_code_of_start, is_subreaper};
+use super::environment::{FileLimit, OomShield, Wakeups, forget_code_of_start, is_subreaper};
+use super::group::Groups;
 use super::place::Place;
-use super::sweep::{self, Sweep};
+use super::readiness::Readiness;
+use super::sweep::{Recent, Sweep};
 use super::table::{Held, Starting, Table};
-use super::{Error, note, now_unix_us, tree};
+use super::tree::{self, Picture};
+use super::{Error, note, now_unix_us};
 use crate::identity::open_pidfd;
-use crate::protocol::{Event, Reply, ToClient};
+use crate::protocol::{Event, ToClient};
 use crate::{Child, ExitStatus, ProcessIdentity, State, Token, is_alive};
 
 /// One daemon needs one connection; the rest is for people and mistakes.
@@ -28,50 +30,77 @@ const MAX_CONNECTIONS: usize = 128;
 const BREATHER: Duration = Duration::from_millis(100);
 /// How often to try again to write a journal that could not be written.
 const REPAIR: Duration = Duration::from_secs(1);
+/// How long requests are answered before the keeper looks after everything else again.
+const TALK: Duration = Duration::from_millis(2);
 
 /// A keeper at work.
 #[derive(Debug)]
 pub(super) struct Keeper {
     pub(super) place: Place,
+    pub(super) shields: Shields,
     wakeups: Wakeups,
-    pub(super) oom: OomShield,
+    readiness: Readiness,
     pub(super) table: Table,
+    pub(super) captures: Captures,
+    pub(super) groups: Groups,
     listener: UnixListener,
+    is_listening: bool,
     pub(super) connections: BTreeMap<u64, Connection>,
-    next_connection: u64,
+    next_name: u64,
     pub(super) sweeps: Vec<Sweep>,
+    pub(super) sweep_after: Option<Instant>,
+    pub(super) recent: Option<Recent>,
     /// Processes of an earlier keeper, watched because they do not report to this one.
-    orphans: BTreeMap<Token, OwnedFd>,
+    orphans: BTreeMap<u64, (Token, OwnedFd)>,
     /// The session children are started in.
     pub(super) session: u32,
     /// When this process was started, if the orphans of its descendants fall to it.
     reaping_since: Option<u64>,
     /// It has no child, living or dead.
-    childless: bool,
+    pub(super) childless: bool,
     accept_after: Option<Instant>,
     pub(super) stopping: bool,
 }
 
-/// What a descriptor in the poll set stands for.
-enum Source {
-    Signals,
-    Newcomer,
-    Orphan(Token),
-    Connection(u64),
+/// What the keeper changed about itself and spares its children.
+#[derive(Debug)]
+pub(super) struct Shields {
+    pub(super) files: FileLimit,
+    pub(super) oom: OomShield,
 }
 
+// The names of what is watched. Orphans and connections are numbered from the first that is free.
+const SIGNALS: u64 = 0;
+const NEWCOMER: u64 = 1;
+const OUTPUT: u64 = 2;
+const FIRST_NAME: u64 = 3;
+
 impl Keeper {
-    pub(super) fn new(place: Place, wakeups: Wakeups, oom: OomShield, table: Table, listener: UnixListener) -> Self {
+    pub(super) fn new(
+        place: Place,
+        shields: Shields,
+        wakeups: Wakeups,
+        readiness: Readiness,
+        table: Table,
+        captures: Captures,
+        listener: UnixListener,
+    ) -> Self {
         let session = rustix::process::getsid(None).map_or(0, |pid| pid.as_raw_nonzero().get().cast_unsigned());
         Self {
             place,
+            shields,
             wakeups,
-            oom,
+            readiness,
             table,
+            captures,
+            groups: Groups::default(),
             listener,
+            is_listening: true,
             connections: BTreeMap::new(),
-            next_connection: 0,
+            next_name: FIRST_NAME,
             sweeps: Vec::new(),
+            sweep_after: None,
+            recent: None,
             orphans: BTreeMap::new(),
             session,
             reaping_since: is_subreaper()
@@ -86,35 +115,52 @@ impl Keeper {
 
     /// Runs until a client says stop, or SIGTERM finds nothing running.
     pub(super) fn hold(mut self) -> Result<(), Error> {
+        let failed = |source| Error::System { what: "wait for events", source };
+        self.watch().map_err(failed)?;
         self.take_over();
         forget_code_of_start();
+        // Those that ended before the handlers stood.
+        self.reap();
         while !self.stopping {
-            let ready = self.wait().map_err(|source| Error::System { what: "wait for events", source })?;
+            let ready = self.wait().map_err(failed)?;
             // Exits first: whoever asks in this turn should get the newest answer.
-            self.reap();
-            for source in ready {
-                match source {
-                    Source::Signals => self.wakeups.drain(),
-                    Source::Newcomer => self.accept(),
-                    Source::Orphan(token) => self.lose_orphan(token),
-                    Source::Connection(id) => self.converse(id),
+            self.reap_if_told();
+            let mut output = false;
+            for name in ready {
+                match name {
+                    // Seen to before and after.
+                    SIGNALS => {}
+                    NEWCOMER => self.accept(),
+                    OUTPUT => output = true,
+                    name if self.orphans.contains_key(&name) => self.lose_orphan(name),
+                    name => self.listen_to(name),
                 }
             }
-            self.reap();
+            self.converse();
+            self.captures.work(output);
+            self.reap_if_told();
             self.sweep();
             self.table.repair();
+            self.recent = self.recent.take().filter(|recent| !recent.is_over());
             self.connections.retain(|_, connection| !connection.is_done());
             if self.wakeups.take_terminate() && !self.has_work() {
                 note(format_args!("terminated while idle"));
                 self.stopping = true;
             }
         }
+        self.captures.finish_all();
         self.place.remove_socket();
         Ok(())
     }
 
+    fn watch(&self) -> io::Result<()> {
+        self.readiness.add(self.wakeups.fd(), SIGNALS)?;
+        self.readiness.add(&self.listener, NEWCOMER)?;
+        self.readiness.add(self.captures.fd(), OUTPUT)
+    }
+
     pub(super) fn has_work(&self) -> bool {
-        self.table.running() > 0 || !self.sweeps.is_empty()
+        self.table.running() > 0 || !self.sweeps.is_empty() || self.captures.open_pipes() > 0
     }
 
     /// Finds out what has become of the children in the journal.
@@ -125,8 +171,14 @@ impl Keeper {
             self.table.orphaned().map(|child| (child.token.clone(), child.identity.clone())).collect();
         for (token, identity) in orphans {
             match open_pidfd(identity.pid, identity.start_ticks) {
-                Ok(Some(fd)) => drop(self.orphans.insert(token, fd)),
-                Ok(None) => self.lose_orphan(token),
+                Ok(Some(fd)) => {
+                    let name = self.new_name();
+                    if let Err(error) = self.readiness.add(&fd, name) {
+                        note(format_args!("cannot watch {token} (pid {}): {error}", identity.pid));
+                    }
+                    self.orphans.insert(name, (token, fd));
+                }
+                Ok(None) => self.lose(token),
                 Err(error) => note(format_args!("cannot watch {token} (pid {}): {error}", identity.pid)),
             }
         }
@@ -139,42 +191,42 @@ impl Keeper {
         ));
     }
 
-    fn wait(&mut self) -> io::Result<Vec<Source>> {
-        let mut sources = vec![Source::Signals];
-        let mut fds = vec![PollFd::from_borrowed_fd(self.wakeups.fd(), PollFlags::IN)];
+    fn new_name(&mut self) -> u64 {
+        self.next_name += 1;
+        self.next_name - 1
+    }
+
+    fn wait(&mut self) -> io::Result<Vec<u64>> {
         self.accept_after = self.accept_after.filter(|after| *after > Instant::now());
-        if self.accept_after.is_none() && self.connections.len() < MAX_CONNECTIONS {
-            sources.push(Source::Newcomer);
-            fds.push(PollFd::new(&self.listener, PollFlags::IN));
+        let listens = self.accept_after.is_none() && self.connections.len() < MAX_CONNECTIONS;
+        if listens != self.is_listening {
+            self.readiness.set(&self.listener, NEWCOMER, listens, false)?;
+            self.is_listening = listens;
         }
-        for (token, fd) in &self.orphans {
-            sources.push(Source::Orphan(token.clone()));
-            fds.push(PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN));
+        for (name, connection) in &mut self.connections {
+            if let Some(writes) = connection.changed_wish() {
+                self.readiness.set(connection.fd(), *name, true, writes)?;
+            }
         }
-        for (id, connection) in &self.connections {
-            let mut flags = PollFlags::IN;
-            flags.set(PollFlags::OUT, connection.wants_to_write());
-            sources.push(Source::Connection(*id));
-            fds.push(PollFd::from_borrowed_fd(connection.fd(), flags));
-        }
-        let timeout = self.timeout().map(|timeout| Timespec {
-            tv_sec: timeout.as_secs().cast_signed(),
-            tv_nsec: timeout.subsec_nanos().into(),
-        });
-        match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) => {}
-            Err(Errno::INTR) => return Ok(Vec::new()),
-            Err(error) => return Err(error.into()),
-        }
-        let ready = sources.into_iter().zip(&fds).filter(|(_, fd)| !fd.revents().is_empty());
-        Ok(ready.map(|(source, _)| source).collect())
+        self.readiness.wait(self.timeout())
     }
 
     fn timeout(&self) -> Option<Duration> {
-        let sweep = (!self.sweeps.is_empty()).then_some(sweep::PAUSE);
-        let accept = self.accept_after.map(|after| after.saturating_duration_since(Instant::now()));
+        let talk = self.connections.values().any(Connection::has_requests).then_some(Duration::ZERO);
+        let now = Instant::now();
+        let until = |instant: Instant| instant.saturating_duration_since(now);
+        let sweep = (!self.sweeps.is_empty()).then(|| self.sweep_after.map_or(Duration::ZERO, until));
+        let accept = self.accept_after.map(until);
+        let forget = self.recent.as_ref().map(|recent| until(recent.until));
         let repair = self.table.is_damaged().then_some(REPAIR);
-        [sweep, accept, repair].into_iter().flatten().min()
+        [talk, sweep, accept, repair, forget, self.captures.timeout()].into_iter().flatten().min()
+    }
+
+    /// Asking costs as much as there are children, so it is done only after a signal.
+    fn reap_if_told(&mut self) {
+        if self.wakeups.drain() {
+            self.reap();
+        }
     }
 
     /// Collects every process that has ended: children, and orphans that fell to the subreaper.
@@ -190,13 +242,21 @@ impl Keeper {
         };
         self.childless = nobody;
         if !dead.is_empty() {
+            // Whoever hears of the end should find the output complete.
+            self.captures.finish(&dead.iter().map(|(pid, _)| *pid).collect::<BTreeSet<_>>());
             let ended = self.table.ended(&dead, now_unix_us());
             self.announce(ended);
         }
     }
 
-    fn lose_orphan(&mut self, token: Token) {
-        self.orphans.remove(&token);
+    fn lose_orphan(&mut self, name: u64) {
+        if let Some((token, _)) = self.orphans.remove(&name) {
+            self.lose(token);
+        }
+    }
+
+    pub(super) fn lose(&mut self, token: Token) {
+        self.orphans.retain(|_, (orphan, _)| *orphan != token);
         let ended = self.table.vanished(vec![token], now_unix_us());
         self.announce(ended);
     }
@@ -212,7 +272,7 @@ impl Keeper {
 
     /// Whether it is certain without a look at the process table that nothing descends from the child any more: whatever
     /// does is this keeper's descendant, and it has none. An earlier keeper's children left theirs to init.
-    fn nothing_is_left_of(&self, child: &Child) -> bool {
+    pub(super) fn nothing_is_left_of(&self, child: &Child) -> bool {
         let own = |since: u64| child.identity.is_of_this_boot() && child.identity.start_ticks > since;
         self.childless && self.reaping_since.is_some_and(own)
     }
@@ -220,9 +280,11 @@ impl Keeper {
     fn accept(&mut self) {
         match self.listener.accept() {
             Ok((stream, _)) => {
-                if let Some(connection) = Connection::accept(stream) {
-                    self.connections.insert(self.next_connection, connection);
-                    self.next_connection += 1;
+                let name = self.new_name();
+                if let Some(connection) = Connection::accept(stream)
+                    && self.readiness.add(connection.fd(), name).is_ok()
+                {
+                    self.connections.insert(name, connection);
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -231,41 +293,31 @@ impl Keeper {
         }
     }
 
-    fn converse(&mut self, id: u64) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
-        connection.flush();
-        let received = connection.receive();
-        for body in received.bodies {
-            self.handle(id, &body);
-        }
-        if received.ended
-            && let Some(connection) = self.connections.get_mut(&id)
-        {
-            connection.phase = Phase::Broken;
+    fn listen_to(&mut self, name: u64) {
+        if let Some(connection) = self.connections.get_mut(&name) {
+            connection.flush();
+            connection.receive();
         }
     }
 
-    fn sweep(&mut self) {
-        let mut sweeps = std::mem::take(&mut self.sweeps);
-        sweeps.retain_mut(|sweep| {
-            let looked = if self.nothing_is_left_of(&sweep.of.child) {
-                Some(sweep.report())
-            } else {
-                sweep.look(self.place.name())
-            };
-            let Some(report) = looked else { return true };
-            if report.survivors.is_empty() {
-                match self.table.get(sweep.token()).map(|held| held.child.state) {
-                    // Killed but not reaped yet: whoever acknowledges now would be told that it still runs.
-                    Some(State::Running) => return true,
-                    Some(State::Orphaned) => self.lose_orphan(sweep.token().clone()),
-                    Some(State::Exited { .. }) | None => {}
+    /// Answers what was asked, in turn, for a while.
+    fn converse(&mut self) {
+        let until = Instant::now() + TALK;
+        loop {
+            let asking = |(name, connection): (&u64, &Connection)| connection.has_requests().then_some(*name);
+            let names: Vec<u64> = self.connections.iter().filter_map(asking).collect();
+            if names.is_empty() {
+                break;
+            }
+            for name in names {
+                if let Some(body) = self.connections.get_mut(&name).and_then(Connection::next_request) {
+                    self.handle(name, &body);
                 }
             }
-            self.reply(sweep.connection, sweep.request, Ok(Reply::Swept(report)));
-            false
-        });
-        self.sweeps = sweeps;
+            if Instant::now() >= until {
+                return;
+            }
+        }
     }
 }
 
@@ -292,8 +344,10 @@ fn present_state(child: &Child) -> State {
 
 /// Looks for a process that was started under this token by a keeper that died before it could say so.
 fn find_started(starting: &Starting, keeper: &OsStr) -> Option<Held> {
+    let picture = Picture::take(0, keeper);
     let carries = |process: &tree::Process| process.mark.token() == Some(&starting.token);
-    let oldest = tree::picture(0, keeper).into_iter().filter(carries).min_by_key(|process| process.stat.start_ticks)?;
+    let oldest =
+        picture.processes().iter().filter(|process| carries(process)).min_by_key(|process| process.stat.start_ticks)?;
     let child = Child {
         token: starting.token.clone(),
         identity: ProcessIdentity::of(oldest.stat.pid)?,
@@ -301,6 +355,7 @@ fn find_started(starting: &Starting, keeper: &OsStr) -> Option<Held> {
         spawned_at_unix_us: starting.at_unix_us,
         stdout: starting.stdout.clone(),
         stderr: starting.stderr.clone(),
+        warnings: Vec::new(),
     };
-    Some(Held { child, session: oldest.stat.session })
+    Some(Held { child, session: oldest.stat.session, group: None })
 }

@@ -5,7 +5,7 @@
 //! and a machine that lost power has lost its running children anyway.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -69,28 +69,28 @@ impl Journal {
     }
 
     /// Replaces the journal by these entries, synced.
-    pub(super) fn rewrite(&mut self, entries: &[Entry]) -> io::Result<()> {
+    pub(super) fn rewrite(&mut self, entries: impl Iterator<Item = Entry>) -> io::Result<()> {
         self.damaged = true;
-        let lines = lines(entries)?;
         let fresh = self.path.with_extension("new");
         match fs::remove_file(&fresh) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut file = open_append(&fresh)?;
-        file.write_all(&lines)?;
+        // One at a time: all of them together would be more than the keeper otherwise needs.
+        let mut file = BufWriter::new(open_append(&fresh)?);
+        let mut bytes = 0;
+        for entry in entries {
+            let line = lines(&[entry])?;
+            bytes += line.len() as u64;
+            file.write_all(&line)?;
+        }
+        let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_all()?;
         fs::rename(&fresh, &self.path)?;
         if let Some(dir) = self.path.parent() {
             File::open(dir)?.sync_all()?;
         }
-        *self = Self {
-            path: std::mem::take(&mut self.path),
-            file,
-            bytes: lines.len() as u64,
-            bytes_when_rewritten: lines.len() as u64,
-            damaged: false,
-        };
+        *self = Self { path: std::mem::take(&mut self.path), file, bytes, bytes_when_rewritten: bytes, damaged: false };
         Ok(())
     }
 }
@@ -150,7 +150,7 @@ mod tests {
         fs::create_dir(dir.path().join("keeper")).unwrap();
         let (mut journal, entries) = Journal::open(dir.path()).unwrap();
         assert!(entries.is_empty());
-        journal.rewrite(&[]).unwrap();
+        journal.rewrite(std::iter::empty()).unwrap();
         (dir, journal)
     }
 
@@ -175,7 +175,7 @@ mod tests {
             journal.append(&vec![forgotten("a"); 1000], false).unwrap();
         }
         assert!(journal.wants_rewrite());
-        journal.rewrite(&[forgotten("z")]).unwrap();
+        journal.rewrite(std::iter::once(forgotten("z"))).unwrap();
         assert!(!journal.wants_rewrite());
         journal.append(&[forgotten("y")], false).unwrap();
         assert_eq!(Journal::open(dir.path()).unwrap().1, [forgotten("z"), forgotten("y")]);

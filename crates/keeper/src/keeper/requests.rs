@@ -11,8 +11,10 @@ use rustix::io::Errno;
 use serde::Deserialize;
 
 use super::connection::Phase;
+use super::group::Groups;
+use super::handover::Handover;
 use super::hold::Keeper;
-use super::spawn::spawn;
+use super::spawn::{Started, spawn};
 use super::sweep::Sweep;
 use super::table::{Held, Starting};
 use super::{note, now_unix_us, tree};
@@ -148,14 +150,21 @@ impl Keeper {
         self.table.begin(starting).map_err(|error| {
             Refusal::new(RefusalKind::Journal, format!("cannot write the keeper's journal: {error}"))
         })?;
-        let pid = match self.oom.lowered(|| spawn(&spec, &token, self.place.name())) {
-            Ok(pid) => pid,
+        let (group, mut warnings) = Groups::make(&spec.limits);
+        let started = spawn(&spec, &token, self.place.name(), &self.shields, group.as_deref(), &mut self.captures);
+        let pid = match started {
+            Ok(Started { pid, warnings: more }) => {
+                warnings.extend(more);
+                pid
+            }
             Err(refusal) => {
+                self.groups.remove(group);
                 self.table.abandon(&token);
                 return Err(refusal);
             }
         };
         drop(reserve);
+        self.childless = false;
         // Not reaped yet, so it is there, be it as a zombie. Zero, before any real start, would identify nothing.
         let start_ticks = Stat::read(pid).map_or(0, |stat| stat.start_ticks);
         let child = Child {
@@ -165,8 +174,9 @@ impl Keeper {
             spawned_at_unix_us: now_unix_us(),
             stdout: spec.stdout,
             stderr: spec.stderr,
+            warnings,
         };
-        self.table.started(Held { child: child.clone(), session: self.session });
+        self.table.started(Held { child: child.clone(), session: self.session, group });
         Ok(child)
     }
 
@@ -184,18 +194,24 @@ impl Keeper {
         Reply::Children { children, more: rest.next().is_some() }
     }
 
-    fn signal(&self, token: &Token, signal: Signal, target: Target) -> Result<(), Refusal> {
-        let held = self.find(token)?;
+    fn signal(&mut self, token: &Token, signal: Signal, target: Target) -> Result<(), Refusal> {
+        let held = self.find(token)?.clone();
         let Child { identity, state, .. } = &held.child;
-        let picture = || tree::picture_for(&held.child, self.place.name());
         let reached = match (target, state) {
             (Target::Process, State::Exited { .. }) => Ok(0),
             (Target::Process, _) => tree::signal_one(identity.pid, identity.start_ticks, signal).map(usize::from),
             // While its leader is not reaped the group's number is its own, and the kernel misses nobody who is just
             // forking.
             (Target::Group, State::Running) => signal_group(identity, signal),
-            (Target::Group, _) => tree::signal_all(&tree::group(&picture(), held), signal),
-            (Target::Tree, _) => tree::signal_all(&tree::members(&picture(), held), signal),
+            (Target::Group, _) => tree::signal_all(&self.recent_picture(&held).group(&held), signal),
+            (Target::Tree, State::Running) => {
+                let mut others = self.recent_picture(&held).members(&held);
+                others.retain(|stat| stat.group != identity.pid);
+                let group = signal_group(identity, signal);
+                let others = tree::signal_all(&others, signal);
+                group.and_then(|reached| Ok(reached + others?))
+            }
+            (Target::Tree, _) => tree::signal_all(&self.recent_picture(&held).members(&held), signal),
         };
         match reached {
             Ok(0) => Err(Refusal::new(RefusalKind::NotRunning, format!("nothing of {token} is running"))),
@@ -208,14 +224,17 @@ impl Keeper {
         if self.table.get(token).is_some_and(|held| held.child.exit().is_none()) {
             return Err(Refusal::new(RefusalKind::StillRunning, format!("{token} has not ended")));
         }
-        self.table.forget(token);
+        if let Some(held) = self.table.forget(token) {
+            self.groups.remove(held.group);
+        }
         Ok(())
     }
 
     fn stop(&mut self, if_idle: bool) -> Result<(), Refusal> {
         if if_idle && self.has_work() {
-            let running = self.table.running();
-            return Err(Refusal::new(RefusalKind::Busy, format!("{running} children are running")));
+            let (running, pipes) = (self.table.running(), self.captures.open_pipes());
+            let message = format!("{running} children are running, {pipes} logs are written to");
+            return Err(Refusal::new(RefusalKind::Busy, message));
         }
         note(format_args!("told to stop with {} children running", self.table.running()));
         self.stopping = true;
@@ -225,7 +244,7 @@ impl Keeper {
     /// Becomes another program; comes back only with the reason why not.
     ///
     /// The pid stays and with it the children; the journal says who they are. The lock goes along as standard input, so
-    /// that no other keeper can slip in between.
+    /// that no other keeper can slip in between, and word of the pipes, which stay open, as standard output.
     fn upgrade(&mut self, exe: &Path) -> Refusal {
         let refuse = |error: io::Error| {
             let message = format!("cannot become {}: {error}", exe.display());
@@ -241,15 +260,24 @@ impl Keeper {
         if self.table.is_damaged() {
             return refuse(io::Error::other("the journal cannot be written, the children would be forgotten"));
         }
-        let lock = match self.place.share_lock() {
-            Ok(lock) => lock,
-            Err(error) => return refuse(error),
+        let handed = self.place.share_lock().and_then(|lock| {
+            let (pipes, losses) = self.captures.hand_over()?;
+            let handover = Handover { nofile: Some(self.shields.files.of_children()), pipes, losses };
+            Ok((lock, handover.write()?))
+        });
+        let (lock, handover) = match handed {
+            Ok(handed) => handed,
+            Err(error) => {
+                self.captures.keep();
+                return refuse(error);
+            }
         };
         note(format_args!("becoming {}", exe.display()));
         #[expect(clippy::disallowed_methods, reason = "not a child: the keeper itself goes on as this program")]
         let mut command = Command::new(exe);
-        command.args(std::env::args_os().skip(1)).stdin(lock);
-        let error = self.oom.lowered(|| command.exec());
+        command.args(std::env::args_os().skip(1)).stdin(lock).stdout(handover);
+        let error = self.shields.oom.lowered(|| command.exec());
+        self.captures.keep();
         refuse(error)
     }
 }

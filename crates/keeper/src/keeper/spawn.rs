@@ -7,11 +7,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
+use rustix::fd::OwnedFd;
 use rustix::fs::{Access, FileType, OFlags};
 use rustix::io::Errno;
 
+use super::capture::Captures;
+use super::hold::Shields;
+use super::launcher::Launcher;
+use crate::identity::to_rustix;
+use crate::launch::{Order, open_input};
 use crate::protocol::{Refusal, RefusalKind};
 use crate::spec::{KEEPER_VARIABLE, TOKEN_VARIABLE};
 use crate::{Output, Spec, Token};
@@ -19,9 +25,22 @@ use crate::{Output, Spec, Token};
 /// Where a program is looked for when the environment has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// Starts the process and gives its pid. It is the keeper's child and not yet reaped, so the pid cannot mean another
-/// process.
-pub(super) fn spawn(spec: &Spec, token: &Token, keeper: &OsStr) -> Result<u32, Refusal> {
+/// A process that was started. It is the keeper's child and not yet reaped, so the pid cannot mean another process.
+#[derive(Debug)]
+pub(super) struct Started {
+    pub(super) pid: u32,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Starts the process.
+pub(super) fn spawn(
+    spec: &Spec,
+    token: &Token,
+    keeper: &OsStr,
+    shields: &Shields,
+    group: Option<&Path>,
+    captures: &mut Captures,
+) -> Result<Started, Refusal> {
     let invalid = |error: &dyn std::error::Error| Refusal::new(RefusalKind::BadSpec, error.to_string());
     spec.validate().map_err(|error| invalid(&error))?;
     let Some(program) = spec.argv.first() else { return Err(invalid(&crate::SpecError::EmptyCommand)) };
@@ -29,24 +48,102 @@ pub(super) fn spawn(spec: &Spec, token: &Token, keeper: &OsStr) -> Result<u32, R
     check_directory(&spec.cwd)?;
     let path = spec.env.get(OsStr::new("PATH")).map_or(OsStr::new(DEFAULT_PATH), |path| path.as_os_str());
     let resolved = resolve(program, path, &spec.cwd)?;
-    let (stdout, stderr) = open_outputs(&spec.stdout, &spec.stderr)?;
+    let outputs = open_outputs(&spec.stdout, &spec.stderr, captures)?;
+    let pipes = outputs.pipes.clone();
+    let result = if spec.limits.need_launcher() {
+        launch(spec, token, keeper, shields, group, &resolved, outputs)
+    } else {
+        start(spec, token, keeper, shields, &resolved, outputs)
+    };
+    for pipe in pipes {
+        match &result {
+            Ok(started) => captures.adopt(pipe, started.pid),
+            Err(_) => captures.detach(pipe),
+        }
+    }
+    result
+}
 
+/// Starts it as it is.
+fn start(
+    spec: &Spec,
+    token: &Token,
+    keeper: &OsStr,
+    shields: &Shields,
+    program: &Path,
+    outputs: Outputs,
+) -> Result<Started, Refusal> {
+    let stdin = match &spec.limits.stdin {
+        Some(path) => open_input(path)?,
+        None => File::open("/dev/null").map_err(|error| refuse_start(&error, program))?,
+    };
     #[expect(clippy::disallowed_methods, reason = "the keeper is the one place that starts processes")]
-    let mut command = Command::new(&resolved);
+    let mut command = Command::new(program);
+    command.arg0(&spec.argv[0]).args(&spec.argv[1..]).env_clear().envs(&spec.env);
+    let pid = spawn_with(command, &spec.cwd, token, keeper, shields, stdin.into(), outputs)
+        .map_err(|error| refuse_start(&error, program))?;
+    Ok(Started { pid, warnings: Vec::new() })
+}
+
+/// Starts it by way of the launcher.
+fn launch(
+    spec: &Spec,
+    token: &Token,
+    keeper: &OsStr,
+    shields: &Shields,
+    group: Option<&Path>,
+    program: &Path,
+    outputs: Outputs,
+) -> Result<Started, Refusal> {
+    let (launcher, stdin) = Launcher::new()?;
+    let mut command = Launcher::command();
+    // Not the child's environment: what it says to the dynamic loader is not meant for the launcher.
+    command.env_clear();
+    let pid = spawn_with(command, &spec.cwd, token, keeper, shields, stdin, outputs)
+        .map_err(|error| refuse_start(&error, program))?;
+    let mut order = Order {
+        program: program.to_owned(),
+        argv: spec.argv.clone(),
+        env: spec.env.clone(),
+        limits: spec.limits.clone(),
+        group: group.map(Path::to_owned),
+    };
+    order.env.insert(TOKEN_VARIABLE.into(), token.as_str().into());
+    order.env.insert(KEEPER_VARIABLE.into(), keeper.into());
+    match launcher.launch(&order) {
+        Ok(warnings) => Ok(Started { pid, warnings }),
+        Err(refusal) => {
+            // It ends by itself, unless it is stuck. Not reaped yet, so the number is its own.
+            if let Some(pid) = to_rustix(pid) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+            Err(refusal)
+        }
+    }
+}
+
+/// Starts the command in a group of its own, with what every child is given.
+fn spawn_with(
+    mut command: Command,
+    cwd: &Path,
+    token: &Token,
+    keeper: &OsStr,
+    shields: &Shields,
+    stdin: OwnedFd,
+    outputs: Outputs,
+) -> io::Result<u32> {
     command
-        .arg0(program)
-        .args(&spec.argv[1..])
-        .env_clear()
-        .envs(&spec.env)
         .env(TOKEN_VARIABLE, token.as_str())
         .env(KEEPER_VARIABLE, keeper)
-        .current_dir(&spec.cwd)
-        .stdin(Stdio::null())
-        .stdout(stdout)
-        .stderr(stderr)
+        .current_dir(cwd)
+        .stdin(stdin)
+        .stdout(outputs.stdout)
+        .stderr(outputs.stderr)
         .process_group(0);
+    // All is open by now: nothing could be opened under the children's limit.
+    let child = shields.oom.lowered(|| shields.files.lowered(|| command.spawn()))?;
     // Dropping the handle neither kills nor waits: the child is reaped with all others.
-    command.spawn().map(|child| child.id()).map_err(|error| refuse(&error, &resolved))
+    Ok(child.id())
 }
 
 fn check_directory(cwd: &Path) -> Result<(), Refusal> {
@@ -106,7 +203,7 @@ fn system(error: &io::Error, program: &Path) -> Refusal {
 }
 
 /// Says what went wrong after the program was found.
-fn refuse(error: &io::Error, program: &Path) -> Refusal {
+pub(crate) fn refuse_start(error: &io::Error, program: &Path) -> Refusal {
     let shown = program.display();
     let (kind, why) = match Errno::from_io_error(error) {
         Some(Errno::NOENT) => (RefusalKind::ProgramNotFound, "the interpreter it names does not exist"),
@@ -123,19 +220,50 @@ fn refuse(error: &io::Error, program: &Path) -> Refusal {
     Refusal::new(kind, format!("cannot start {shown}: {why}"))
 }
 
-fn open_outputs(stdout: &Output, stderr: &Output) -> Result<(Stdio, Stdio), Refusal> {
-    let first = open_output(stdout)?;
-    let second = if stderr == stdout {
-        first.as_ref().map(File::try_clone).transpose().map_err(|error| refuse_output(&error, stderr))?
-    } else {
-        open_output(stderr)?
-    };
-    let stdio = |file: Option<File>| file.map_or_else(Stdio::null, Stdio::from);
-    Ok((stdio(first), stdio(second)))
+/// A child's ends of its outputs.
+#[derive(Debug)]
+struct Outputs {
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+    /// The keeper's ends, where there are any.
+    pipes: Vec<u64>,
 }
 
-fn open_output(output: &Output) -> Result<Option<File>, Refusal> {
-    let Some(path) = output.path() else { return Ok(None) };
+fn open_outputs(stdout: &Output, stderr: &Output, captures: &mut Captures) -> Result<Outputs, Refusal> {
+    let mut pipes = Vec::new();
+    let mut open = || -> Result<(OwnedFd, OwnedFd), Refusal> {
+        let first = open_output(stdout, captures, &mut pipes)?;
+        let second = if stderr == stdout {
+            first.try_clone().map_err(|error| refuse_output(&error, stderr))?
+        } else {
+            open_output(stderr, captures, &mut pipes)?
+        };
+        Ok((first, second))
+    };
+    match open() {
+        Ok((stdout, stderr)) => Ok(Outputs { stdout, stderr, pipes }),
+        Err(refusal) => {
+            for pipe in pipes {
+                captures.detach(pipe);
+            }
+            Err(refusal)
+        }
+    }
+}
+
+fn open_output(output: &Output, captures: &mut Captures, pipes: &mut Vec<u64>) -> Result<OwnedFd, Refusal> {
+    let path = match output {
+        Output::Null => {
+            let null = OpenOptions::new().write(true).open("/dev/null");
+            return Ok(null.map_err(|error| refuse_output(&error, output))?.into());
+        }
+        Output::File(path) => path,
+        Output::Log(log) => {
+            let prepared = captures.prepare(log).map_err(|error| refuse_output(&error, output))?;
+            pipes.push(prepared.id);
+            return Ok(prepared.writer);
+        }
+    };
     // Neither a FIFO nor a device may be put in the file's place: opening the one would hang the keeper, writing to the
     // other is no log.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -151,7 +279,7 @@ fn open_output(output: &Output) -> Result<Option<File>, Refusal> {
         return Err(refuse_output(&io::Error::other("is not a regular file"), output));
     }
     rustix::fs::fcntl_setfl(&file, OFlags::APPEND).map_err(|error| refuse_output(&error.into(), output))?;
-    Ok(Some(file))
+    Ok(file.into())
 }
 
 fn refuse_output(error: &io::Error, output: &Output) -> Refusal {

@@ -1,18 +1,22 @@
 //! Killing what is left of a child's tree, a look at a time so that the keeper stays responsive.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
+use super::group;
+use super::hold::Keeper;
 use super::table::Held;
-use super::tree;
-use crate::protocol::SweepReport;
-use crate::{Signal, Token};
+use super::tree::{self, Picture};
+use crate::protocol::{Reply, SweepReport};
+use crate::{Child, Signal, State, Token};
 
 /// How long a sweep tries. A killed process dies within milliseconds unless the kernel itself is stuck.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The pause between two looks.
-pub(super) const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(5);
+/// How old a picture of the process table may be that a signal goes by. Who is forked later is missed by a signal in
+/// any case.
+const RECENT: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
 pub(super) struct Sweep {
@@ -40,13 +44,20 @@ impl Sweep {
     }
 
     /// Looks once, kills whom it finds; the report when nobody is left or patience is.
-    pub(super) fn look(&mut self, keeper: &OsStr) -> Option<SweepReport> {
-        let picture = tree::picture_for(&self.of.child, keeper);
-        let found = tree::members(&picture, &self.of);
+    pub(super) fn look(&mut self, picture: &Picture) -> Option<SweepReport> {
+        let mut found = picture.members(&self.of);
+        if let Some(group) = &self.of.group {
+            for stat in group::kill(group) {
+                self.killed.insert((stat.pid, stat.start_ticks));
+                if !found.iter().any(|known| known.pid == stat.pid) {
+                    found.push(stat);
+                }
+            }
+        }
         if Instant::now() > self.deadline {
             return Some(SweepReport { survivors: found.iter().map(|stat| stat.pid).collect(), ..self.report() });
         }
-        if found.is_empty() && tree::is_settled(&picture) {
+        if found.is_empty() && picture.is_settled(&self.of) {
             // A picture is taken process by process. Where something was alive a moment ago, it may have forked behind
             // the camera's back.
             let was_calm = std::mem::replace(&mut self.calm, true);
@@ -61,4 +72,72 @@ impl Sweep {
         }
         None
     }
+}
+
+impl Keeper {
+    /// Looks after everything that is to be killed, at once.
+    pub(super) fn sweep(&mut self) {
+        if self.sweeps.is_empty() || self.sweep_after.is_some_and(|after| Instant::now() < after) {
+            return;
+        }
+        let mut sweeps = std::mem::take(&mut self.sweeps);
+        let begun = Instant::now();
+        // One look for all, because it is a look at every process.
+        let is_over = |sweep: &Sweep| self.nothing_is_left_of(&sweep.of.child);
+        let picture = if sweeps.iter().all(is_over) {
+            Picture::default()
+        } else {
+            let since = sweeps.iter().map(|sweep| &sweep.of.child).filter_map(start_in_this_boot).min();
+            since.map_or_else(Picture::default, |since| Picture::take(since, self.place.name()))
+        };
+        sweeps.retain_mut(|sweep| {
+            let looked =
+                if self.nothing_is_left_of(&sweep.of.child) { Some(sweep.report()) } else { sweep.look(&picture) };
+            let Some(report) = looked else { return true };
+            if report.survivors.is_empty() {
+                match self.table.get(sweep.token()).map(|held| held.child.state) {
+                    // Killed but not reaped yet: whoever acknowledges now would be told that it still runs.
+                    Some(State::Running) => return true,
+                    Some(State::Orphaned) => self.lose(sweep.token().clone()),
+                    Some(State::Exited { .. }) | None => {}
+                }
+            }
+            self.reply(sweep.connection, sweep.request, Ok(Reply::Swept(report)));
+            false
+        });
+        self.sweeps = sweeps;
+        // Half of the time at least is for everything else.
+        let now = Instant::now();
+        self.sweep_after = (!self.sweeps.is_empty()).then(|| now + (now - begun).max(PAUSE));
+    }
+
+    /// A picture of everything that may be a child's, perhaps a moment old: many who ask at once share one.
+    pub(super) fn recent_picture(&mut self, of: &Held) -> &Picture {
+        let recent = self.recent.take().filter(|recent| !recent.is_over() && recent.picture.shows(of));
+        let recent = recent.unwrap_or_else(|| {
+            let begun = Instant::now();
+            let since = self.table.after(None).filter_map(start_in_this_boot).min();
+            let picture = since.map_or_else(Picture::default, |since| Picture::take(since, self.place.name()));
+            Recent { picture, until: Instant::now() + RECENT.max(begun.elapsed()) }
+        });
+        &self.recent.insert(recent).picture
+    }
+}
+
+/// A picture that may still be used.
+#[derive(Debug)]
+pub(super) struct Recent {
+    picture: Picture,
+    pub(super) until: Instant,
+}
+
+impl Recent {
+    pub(super) fn is_over(&self) -> bool {
+        Instant::now() >= self.until
+    }
+}
+
+/// When the child was started, if its pid can mean anything now.
+fn start_in_this_boot(child: &Child) -> Option<u64> {
+    child.identity.is_of_this_boot().then_some(child.identity.start_ticks)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,9 @@ pub(super) struct Held {
     pub(super) child: Child,
     /// The session it was started in. Tells its process group from a later one that got the same number.
     pub(super) session: u32,
+    /// The control group that was made for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) group: Option<PathBuf>,
 }
 
 /// A child that is about to be started.
@@ -155,11 +158,13 @@ impl Table {
         children
     }
 
-    /// Forgets a child that has ended, or one that may never have been.
-    pub(super) fn forget(&mut self, token: &Token) {
-        if self.held.remove(token).is_some() | self.uncertain.remove(token).is_some() {
+    /// Forgets a child that has ended, or one that may never have been; gives what was known of it.
+    pub(super) fn forget(&mut self, token: &Token) -> Option<Held> {
+        let held = self.held.remove(token);
+        if held.is_some() | self.uncertain.remove(token).is_some() {
             self.record_or_note(&[Entry::Forgotten(token.clone())], false);
         }
+        held
     }
 
     /// Whether something the keeper should remember is in memory only.
@@ -190,7 +195,7 @@ impl Table {
         }
         let uncertain = self.uncertain.values().cloned().map(Entry::Starting);
         let held = self.held.values().cloned().map(Entry::Held);
-        self.journal.rewrite(&uncertain.chain(held).collect::<Vec<_>>())
+        self.journal.rewrite(uncertain.chain(held))
     }
 }
 
@@ -222,8 +227,16 @@ mod tests {
     fn running(token: &str, pid: u32) -> Held {
         let identity = ProcessIdentity { pid, start_ticks: 5, boot_id: BootId::current().unwrap() };
         let Starting { token, stdout, stderr, at_unix_us } = starting(token);
-        let child = Child { token, identity, state: State::Running, spawned_at_unix_us: at_unix_us, stdout, stderr };
-        Held { child, session: 1 }
+        let child = Child {
+            token,
+            identity,
+            state: State::Running,
+            spawned_at_unix_us: at_unix_us,
+            stdout,
+            stderr,
+            warnings: Vec::new(),
+        };
+        Held { child, session: 1, group: None }
     }
 
     fn states(table: &Table) -> Vec<(&str, State)> {

@@ -160,12 +160,12 @@ async fn says_precisely_why_nothing_was_started() {
 #[tokio::test]
 async fn a_keeper_short_of_descriptors_recovers() {
     let nest = Nest::new();
-    let client = nest.client_of(&nest.keeper_argv_after("ulimit -n 16")).await;
+    let client = nest.client_of(&nest.keeper_argv_after("ulimit -n 24")).await;
     let crowd: Vec<_> =
         (0..30).map(|_| std::os::unix::net::UnixStream::connect(nest.file("keeper.sock")).unwrap()).collect();
     // Whether there is one descriptor left or none, the answer comes and is right.
     until("the crowd to be let in", || {
-        fs::read_dir(format!("/proc/{}/fd", client.keeper().keeper_pid)).unwrap().count() >= 15
+        fs::read_dir(format!("/proc/{}/fd", client.keeper().keeper_pid)).unwrap().count() >= 23
     })
     .await;
     let refused = within(client.spawn(&token("a"), &nest.script("exit 3"))).await.unwrap_err();

@@ -1,12 +1,14 @@
 //! Clients that do not behave.
 
 use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 
+use piton_keeper::client::{Client, Error};
 use piton_keeper::frame::{Decoder, MAX_FRAME, encode};
-use piton_keeper::protocol::{Hello, PROTOCOL_VERSION, RefusalKind, ToClient};
+use piton_keeper::protocol::{Hello, PROTOCOL_VERSION, RefusalKind, Reply, Request, ToClient, ToKeeper, Welcome};
+use piton_keeper::{Limits, LogFile, Output, Spec};
 
-use crate::nest::{Nest, PATIENCE, token, within};
+use crate::nest::{Nest, PATIENCE, token, until, within};
 
 fn raw(nest: &Nest) -> UnixStream {
     let stream = UnixStream::connect(nest.file("keeper.sock")).unwrap();
@@ -108,6 +110,32 @@ async fn a_request_from_the_future_is_answered() {
     drop(client);
 }
 
+#[tokio::test]
+async fn children_that_are_held_down_are_not_listened_to() {
+    let nest = Nest::new();
+    let client = nest.client().await;
+    std::fs::write(nest.file("hello"), hello(PROTOCOL_VERSION)).unwrap();
+    // Once as the child itself, and once as an orphan in a session of its own; before that, one that is free.
+    let ask = "python3 -c 'import socket; s = socket.socket(socket.AF_UNIX); s.connect(\"keeper.sock\")
+s.sendall(open(\"hello\", \"rb\").read()); print(len(s.recv(100)))'";
+    let script = r#"sh -c "$ASK" 2>&1 | tail -n 1 >free; setpriv --no-new-privs sh -c "$ASK" 2>&1 | tail -n 1 >child
+(setpriv --no-new-privs setsid sh -c "$ASK" 2>&1 | tail -n 1 >orphan.new; mv orphan.new orphan) &"#;
+    let mut spec = nest.script(script);
+    spec.env.insert("ASK".into(), ask.into());
+    client.spawn(&token("a"), &spec).await.unwrap();
+    until("both have asked", || nest.file("orphan").exists()).await;
+    for who in ["child", "orphan"] {
+        let said = nest.read(who);
+        assert!(said.trim() == "0" || said.contains("Error"), "{who}: {said}");
+    }
+    assert!(nest.read("free").trim().parse::<u32>().unwrap() > 0);
+    // Those who are no children are.
+    let mut other = raw(&nest);
+    other.write_all(&hello(PROTOCOL_VERSION)).unwrap();
+    other.shutdown(std::net::Shutdown::Write).unwrap();
+    assert!(matches!(read_to_end(other).as_slice(), [ToClient::Welcome(_)]));
+}
+
 /// A subscriber that never reads is dropped; the others are served meanwhile.
 #[tokio::test]
 async fn a_client_that_never_reads_holds_up_nobody() {
@@ -130,4 +158,82 @@ async fn a_client_that_never_reads_holds_up_nobody() {
     }
     assert!(hung_up, "the keeper should have dropped the connection");
     assert_eq!(within(client.list()).await.unwrap().len(), 200);
+}
+
+/// Answers as a keeper of these versions, one connection each, until it is told to become another program; gives what
+/// it was asked.
+fn impostor(nest: &Nest, versions: &'static [u32]) -> std::thread::JoinHandle<Vec<Request>> {
+    let listener = UnixListener::bind(nest.file("keeper.sock")).unwrap();
+    std::thread::spawn(move || {
+        let mut asked = Vec::new();
+        for version in versions {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut decoder = Decoder::default();
+            let mut chunk = [0; 4096];
+            let mut greeted = false;
+            loop {
+                while let Some(body) = decoder.next_body().unwrap() {
+                    if !greeted {
+                        greeted = true;
+                        let keeper_version = env!("CARGO_PKG_VERSION").to_owned();
+                        let welcome = Welcome { protocol_version: *version, keeper_version, keeper_pid: 77 };
+                        stream.write_all(&encode(&ToClient::Welcome(welcome)).unwrap()).unwrap();
+                        continue;
+                    }
+                    let ToKeeper { id, request } = serde_json::from_slice(&body).unwrap();
+                    asked.push(request);
+                    let answer = ToClient::Reply { id, reply: Reply::Done };
+                    if !matches!(asked.last(), Some(Request::Upgrade { .. })) {
+                        stream.write_all(&encode(&answer).unwrap()).unwrap();
+                    }
+                }
+                let upgraded = matches!(asked.last(), Some(Request::Upgrade { .. })) && *version == versions[0];
+                let count = if upgraded { 0 } else { stream.read(&mut chunk).unwrap_or(0) };
+                if count == 0 {
+                    break;
+                }
+                decoder.extend(&chunk[..count]);
+            }
+        }
+        asked
+    })
+}
+
+/// What the impostor was asked, once every connection is closed, for which the client's tasks have to go on.
+async fn asked_of(keeper: std::thread::JoinHandle<Vec<Request>>) -> Vec<Request> {
+    within(tokio::task::spawn_blocking(|| keeper.join().unwrap())).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_older_keeper_is_not_asked_for_what_it_would_ignore() {
+    let nest = Nest::new();
+    let keeper = impostor(&nest, &[1]);
+    let client = within(Client::connect(nest.dir())).await.unwrap();
+    let limited = Spec { limits: Limits { nice: Some(1), ..Limits::default() }, ..nest.script("true") };
+    let log = LogFile { path: nest.file("log"), max_size: 0, max_backups: 0, timestamps: false };
+    let logging = Spec { stderr: Output::Log(log), ..nest.script("true") };
+    for spec in [limited, logging] {
+        let refused = within(client.spawn(&token("a"), &spec)).await.unwrap_err();
+        assert!(matches!(refused, Error::Outdated(_)), "{refused}");
+    }
+    // What it understands it is still asked; the answer of this one makes no sense, but is one.
+    let answered = within(client.spawn(&token("b"), &nest.script("true"))).await.unwrap_err();
+    assert!(matches!(answered, Error::Protocol(_)), "{answered}");
+    drop(client);
+    let asked = asked_of(keeper).await;
+    assert!(matches!(asked.as_slice(), [Request::Subscribe, Request::Spawn { .. }]), "{asked:?}");
+}
+
+#[tokio::test]
+async fn an_older_keeper_goes_on_as_a_newer_one() {
+    let nest = Nest::new();
+    let keeper = impostor(&nest, &[1, 2]);
+    let client = within(Client::connect(nest.dir())).await.unwrap();
+    let exe = nest.file("new");
+    let client = within(client.ensure_current(nest.dir(), &exe)).await.unwrap();
+    assert_eq!(client.keeper().protocol_version, 2);
+    // Now it is current, and nothing is asked.
+    drop(within(client.ensure_current(nest.dir(), &exe)).await.unwrap());
+    let asked = asked_of(keeper).await;
+    assert_eq!(asked, [Request::Subscribe, Request::Upgrade { exe }, Request::Subscribe]);
 }
