@@ -1,4 +1,4 @@
-//! Run logs as local files: append, redact, read from an offset, follow.
+//! Logs as local files: those of runs, appended, redacted and followed, and those of processes, rotated by the keeper.
 //!
 //! # Purpose
 //!
@@ -22,6 +22,11 @@
 //! Followers wait on one notification per log and read through the page cache; in another process they look at the
 //! file's length.
 //!
+//! The output of a *process* that is kept running goes to files that the keeper writes and rotates. [`RotatedLog`] reads
+//! such a file and what was put aside as one log, [`MergedLog`] two of them as one. Nothing is remembered for it but the
+//! order of the merged lines: which file a place is in is told by its inode and the time of its birth, which a
+//! compressed file carries in its header.
+//!
 //! # Invariants
 //!
 //! - Whatever was killed, and when: the same calls made again give the same log, byte for byte (`crash::*`).
@@ -31,6 +36,8 @@
 //! - Memory per child is bounded by the longest secret, not by the longest line
 //!   (`sections::a_long_line_is_written_in_pieces`).
 //! - A follower gets each byte once and in order (`following::*`).
+//! - A place in a rotated log goes on exactly where it was, whatever was put aside or compressed meanwhile; what is gone
+//!   is told (`rotated::a_place_survives_rotation_and_compression`, `rotated::what_is_gone_is_told`).
 //! - A log has one writing process, by a lock on its index.
 //!
 //! # Durability
@@ -42,8 +49,8 @@
 //!
 //! # Deliberately absent
 //!
-//! No time stamps, levels or parsing of what children say. No compression, no shipping to other hosts, no retention
-//! policy: somebody else decides when [`LogStore::remove`] is due. Base64 that is wrapped inside a secret is not
+//! No levels or parsing of what children say. No shipping to other hosts, no retention policy: somebody else decides when
+//! [`LogStore::remove`] and [`RotatedLog::keep_up`] are due. Base64 that is wrapped inside a secret is not
 //! recognised. A secret that was unknown when its section began must not be added later: the recomputed section would
 //! not fit the one in the log.
 
@@ -57,6 +64,7 @@ mod parts;
 mod pump;
 mod read;
 mod redact;
+mod rotated;
 mod run_log;
 mod section_stream;
 mod store;
@@ -67,5 +75,9 @@ pub use error::Error;
 pub use parts::Part;
 pub use read::TAIL_LIMIT;
 pub use redact::Redactor;
+pub use rotated::{
+    BadCursor, Cursor, LINE_LIMIT, Lines, MergedLine, MergedLog, MergedPage, OutputStream, Piece, RotatedLog, Upkeep,
+    UpkeepDone,
+};
 pub use run_log::{RunLog, Section};
 pub use store::{Chunk, DEFAULT_CAP, LogStore};

@@ -4,5 +4,6 @@
 mod crash;
 mod following;
 mod reading;
+mod rotated;
 mod scene;
 mod sections;
