@@ -54,6 +54,7 @@ async fn rate(dir: &Path, mib: u64, secrets: u32) -> Result<f64, Failure> {
         cwd: dir.to_owned(),
         header: "$ yes".to_owned(),
         stop: StopSequence::job(),
+        limits: piton_process::Limits::default(),
     };
     runner.held().await?;
     let start = Instant::now();

@@ -11,11 +11,10 @@ use rustix::io::Errno;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::link::Link;
 use crate::orphan;
 use crate::stop::{Notice, Stage, StopSequence};
 use crate::wait::{now, pause};
-use crate::{Error, Exit};
+use crate::{Error, Exit, Keeping};
 
 /// How often a keeper is sought for a process that has ended. Its journal may still know how.
 const SEARCHES: u32 = 5;
@@ -24,7 +23,7 @@ const NOTE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A command that was started.
 pub(crate) struct Attendance<'a> {
-    pub(crate) link: &'a Link,
+    pub(crate) keeping: &'a Keeping,
     pub(crate) child: &'a Child,
     pub(crate) sequence: &'a StopSequence,
     pub(crate) stop: &'a CancellationToken,
@@ -70,7 +69,7 @@ impl Attendance<'_> {
         };
         let (ending, ()) = tokio::join!(watch, self.escalate(&mut asked, &gone));
         let ending = ending?;
-        let sweep = match self.link.ask(|keeper| async move { keeper.sweep(&self.child.token).await }).await {
+        let sweep = match self.keeping.ask(|keeper| async move { keeper.sweep(&self.child.token).await }).await {
             Err(error) if error.refusal() == Some(RefusalKind::UnknownToken) => Ok(SweepReport::default()),
             result => result,
         };
@@ -89,7 +88,7 @@ impl Attendance<'_> {
         let token = &self.child.token;
         let mut searches = 0;
         loop {
-            match self.link.ask(|keeper| async move { keeper.wait(token).await }).await {
+            match self.keeping.ask(|keeper| async move { keeper.wait(token).await }).await {
                 Ok(ExitStatus::Unknown) => return Ok(Ending::Unseen(self.noticed_at().await)),
                 Ok(status) => return Ok(Ending::Seen(status)),
                 Err(error) if error.refusal() == Some(RefusalKind::UnknownToken) => {
@@ -113,7 +112,7 @@ impl Attendance<'_> {
     }
 
     async fn noticed_at(&self) -> Timestamp {
-        let child = self.link.ask(|keeper| async move { keeper.get(&self.child.token).await }).await;
+        let child = self.keeping.ask(|keeper| async move { keeper.get(&self.child.token).await }).await;
         match child.map(|child| child.state) {
             Ok(State::Exited { at_unix_us, .. }) => Timestamp::from_microsecond(at_unix_us).unwrap_or_else(|_| now()),
             _ => now(),
@@ -160,7 +159,7 @@ impl Attendance<'_> {
 
     async fn send(&self, stage: &Stage) -> Result<Sent, String> {
         let Stage { signal, target, .. } = *stage;
-        match self.link.ask(|keeper| async move { keeper.signal(&self.child.token, signal, target).await }).await {
+        match self.keeping.ask(|keeper| async move { keeper.signal(&self.child.token, signal, target).await }).await {
             Ok(()) => Ok(Sent::Delivered),
             Err(error) if error.refusal() == Some(RefusalKind::NotRunning) => Ok(Sent::TooLate),
             Err(_) => match orphan::signal(&self.child.identity, signal, target) {

@@ -69,10 +69,18 @@ impl Error {
 
 fn is_about_the_command(kind: RefusalKind) -> bool {
     use RefusalKind::{
-        BadSpec, NotExecutable, Output, PermissionDenied, ProgramNotFound, Resources, System, WorkingDirectory,
+        BadSpec, Limits, NotExecutable, Output, PermissionDenied, ProgramNotFound, Resources, System, WorkingDirectory,
     };
     matches!(
         kind,
-        BadSpec | ProgramNotFound | PermissionDenied | NotExecutable | WorkingDirectory | Output | Resources | System
+        BadSpec
+            | ProgramNotFound
+            | PermissionDenied
+            | NotExecutable
+            | WorkingDirectory
+            | Output
+            | Limits
+            | Resources
+            | System
     )
 }

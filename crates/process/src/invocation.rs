@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use piton_keeper::ExitStatus;
+use piton_keeper::{ExitStatus, Limits};
 
 use crate::StopSequence;
 
@@ -22,6 +22,8 @@ pub struct Invocation {
     pub header: String,
     /// How to stop it.
     pub stop: StopSequence,
+    /// As whom and within which limits it runs.
+    pub limits: Limits,
 }
 
 impl std::fmt::Debug for Invocation {

@@ -17,6 +17,8 @@
 //! it is attached to, if it ended meanwhile its recorded exit is reported, and the log is continued where it stops.
 //! Dropping the future is how a daemon detaches.
 //!
+//! What somebody else's code must not see is hidden from it by [`confinement`], which is asked for in the command line.
+//!
 //! If the keeper dies, another is started. It takes the children over from the journal and sees their end, but not how
 //! they ended: [`Error::Lost`] says so, once the process is gone.
 //!
@@ -34,11 +36,14 @@
 //! No retries and no timeouts: a timeout is a stop that somebody asks for. No interpretation of exit codes. No pseudo
 //! terminal: a command whose terminal goes away is killed by it.
 
+mod age;
 mod attend;
+pub mod confinement;
 mod environment;
 mod error;
 mod invocation;
-mod link;
+mod keeping;
+mod limits;
 mod orphan;
 mod runner;
 mod stop;
@@ -46,14 +51,17 @@ mod wait;
 
 /// Which process a pid means, over restarts and clock changes.
 pub mod identity {
+    pub use crate::age::{after_boot, age_of, boot_time};
     pub use piton_keeper::{BootId, ProcessIdentity, is_alive};
 }
 
 pub use environment::{Environment, EnvironmentError, Policy};
 pub use error::Error;
 pub use invocation::{Captured, Exit, Invocation};
+pub use keeping::Keeping;
+pub use limits::{Accounts, UnknownAccount};
 pub use piton_keeper::client::Error as KeeperError;
 pub use piton_keeper::protocol::{RefusalKind, Target};
-pub use piton_keeper::{Child, ExitStatus, Signal, State};
+pub use piton_keeper::{Child, ExitStatus, Limits, LogFile, Output, Signal, Spec, State, Token, TokenError};
 pub use runner::Runner;
 pub use stop::{Stage, StopSequence};

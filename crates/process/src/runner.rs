@@ -4,10 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::future::pending;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
-use piton_keeper::protocol::RefusalKind;
 use piton_keeper::{Child, Output, Spec, Token};
 use piton_logs::{LogStore, RunLog};
 use piton_model::RunId;
@@ -15,17 +12,12 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::attend::{Attendance, End};
-use crate::link::Link;
-use crate::wait::pause;
-use crate::{Captured, Error, Exit, Invocation};
-
-/// How often a start is tried while the machine is short of processes or memory.
-const START_ATTEMPTS: u32 = 5;
+use crate::{Captured, Error, Exit, Invocation, Keeping};
 
 /// Runs commands through the keeper of one data directory. Clones share the connection.
 #[derive(Clone)]
 pub struct Runner {
-    link: Arc<Link>,
+    keeping: Keeping,
     logs: LogStore,
 }
 
@@ -38,7 +30,12 @@ impl fmt::Debug for Runner {
 impl Runner {
     /// For the keeper in this directory, started with this command when none answers.
     pub fn new(keeper_dir: PathBuf, keeper_argv: Vec<OsString>, logs: LogStore) -> Runner {
-        Runner { link: Arc::new(Link::new(keeper_dir, keeper_argv)), logs }
+        Runner { keeping: Keeping::new(keeper_dir, keeper_argv), logs }
+    }
+
+    /// The keeper that it asks, for commands that belong to no run.
+    pub fn keeping(&self) -> &Keeping {
+        &self.keeping
     }
 
     /// Runs a command with its output in the run's log, until it and all it started are gone.
@@ -66,7 +63,7 @@ impl Runner {
             }
         };
         let attendance =
-            Attendance { link: &self.link, child: &child, sequence: &invocation.stop, stop, log: Some(log) };
+            Attendance { keeping: &self.keeping, child: &child, sequence: &invocation.stop, stop, log: Some(log) };
         let (gone, is_gone) = oneshot::channel();
         let live = async {
             let end = attendance.until_gone().await?;
@@ -103,7 +100,8 @@ impl Runner {
         let stderr = stdout.with_extension("err");
         let outputs = (Output::File(stdout.clone()), Output::File(stderr.clone()));
         let child = self.start(&token, invocation, outputs.0, outputs.1).await?;
-        let attendance = Attendance { link: &self.link, child: &child, sequence: &invocation.stop, stop, log: None };
+        let attendance =
+            Attendance { keeping: &self.keeping, child: &child, sequence: &invocation.stop, stop, log: None };
         let exit = attendance.until_gone().await?.exit?;
         Ok(Captured { exit, stdout, stderr })
     }
@@ -111,55 +109,32 @@ impl Runner {
     /// Whether the keeper holds a command under this token, running or ended.
     pub async fn knows(&self, token: &str) -> Result<bool, Error> {
         let token: Token = token.parse()?;
-        match self
-            .link
-            .ask(|keeper| {
-                let token = token.clone();
-                async move { keeper.get(&token).await }
-            })
-            .await
-        {
-            Ok(_) => Ok(true),
-            Err(error) => match error.refusal() {
-                Some(RefusalKind::UnknownToken | RefusalKind::StartUncertain) => Ok(false),
-                _ => Err(error.into()),
-            },
-        }
+        Ok(self.keeping.find(&token).await?.is_some())
     }
 
     /// Lets the keeper forget the commands of a run, and discards their raw output. For a run whose end is on record.
     ///
     /// A command that still runs is not forgotten, and reported as an error after all others are.
     pub async fn release(&self, run: RunId) -> Result<(), Error> {
-        let prefix = format!("{run}/");
-        let mut result = Ok(());
-        for child in self.held().await?.iter().filter(|child| child.token.as_str().starts_with(&prefix)) {
-            let acknowledged = self.link.ask(|keeper| async move { keeper.acknowledge(&child.token).await }).await;
-            result = result.and(acknowledged);
-        }
-        result?;
+        self.keeping.release(&format!("{run}/")).await?;
         self.logs.discard_raw(run).await?;
         Ok(())
     }
 
     /// Every command that the keeper holds.
     pub async fn held(&self) -> Result<Vec<Child>, Error> {
-        Ok(self.link.ask(|keeper| async move { keeper.list().await }).await?)
+        self.keeping.held().await
     }
 
     /// Stops whatever still runs of a run that is over, and forgets it.
     pub async fn abandon(&self, run: RunId) -> Result<(), Error> {
-        let prefix = format!("{run}/");
-        for child in self.held().await?.iter().filter(|child| child.token.as_str().starts_with(&prefix)) {
-            self.link.ask(|keeper| async move { keeper.sweep(&child.token).await }).await?;
-            self.link.ask(|keeper| async move { keeper.wait(&child.token).await }).await?;
-        }
+        self.keeping.abandon(&format!("{run}/")).await?;
         self.release(run).await
     }
 
     /// Ends the keeper, if there is one and it holds nothing.
     pub async fn stop_if_idle(&self) -> Result<(), Error> {
-        Ok(self.link.stop_if_idle().await?)
+        Ok(self.keeping.stop_if_idle().await?)
     }
 
     /// Nothing is started only to be stopped. What was started before is another matter.
@@ -183,18 +158,9 @@ impl Runner {
             cwd: absolute(&invocation.cwd)?,
             stdout,
             stderr,
+            limits: invocation.limits.clone(),
         };
-        let (token, spec) = (&token, &spec);
-        let mut attempt = 1;
-        loop {
-            match self.link.ask(|keeper| async move { keeper.spawn(token, spec).await }).await {
-                Err(error) if error.refusal() == Some(RefusalKind::Resources) && attempt < START_ATTEMPTS => {
-                    pause(Duration::from_millis(200) * attempt).await;
-                    attempt += 1;
-                }
-                result => return result.map_err(Error::of_start),
-            }
-        }
+        self.keeping.start(token, &spec).await
     }
 }
 

@@ -76,6 +76,7 @@ impl Scene {
             cwd: self.dir.path.clone(),
             header: format!("$ {what}"),
             stop: StopSequence::job(),
+            limits: piton_process::Limits::default(),
         }
     }
 
