@@ -1,0 +1,250 @@
+//! The one task that owns all instances: it waits, asks the state machines, and has done what they say.
+
+mod apply;
+mod command;
+mod effect;
+mod entry;
+mod settle;
+mod watch;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use piton_keeper::Child;
+use piton_model::{Name, Process};
+use piton_process::Keeping;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::board::Board;
+use crate::clock::Now;
+use crate::incarnation::Incarnation;
+use crate::instance::{End, Event};
+use crate::probe::ProbeVerdict;
+use crate::real_time::pause;
+use crate::{Change, Declared, InstanceState, Settings, Wish};
+pub(crate) use apply::{is_wished, wished};
+use entry::Entry;
+pub(crate) use settle::{Failed, Want};
+use settle::{HeldBack, Waiter};
+pub(crate) use watch::{listen, pass_on};
+
+/// So many messages are taken at once.
+const BATCH: usize = 256;
+
+/// What the actor is told.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// This is declared, and this is wished.
+    Apply { declared: Declared, wishes: BTreeMap<String, Wish>, done: oneshot::Sender<()> },
+    /// This is wanted of these instances. Answered with those that failed, when all are through.
+    Want { instances: Vec<String>, want: Want, done: oneshot::Sender<Vec<Failed>> },
+    /// Answered when all of these are through.
+    Await { instances: Vec<String>, up: bool, done: oneshot::Sender<Vec<Failed>> },
+    /// Something happened to an instance.
+    Event { instance: String, event: Event },
+    /// A child of the keeper ended.
+    Ended(Child),
+    /// There is a new connection to the keeper, which holds these.
+    Listed(Vec<Child>),
+    /// A phase of hooks under this prefix of tokens is over.
+    HooksOver(String),
+}
+
+/// A child that a supervisor before has left with the keeper.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    of: Incarnation,
+    child: Child,
+}
+
+pub(crate) struct Actor {
+    settings: Arc<Settings>,
+    keeping: Keeping,
+    board: Arc<Board>,
+    inbox: mpsc::UnboundedReceiver<Message>,
+    outbox: mpsc::UnboundedSender<Message>,
+    verdicts: (mpsc::Sender<ProbeVerdict>, mpsc::Receiver<ProbeVerdict>),
+    /// With the number of instances that is wanted.
+    processes: BTreeMap<Name, Arc<Process>>,
+    dependents: BTreeMap<Name, BTreeSet<Name>>,
+    /// The place of each process in the order of starting.
+    ranks: BTreeMap<Name, usize>,
+    entries: BTreeMap<String, Entry>,
+    /// Those that go once they are stopped.
+    retiring: BTreeSet<String>,
+    timers: BTreeSet<(Duration, String)>,
+    /// Instances that changed, and whose change others may have waited for.
+    changed: VecDeque<String>,
+    waiters: Vec<Waiter>,
+    held_back: BTreeMap<String, HeldBack>,
+    /// Prefixes of the tokens of hooks that run.
+    hooking: HashSet<String>,
+    /// What a supervisor before has left, until the first declaration says what to make of it.
+    found: Option<BTreeMap<String, Vec<Found>>>,
+    hooks_found: Vec<Child>,
+    count: u64,
+    tasks: JoinSet<()>,
+}
+
+impl Actor {
+    pub(crate) fn new(
+        settings: Arc<Settings>,
+        keeping: Keeping,
+        board: Arc<Board>,
+        channel: (mpsc::UnboundedSender<Message>, mpsc::UnboundedReceiver<Message>),
+        held: Vec<Child>,
+    ) -> Actor {
+        let (outbox, inbox) = channel;
+        let mut found: BTreeMap<String, Vec<Found>> = BTreeMap::new();
+        let mut hooks_found = Vec::new();
+        for child in held {
+            if let Some((instance, of)) = Incarnation::parse(&child.token) {
+                found.entry(instance.to_owned()).or_default().push(Found { of, child });
+            } else if child.token.as_str().starts_with(effect::HOOKS) {
+                hooks_found.push(child);
+            }
+        }
+        for children in found.values_mut() {
+            children.sort_by_key(|found| found.of.number);
+        }
+        Actor {
+            settings,
+            keeping,
+            board,
+            inbox,
+            outbox,
+            verdicts: mpsc::channel(BATCH),
+            processes: BTreeMap::new(),
+            dependents: BTreeMap::new(),
+            ranks: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            retiring: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            changed: VecDeque::new(),
+            waiters: Vec::new(),
+            held_back: BTreeMap::new(),
+            hooking: HashSet::new(),
+            found: Some(found),
+            hooks_found,
+            count: 0,
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Supervises until the end. What was started goes on without it.
+    pub(crate) async fn run(mut self, end: CancellationToken) {
+        let mut messages = Vec::with_capacity(BATCH);
+        loop {
+            let timer = self.timers.first().map(|(due, _)| due.saturating_sub(Now::read().moment));
+            tokio::select! {
+                biased;
+                () = end.cancelled() => return,
+                _ = self.inbox.recv_many(&mut messages, BATCH) => {}
+                Some(verdict) = self.verdicts.1.recv() => self.probed(verdict),
+                () = pause(timer.unwrap_or_default()), if timer.is_some() => {}
+            }
+            for message in messages.drain(..) {
+                self.hear(message);
+            }
+            self.ring();
+            self.settle();
+            while self.tasks.try_join_next().is_some() {}
+        }
+    }
+
+    fn hear(&mut self, message: Message) {
+        match message {
+            Message::Apply { declared, wishes, done } => {
+                self.apply(declared, &wishes);
+                // Whoever asked may be gone.
+                let _ = done.send(());
+            }
+            Message::Want { instances, want, done } => self.want(instances, want, done),
+            Message::Await { instances, up, done } => self.wait_for(instances, up, done),
+            Message::Event { instance, event } => self.step(&instance, event),
+            Message::Ended(child) => self.ended(&child),
+            Message::Listed(children) => self.compare(children),
+            Message::HooksOver(prefix) => self.hooks_over(&prefix),
+        }
+        self.settle();
+    }
+
+    /// Takes an instance to its next state, and has done what that takes.
+    fn step(&mut self, name: &str, event: Event) {
+        let now = Now::read();
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        let (before, shown) = (entry.instance.up().map(|up| up.of), entry.instance.shown());
+        let effects = entry.step(event, now);
+        for effect in effects {
+            self.perform(name, effect);
+        }
+        self.follow_child(name, before);
+        self.publish(name, shown, now);
+        self.changed.push_back(name.to_owned());
+    }
+
+    /// Tells the state machines whose time has come.
+    fn ring(&mut self) {
+        let now = Now::read().moment;
+        while let Some((due, name)) = self.timers.first().cloned() {
+            if due > now {
+                return;
+            }
+            self.timers.pop_first();
+            if let Some(entry) = self.entries.get_mut(&name) {
+                entry.due = None;
+            }
+            self.step(&name, Event::Due);
+        }
+    }
+
+    fn probed(&mut self, verdict: ProbeVerdict) {
+        let ProbeVerdict { instance, incarnation: number, kind, up, message } = verdict;
+        let message = message.unwrap_or_default();
+        self.step(&instance, Event::Probed { number, kind, up, message });
+    }
+
+    /// Shows where an instance is now.
+    fn publish(&mut self, name: &str, before: InstanceState, now: Now) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        let due = entry.instance.due();
+        if due != entry.due {
+            if let Some(old) = entry.due.take() {
+                self.timers.remove(&(old, name.to_owned()));
+            }
+            self.timers.extend(due.map(|due| (due, name.to_owned())));
+            entry.due = due;
+        }
+        let status = entry.status(name, now);
+        if before != status.state {
+            self.count += 1;
+            self.board.tell(Change { number: self.count, at: now.at, from: before, now: status.clone() });
+        }
+        self.board.show(Arc::new(status));
+    }
+
+    fn ended(&mut self, child: &Child) {
+        let Some((instance, of)) = Incarnation::parse(&child.token) else {
+            return self.hook_ended(child);
+        };
+        if let Some(found) = &mut self.found {
+            let children = found.get_mut(instance).into_iter().flatten();
+            for known in children.filter(|known| known.of == of) {
+                known.child = child.clone();
+            }
+        }
+        if let Some(end) = end_of(child) {
+            self.step(instance, Event::Ended { number: of.number, end });
+        }
+    }
+}
+
+/// How and when a child ended, if it did.
+fn end_of(child: &Child) -> Option<End> {
+    let piton_keeper::State::Exited { status, at_unix_us } = child.state else { return None };
+    let at = crate::real_time::timestamp(at_unix_us).unwrap_or_else(crate::real_time::now);
+    Some(End { status, at })
+}

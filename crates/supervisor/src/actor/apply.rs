@@ -1,0 +1,198 @@
+//! From what is declared to what has to change.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use piton_keeper::BootId;
+use piton_model::{Name, Process};
+use tracing::info;
+
+use super::effect::HOOKS;
+use super::entry::{Entry, up_of};
+use super::{Actor, Found, end_of};
+use crate::board::View;
+use crate::clock::Now;
+use crate::instance::{Effect, Event, Grave, State};
+use crate::{Declared, InstanceState, Wish, order};
+
+/// The processes with the numbers of instances that are wished.
+pub(crate) fn wished(declared: &Declared, wishes: &BTreeMap<String, Wish>) -> BTreeMap<Name, Arc<Process>> {
+    let wished = |(name, process): (&Name, &Arc<Process>)| {
+        let instances = wishes.get(name.as_str()).and_then(|wish| wish.instances).unwrap_or(process.instances);
+        let process = if instances == process.instances {
+            Arc::clone(process)
+        } else {
+            Arc::new(Process { instances, ..Process::clone(process) })
+        };
+        (name.clone(), process)
+    };
+    declared.processes.iter().map(wished).collect()
+}
+
+/// Whether an instance is to run without anybody's doing.
+pub(crate) fn is_wished(process: &Process, instance: &str, wishes: &BTreeMap<String, Wish>) -> bool {
+    let wish = wishes.get(process.name.as_str());
+    wish.and_then(|wish| wish.running.get(instance)).copied().unwrap_or(process.auto_start)
+}
+
+impl Actor {
+    /// Makes this what is declared. It was checked before: no circle, no name twice.
+    pub(super) fn apply(&mut self, declared: Declared, wishes: &BTreeMap<String, Wish>) {
+        self.processes = wished(&declared, wishes);
+        self.dependents = order::dependents(&self.processes);
+        let order = order::starting_order(&self.processes).unwrap_or_default();
+        self.ranks = order.iter().enumerate().map(|(rank, name)| (name.clone(), rank)).collect();
+        self.board.declare(View { declared, processes: self.processes.clone() });
+
+        let mut found = self.found.take();
+        let (mut start, mut stop, mut replace) = (Vec::new(), Vec::new(), Vec::new());
+        let mut named = BTreeSet::new();
+        for process in order.iter().filter_map(|name| self.processes.get(name)).cloned().collect::<Vec<_>>() {
+            for number in 1..=process.instances {
+                let name = process.instance_name(number);
+                let wanted = is_wished(&process, &name, wishes);
+                named.insert(name.clone());
+                if self.entries.contains_key(&name) {
+                    self.change(&name, &process, number, wanted, &mut start, &mut replace);
+                    continue;
+                }
+                self.entries.insert(name.clone(), Entry::new(&name, Arc::clone(&process), number));
+                let left = found.as_mut().and_then(|found| found.remove(&name)).unwrap_or_default();
+                match (self.adopt(&name, left, wanted), wanted) {
+                    (Adopted::Dead, true) => start.push(name),
+                    (Adopted::Dead | Adopted::Ended, _) => {}
+                    (Adopted::Alive { same: true }, true) => {}
+                    (Adopted::Alive { same: false }, true) => replace.push(name),
+                    (Adopted::Alive { .. }, false) => stop.push(name),
+                }
+            }
+        }
+        for (name, entry) in &mut self.entries {
+            if !named.contains(name) && !std::mem::replace(&mut entry.retiring, true) {
+                self.retiring.insert(name.clone());
+                stop.push(name.clone());
+            }
+        }
+        for (name, left) in found.into_iter().flatten() {
+            self.adopt_undeclared(&name, left);
+            stop.push(name);
+        }
+        self.take_back_hooks();
+        info!(start = start.len(), stop = stop.len(), replace = replace.len(), "processes are declared");
+        self.stop_in_order(stop, &Event::Stop { wait: None });
+        self.stop_in_order(replace, &Event::Restart { wait: None });
+        self.start_all(&start);
+        self.settle();
+    }
+
+    /// Gives an instance another declaration; replaces its child only where that has to be.
+    fn change(
+        &mut self,
+        name: &str,
+        process: &Arc<Process>,
+        number: u32,
+        wanted: bool,
+        start: &mut Vec<String>,
+        replace: &mut Vec<String>,
+    ) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        let probes_change = entry.process.probes != process.probes || entry.process.env != process.env;
+        let is_other = entry.process != *process;
+        let fresh = Entry::new(name, Arc::clone(process), number);
+        let needs_another = std::mem::replace(&mut entry.digest, fresh.digest) != fresh.digest;
+        let was_retiring = std::mem::take(&mut entry.retiring);
+        (entry.process, entry.number) = (fresh.process, number);
+        self.retiring.remove(name);
+        if was_retiring && wanted {
+            start.push(name.to_owned());
+        }
+        let is_at_rest = matches!(entry.instance.state, State::Exited | State::Fatal);
+        let is_anew = matches!(entry.instance.state, State::Stopped | State::Stopping { .. } | State::Waiting);
+        if is_at_rest {
+            // Another declaration deserves another try.
+            start.extend((wanted && is_other && !was_retiring).then(|| name.to_owned()));
+        } else if is_anew {
+            self.changed.push_back(name.to_owned());
+        } else if needs_another {
+            replace.push(name.to_owned());
+        } else if probes_change {
+            self.probe(name);
+        }
+    }
+
+    /// Takes over what a supervisor before has left of an instance.
+    fn adopt(&mut self, name: &str, mut left: Vec<Found>, wanted: bool) -> Adopted {
+        let now = Now::read();
+        let Some(entry) = self.entries.get_mut(name) else { return Adopted::Dead };
+        let alive = left.iter().rposition(|found| found.child.exit().is_none());
+        let of_this_boot = |found: &Found| BootId::current().as_ref() == Some(&found.child.identity.boot_id);
+        let digest = entry.digest;
+        let tells = |found: &Found| wanted && of_this_boot(found) && found.of.digest == digest;
+        let current = alive.or_else(|| left.len().checked_sub(1).filter(|last| tells(&left[*last])));
+        let current = current.map(|index| left.remove(index));
+        let mut adopted = Adopted::Dead;
+        if let Some(Found { of, child }) = &current {
+            entry.adopt(up_of(*of, child, now), now);
+            adopted =
+                if child.exit().is_some() { Adopted::Ended } else { Adopted::Alive { same: of.digest == digest } };
+        }
+        let mut effects = Vec::new();
+        for found in left {
+            entry.instance.number = entry.instance.number.max(found.of.number);
+            entry.instance.graves.push(Grave { of: found.of, asked: true, swept: false, settled: true });
+            effects.push(Effect::Sweep(found.of));
+        }
+        for effect in effects {
+            self.perform(name, effect);
+        }
+        self.follow_child(name, None);
+        self.publish(name, InstanceState::Stopped, now);
+        if let Some(Found { of, child }) = current
+            && let Some(end) = end_of(&child)
+        {
+            self.step(name, Event::Ended { number: of.number, end });
+        }
+        self.changed.push_back(name.to_owned());
+        adopted
+    }
+
+    /// Takes over an instance of which only its name is known, to stop it.
+    fn adopt_undeclared(&mut self, name: &str, left: Vec<Found>) {
+        // A name of an instance is the name of a process, or one with a number behind it.
+        let Ok(process) = Name::parse(&name.chars().take(100).collect::<String>()) else { return };
+        let nothing = piton_model::Program::Exec { argv: Vec::new() };
+        let mut entry = Entry::new(name, Arc::new(Process::new(process, nothing)), 1);
+        entry.retiring = true;
+        self.retiring.insert(name.to_owned());
+        self.entries.insert(name.to_owned(), entry);
+        self.adopt(name, left, false);
+    }
+
+    /// Hooks before a start are taken back by that start; all others are forgotten when they end.
+    fn take_back_hooks(&mut self) {
+        for child in std::mem::take(&mut self.hooks_found) {
+            let token = child.token.as_str().to_owned();
+            let mut parts = token.strip_prefix(HOOKS).unwrap_or_default().split('/');
+            let (instance, number, phase) = (parts.next(), parts.next(), parts.next());
+            let number = number.and_then(|number| number.parse::<u64>().ok());
+            if let (Some(entry), Some(number), Some("pre_start")) =
+                (instance.and_then(|name| self.entries.get_mut(name)), number, phase)
+                && entry.instance.up().is_none()
+            {
+                entry.instance.planned = Some(number);
+            } else if child.exit().is_some() {
+                self.hook_ended(&child);
+            }
+        }
+    }
+}
+
+/// What was left of an instance.
+enum Adopted {
+    /// A child that runs; whether it was started from the same declaration.
+    Alive { same: bool },
+    /// A child that ended, which the policy has judged.
+    Ended,
+    /// Nothing that counts.
+    Dead,
+}

@@ -1,0 +1,316 @@
+//! Doing what the state machines say. Everything that takes time is done beside the actor.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use piton_keeper::client::Error as KeeperError;
+use piton_keeper::protocol::{RefusalKind, Target};
+use piton_keeper::{Child, ProcessIdentity, Signal, Token, is_alive};
+use piton_model::{Detector, HookPhase, Program};
+use piton_process::Keeping;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::entry::up_of;
+use super::{Actor, Message};
+use crate::clock::Now;
+use crate::hook::{HookOwner, run_phase};
+use crate::incarnation::Incarnation;
+use crate::instance::{Effect, Event};
+use crate::launch::Launch;
+use crate::probe::{Probed, Prober};
+use crate::real_time::pause;
+use crate::{command, detector, pid_file};
+
+/// How the tokens of hooks begin.
+pub(super) const HOOKS: &str = "hook/";
+/// Between two attempts to reach the keeper.
+const AGAIN: Duration = Duration::from_millis(500);
+
+impl Actor {
+    pub(super) fn perform(&mut self, name: &str, effect: Effect) {
+        match effect {
+            Effect::Spawn(of) => self.spawn(name, of),
+            Effect::Signal { of, index } => self.signal(name, of, index),
+            Effect::Sweep(of) => self.sweep(name, of),
+            Effect::Acknowledge(of) => self.acknowledge(name, of),
+            Effect::RunHooks { phase, number } => self.run_hooks(name, phase, number),
+            Effect::Command { of, timeout } => self.stop_command(name, of, timeout),
+            Effect::Look { of, after } => self.look(name, of, after),
+        }
+    }
+
+    /// Does something beside, and tells the instance what came of it.
+    fn beside(&mut self, name: &str, work: impl Future<Output = Option<Event>> + Send + 'static) {
+        let (outbox, instance) = (self.outbox.clone(), name.to_owned());
+        self.tasks.spawn(async move {
+            if let Some(event) = work.await {
+                // Without an actor there is nobody to tell.
+                let _ = outbox.send(Message::Event { instance, event });
+            }
+        });
+    }
+
+    fn spawn(&mut self, name: &str, of: Incarnation) {
+        let Some(entry) = self.entries.get(name) else { return };
+        let (keeping, settings) = (self.keeping.clone(), Arc::clone(&self.settings));
+        let (process, instance, number) = (Arc::clone(&entry.process), name.to_owned(), entry.number);
+        self.beside(name, async move {
+            let launch = Launch { settings: &settings, process: &process, instance: &instance, number };
+            let refused = |transient, message| Event::Refused { number: of.number, transient, message };
+            let token = match of.token(&instance) {
+                Ok(token) => token,
+                Err(error) => return Some(refused(false, error.to_string())),
+            };
+            let spec = match launch.spec() {
+                Ok(spec) => spec,
+                Err(message) => return Some(refused(false, message)),
+            };
+            let (token, spec) = (&token, &spec);
+            let answer = insist(|| keeping.ask(|keeper| async move { keeper.spawn(token, spec).await })).await;
+            Some(match answer {
+                Ok(child) => Event::Spawned(up_of(of, &child, Now::read())),
+                Err((RefusalKind::StartUncertain, message)) => {
+                    // It is not there now. Whatever it did, another one has another token.
+                    forget(&keeping, token).await;
+                    refused(true, message)
+                }
+                Err((kind, message)) => refused(may_pass(kind), message),
+            })
+        });
+    }
+
+    fn signal(&mut self, name: &str, of: Incarnation, index: usize) {
+        let Some(entry) = self.entries.get(name) else { return };
+        let Some(stage) = entry.process.stop.stages.get(index) else { return };
+        let identity = entry.instance.up().map(|up| up.identity.clone());
+        // What goes on without its first process has also left that one's group.
+        let target = if identity.is_some() { Target::Group } else { Target::Tree };
+        // A name that means nothing was refused where it was declared.
+        let signal: Signal = stage.signal.parse().unwrap_or(Signal::Term);
+        let (keeping, Ok(token)) = (self.keeping.clone(), of.token(name)) else { return };
+        self.beside(name, async move {
+            let token = &token;
+            let ask = || keeping.ask(|keeper| async move { keeper.signal(token, signal, target).await });
+            if let Err((kind, message)) = insist(ask).await {
+                match (kind, identity) {
+                    (RefusalKind::NotRunning, _) => {}
+                    (RefusalKind::UnknownToken, Some(identity)) => signal_unknown(&identity, signal),
+                    _ => warn!(token = token.as_str(), %signal, message, "a signal could not be sent"),
+                }
+            }
+            None
+        });
+    }
+
+    fn sweep(&mut self, name: &str, of: Incarnation) {
+        let Some(entry) = self.entries.get(name) else { return };
+        let identity = entry.instance.up().map(|up| up.identity.clone());
+        let (keeping, Ok(token)) = (self.keeping.clone(), of.token(name)) else { return };
+        self.beside(name, async move {
+            let token = &token;
+            let survivors = match insist(|| keeping.ask(|keeper| async move { keeper.sweep(token).await })).await {
+                Ok(report) => report.survivors,
+                Err((RefusalKind::UnknownToken, _)) => {
+                    if let Some(identity) = identity {
+                        signal_unknown(&identity, Signal::Kill);
+                    }
+                    Vec::new()
+                }
+                Err((_, message)) => {
+                    warn!(token = token.as_str(), message, "what a process left behind could not be looked for");
+                    Vec::new()
+                }
+            };
+            Some(Event::Swept { number: of.number, survivors })
+        });
+    }
+
+    fn acknowledge(&mut self, name: &str, of: Incarnation) {
+        let (keeping, Ok(token)) = (self.keeping.clone(), of.token(name)) else { return };
+        self.tasks.spawn(async move { forget(&keeping, &token).await });
+    }
+
+    fn run_hooks(&mut self, name: &str, phase: HookPhase, number: u64) {
+        let Some(entry) = self.entries.get(name) else { return };
+        let hooks = entry.process.hooks.of(phase).to_vec();
+        let launch = entry.launch(name, &self.settings);
+        let prefix = format!("{HOOKS}{name}/{number}");
+        let owner = launch.environment(None).map(|env| HookOwner {
+            name: name.to_owned(),
+            token_prefix: prefix.clone(),
+            env,
+            work_dir: launch.work_dir(),
+            log: launch.outputs().0,
+            reports: None,
+        });
+        let keeping = self.keeping.clone();
+        let outbox = self.outbox.clone();
+        self.hooking.insert(prefix.clone());
+        self.beside(name, async move {
+            let result = match owner {
+                Ok(owner) => run_phase(&keeping, &owner, phase, &hooks).await.map_err(|failure| failure.to_string()),
+                Err(reason) => Err(reason),
+            };
+            let _ = outbox.send(Message::HooksOver(prefix));
+            Some(Event::Hooked { phase, number, result })
+        });
+    }
+
+    /// The keeper may forget the hooks of a phase. Those that run beside it are forgotten when they end.
+    pub(super) fn hooks_over(&mut self, prefix: &str) {
+        self.hooking.remove(prefix);
+        let (keeping, prefix) = (self.keeping.clone(), prefix.to_owned());
+        self.tasks.spawn(async move {
+            let _ = keeping.release(&format!("{prefix}/")).await;
+        });
+    }
+
+    pub(super) fn hook_ended(&mut self, child: &Child) {
+        let token = child.token.as_str();
+        let is_active = || self.hooking.iter().any(|prefix| token.starts_with(&format!("{prefix}/")));
+        if token.starts_with(HOOKS) && !is_active() {
+            let (keeping, token) = (self.keeping.clone(), child.token.clone());
+            self.tasks.spawn(async move { forget(&keeping, &token).await });
+        }
+    }
+
+    fn stop_command(&mut self, name: &str, of: Incarnation, timeout: Duration) {
+        let Some(entry) = self.entries.get(name) else { return };
+        let done = Event::Commanded { number: of.number };
+        let surroundings = entry.launch(name, &self.settings).surroundings();
+        let (Some(program), Ok(mut around)) = (entry.process.stop.command.clone(), surroundings) else {
+            return self.beside(name, async { Some(done) });
+        };
+        if let Some(up) = entry.instance.up() {
+            around.env.insert("PITON_PID".to_owned(), up.identity.pid.to_string());
+        }
+        let keeping = self.keeping.clone();
+        let instance = name.to_owned();
+        self.beside(name, async move {
+            if let Err(problem) = command::ask(&keeping, &around, &program, timeout, &CancellationToken::new()).await {
+                warn!(instance, problem, "the command that stops a process failed");
+            }
+            Some(done)
+        });
+    }
+
+    fn look(&mut self, name: &str, of: Incarnation, after: Duration) {
+        let Some(entry) = self.entries.get(name) else { return };
+        let detectors = entry.process.detectors.clone();
+        let surroundings = entry.launch(name, &self.settings).surroundings();
+        let (keeping, instance) = (self.keeping.clone(), name.to_owned());
+        self.beside(name, async move {
+            pause(after).await;
+            let mut by = None;
+            if let Ok(around) = surroundings {
+                for detector in &detectors {
+                    match detector::alive(&keeping, detector, &around).await {
+                        Ok(true) => {
+                            by = Some(shown(detector));
+                            break;
+                        }
+                        Ok(false) => {}
+                        Err(problem) => warn!(instance, problem, "a detector cannot tell"),
+                    }
+                }
+            }
+            Some(Event::Looked { number: of.number, by })
+        });
+    }
+
+    /// Keeps the file with the process id and the probes in step with the child.
+    pub(super) fn follow_child(&mut self, name: &str, before: Option<Incarnation>) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        let up = entry.instance.up().cloned();
+        if up.as_ref().map(|up| up.of) == before {
+            return;
+        }
+        entry.prober = None;
+        let path = entry.launch(name, &self.settings).pid_file();
+        if let Some(old) = entry.in_pid_file.take()
+            && up.is_none()
+            && let Err(problem) = pid_file::remove(&path, &old)
+        {
+            warn!(instance = name, path = %path.display(), %problem, "a pid file could not be removed");
+        }
+        let Some(up) = up else { return };
+        match pid_file::write(&path, &up.identity, &pid_file::declaration(&entry.process, name)) {
+            Ok(()) => entry.in_pid_file = Some(up.identity.clone()),
+            Err(problem) => warn!(instance = name, path = %path.display(), %problem, "a pid file could not be written"),
+        }
+        self.probe(name);
+    }
+
+    /// Begins to probe the child, with the probes that are declared now.
+    pub(super) fn probe(&mut self, name: &str) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        entry.prober = None;
+        let probes = &entry.process.probes;
+        let Some(up) = entry.instance.up() else { return };
+        if *probes == piton_model::Probes::default() {
+            return;
+        }
+        match entry.launch(name, &self.settings).surroundings() {
+            Ok(around) => {
+                let probed = Probed { instance: name.to_owned(), incarnation: up.of.number, around };
+                entry.prober = Some(Prober::start(&self.keeping, probed, probes, self.verdicts.0.clone()));
+            }
+            Err(problem) => warn!(instance = name, problem, "an instance cannot be probed"),
+        }
+    }
+}
+
+/// Asks until the keeper says yes or no.
+pub(super) async fn insist<T, F>(ask: impl Fn() -> F) -> Result<T, (RefusalKind, String)>
+where
+    F: Future<Output = Result<T, KeeperError>>,
+{
+    loop {
+        match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(KeeperError::Refused(refusal)) => return Err((refusal.kind, refusal.message)),
+            Err(
+                error @ (KeeperError::Disconnected
+                | KeeperError::Absent { .. }
+                | KeeperError::Start { .. }
+                | KeeperError::Protocol(_)),
+            ) => {
+                warn!(%error, "the keeper cannot be asked; trying again");
+                pause(AGAIN).await;
+            }
+            Err(error) => return Err((RefusalKind::Other, error.to_string())),
+        }
+    }
+}
+
+pub(super) async fn forget(keeping: &Keeping, token: &Token) {
+    if let Err((_, message)) = insist(|| keeping.ask(|keeper| async move { keeper.acknowledge(token).await })).await {
+        warn!(token = token.as_str(), message, "the keeper could not forget a child");
+    }
+}
+
+/// The machine, or the keeper, may be better off later.
+fn may_pass(kind: RefusalKind) -> bool {
+    matches!(kind, RefusalKind::Resources | RefusalKind::Journal | RefusalKind::Output | RefusalKind::Other)
+}
+
+/// For a child whose records are gone. While it lives, its group is its own.
+fn signal_unknown(identity: &ProcessIdentity, signal: Signal) {
+    let pid = i32::try_from(identity.pid).ok().and_then(rustix::process::Pid::from_raw);
+    let raw = rustix::process::Signal::from_named_raw(signal.number());
+    if let (Some(pid), Some(raw), true) = (pid, raw, is_alive(identity)) {
+        // It may have ended in this moment, which is what was wanted.
+        let _ = rustix::process::kill_process_group(pid, raw);
+    }
+}
+
+fn shown(detector: &Detector) -> String {
+    match detector {
+        Detector::PidFile { path } => format!("pidfile:{}", path.display()),
+        Detector::Command { program } => match program {
+            Program::Exec { argv } => format!("cmd:{}", argv.join(" ")),
+            Program::Shell { line } | Program::Script { text: line } => format!("cmd:{line}"),
+        },
+    }
+}

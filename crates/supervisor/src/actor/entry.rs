@@ -1,0 +1,115 @@
+//! An instance among the others.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use piton_keeper::{Child, ProcessIdentity};
+use piton_model::Process;
+use piton_process::identity::after_boot;
+
+use crate::clock::Now;
+use crate::incarnation::{Digest, Incarnation};
+use crate::instance::{Effect, Event, Instance, Rules, State, Up};
+use crate::launch::Launch;
+use crate::probe::Prober;
+use crate::{InstanceStatus, Settings};
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) process: Arc<Process>,
+    /// Its number among the instances of the process.
+    pub(super) number: u32,
+    pub(super) digest: Digest,
+    pub(super) instance: Instance,
+    /// It is not declared any more, and goes once it is stopped.
+    pub(super) retiring: bool,
+    /// What it waits for.
+    pub(super) unmet: Option<String>,
+    /// For when it is in the list of timers.
+    pub(super) due: Option<Duration>,
+    /// Probes the child.
+    pub(super) prober: Option<Prober>,
+    /// Whose id is in the file.
+    pub(super) in_pid_file: Option<ProcessIdentity>,
+    seed: u64,
+}
+
+impl Entry {
+    pub(super) fn new(name: &str, process: Arc<Process>, number: u32) -> Entry {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        Entry {
+            number,
+            digest: Digest::of(&process),
+            process,
+            instance: Instance::stopped(),
+            retiring: false,
+            unmet: None,
+            due: None,
+            prober: None,
+            in_pid_file: None,
+            seed: hasher.finish(),
+        }
+    }
+
+    pub(super) fn step(&mut self, event: Event, now: Now) -> Vec<Effect> {
+        let instance = std::mem::replace(&mut self.instance, Instance::stopped());
+        let rules = Rules { process: &self.process, digest: self.digest, seed: self.seed };
+        let (instance, effects) = instance.step(event, now, &rules);
+        self.instance = instance;
+        effects
+    }
+
+    /// Takes over a child of a supervisor before.
+    pub(super) fn adopt(&mut self, up: Up, now: Now) {
+        let rules = Rules { process: &self.process, digest: self.digest, seed: self.seed };
+        self.instance = Instance::adopted(up, now, &rules);
+    }
+
+    pub(super) fn launch<'a>(&'a self, name: &'a str, settings: &'a Settings) -> Launch<'a> {
+        Launch { settings, process: &self.process, instance: name, number: self.number }
+    }
+
+    pub(super) fn status(&self, name: &str, now: Now) -> InstanceStatus {
+        let instance = &self.instance;
+        let pid = instance.up().map(|up| up.identity.pid);
+        let next_start = match &instance.state {
+            State::Backoff { until, .. } => Some(now.shows_at(*until)),
+            _ => None,
+        };
+        let waits = self.unmet.as_ref().filter(|_| instance.state == State::Waiting);
+        let detected_by = match (&instance.state, pid) {
+            (_, Some(_)) => "exec:pid".to_owned(),
+            (State::Detached { by: Some(by), .. }, None) => by.clone(),
+            (State::Waiting | State::PreStart { .. } | State::Spawning { .. }, None) => "no-pid".to_owned(),
+            (_, None) if instance.last_exit.is_some() => "exit-detected".to_owned(),
+            (_, None) => "not-found".to_owned(),
+        };
+        InstanceStatus {
+            name: name.to_owned(),
+            process: self.process.name.to_string(),
+            state: instance.shown(),
+            pid,
+            started_at: instance.started_at,
+            stopped_at: instance.last_exit.as_ref().map(|exit| exit.at).filter(|_| pid.is_none()),
+            last_exit: instance.last_exit.clone(),
+            restarts: instance.restarts,
+            next_start,
+            ready: instance.is_ready(),
+            reason: waits.or(instance.reason.as_ref()).cloned(),
+            detected_by,
+            usage: None,
+        }
+    }
+}
+
+/// What is known of a child that runs.
+pub(super) fn up_of(of: Incarnation, child: &Child, now: Now) -> Up {
+    Up {
+        of,
+        identity: child.identity.clone(),
+        since: after_boot(child.identity.start_ticks).min(now.moment),
+        at: crate::real_time::timestamp(child.spawned_at_unix_us).unwrap_or(now.at),
+    }
+}

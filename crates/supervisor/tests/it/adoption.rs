@@ -1,0 +1,136 @@
+//! The supervisor goes and another comes; the keeper dies.
+
+use piton_keeper::ExitStatus;
+use piton_model::RestartWhen;
+use piton_supervisor::{InstanceState, Selector};
+
+use crate::scene::{Scene, idle, kill, lives, name_of, process, until};
+
+pub(crate) async fn a_supervisor_that_comes_back_finds_everything_as_it_was() {
+    let declared = || {
+        let mut workers = idle("worker");
+        workers.instances = 3;
+        [workers, idle("web")]
+    };
+    let mut scene = Scene::with(declared()).await;
+    scene.until_state("web", InstanceState::Running).await;
+    kill(scene.pid("web"));
+    scene.until_status("web", "replaced", |status| status.restarts == 1 && status.pid.is_some()).await;
+    for worker in ["worker-1", "worker-2", "worker-3"] {
+        scene.until_state(worker, InstanceState::Running).await;
+    }
+    let what_counts = |scene: &Scene| {
+        let all = scene.supervisor.status(&Selector::All).unwrap();
+        let parts = |s: piton_supervisor::InstanceStatus| (s.name, s.state, s.pid, s.started_at, s.restarts);
+        all.into_iter().map(parts).collect::<Vec<_>>()
+    };
+    let before = what_counts(&scene);
+    assert_eq!(before.len(), 4);
+    for _ in 0..10 {
+        scene = scene.come_back().await;
+        assert_eq!(what_counts(&scene), [], "nothing is touched before it is declared");
+        scene.apply(declared()).await;
+        assert_eq!(what_counts(&scene), before);
+    }
+    kill(scene.pid("web"));
+    scene.until_status("web", "replaced", |status| status.restarts == 2 && status.pid.is_some()).await;
+}
+
+pub(crate) async fn an_end_while_nobody_looked_is_judged_by_the_policy() {
+    let once = |name: &str, line: &str| {
+        let mut process = process(name, line);
+        process.restart.when = RestartWhen::OnFailure;
+        process
+    };
+    let declared = || {
+        [
+            once("fails", "echo x >> fails; until [ -e go ]; do sleep 0.01; done; rm go; exit 3"),
+            once("succeeds", "echo x >> succeeds; until [ -e fine ]; do sleep 0.01; done"),
+        ]
+    };
+    let scene = Scene::with(declared()).await;
+    until("both", || scene.read("fails") == "x\n" && scene.read("succeeds") == "x\n").await;
+    for name in ["fails", "succeeds"] {
+        scene.until_state(name, InstanceState::Running).await;
+    }
+    let pids = [scene.pid("fails"), scene.pid("succeeds")];
+    let scene = scene
+        .go_and_come_back_when(|dir| {
+            std::fs::write(dir.join("go"), "").unwrap();
+            std::fs::write(dir.join("fine"), "").unwrap();
+            move || !pids.iter().any(|pid| lives(*pid))
+        })
+        .await;
+    scene.apply(declared()).await;
+    let failed =
+        scene.until_status("fails", "started again", |status| status.restarts == 1 && status.pid.is_some()).await;
+    assert_eq!(failed.last_exit.unwrap().status, ExitStatus::Code(3));
+    let succeeded = scene.until_state("succeeds", InstanceState::Exited).await;
+    assert_eq!(succeeded.last_exit.unwrap().status, ExitStatus::Code(0));
+    assert_eq!(scene.read("succeeds"), "x\n", "it was not started again");
+}
+
+pub(crate) async fn what_changed_meanwhile_is_replaced_and_what_did_not_is_not() {
+    let scene = Scene::with([idle("same"), idle("other")]).await;
+    for name in ["same", "other"] {
+        scene.until_state(name, InstanceState::Running).await;
+    }
+    let (same, other) = (scene.pid("same"), scene.pid("other"));
+    let scene = scene.come_back().await;
+    let mut policy = idle("same");
+    policy.stop.stages.clear();
+    scene.apply([policy, process("other", "exec sleep 200000")]).await;
+    scene
+        .until_status("other", "replaced", |status| status.state == InstanceState::Running && status.pid != Some(other))
+        .await;
+    assert_eq!(scene.pid("same"), same);
+    assert!(lives(same) && !lives(other));
+}
+
+pub(crate) async fn what_is_no_longer_declared_is_stopped() {
+    let scene = Scene::with([idle("web"), idle("old")]).await;
+    for name in ["web", "old"] {
+        scene.until_state(name, InstanceState::Running).await;
+    }
+    let (web, old) = (scene.pid("web"), scene.pid("old"));
+    let scene = scene.come_back().await;
+    scene.apply([idle("web")]).await;
+    until("its end", || !lives(old)).await;
+    until("its absence", || scene.supervisor.status(&name_of("old")).is_err()).await;
+    assert_eq!(scene.pid("web"), web);
+}
+
+pub(crate) async fn a_killed_keeper_costs_no_process() {
+    let scene = Scene::with([idle("web"), idle("api")]).await;
+    for name in ["web", "api"] {
+        scene.until_state(name, InstanceState::Running).await;
+    }
+    let (web, api) = (scene.pid("web"), scene.pid("api"));
+    for _ in 0..3 {
+        scene.kill_keeper().await;
+        // Whoever asks a keeper for something starts the next one.
+        let keeper = || scene.read("keeper.lock").trim().parse().is_ok_and(lives);
+        until("another keeper", keeper).await;
+        assert_eq!((scene.pid("web"), scene.pid("api")), (web, api));
+    }
+    kill(web);
+    let status = scene.until_status("web", "replaced", |status| status.restarts == 1 && status.pid.is_some()).await;
+    assert_eq!(status.last_exit.unwrap().status, ExitStatus::Unknown, "only its parent could have known");
+    scene.supervisor.stop(&name_of("api"), None).await.unwrap();
+    assert!(!lives(api));
+}
+
+pub(crate) async fn what_was_stopped_by_hand_stays_stopped() {
+    let mut by_hand = idle("by-hand");
+    by_hand.auto_start = false;
+    let declared = || [idle("web"), by_hand.clone()];
+    let scene = Scene::with(declared()).await;
+    scene.until_state("web", InstanceState::Running).await;
+    scene.supervisor.stop(&name_of("web"), None).await.unwrap();
+    scene.supervisor.start(&name_of("by-hand")).await.unwrap();
+    scene.supervisor.stop_all().await.unwrap();
+    let scene = scene.come_back().await;
+    scene.apply(declared()).await;
+    scene.until_state("by-hand", InstanceState::Running).await;
+    assert_eq!(scene.status("web").state, InstanceState::Stopped);
+}

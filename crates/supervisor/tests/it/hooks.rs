@@ -1,0 +1,211 @@
+//! Hooks that run, fail, hang, and are found again.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Duration;
+
+use piton_keeper::Output;
+use piton_model::{FailureMode, Hook, HookOutcome, HookPhase, RunMode, Secret};
+use piton_supervisor::hook::{HookOwner, HookReport, run_phase};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use crate::children::{Children, lives, until};
+
+fn hook(name: &str, command: &str) -> Hook {
+    Hook {
+        name: name.parse().unwrap(),
+        command: command.to_owned(),
+        failure_mode: FailureMode::Fail,
+        run_mode: RunMode::Blocking,
+        timeout: Duration::from_secs(60),
+        env: BTreeMap::new(),
+        work_dir: None,
+    }
+}
+
+fn owner(children: &Children, prefix: &str) -> (HookOwner, UnboundedReceiver<HookReport>) {
+    let (reports, told) = unbounded_channel();
+    let owner = HookOwner {
+        name: "web-1".to_owned(),
+        token_prefix: prefix.to_owned(),
+        env: Children::env(),
+        work_dir: children.path().to_owned(),
+        log: Output::File(children.file("log")),
+        reports: Some(reports),
+    };
+    (owner, told)
+}
+
+pub(crate) async fn run_in_order_with_their_environment_and_a_headed_log() {
+    let children = Children::new();
+    let (owner, mut told) = owner(&children, "process/web-1/1");
+    let mut second = hook(
+        "second",
+        r#"echo "$0 $PROVISR_PROCESS_NAME $PROVISR_HOOK_NAME $PROVISR_HOOK_PHASE $OWN $EXTRA"; ls -d /"#,
+    );
+    second.env.insert("EXTRA".to_owned(), Secret::new("more".to_owned()));
+    let elsewhere = children.file("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let third = Hook { work_dir: Some(elsewhere.clone()), ..hook("third", "pwd >&2") };
+    let hooks = [hook("first", "echo it\\'s 1"), second, third];
+    run_phase(&children.keeping, &owner, HookPhase::PreStart, &hooks).await.unwrap();
+    let expected = format!(
+        "$ hook first (pre_start)\nit's 1\n$ hook second (pre_start)\n/bin/sh web-1 second pre_start owner's more\n/\n\
+         $ hook third (pre_start)\n{}\n",
+        elsewhere.display()
+    );
+    assert_eq!(children.text("log"), expected);
+    for name in ["first", "second", "third"] {
+        let report = told.recv().await.unwrap();
+        assert_eq!((report.hook.as_str(), report.attempt, report.outcome), (name, 1, HookOutcome::Code(0)));
+        assert!(report.started_at.unwrap() <= report.ended_at);
+        assert_eq!((report.owner.as_str(), report.phase), ("web-1", HookPhase::PreStart));
+    }
+    // The keeper remembers, until it is told to forget.
+    assert_eq!(children.keeping.held().await.unwrap().len(), 3);
+    children.keeping.release("process/web-1/1/").await.unwrap();
+    assert_eq!(children.keeping.held().await.unwrap(), []);
+}
+
+pub(crate) async fn each_failure_mode_is_honoured() {
+    let children = Children::new();
+    for (mode, tries, fails) in
+        [(FailureMode::Fail, 1, true), (FailureMode::Ignore, 1, false), (FailureMode::Retry, 2, true)]
+    {
+        let (owner, mut told) = owner(&children, &format!("process/{mode:?}"));
+        let ledger = format!("{mode:?}");
+        let failing = Hook { failure_mode: mode, ..hook("bad", &format!("echo try >> {ledger}; exit 3")) };
+        let hooks = [failing, hook("next", &format!("echo next >> {ledger}"))];
+        let end = run_phase(&children.keeping, &owner, HookPhase::PreStop, &hooks).await;
+        let next = if fails { "" } else { "next\n" };
+        assert_eq!(children.text(&ledger), format!("{}{next}", "try\n".repeat(tries)));
+        assert_eq!(end.is_err(), fails);
+        if let Err(failure) = end {
+            assert_eq!(failure.to_string(), "the pre_stop hook `bad` failed: exit code 3");
+        }
+        for attempt in 1..=tries {
+            let report = told.recv().await.unwrap();
+            assert_eq!((report.attempt as usize, report.outcome), (attempt, HookOutcome::Code(3)));
+        }
+    }
+    // The second try may succeed.
+    let (owner, _told) = owner(&children, "process/second");
+    let lucky = Hook { failure_mode: FailureMode::Retry, ..hook("h", "test -e been || { touch been; exit 1; }") };
+    run_phase(&children.keeping, &owner, HookPhase::PostStop, &[lucky]).await.unwrap();
+}
+
+pub(crate) async fn one_that_takes_too_long_is_killed_with_all_it_started() {
+    let children = Children::new();
+    let (owner, mut told) = owner(&children, "process/a");
+    let command = "trap '' TERM; setsid sleep 1000 & echo $! > pid; echo $$ >> pid; wait";
+    let slow = Hook { timeout: Duration::from_millis(700), ..hook("slow", command) };
+    let failure = run_phase(&children.keeping, &owner, HookPhase::PreStart, &[slow]).await.unwrap_err();
+    assert_eq!(failure.outcome, HookOutcome::TimedOut);
+    assert_eq!(told.recv().await.unwrap().outcome, HookOutcome::TimedOut);
+    let pids = children.numbers_in("pid", 2).await;
+    until("its processes to be gone", || pids.iter().all(|pid| !lives(*pid))).await;
+}
+
+pub(crate) async fn an_asynchronous_one_goes_on_and_is_told() {
+    let children = Children::new();
+    let (owner, mut told) = owner(&children, "process/a");
+    let aside = |name, command| Hook { run_mode: RunMode::Async, ..hook(name, command) };
+    let slow = Hook { timeout: Duration::from_millis(500), ..aside("slow", "sleep 1000") };
+    let hooks = [
+        aside("waits", "echo begun >> ledger; while ! test -e go; do sleep 0.01; done; echo ended >> ledger"),
+        Hook { failure_mode: FailureMode::Retry, ..aside("fails", "echo tried >> tries; exit 4") },
+        slow,
+        hook("blocks", "while ! test -e ledger; do sleep 0.01; done"),
+    ];
+    run_phase(&children.keeping, &owner, HookPhase::PostStart, &hooks).await.unwrap();
+    assert_eq!(children.text("ledger"), "begun\n");
+    fs::write(children.file("go"), "").unwrap();
+    let mut outcomes = BTreeMap::new();
+    for _ in 0..5 {
+        let report = told.recv().await.unwrap();
+        outcomes.insert((report.hook.to_string(), report.attempt), report.outcome);
+    }
+    assert_eq!(children.text("ledger"), "begun\nended\n");
+    assert_eq!(children.text("tries"), "tried\ntried\n");
+    let expected = [
+        (("blocks".to_owned(), 1), HookOutcome::Code(0)),
+        (("fails".to_owned(), 1), HookOutcome::Code(4)),
+        (("fails".to_owned(), 2), HookOutcome::Code(4)),
+        (("slow".to_owned(), 1), HookOutcome::TimedOut),
+        (("waits".to_owned(), 1), HookOutcome::Code(0)),
+    ];
+    assert_eq!(outcomes, BTreeMap::from(expected));
+}
+
+/// Every phase, failure mode and run mode: the supervisor goes away while the hook runs, and another comes.
+pub(crate) async fn a_supervisor_that_comes_back_counts_each_once() {
+    let mut children = Children::new();
+    for phase in HookPhase::ALL {
+        for failure_mode in [FailureMode::Fail, FailureMode::Ignore, FailureMode::Retry] {
+            for run_mode in [RunMode::Blocking, RunMode::Async] {
+                let case = format!("{phase}-{failure_mode:?}-{run_mode:?}");
+                let (before, _told) = owner(&children, &format!("process/{case}"));
+                let command = format!(
+                    "echo ran >> {case}; while ! test -e {case}.go; do sleep 0.01; done; test $(wc -l < {case}) = 2"
+                );
+                let hooks = [Hook { failure_mode, run_mode, ..hook("h", &command) }];
+                {
+                    let phase = run_phase(&children.keeping, &before, phase, &hooks);
+                    tokio::pin!(phase);
+                    let begun = until("the hook to run", || children.text(&case) == "ran\n");
+                    tokio::pin!(begun);
+                    tokio::select! {
+                        () = &mut begun => {}
+                        // An asynchronous one is not waited for.
+                        result = phase => { result.unwrap(); begun.await }
+                    }
+                }
+                children.restart();
+                let (after, mut told) = owner(&children, &format!("process/{case}"));
+                fs::write(children.file(&format!("{case}.go")), "").unwrap();
+                let end = run_phase(&children.keeping, &after, phase, &hooks).await;
+                let first = told.recv().await.unwrap();
+                assert_eq!((first.attempt, &first.outcome), (1, &HookOutcome::Code(1)), "{case}");
+                let ran = if failure_mode == FailureMode::Retry {
+                    let second = told.recv().await.unwrap();
+                    assert_eq!((second.attempt, second.outcome), (2, HookOutcome::Code(0)), "{case}");
+                    2
+                } else {
+                    1
+                };
+                assert_eq!(children.text(&case), "ran\n".repeat(ran), "{case}");
+                let fails = (failure_mode, run_mode) == (FailureMode::Fail, RunMode::Blocking);
+                assert_eq!(end.is_err(), fails, "{case}");
+            }
+        }
+    }
+}
+
+pub(crate) async fn one_whose_keeper_died_is_interrupted() {
+    let children = Children::new();
+    let (owner, mut told) = owner(&children, "process/a");
+    let command = "echo ran >> ledger; while ! test -e go; do sleep 0.01; done";
+    let hooks = [Hook { failure_mode: FailureMode::Ignore, ..hook("h", command) }, hook("next", "true")];
+    let phase = run_phase(&children.keeping, &owner, HookPhase::PreStart, &hooks);
+    let killing = async {
+        until("the hook to run", || children.text("ledger") == "ran\n").await;
+        children.kill_keeper().await;
+        fs::write(children.file("go"), "").unwrap();
+    };
+    let (end, ()) = tokio::join!(phase, killing);
+    end.unwrap();
+    let report = told.recv().await.unwrap();
+    assert!(matches!(report.outcome, HookOutcome::Interrupted(_)), "{:?}", report.outcome);
+    assert_eq!(children.text("ledger"), "ran\n");
+    assert_eq!(told.recv().await.unwrap().hook.as_str(), "next");
+}
+
+pub(crate) async fn what_cannot_start_fails() {
+    let children = Children::new();
+    let (owner, mut told) = owner(&children, "process/a");
+    let missing = Hook { work_dir: Some(children.file("missing")), ..hook("h", "true") };
+    let failure = run_phase(&children.keeping, &owner, HookPhase::PreStart, &[missing]).await.unwrap_err();
+    assert!(failure.to_string().contains("could not be started: working directory"), "{failure}");
+    let report = told.recv().await.unwrap();
+    assert_eq!((report.started_at, report.outcome), (None, failure.outcome));
+}
