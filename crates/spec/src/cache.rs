@@ -10,7 +10,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use piton_model::Digest;
 
 use crate::diagnostic::Diagnostic;
+use crate::document::Document;
 use crate::layout::Defaults;
+use crate::provisr::program::{Inline, ProgramDraft};
+use crate::provisr::template::Template;
+use crate::provisr::{ProcessDefaults, Surroundings};
 use crate::read_job::JobDraft;
 use crate::read_workspace::WorkspaceDraft;
 use crate::template::Registry;
@@ -22,6 +26,24 @@ pub(crate) struct Cache {
     pub(crate) defaults: Option<Defaults>,
     pub(crate) files: BTreeMap<Arc<Path>, Arc<ReadFile>>,
     pub(crate) trees: BTreeMap<PathBuf, Arc<ReadTree>>,
+    pub(crate) configured: Configured,
+}
+
+/// What the configuration said when it was last good, and what came of it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Configured {
+    pub(crate) read: Option<Arc<ReadConfiguration>>,
+    /// Content of the environment files.
+    pub(crate) variables: BTreeMap<PathBuf, Arc<BTreeMap<String, Template>>>,
+    pub(crate) surroundings: Arc<Surroundings>,
+    pub(crate) inline: Arc<Inline>,
+}
+
+/// The part of the configuration that is about processes.
+#[derive(Debug)]
+pub(crate) struct ReadConfiguration {
+    pub(crate) defaults: ProcessDefaults,
+    pub(crate) document: Document,
 }
 
 /// What one file declares.
@@ -38,6 +60,9 @@ pub(crate) enum Content {
     Workspace(Option<Box<WorkspaceDraft>>),
     Job(Option<Arc<JobDraft>>),
     Registry(Option<Box<Registry>>),
+    Configuration(Option<Arc<ReadConfiguration>>),
+    Variables(Option<Arc<BTreeMap<String, Template>>>),
+    Program(Option<ProgramDraft>),
 }
 
 /// The files of a workspace's directory.

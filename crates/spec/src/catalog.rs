@@ -1,11 +1,13 @@
 //! Everything that is declared and valid, and how two such states differ.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
-use piton_model::{Name, Subject};
+use piton_model::{Group, Name, Process, Subject};
 
 use crate::cache::Cache;
+use crate::provisr::Surroundings;
 use crate::{Job, Template, Workspace};
 
 /// Everything that is declared and valid. It only ever holds valid declarations: a broken file keeps the last good
@@ -18,8 +20,44 @@ pub struct Catalog {
     pub jobs: BTreeMap<Subject, Arc<Job>>,
     /// Registered templates by name.
     pub templates: BTreeMap<Name, Arc<Template>>,
+    /// Processes by name.
+    pub processes: BTreeMap<Name, DeclaredProcess>,
+    /// Groups of processes by name.
+    pub groups: BTreeMap<Name, Arc<Group>>,
     /// What was read from which file, so that the next load reads only what changed.
     pub(crate) cache: Cache,
+}
+
+/// A process, and where it is declared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclaredProcess {
+    /// The process.
+    pub process: Arc<Process>,
+    /// Where it is declared.
+    pub origin: DeclaredIn,
+}
+
+/// Where something is declared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeclaredIn {
+    /// In the configuration, in which nothing is changed over the API.
+    Configuration(Arc<Path>),
+    /// In a file of its own.
+    Program(Arc<Path>),
+}
+
+impl DeclaredIn {
+    /// The file.
+    pub fn file(&self) -> &Arc<Path> {
+        match self {
+            DeclaredIn::Configuration(file) | DeclaredIn::Program(file) => file,
+        }
+    }
+
+    /// Whether it is the configuration.
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, DeclaredIn::Configuration(_))
+    }
 }
 
 /// How one subject differs between two catalogs.
@@ -54,6 +92,21 @@ impl Catalog {
             // Nothing starts one by itself.
             Subject::Deployment(_) => false,
         }
+    }
+
+    /// The processes alone, as a supervisor takes them.
+    pub fn supervised(&self) -> BTreeMap<Name, Arc<Process>> {
+        self.processes.iter().map(|(name, declared)| (name.clone(), Arc::clone(&declared.process))).collect()
+    }
+
+    /// What surrounds declarations of processes now, for what is declared over the API.
+    pub fn surroundings(&self) -> &Surroundings {
+        &self.cache.configured.surroundings
+    }
+
+    /// Whether processes and groups are declared alike in both.
+    pub fn same_processes(&self, other: &Catalog) -> bool {
+        self.processes == other.processes && self.groups == other.groups
     }
 
     /// Every subject: workspaces, then jobs.

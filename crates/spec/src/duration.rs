@@ -73,6 +73,9 @@ pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
 /// A hundred years: beyond it, sums with points in time leave their range.
 const MAX_SECONDS: u64 = 100 * 366 * 86_400;
 
+/// The longest duration there is.
+pub(crate) const LONGEST: Duration = Duration::from_secs(MAX_SECONDS);
+
 /// Writes a duration so that [`parse_duration`] reads the same: `1h30m`, `45s`, `1.5s`, `0s`.
 pub fn format_duration(duration: Duration) -> String {
     use std::fmt::Write as _;

@@ -47,7 +47,12 @@ impl<'d> Findings<'d> {
     }
 
     pub(crate) fn any_error(&self) -> bool {
-        self.omitted.get().0 > 0 || self.found.borrow().iter().any(Diagnostic::is_error)
+        self.errors() > 0
+    }
+
+    /// How many errors there are so far.
+    fn errors(&self) -> usize {
+        self.omitted.get().0 + self.found.borrow().iter().filter(|found| found.is_error()).count()
     }
 
     pub(crate) fn into_diagnostics(self) -> Vec<Diagnostic> {
@@ -87,6 +92,11 @@ impl<'r, 'd> Item<'r, 'd> {
         let error = Diagnostic::error(self.findings.file, code, message);
         let error = error.at(self.findings.document.place(self.node.start));
         if self.path.is_empty() { error } else { error.field(self.path.as_str()) }
+    }
+
+    /// How many errors the file has as far as it was read.
+    pub(crate) fn errors_so_far(&self) -> usize {
+        self.findings.errors()
     }
 
     /// Where it stands in the text, and its path.

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use piton_cron::cronjob::ConcurrencyPolicy;
 use piton_model::{
-    Action, ApprovalPolicy, Command, CustomCommands, Digest, Iac, Name, Operation, Program, Secret, Source, Subject,
-    ToolChoice,
+    Action, ApprovalPolicy, Batch, Command, CustomCommands, Digest, Iac, Name, Operation, Program, Secret, Source,
+    Subject, ToolChoice,
 };
 
 use crate::{Catalog, CatchUp, JobTrigger};
@@ -47,6 +48,38 @@ pub struct Job {
     pub depends_on: Vec<Name>,
     /// Words to find it by.
     pub tags: BTreeSet<String>,
+    /// What holds for its runs.
+    pub rules: RunRules,
+    /// Whether `file` is the configuration, in which nothing is changed over the API.
+    pub inline: bool,
+}
+
+/// What holds for the runs of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunRules {
+    /// What happens when it is due while a run of it is active.
+    pub concurrency: ConcurrencyPolicy,
+    /// Its declaration suspends it: its triggers start nothing, and a job that runs once waits.
+    pub suspended: bool,
+    /// So many of its runs that succeeded are kept; none for as many as are kept of anything.
+    pub successful_history: Option<u32>,
+    /// So many of its runs that failed are kept.
+    pub failed_history: Option<u32>,
+    /// A run that could not start so long after it was due is left out; none for no such limit.
+    pub starting_deadline: Option<Duration>,
+}
+
+impl Default for RunRules {
+    /// Those of jobs of workspaces and of `jobs/`.
+    fn default() -> Self {
+        RunRules {
+            concurrency: ConcurrencyPolicy::Forbid,
+            suspended: false,
+            successful_history: None,
+            failed_history: None,
+            starting_deadline: None,
+        }
+    }
 }
 
 /// What a job does.
@@ -58,6 +91,8 @@ pub enum JobWork {
     Command(String),
     /// Deploys a registered template into a deployment of the job's own.
     Template(Name),
+    /// Runs a program until it has succeeded often enough: a Job, or the template of a CronJob.
+    Batch(Arc<Batch>),
 }
 
 impl JobWork {
@@ -67,6 +102,7 @@ impl JobWork {
             JobWork::Script(_) => "script",
             JobWork::Command(_) => "command",
             JobWork::Template(_) => "template",
+            JobWork::Batch(_) => "batch",
         }
     }
 }
@@ -75,6 +111,19 @@ impl Job {
     /// The workspace it belongs to, if any.
     pub fn workspace(&self) -> Option<&Name> {
         self.subject.workspace()
+    }
+
+    /// The job of tasks that it is, or that it starts when it is due.
+    pub fn batch(&self) -> Option<&Arc<Batch>> {
+        match &self.work {
+            JobWork::Batch(batch) => Some(batch),
+            JobWork::Script(_) | JobWork::Command(_) | JobWork::Template(_) => None,
+        }
+    }
+
+    /// Whether it runs once for its declaration: a file of `type = "job"`.
+    pub fn runs_once(&self) -> bool {
+        self.triggers.iter().any(|trigger| matches!(trigger, JobTrigger::Declared(_)))
     }
 
     /// The jobs it depends on.
@@ -93,7 +142,7 @@ impl Job {
     /// the workspace is never touched.
     pub fn deployment(&self) -> Name {
         match self.work {
-            JobWork::Script(_) | JobWork::Command(_) => self.workspace_id(),
+            JobWork::Script(_) | JobWork::Command(_) | JobWork::Batch(_) => self.workspace_id(),
             JobWork::Template(_) => template_deployment(&self.subject),
         }
     }
@@ -104,6 +153,7 @@ impl Job {
             JobWork::Script(text) => Program::Script { text: text.clone() },
             JobWork::Command(line) => Program::Shell { line: line.clone() },
             JobWork::Template(name) => return Action::Iac(self.template_action(name, catalog)),
+            JobWork::Batch(batch) => return Action::Batch(batch.as_ref().clone()),
         };
         Action::Command(Command {
             program,

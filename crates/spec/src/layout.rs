@@ -1,12 +1,14 @@
 //! Where declarations lie, and what holds where they say nothing.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use piton_model::{Name, ToolChoice};
 
-use crate::CatchUp;
+use crate::provisr::ProcessDefaults;
+use crate::{CatchUp, Sources};
 
 /// Where declarations lie.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,8 +21,24 @@ pub struct Layout {
     pub jobs: PathBuf,
     /// `registry.json`, and one directory per registered template.
     pub templates: PathBuf,
+    /// One file per process, job or cronjob, as provisr has them.
+    pub programs: PathBuf,
+    /// The configuration, which declares processes too; none where there is no file of it.
+    pub configuration: Option<Configuration>,
+    /// What the configuration says about all processes, as long as its file does not say otherwise.
+    pub processes: ProcessDefaults,
     /// What holds where a declaration says nothing.
     pub defaults: Defaults,
+}
+
+/// A file of the configuration. What it says about processes is read again when it changes; the rest of it is in force
+/// from one start of the daemon to the next.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Configuration {
+    /// The file.
+    pub file: PathBuf,
+    /// What the configuration is made from beside it.
+    pub sources: Arc<Sources>,
 }
 
 /// What holds where a declaration says nothing.
@@ -64,8 +82,18 @@ impl Layout {
             workspaces: root.join("workspaces"),
             jobs: root.join("jobs"),
             templates: data_dir.join("templates"),
+            programs: root.join("programs"),
+            configuration: None,
+            processes: ProcessDefaults::new(root),
             defaults: Defaults::default(),
         }
+    }
+
+    /// The directories and files in which a change can change a declaration.
+    pub fn watched(&self) -> Vec<PathBuf> {
+        let directories = [&self.workspaces, &self.jobs, &self.templates, &self.programs];
+        let file = self.configuration.as_ref().map(|configuration| &configuration.file);
+        directories.into_iter().chain(file).chain(&self.processes.env_files).cloned().collect()
     }
 
     /// The file that registers templates.

@@ -144,6 +144,7 @@ fn job_state(state: &Map<String, Value>) -> JobState {
         last_error: text(state, "last_error"),
         last_exit_code: state.get("last_exit_code").and_then(Value::as_i64).and_then(|code| i32::try_from(code).ok()),
         last_run_id: None,
+        last_schedule: None,
     }
 }
 

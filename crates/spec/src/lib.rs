@@ -1,8 +1,9 @@
 //! Text of every dialect becomes a catalog of declarations and a list of diagnostics.
 //!
 //! # Purpose
-//! People write `workspaces/NAME/config.json`, `jobs/*.json`, `templates/registry.json` and `piton.toml`. [`load`]
-//! turns the first three into a [`Catalog`] of typed, validated declarations; [`Config`] is the fourth.
+//! People write `workspaces/NAME/config.json`, `jobs/*.json`, `programs/*.toml`, `templates/registry.json` and
+//! `piton.toml`. [`load`] turns all but the last into a [`Catalog`] of typed, validated declarations, with the processes
+//! that the last declares too; [`Config`] is the rest of it.
 //!
 //! # Theory of operation
 //! Every format is parsed into one tree whose values remember where they stood. Typed readers walk that tree, take
@@ -34,6 +35,7 @@ pub mod legacy;
 mod load;
 mod order;
 mod placeholder;
+pub mod provisr;
 mod read_job;
 mod read_workspace;
 mod schedule;
@@ -43,17 +45,18 @@ mod template;
 mod tree;
 mod workspace;
 
-pub use catalog::{Catalog, Change};
+pub use catalog::{Catalog, Change, DeclaredIn, DeclaredProcess};
 pub use config::{
-    ArchiveSettings, AuthConfig, ClientAuth, Config, Deployments, EncryptionKeys, Explained, GitSettings, IacSettings,
-    Listen, LogFormat, LogLevel, LogOutput, Logging, Metrics, Named, Origin, Scheduler, Server, Sources, Tls,
-    TlsIdentity, TlsSubject, TlsVersion,
+    ArchiveSettings, AuthConfig, ClientAuth, Config, Confine, Deployments, EncryptionKeys, Explained, GitSettings,
+    History, IacSettings, Listen, LogFormat, LogLevel, LogOutput, Logging, Metrics, Named, Origin, ProcessMetrics,
+    Processes, Scheduler, Server, Sources, Tls, TlsIdentity, TlsSubject, TlsVersion,
 };
 pub use diagnostic::{Diagnostic, Place, Severity};
 pub use duration::{InvalidDuration, format_duration, parse_duration};
-pub use job::{Job, JobWork, STANDALONE};
-pub use layout::{Defaults, Layout};
+pub use job::{Job, JobWork, RunRules, STANDALONE};
+pub use layout::{Configuration, Defaults, Layout};
 pub use load::load;
+pub use piton_cron::cronjob::ConcurrencyPolicy;
 pub use schedule::{CatchUp, Effect, JobTrigger, ScheduleLine};
 pub use template::{Registry, Template};
 pub use workspace::{Workspace, WorkspaceCommands};

@@ -3,6 +3,8 @@
 //! Each file is read for itself first (which is cached), then declarations are joined to what they refer to:
 //! templates, files, other jobs. Whatever fails keeps its last good version from the previous catalog.
 
+mod programs;
+
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -15,10 +17,12 @@ use crate::diagnostic::Diagnostic;
 use crate::document::{Document, Format, read_bounded};
 use crate::read_job::{JobDraft, Reference, read_job_file};
 use crate::read_workspace::{WorkspaceDraft, read_workspace_file};
-use crate::standalone::join_standalone_jobs;
+use crate::standalone::{Candidate, join_standalone_jobs};
 use crate::suggest::nearest;
 use crate::template::Registry;
 use crate::{Catalog, Job, Layout, STANDALONE, Workspace, tree};
+
+pub(crate) use programs::read_variables;
 
 /// Reads every declaration below `layout`. `previous` supplies the last good version of what is broken now, and what
 /// is known about files that did not change.
@@ -43,7 +47,8 @@ pub fn load(layout: &Layout, previous: Option<&Catalog>) -> (Catalog, Vec<Diagno
     };
     loader.load_templates();
     loader.load_workspaces();
-    loader.load_standalone_jobs();
+    let programs = loader.load_programs();
+    loader.load_standalone_jobs(programs);
     let Loader { catalog, diagnostics, .. } = loader;
     let mut diagnostics: Vec<Diagnostic> = diagnostics.into_iter().map(|d| d.relative_to(&layout.root)).collect();
     diagnostics.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
@@ -69,6 +74,16 @@ enum Found {
 impl Loader<'_> {
     /// Reads a file unless it is known, and takes its diagnostics over.
     fn read(&mut self, path: &Arc<Path>, read: impl FnOnce(Vec<u8>) -> (Content, Vec<Diagnostic>)) -> Found {
+        self.read_with(path, true, read)
+    }
+
+    /// The same. What is known does not count where its surroundings are others now.
+    fn read_with(
+        &mut self,
+        path: &Arc<Path>,
+        same_surroundings: bool,
+        read: impl FnOnce(Vec<u8>) -> (Content, Vec<Diagnostic>),
+    ) -> Found {
         let stamp = match fs::metadata(path) {
             Ok(metadata) => Stamp::of(&metadata),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
@@ -79,7 +94,7 @@ impl Loader<'_> {
                 return Found::Broken;
             }
         };
-        let file = match self.known.files.get(&**path).filter(|file| file.stamp == stamp) {
+        let file = match self.known.files.get(&**path).filter(|file| same_surroundings && file.stamp == stamp) {
             Some(file) => Arc::clone(file),
             None => match read_bounded(path) {
                 Ok(bytes) => {
@@ -325,17 +340,28 @@ impl Loader<'_> {
         }
     }
 
-    fn load_standalone_jobs(&mut self) {
-        let Some(paths) = self.entries(&self.layout.jobs) else {
-            let jobs: Vec<_> = self.previous.jobs_of(None).map(Arc::clone).collect();
-            self.catalog.jobs.extend(jobs.into_iter().map(|job| (job.subject.clone(), job)));
-            return;
+    /// Loads the files of `jobs/`, and joins them to the jobs that are declared elsewhere.
+    fn load_standalone_jobs(&mut self, elsewhere: Vec<Candidate>) {
+        let mut candidates = self.job_files();
+        candidates.extend(elsewhere);
+        let joined = join_standalone_jobs(candidates, self.previous, &self.layout.root);
+        self.diagnostics.extend(joined.diagnostics);
+        for job in joined.jobs {
+            self.insert_job(&job);
+        }
+    }
+
+    fn job_files(&mut self) -> Vec<Candidate> {
+        let directory = &self.layout.jobs;
+        let Some(paths) = self.entries(directory) else {
+            let known = self.previous.jobs_of(None).filter(|job| job.file.starts_with(directory));
+            let broken = |job: &Arc<Job>| Candidate { file: Arc::clone(&job.file), draft: None, name: None };
+            return known.map(broken).collect();
         };
         let defaults = &self.layout.defaults;
-        let mut files = Vec::new();
+        let mut candidates = Vec::new();
         for path in paths {
-            let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
-            let Some(format) = Format::of(&path).filter(|_| !hidden && !path.is_dir()) else { continue };
+            let Some(format) = declared_format(&path) else { continue };
             let path = self.shared(path);
             let found = self.read(&path, |bytes| match Document::parse(&path, bytes, format) {
                 Ok(document) => {
@@ -360,12 +386,14 @@ impl Loader<'_> {
                     _ => None,
                 },
             };
-            files.push((path, draft));
+            candidates.push(Candidate { file: path, draft, name: None });
         }
-        let joined = join_standalone_jobs(files, self.previous);
-        self.diagnostics.extend(joined.diagnostics);
-        for job in joined.jobs {
-            self.insert_job(&job);
-        }
+        candidates
     }
+}
+
+/// The format of a file that declares something; none for hidden files, directories and other files.
+fn declared_format(path: &Path) -> Option<Format> {
+    let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
+    Format::of(path).filter(|_| !hidden && !path.is_dir())
 }

@@ -12,7 +12,7 @@ use crate::fields::{Fields, Findings, Item};
 use crate::layout::Defaults;
 use crate::placeholder::fill;
 use crate::schedule::{read_time_zone, read_triggers};
-use crate::{CatchUp, Job, JobTrigger, JobWork};
+use crate::{CatchUp, Job, JobTrigger, JobWork, RunRules};
 
 /// A job as its file declares it; whether what it refers to exists is not known yet.
 #[derive(Debug, Clone)]
@@ -33,10 +33,24 @@ pub(crate) struct Named {
     field: Box<str>,
 }
 
+impl Named {
+    /// The name stands where `item` does.
+    pub(crate) fn of(item: &Item<'_, '_>) -> Named {
+        let (place, field) = item.stands();
+        Named { place, field }
+    }
+}
+
 impl JobDraft {
-    /// What to say if another declaration has the same name.
-    pub(crate) fn name_taken(&self) -> Diagnostic {
-        let message = format!("there is another job with the name `{}`", self.job.name);
+    /// A job that refers to nothing.
+    pub(crate) fn alone(job: Job, named: Named) -> JobDraft {
+        JobDraft { job: Arc::new(job), template: None, depends_on: Vec::new(), named }
+    }
+
+    /// What to say if another declaration has the same name: that of another file, where it is one.
+    pub(crate) fn name_taken(&self, by: Option<&Path>) -> Diagnostic {
+        let place = by.map(|by| format!(", in {}", by.display())).unwrap_or_default();
+        let message = format!("there is another job with the name `{}`{place}", self.job.name);
         let taken = Diagnostic::error(&*self.job.file, "duplicate_name", message).at(self.named.place);
         if self.named.field.is_empty() { taken } else { taken.field(&*self.named.field) }
     }
@@ -105,7 +119,7 @@ pub(crate) fn read_job(mut fields: Fields<'_, '_>, around: &Surroundings<'_>) ->
 
     let name = name?;
     let (work, template) = work?;
-    let named = name_item.as_ref().unwrap_or(&whole).stands();
+    let named = Named::of(name_item.as_ref().unwrap_or(&whole));
     let job = Job {
         subject: Subject::Job { workspace: around.workspace.cloned(), name: name.clone() },
         name,
@@ -121,9 +135,10 @@ pub(crate) fn read_job(mut fields: Fields<'_, '_>, around: &Surroundings<'_>) ->
         timeout: timeout.unwrap_or(around.defaults.job_timeout),
         depends_on: depends_on.iter().map(|reference| reference.name.clone()).collect(),
         tags,
+        rules: RunRules::default(),
+        inline: false,
     };
-    let (place, field) = named;
-    Some(JobDraft { job: Arc::new(job), template: template.map(Box::new), depends_on, named: Named { place, field } })
+    Some(JobDraft { job: Arc::new(job), template: template.map(Box::new), depends_on, named })
 }
 
 /// A standalone job without a name has that of its file.
@@ -222,7 +237,7 @@ fn fill_in(
 }
 
 /// Only a workspace is deployed and destroyed.
-fn warn_of_dead_triggers(item: Option<&Item<'_, '_>>, triggers: &[JobTrigger]) {
+pub(crate) fn warn_of_dead_triggers(item: Option<&Item<'_, '_>>, triggers: &[JobTrigger]) {
     let Some(item) = item else { return };
     for trigger in triggers {
         if let JobTrigger::Word(word) = trigger

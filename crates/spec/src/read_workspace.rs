@@ -174,11 +174,11 @@ fn read_jobs(item: &Item<'_, '_>, around: &Surroundings<'_>) -> Vec<JobDraft> {
         if names.insert(draft.job.name.clone()) {
             drafts.push(draft);
         } else {
-            element.report(draft.name_taken());
+            element.report(draft.name_taken(None));
         }
     }
     let participants: Vec<Participant<'_>> = drafts.iter().map(Participant::of).collect();
-    for problem in order::check(&participants) {
+    for problem in order::check(&participants, order::JOBS) {
         item.report(problem.diagnostic);
     }
     drafts

@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 use piton_cron::{ParseErrorKind, Schedule};
-use piton_model::{Mode, Operation, TriggerWord};
+use piton_model::{Digest, Mode, Operation, TriggerWord};
 use serde::{Deserialize, Serialize};
 
 use crate::fields::{Item, shown};
@@ -59,6 +59,9 @@ pub enum JobTrigger {
     Cron(Schedule),
     /// A word that stands for something that happens.
     Word(TriggerWord),
+    /// That it is declared: once for each declaration, which this is the digest of. The digest covers what is written,
+    /// not what it refers to, so that a changed environment file does not start anything.
+    Declared(Digest),
 }
 
 impl JobTrigger {
@@ -67,6 +70,7 @@ impl JobTrigger {
         match self {
             JobTrigger::Cron(schedule) => schedule.expression(),
             JobTrigger::Word(word) => word.as_str(),
+            JobTrigger::Declared(_) => "@declared",
         }
     }
 }

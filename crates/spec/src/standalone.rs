@@ -1,10 +1,10 @@
 //! Standalone jobs joined to one another: names are unique, dependencies exist and form no circle.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use piton_model::Subject;
+use piton_model::Name;
 
 use crate::diagnostic::Diagnostic;
 use crate::order::{self, Participant};
@@ -18,52 +18,78 @@ pub(crate) struct Joined {
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
-/// Joins the jobs of `files` (none where the file is broken). A job that cannot be joined keeps its last good version.
-pub(crate) fn join_standalone_jobs(files: Vec<(Arc<Path>, Option<Arc<JobDraft>>)>, previous: &Catalog) -> Joined {
+/// What is known of a job before it is joined.
+#[derive(Debug)]
+pub(crate) struct Candidate {
+    pub(crate) file: Arc<Path>,
+    /// None where it is broken.
+    pub(crate) draft: Option<Arc<JobDraft>>,
+    /// The name of what is broken, where the file declares more than one and it is known.
+    pub(crate) name: Option<Name>,
+}
+
+/// Joins jobs. One that cannot be joined keeps its last good version. Paths are shown relative to `root`.
+pub(crate) fn join_standalone_jobs(candidates: Vec<Candidate>, previous: &Catalog, root: &Path) -> Joined {
     let mut joined = Joined::default();
-    let mut drafts: Vec<Arc<JobDraft>> = Vec::new();
-    let mut kept: Vec<Arc<Job>> = Vec::new();
-    let mut taken: BTreeSet<Subject> = BTreeSet::new();
+    let mut drafts: BTreeMap<Name, Arc<JobDraft>> = BTreeMap::new();
+    let mut kept: BTreeMap<Name, Arc<Job>> = BTreeMap::new();
     let mut broken = Vec::new();
-    for (path, draft) in files {
-        match draft {
-            Some(draft) if taken.insert(draft.job.subject.clone()) => drafts.push(draft),
-            Some(draft) => {
-                joined.diagnostics.push(draft.name_taken().hint("rename one of them"));
-                broken.push(path);
+    for Candidate { file, draft, name } in candidates {
+        let Some(draft) = draft else {
+            broken.push((file, name));
+            continue;
+        };
+        let name = draft.job.name.clone();
+        match drafts.get(&name) {
+            None => {
+                drafts.insert(name, draft);
             }
-            None => broken.push(path),
+            Some(other) => {
+                let by = &other.job.file;
+                let taken = draft.name_taken(Some(by.strip_prefix(root).unwrap_or(by)));
+                joined.diagnostics.push(taken.hint("rename one of them"));
+                broken.push((file, draft.job.inline.then_some(name)));
+            }
         }
     }
     // Files that are broken come after all others, so that a kept job never takes the name of a good one.
-    for path in broken {
-        kept.extend(last_good(&path, previous, &mut taken));
+    for (file, name) in broken {
+        keep(&file, name.as_ref(), previous, &drafts, &mut kept);
     }
     loop {
         let participants: Vec<Participant<'_>> = drafts
-            .iter()
+            .values()
             .map(|draft| Participant::of(draft))
-            .chain(kept.iter().map(|job| Participant::kept(job)))
+            .chain(kept.values().map(|job| Participant::kept(job)))
             .collect();
-        let problems = order::check(&participants);
+        let problems = order::check(&participants, order::JOBS);
         if problems.is_empty() {
             break;
         }
-        let refused: BTreeSet<Subject> = problems.iter().map(|problem| problem.subject.clone()).collect();
+        let refused: BTreeSet<Name> = problems.iter().map(|problem| problem.name.clone()).collect();
         joined.diagnostics.extend(problems.into_iter().map(|problem| problem.diagnostic));
-        let (bad, good): (Vec<_>, Vec<_>) = drafts.into_iter().partition(|draft| refused.contains(&draft.job.subject));
-        drafts = good;
-        for draft in bad {
-            taken.remove(&draft.job.subject);
-            kept.extend(last_good(&draft.job.file, previous, &mut taken));
+        for name in refused {
+            if let Some(draft) = drafts.remove(&name) {
+                keep(&draft.job.file, Some(&name).filter(|_| draft.job.inline), previous, &drafts, &mut kept);
+            }
         }
     }
-    joined.jobs = drafts.into_iter().map(|draft| draft.job.clone()).chain(kept).collect();
+    joined.jobs = drafts.into_values().map(|draft| draft.job.clone()).chain(kept.into_values()).collect();
     joined
 }
 
-/// What the file declared when it was last good, unless the name is taken by now.
-fn last_good(file: &Path, previous: &Catalog, taken: &mut BTreeSet<Subject>) -> Option<Arc<Job>> {
-    let job = previous.jobs_of(None).find(|job| *job.file == *file)?;
-    taken.insert(job.subject.clone()).then(|| Arc::clone(job))
+/// Keeps what the file declared when it was last good, unless the name is taken by now.
+fn keep(
+    file: &Path,
+    name: Option<&Name>,
+    previous: &Catalog,
+    drafts: &BTreeMap<Name, Arc<JobDraft>>,
+    kept: &mut BTreeMap<Name, Arc<Job>>,
+) {
+    let of_file = |job: &&Arc<Job>| {
+        *job.file == *file && name.is_none_or(|name| *name == job.name) && !drafts.contains_key(&job.name)
+    };
+    for job in previous.jobs_of(None).filter(of_file) {
+        kept.entry(job.name.clone()).or_insert_with(|| Arc::clone(job));
+    }
 }

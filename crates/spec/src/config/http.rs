@@ -71,8 +71,8 @@ impl Server {
             rate_limit: rate.filter(|rate| *rate > 0),
             drain_timeout: s.duration("server.drain_timeout"),
             shutdown_delay: Some(s.duration("server.shutdown_delay")).filter(|delay| !delay.is_zero()),
-            pidfile: s.path("server.pidfile", root),
-            logfile: s.path("server.logfile", root),
+            pidfile: s.path("server.pidfile", root).or_else(|| s.path("daemon.pid_file", root)),
+            logfile: s.path("server.logfile", root).or_else(|| s.path("daemon.log_file", root)),
             tls: Tls::read(s, root, found),
         }
     }

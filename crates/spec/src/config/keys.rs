@@ -82,6 +82,7 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     ("metrics", "Prometheus metrics."),
     ("metrics.process_metrics", "Measurements of supervised processes."),
     ("log", "Output of supervised processes."),
+    ("daemon", "provisr's names for two keys of `[server]`."),
 ];
 
 const PORT: Kind = Kind::Integer(1, 65_535);
@@ -154,7 +155,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("server.tls.auto_gen.common_name", Kind::Text, "Common name."),
     key("server.tls.auto_gen.organization", Kind::Text, "Organization."),
     key("server.tls.auto_gen.dns_names", Kind::Texts, "Host names."),
-    key("server.tls.auto_gen.ip_addresses", Kind::Texts, "Addresses."),
+    key("server.tls.auto_gen.ip_addresses", Kind::Texts, "Addresses.").default("127.0.0.1,::1"),
     key("server.tls.auto_gen.valid_days", Kind::Integer(-1, 100_000), "Days until it expires."),
     key("server.auth.enabled", Kind::Bool, "Require authentication."),
     key("server.auth.jwt_secret", Kind::Text, "Secret that signs tokens.").secret(),
@@ -212,6 +213,12 @@ pub(crate) const KEYS: &[Key] = &[
     key("iac.approval_timeout", Kind::Duration, "How long a plan waits for approval.").default("24h"),
     key("iac.retention", Kind::Duration, "How long working directories of ended runs are kept.").default("24h"),
     key("iac.plugin_cache", Kind::Bool, "Share downloaded providers between deployments.").default("true"),
+    key(
+        "iac.confine",
+        Kind::Choice(&["auto", "always", "never"]),
+        "Keep deployed code from what Piton keeps: `auto` where the kernel can and the data directory is apart from the declarations, `always` or not at all.",
+    )
+    .default("auto"),
     key("iac.registry_host", Kind::Text, "Private registry of modules and providers.").aliases(&["REGISTRY_HOST"]),
     key("iac.mirror", Kind::Url(&["http", "https", "file"]), "Where the tools themselves are downloaded from.")
         .otherwise("the makers' release servers"),
@@ -303,33 +310,51 @@ pub(crate) const KEYS: &[Key] = &[
     key("metrics.public", Kind::Bool, "Let everybody read `/metrics`, also where the rest takes a login.").default("false"),
     key("metrics.enabled", Kind::Bool, "Serve metrics on an address of their own too.").default("false"),
     key("metrics.listen", Kind::Listen, "That address. Nobody has to log in there."),
-    key("metrics.process_metrics.enabled", Kind::Bool, "Measure processes."),
-    key("metrics.process_metrics.interval", Kind::Duration, "Time between two measurements."),
-    key("metrics.process_metrics.max_history", COUNT, "Measurements kept for each process."),
+    key("metrics.process_metrics.enabled", Kind::Bool, "Measure processes: processor, memory, threads and files.")
+        .default("true"),
+    key("metrics.process_metrics.interval", Kind::Duration, "Time between two measurements.").default("5s"),
+    key("metrics.process_metrics.max_history", COUNT, "Measurements kept of each process.").default("100"),
     key("metrics.process_metrics.history_size", COUNT, "The same as `max_history`."),
-    key("history", Kind::Table, "Sinks, as provisr has them.").secret(),
+    key(
+        "history",
+        Kind::Table,
+        "Sinks of the history of processes, as provisr has them. `sqlite` and `postgres` mean Piton's own database; \
+         ClickHouse and OpenSearch are refused unless they are switched off.",
+    )
+    .secret(),
     key("log.dir", Kind::Path, "Directory of log files.")
         .otherwise("`logs` in `data.dir`")
         .aliases(&["PROVISIONER_LOG_DIR"]),
-    key("log.stdout", Kind::Path, "File for standard output."),
-    key("log.stderr", Kind::Path, "File for standard error."),
-    key("log.max_size_mb", COUNT, "Size at which a file is rotated."),
-    key("log.max_backups", COUNT, "Rotated files kept."),
-    key("log.max_age_days", COUNT, "Days that rotated files are kept."),
-    key("log.compress", Kind::Bool, "Compress rotated files."),
+    key("log.stdout", Kind::Path, "File for the standard output of every process that names none.")
+        .otherwise("`NAME.stdout.log` in `log.dir`"),
+    key("log.stderr", Kind::Path, "File for the standard error of every process that names none.")
+        .otherwise("`NAME.stderr.log` in `log.dir`"),
+    key("log.max_size_mb", COUNT, "MiB at which such a file is put aside; 0 for never.").default("10"),
+    key("log.max_backups", COUNT, "Files put aside that are kept; 0 for all.").default("3"),
+    key("log.max_age_days", Kind::Integer(0, 36_500), "Days that they are kept; 0 for ever.").default("7"),
+    key("log.compress", Kind::Bool, "Compress them.").default("false"),
     key("log.level", Kind::Text, "Accepted for provisr's sake; see `logging.level`."),
     key("log.format", Kind::Text, "Accepted for provisr's sake; see `logging.format`."),
     key("log.color", Kind::Bool, "Accepted for provisr's sake."),
-    key("log.timestamps", Kind::Bool, "Accepted for provisr's sake."),
+    key("log.timestamps", Kind::Bool, "Accepted for provisr's sake. A process has a `log.timestamps` of its own."),
     key("log.source", Kind::Bool, "Accepted for provisr's sake."),
-    key("env", Kind::Texts, "Environment of every process, `NAME=VALUE` each.").secret(),
-    key("env_files", Kind::Texts, "Files with more of it."),
-    key("use_os_env", Kind::Bool, "Whether processes inherit the daemon's environment."),
-    key("pid_dir", Kind::Path, "Directory of pid files."),
-    key("programs_directory", Kind::Path, "Directory of process declarations."),
-    key("processes", Kind::Tables, "Processes, as provisr has them.").secret(),
-    key("groups", Kind::Tables, "Groups of processes, as provisr has them."),
-    key("cronjobs", Kind::Tables, "Scheduled jobs, as provisr has them.").secret(),
+    key("daemon.pid_file", Kind::Path, "The same as `server.pidfile`."),
+    key("daemon.log_file", Kind::Path, "The same as `server.logfile`."),
+    key(
+        "env",
+        Kind::Texts,
+        "Environment of every process and job of tasks, `NAME=VALUE` each; `${NAME}` and `${NAME:-VALUE}` are filled in.",
+    )
+    .secret(),
+    key("env_files", Kind::Texts, "Files with more of it, a `NAME=VALUE` to a line; a later one wins."),
+    key("use_os_env", Kind::Bool, "Whether they inherit the whole environment of the daemon below that.")
+        .default("false"),
+    key("pid_dir", Kind::Path, "Directory of pid files, `NAME.pid` each.").otherwise("`pids` in `data.dir`"),
+    key("programs_directory", Kind::Path, "Directory of files that declare a process, job or cronjob each.")
+        .otherwise("`programs` in the directory, or beside the configuration file"),
+    key("processes", Kind::Tables, "Processes and cronjobs, `type` and `spec` each, as in files of their own.").secret(),
+    key("groups", Kind::Tables, "Groups of processes: `name` and `members`."),
+    key("cronjobs", Kind::Tables, "Cronjobs, each what is the `spec` of a file of its own.").secret(),
 ];
 
 /// The key with this path.

@@ -164,7 +164,9 @@ impl Kind {
             Kind::Path if filled() => Ok(text.into()),
             Kind::Path => Err(Mismatch::new("this must not be empty")),
             Kind::Duration | Kind::Seconds => check_duration(text),
-            Kind::Size => parse_size(text).map(Into::into),
+            Kind::Size => parse_size(text).map(Into::into).ok_or_else(|| {
+                Mismatch::new(format!("`{}` is not a size", shown(text))).hint("for example `10MB` or `1GB`")
+            }),
             Kind::Choice(words) => {
                 let word = text.trim().to_ascii_lowercase();
                 if words.contains(&word.as_str()) {
@@ -212,7 +214,7 @@ fn check_duration(text: &str) -> Result<serde_json::Value, Mismatch> {
 }
 
 /// Bytes of `10MB`, `512KiB`, `100`.
-fn parse_size(text: &str) -> Result<u64, Mismatch> {
+pub(crate) fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
@@ -221,10 +223,10 @@ fn parse_size(text: &str) -> Result<u64, Mismatch> {
         "k" | "kb" | "kib" => Some(1 << 10),
         "m" | "mb" | "mib" => Some(1 << 20),
         "g" | "gb" | "gib" => Some(1 << 30),
+        "t" | "tb" | "tib" => Some(1 << 40),
         _ => None,
     };
-    let bytes = number.parse::<u64>().ok().zip(scale).and_then(|(number, scale)| number.checked_mul(scale));
-    bytes.ok_or_else(|| Mismatch::new(format!("`{}` is not a size", shown(text))).hint("for example `10MB` or `1GB`"))
+    number.parse::<u64>().ok().zip(scale).and_then(|(number, scale)| number.checked_mul(scale))
 }
 
 fn check_network(text: &str) -> Result<serde_json::Value, Mismatch> {

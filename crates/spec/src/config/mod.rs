@@ -12,6 +12,7 @@ mod keys;
 mod kind;
 mod listen;
 mod lookup;
+mod processes;
 mod render;
 mod settings;
 mod tls;
@@ -19,6 +20,7 @@ mod tls;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -29,7 +31,7 @@ use piton_model::{Secret, ToolChoice};
 use crate::diagnostic::Diagnostic;
 use crate::document::{Document, Format, read_bounded};
 use crate::schedule::find_time_zone;
-use crate::{CatchUp, Defaults, Layout};
+use crate::{CatchUp, Configuration, Defaults, Layout};
 use settings::Settings;
 
 pub use access::{EncryptionKeys, GitSettings};
@@ -37,12 +39,14 @@ pub use archive::ArchiveSettings;
 pub use auth::{AuthConfig, Named};
 pub use deployments::Deployments;
 pub use http::{Metrics, Server};
+pub(crate) use kind::parse_size;
 pub use listen::Listen;
+pub use processes::{History, ProcessMetrics, Processes};
 pub use settings::{Explained, Origin};
 pub use tls::{ClientAuth, Tls, TlsIdentity, TlsSubject, TlsVersion};
 
 /// What the configuration is made from. Nothing else of the process is looked at.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sources {
     /// The directory of the process, absolute.
     pub current_dir: PathBuf,
@@ -95,6 +99,11 @@ pub struct Config {
     pub encryption: EncryptionKeys,
     /// `[auth]`, `[server.auth]`
     pub auth: AuthConfig,
+    /// What is said about all processes.
+    pub processes: Processes,
+    /// `[history]`
+    pub history: History,
+    sources: Arc<Sources>,
     settings: Settings,
 }
 
@@ -126,10 +135,23 @@ pub struct IacSettings {
     pub retention: Duration,
     /// Share downloaded providers.
     pub plugin_cache: bool,
+    /// Whether deployed code is kept from what Piton keeps.
+    pub confine: Confine,
     /// Private registry.
     pub registry_host: Option<String>,
     /// Where tools are downloaded from.
     pub mirror: Option<String>,
+}
+
+/// Whether deployed code is kept from what Piton keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Confine {
+    /// Where the kernel can do it, and code misses nothing: the data directory is apart from the declarations.
+    Auto,
+    /// Runs fail where it cannot.
+    Always,
+    /// Not even where it can.
+    Never,
 }
 
 /// `[logging]`
@@ -197,7 +219,7 @@ impl Config {
         }
         found.extend(settings.read_environment(&sources.environment));
         found.extend(settings.read_flags(&sources.flags));
-        let config = Config::from_settings(settings, root, file, sources.superuser, &mut found);
+        let config = Config::from_settings(settings, root, file, sources, &mut found);
         let found: Vec<Diagnostic> = found.into_iter().map(|d| d.relative_to(&config.root)).collect();
         if found.iter().any(Diagnostic::is_error) { Err(found) } else { Ok((config, found)) }
     }
@@ -206,10 +228,10 @@ impl Config {
         mut settings: Settings,
         root: PathBuf,
         file: Option<PathBuf>,
-        superuser: bool,
+        sources: &Sources,
         found: &mut Vec<Diagnostic>,
     ) -> Config {
-        let usual = if superuser { PathBuf::from("/var/lib/piton") } else { root.join(".piton") };
+        let usual = if sources.superuser { PathBuf::from("/var/lib/piton") } else { root.join(".piton") };
         let data_dir = settings.path("data.dir", &root).unwrap_or(usual);
         let log_dir = settings.path("log.dir", &root).unwrap_or_else(|| data_dir.join("logs"));
         settings.derive("data.dir", data_dir.to_string_lossy());
@@ -217,6 +239,8 @@ impl Config {
         let store_url = store_url(&settings, &root, &data_dir, found);
         settings.derive("store.url", store_url.as_str());
         let auth = auth::read(&settings, &root, found);
+        let processes = Processes::read(&settings, &root, file.as_deref(), &sources.environment, found);
+        let history = History::read(&settings, found);
         let s = &settings;
         Config {
             store_url: Secret::new(store_url),
@@ -248,6 +272,11 @@ impl Config {
                 approval_timeout: s.duration("iac.approval_timeout"),
                 retention: s.duration("iac.retention"),
                 plugin_cache: s.flag("iac.plugin_cache"),
+                confine: match s.text("iac.confine") {
+                    Some("always") => Confine::Always,
+                    Some("never") => Confine::Never,
+                    _ => Confine::Auto,
+                },
                 registry_host: s.text("iac.registry_host").map(str::to_owned),
                 mirror: s.text("iac.mirror").map(str::to_owned),
             },
@@ -275,6 +304,9 @@ impl Config {
             blocked_networks: s.texts("security.blocked_networks"),
             encryption: EncryptionKeys::read(s, &root),
             auth,
+            processes,
+            history,
+            sources: Arc::new(Sources { file: file.clone().or_else(|| sources.file.clone()), ..sources.clone() }),
             root,
             file,
             data_dir,
@@ -294,7 +326,14 @@ impl Config {
             version: self.iac.version.clone(),
             ..Defaults::default()
         };
-        Layout { defaults, ..Layout::new(&self.root, &self.data_dir) }
+        let configuration = self.file.clone().map(|file| Configuration { file, sources: Arc::clone(&self.sources) });
+        Layout {
+            defaults,
+            programs: self.processes.programs.clone(),
+            configuration,
+            processes: self.processes.defaults.clone(),
+            ..Layout::new(&self.root, &self.data_dir)
+        }
     }
 
     /// What forbids serving: an API that others can reach without authentication.

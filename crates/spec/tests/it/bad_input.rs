@@ -299,7 +299,7 @@ fn two_files_for_one_job() {
     site.write("jobs/events.toml", "type = 'command'\ncommand = 'true'\nschedule = ['@reboot', '@deployment']\n");
     let (catalog, diagnostics) = site.load();
     insta::assert_snapshot!(shown(&diagnostics), @r#"
-    jobs/b.json:1:10: error: name: there is another job with the name `cleanup`
+    jobs/b.json:1:10: error: name: there is another job with the name `cleanup`, in jobs/a.json
       hint: rename one of them
     jobs/events.toml:3:12: warning: schedule: `@deployment` never happens to a standalone job, which has no deployment
       hint: declare the job in a workspace's config.json

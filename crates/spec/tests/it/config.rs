@@ -235,6 +235,7 @@ members = ["web"]
 name = "x"
 "#,
     );
+    site.write(".env", "B=2\n");
     let config = good(&Sources { file: Some("config.toml".into()), ..sources(&site) });
     assert!(config.auth.enabled && config.exposure().is_none());
     assert_eq!(config.value("processes").unwrap()[0]["spec"]["name"], "web");
@@ -279,6 +280,51 @@ fn what_is_wrong_with_a_file() {
       hint: `piton config schema` lists every key
     "#);
     insta::assert_snapshot!(told("[server\n"), @"piton.toml:1:8: error: invalid TOML: unclosed table, expected `]`");
+}
+
+#[test]
+fn what_is_wrong_about_processes() {
+    insta::assert_snapshot!(told("env = ['A=1', 'B']\nenv_files = ['none.env']\n"), @r#"
+    piton.toml:1: error: env: each of these is `NAME=VALUE`, and one is not
+      hint: a name has no spaces in it and is not empty
+    none.env: error: the file cannot be read: No such file or directory (os error 2)
+      hint: check that it exists and that its permissions allow this user to read it
+    "#);
+    let on =
+        "enabled = true\n[history.stores.sqlite]\nenabled = true\nretention = '24h'\n[history.stores.clickhouse]\n";
+    insta::assert_snapshot!(told(&format!("[history]\n{on}enabled = true\ndns = 'x'\n")), @r#"
+    piton.toml:1: error: history.stores.clickhouse.dns: unknown key `dns` in [history.stores.clickhouse]
+      hint: did you mean `dsn`?
+    piton.toml:1: error: history.stores.clickhouse: the history of processes is kept in Piton's own database; it is not sent to clickhouse
+      hint: switch it off with `enabled = false`, or read `/api/history`
+    "#);
+    assert_eq!(told(&format!("[history]\n{on}enabled = false\n")), "");
+    assert_eq!(told("[history]\nenabled = false\nopensearch_url = 'http://x'\n"), "");
+    assert!(told("[history]\nopensearch_url = 'http://x'\n").contains("history.opensearch_url"));
+
+    let site = Site::new();
+    let mut sources = sources(&site);
+    sources.environment =
+        variables(&[("PITON_PROCESSES", "[{}]"), ("PITON_ENV", "A=1,B=2"), ("PITON_USE_OS_ENV", "yes")]);
+    assert!(shown(&Config::load(&sources).unwrap_err()).contains("can only be declared in a file"));
+    sources.environment.remove("PITON_PROCESSES");
+    let config = good(&sources);
+    assert_eq!((config.processes.defaults.env.len(), config.processes.defaults.inherit_env), (2, true));
+}
+
+#[test]
+fn programs_lie_beside_the_configuration() {
+    let site = Site::new();
+    site.write("etc/piton/piton.toml", "[daemon]\npid_file = 'x.pid'\n[metrics.process_metrics]\nhistory_size = 7\n");
+    let config = good(&sources(&site));
+    assert_eq!(config.processes.programs, site.path("etc/piton/programs"));
+    assert_eq!(config.processes.defaults.base, site.path("etc/piton"));
+    assert_eq!(config.server.pidfile, Some(site.path("etc/piton/x.pid")));
+    assert_eq!(config.processes.metrics.history, 7);
+    site.write("programs/a.json", "{}");
+    assert_eq!(good(&sources(&site)).processes.programs, site.path("programs"), "those of the directory come first");
+    let watched = good(&sources(&site)).layout(TimeZone::UTC).watched();
+    assert!(watched.contains(&site.path("programs")) && watched.contains(&site.path("etc/piton/piton.toml")));
 }
 
 #[test]
