@@ -396,6 +396,7 @@ impl Batch {
             let (run, skipped, topic) = match &entry.record {
                 Record::Run { run, .. } => (Some(run.to_string()), None, None),
                 Record::Skipped { subject, .. } => (None, Some(subject.to_string()), None),
+                Record::Removed { .. } => (None, None, None),
                 Record::Audit(_) => (None, None, Some(AUDIT)),
             };
             let body = row::record_body(&entry.record)?;

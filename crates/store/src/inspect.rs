@@ -10,8 +10,8 @@ use crate::dialect::Dialect;
 use crate::events::{self, entry};
 use crate::row;
 use crate::{
-    Error, Store, accounts, claim, followers, projections, query, requests, retention, schedules, secrets, tokens,
-    turns,
+    Error, Store, accounts, census, claim, followers, process_history, projections, query, removal, requests,
+    retention, schedules, secrets, tokens, turns, wishes,
 };
 
 pub(crate) const ALL_RUNS: &str = "SELECT body, due_at FROM runs UNION ALL SELECT body, NULL FROM run_history";
@@ -147,6 +147,8 @@ fn statements(dialect: Dialect) -> Vec<String> {
         accounts::COUNT_CLIENTS,
         accounts::WRITE_CLIENT,
         accounts::DELETE_CLIENT,
+        census::WAITING,
+        census::BEGUN,
         events::SKIPS,
         events::SKIPS_OF,
         batch::LOCK_HEAD,
@@ -170,6 +172,11 @@ fn statements(dialect: Dialect) -> Vec<String> {
         events::OF_TOPIC,
         followers::POSITION,
         followers::MOVE_POSITION,
+        process_history::LAST,
+        process_history::CUT,
+        process_history::FORGET,
+        process_history::LATEST,
+        process_history::LATEST_OF,
         projections::ONE,
         projections::OF_KIND,
         query::ONE,
@@ -191,6 +198,10 @@ fn statements(dialect: Dialect) -> Vec<String> {
         secrets::REWRITE_LIVE,
         secrets::SEALED_HISTORY,
         secrets::SEALED_LIVE,
+        query::LIVE_OF_KIND,
+        query::LATEST_OF_KIND,
+        removal::WITH_TTL,
+        removal::ENDED_OF,
         schedules::CURSOR,
         schedules::CURSORS,
         schedules::MOVE_CURSOR,
@@ -203,6 +214,9 @@ fn statements(dialect: Dialect) -> Vec<String> {
         tokens::REVOKE,
         tokens::FORGET_REVOKED,
         tokens::OWNER,
+        wishes::ALL,
+        wishes::WRITE,
+        wishes::FORGET,
         ALL_RUNS,
     ];
     let rows = [
@@ -211,6 +225,7 @@ fn statements(dialect: Dialect) -> Vec<String> {
         batch::WRITE_KEYS,
         batch::WRITE_PROJECTIONS,
         batch::WRITE_EVENTS,
+        process_history::WRITE,
         projections::IMPORT,
     ];
     let lists = [

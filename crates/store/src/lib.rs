@@ -2,7 +2,8 @@
 //!
 //! # Purpose
 //! Keeps runs, the entries of the ledger, what people see of workspaces and jobs, the cursors of schedules and
-//! followers, and who may do what, through any crash. What a call has acknowledged is durable.
+//! followers, who may do what, and what people want of processes, through any crash. What a call has acknowledged is
+//! durable.
 //!
 //! # Theory of operation
 //! Every write is an operation that one task, the *writer*, performs on its own connection. It takes what has gathered
@@ -35,6 +36,7 @@
 
 mod accounts;
 mod batch;
+mod census;
 mod changes;
 mod claim;
 mod db;
@@ -44,10 +46,12 @@ mod events;
 mod followers;
 mod inspect;
 mod migrate;
+mod process_history;
 mod projections;
 mod query;
 mod readers;
 mod record;
+mod removal;
 mod requests;
 mod retention;
 mod row;
@@ -58,6 +62,7 @@ mod statement;
 mod submit;
 mod tokens;
 mod turns;
+mod wishes;
 mod writer;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -73,14 +78,17 @@ use crate::readers::Readers;
 use crate::writer::Writer;
 
 pub use accounts::{AccountError, Among};
+pub use census::{Census, Waiting};
 pub use claim::Room;
 pub use dialect::Dialect;
 pub use error::Error;
 pub use events::SkipQuery;
 #[doc(hidden)]
 pub use inspect::{hot_plans, refused_statements};
+pub use process_history::ProcessEvent;
 pub use query::{Page, RunQuery};
 pub use record::{Guard, RecordError};
+pub use removal::Ended;
 pub use requests::{Known, Request};
 pub use retention::Retained;
 pub use schedules::{Fire, FireResult};

@@ -15,6 +15,9 @@ pub(crate) const ONE: &str = "SELECT body, due_at FROM runs WHERE id = $1 \
 pub(crate) const OF_KEY: &str = "SELECT run_id FROM run_keys WHERE dedup_key = $1";
 pub(crate) const LIVE: &str = "SELECT body, due_at FROM runs ORDER BY id";
 pub(crate) const LIVE_OF: &str = "SELECT body, due_at FROM runs WHERE subject = $1 ORDER BY id";
+pub(crate) const LIVE_OF_KIND: &str = "SELECT body, due_at FROM runs WHERE subject >= $1 AND subject < $2 ORDER BY id";
+pub(crate) const LATEST_OF_KIND: &str = "SELECT body FROM run_history WHERE id IN (\
+     SELECT MAX(id) FROM run_history WHERE subject >= $1 AND subject < $2 GROUP BY subject)";
 
 /// Which runs are wanted, the newest first. What is `None` does not matter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -104,6 +107,23 @@ impl Store {
     pub async fn latest_of(&self, subject: &Subject) -> Result<Option<Run>, Error> {
         let query = RunQuery { subject: Some(subject.clone()), limit: 1, ..RunQuery::default() };
         Ok(self.runs(&query).await?.runs.pop())
+    }
+
+    /// The newest run of each subject of a kind, ended or not, by subject.
+    pub async fn latest_of_kind(&self, kind: SubjectKind) -> Result<Vec<Run>, Error> {
+        let span = Span::of_kind(kind);
+        let rows = self.readers().rows(LATEST_OF_KIND, params![span.from.as_str(), span.to.as_str()]).await?;
+        let mut latest = BTreeMap::new();
+        for row in &rows {
+            let run = row::run(self.vault(), &row.text(0)?, None)?;
+            latest.insert(run.subject.clone(), run);
+        }
+        for run in self.live_rows(LIVE_OF_KIND, params![span.from, span.to]).await? {
+            if latest.get(&run.subject).is_none_or(|other| other.id < run.id) {
+                latest.insert(run.subject.clone(), run);
+            }
+        }
+        Ok(latest.into_values().collect())
     }
 
     /// Reads runs as `body, due_at`.

@@ -101,12 +101,14 @@ impl Store {
 }
 
 /// Whether the trigger of a run could come once more, so that its key is still needed.
-fn may_fire_again(run: &Run, cursors: &BTreeMap<Subject, Timestamp>) -> bool {
+pub(crate) fn may_fire_again(run: &Run, cursors: &BTreeMap<Subject, Timestamp>) -> bool {
     match &run.origin {
         Origin::Cron { fire, .. } => cursors.get(&run.subject).is_some_and(|cursor| cursor < fire),
         // A host may stay up longer than its runs are kept.
         Origin::Boot { .. } => true,
-        Origin::Event { .. } | Origin::Change { .. } | Origin::Call { .. } => false,
+        // What is declared may stay so for longer than its run is kept.
+        Origin::Change { .. } => true,
+        Origin::Event { .. } | Origin::Call { .. } => false,
     }
 }
 

@@ -6,6 +6,7 @@ mod crash;
 mod fixture;
 mod model;
 mod postgres;
+mod processes;
 mod races;
 mod requests;
 mod sealing;

@@ -35,6 +35,8 @@ on_both_engines!(
     pages_cover_everything_once,
     retention_keeps_the_ledger_sound,
     retention_waits_for_followers,
+    what_is_removed_stays_told,
+    progress_is_kept_with_the_run,
     a_key_outlives_its_run_while_its_fire_may_come_again,
     an_operation_that_cannot_be_written_fails_alone,
     a_closed_store_says_so,
@@ -76,6 +78,7 @@ async fn a_run_moves_from_submission_to_history(fixture: &Fixture) {
     assert_eq!(running.id, run.id);
     assert_eq!(store.held_by(&me).await.unwrap(), vec![running.clone()]);
     assert_eq!(store.live().await.unwrap(), vec![running.clone()]);
+    assert_eq!(store.census().await.unwrap().begun, vec![running.clone()]);
 
     let ended = end(&store, &running, at(2)).await;
     assert_eq!(ended.outcome(), Some(&Outcome::Succeeded));
@@ -450,6 +453,55 @@ async fn retention_waits_for_followers(fixture: &Fixture) {
     let removed = store.retain(at(100), 0, at(100)).await.unwrap();
     assert_eq!((removed.runs.len(), removed.entries), (2, 6));
     assert_eq!(store.entries(0, 1).await.unwrap()[0].seq, 7);
+}
+
+async fn what_is_removed_stays_told(fixture: &Fixture) {
+    let store = fixture.open().await;
+    let (busy, other) = (job("busy"), job("other"));
+    past(&store, &busy, 0, 3).await;
+    past(&store, &other, 10, 1).await;
+    let waiting = submit_one(&store, new_run(&busy, at(9_999)), at(20)).await;
+    let ended = store.ended_of(&busy).await.unwrap();
+    assert!(ended.is_sorted_by(|a, b| a.run.id > b.run.id && a.seq > b.seq));
+    let oldest: Vec<_> = ended.iter().skip(1).map(|ended| ended.run.id).collect();
+    // What has not ended cannot be removed.
+    let asked = [oldest.clone(), vec![waiting.id]].concat();
+    let mut removed = store.remove(asked, By::User("carol".to_owned()), at(30)).await.unwrap();
+    removed.sort();
+    assert_eq!(removed, oldest.iter().rev().copied().collect::<Vec<_>>());
+    assert_eq!(store.ended_of(&busy).await.unwrap().len(), 1);
+    assert!(store.run(waiting.id).await.unwrap().is_some());
+    let last = store.entries(0, usize::MAX).await.unwrap().pop().unwrap();
+    let Record::Removed { subject, runs, by } = last.record else { panic!("{last:?}") };
+    assert_eq!((subject, runs.len(), by), (busy.clone(), 2, By::User("carol".to_owned())));
+    assert_eq!(store.audit().await.unwrap(), []);
+    let latest = store.latest_of_kind(SubjectKind::Job).await.unwrap();
+    let found: Vec<_> = latest.iter().map(|run| (run.subject.clone(), run.phase())).collect();
+    assert_eq!(found, [(busy, Phase::Pending), (other, Phase::Ended)]);
+    assert_eq!(store.remove(oldest, By::System, at(40)).await.unwrap(), []);
+    // A declared job is not run again because its run is gone.
+    let origin = Origin::Change { digest: piton_model::Digest::of(b"one") };
+    let subject = job("declared");
+    let key = origin.dedup_key(&subject);
+    let declared = piton_model::NewRun { dedup_key: key.clone(), origin, ..new_run(&subject, at(50)) };
+    let run = submit_one(&store, declared, at(50)).await;
+    store.record(run.id, cancel(), Guard::Any, at(51)).await.unwrap();
+    assert_eq!(store.remove(vec![run.id], By::System, at(52)).await.unwrap(), [run.id]);
+    assert_eq!(store.run_of_key(&key.unwrap()).await.unwrap(), Some(run.id));
+}
+
+async fn progress_is_kept_with_the_run(fixture: &Fixture) {
+    let store = fixture.open().await;
+    submit_one(&store, new_run(&job("import"), at(0)), at(0)).await;
+    let run = claim_one(&store, &worker("w"), at(1)).await;
+    let counts = piton_model::BatchCounts { active: 3, ..Default::default() };
+    let batch = Some(piton_model::BatchProgress { counts, ..Default::default() });
+    let event = Event::Progressed { report: piton_model::Report { batch, ..Default::default() } };
+    let told = store.record(run.id, event.clone(), guard(&run), at(2)).await.unwrap();
+    assert_eq!((told.phase(), told.report.batch.unwrap().counts.active), (Phase::Running, 3));
+    let other = Guard::Attempt(AttemptNo::after(run.attempts));
+    let refused = store.record(run.id, event, other, at(3)).await;
+    assert!(matches!(refused, Err(RecordError::Fenced { .. })), "{refused:?}");
 }
 
 async fn a_key_outlives_its_run_while_its_fire_may_come_again(fixture: &Fixture) {
