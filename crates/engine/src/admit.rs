@@ -3,11 +3,12 @@
 use piton_model::{
     Action, Digest, Event, JobStatus, Mode, Operation, Phase, Run, RunId, SkipReason, WorkspacePhase, WorkspaceState,
 };
+use piton_spec::ConcurrencyPolicy;
 
 /// What becomes of a trigger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Admit {
-    /// A run is made, and takes the place of these, which nobody has begun or which wait for a person.
+    /// A run is made, and takes the place of these. Those that are under way are stopped first.
     Enqueue {
         /// Runs to cancel as superseded.
         instead_of: Vec<RunId>,
@@ -41,7 +42,7 @@ pub(crate) fn workspace(wanted: &Wanted, digest: &Digest, state: &WorkspaceState
             iac.operation == wanted.operation()
                 && (*wanted == Wanted::Destroy || iac.source_digest.as_ref() == Some(digest))
         }
-        Action::Command(_) => false,
+        Action::Command(_) | Action::Batch(_) => false,
     };
     let changing: Vec<&Run> = live.iter().filter(|run| changes_workspace(run)).collect();
     // The run that will have the last word as things are now.
@@ -63,7 +64,7 @@ pub(crate) fn workspace(wanted: &Wanted, digest: &Digest, state: &WorkspaceState
 fn changes_workspace(run: &Run) -> bool {
     match &run.action {
         Action::Iac(iac) => !matches!(iac.operation, Operation::Plan { .. }),
-        Action::Command(_) => false,
+        Action::Command(_) | Action::Batch(_) => false,
     }
 }
 
@@ -94,12 +95,18 @@ pub(crate) struct Dependency {
     pub(crate) live: bool,
 }
 
-/// Decides about a job. A job never overlaps itself.
-pub(crate) fn job(suspended: bool, late: bool, live: &[Run], dependencies: &[Dependency]) -> Admit {
+/// Decides about a job, some of whose runs may be under way.
+pub(crate) fn job(
+    suspended: bool,
+    late: bool,
+    live: &[Run],
+    concurrency: ConcurrencyPolicy,
+    dependencies: &[Dependency],
+) -> Admit {
     if suspended {
         return Admit::Skip(SkipReason::Suspended);
     }
-    if let Some(run) = live.first() {
+    if let (Some(run), ConcurrencyPolicy::Forbid) = (live.first(), concurrency) {
         return Admit::Skip(SkipReason::StillActive { run: run.id });
     }
     if dependencies.iter().any(|dependency| dependency.live) {
@@ -110,7 +117,12 @@ pub(crate) fn job(suspended: bool, late: bool, live: &[Run], dependencies: &[Dep
     }
     match dependencies.iter().find(|dependency| dependency.status != JobStatus::Success) {
         Some(missing) => Admit::Skip(SkipReason::Dependency { job: missing.name.clone() }),
-        None => Admit::Enqueue { instead_of: vec![] },
+        None => Admit::Enqueue {
+            instead_of: match concurrency {
+                ConcurrencyPolicy::Replace => live.iter().map(|run| run.id).collect(),
+                ConcurrencyPolicy::Allow | ConcurrencyPolicy::Forbid => vec![],
+            },
+        },
     }
 }
 
@@ -288,6 +300,9 @@ mod tests {
         let good = on(JobStatus::Success, false);
         let bad = on(JobStatus::Failed, false);
         let busy = on(JobStatus::Running, true);
+        let job = |suspended, late, live: &[Run], on: &[Dependency]| {
+            job(suspended, late, live, ConcurrencyPolicy::Forbid, on)
+        };
         assert_eq!(job(true, true, &live, &bad), Admit::Skip(SkipReason::Suspended));
         assert_eq!(job(false, true, &live, &bad), still());
         assert_eq!(job(false, true, &[], &busy), Admit::Wait);
@@ -297,5 +312,9 @@ mod tests {
         assert_eq!(job(false, false, &[], &on(JobStatus::Pending, false)), missing);
         assert_eq!(job(false, false, &[], &good), enqueue(&[]));
         assert_eq!(job(false, false, &[], &[]), enqueue(&[]));
+        let beside = |policy| super::job(false, false, &live, policy, &[]);
+        assert_eq!(beside(ConcurrencyPolicy::Allow), enqueue(&[]));
+        assert_eq!(beside(ConcurrencyPolicy::Replace), enqueue(&[&live[0]]));
+        assert_eq!(beside(ConcurrencyPolicy::Forbid), still());
     }
 }

@@ -37,6 +37,7 @@ impl Call {
             let env = match &mut run.action {
                 Action::Iac(iac) => &mut iac.env,
                 Action::Command(command) => &mut command.env,
+                Action::Batch(batch) => &mut batch.env,
             };
             env.insert("TRACEPARENT".to_owned(), Secret::new(trace));
         }

@@ -85,6 +85,7 @@ impl Loader {
         let before = self.loaded.borrow().clone();
         let removed = |catalog: &Catalog| {
             Catalog::diff(&before.catalog, catalog).iter().any(|change| matches!(change, Change::Removed(_)))
+                || before.catalog.processes.keys().any(|name| !catalog.processes.contains_key(name))
         };
         if removed(&catalog) {
             self.clock.sleep(ABSENCE).await;
@@ -98,7 +99,8 @@ impl Loader {
                 Change::Removed(subject) => tracing::info!(%subject, "declaration removed"),
             }
         }
-        if changes.is_empty() && diagnostics == before.diagnostics {
+        let same_processes = catalog.same_processes(&before.catalog);
+        if changes.is_empty() && same_processes && diagnostics == before.diagnostics {
             return;
         }
         report(&before.diagnostics, &diagnostics);
@@ -186,7 +188,8 @@ fn report(before: &[Diagnostic], now: &[Diagnostic]) {
 type Place = (PathBuf, Option<u64>, RecursiveMode);
 
 fn places(layout: &Layout) -> Vec<Place> {
-    directories(layout)
+    layout
+        .watched()
         .into_iter()
         .filter_map(|directory| {
             // Where it is not there yet, the nearest directory above it tells when it appears.
@@ -198,12 +201,8 @@ fn places(layout: &Layout) -> Vec<Place> {
         .collect()
 }
 
-fn directories(layout: &Layout) -> [&PathBuf; 3] {
-    [&layout.workspaces, &layout.jobs, &layout.templates]
-}
-
 fn watch(layout: &Layout, places: &[Place], touched: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
-    let wanted = directories(layout).map(Clone::clone);
+    let wanted = layout.watched();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if event.is_ok_and(|event| !event.kind.is_access() && concerns(&wanted, &event.paths)) {
             // A full channel means that a load is about to begin anyway.

@@ -16,6 +16,22 @@ impl Engine {
         Ok(run)
     }
 
+    /// Stops a run because a newer one takes its place. One that is over is left as it is.
+    pub(crate) async fn supersede(&self, id: RunId, newer: RunId) -> Result<(), Error> {
+        let event = Event::CancelAsked { by: By::System, reason: None, superseded_by: Some(newer) };
+        match self.decide(id, event).await {
+            Ok(run) => {
+                if let (Some(driver), RunState::Running { .. }) = (self.0.drivers().get(&id), &run.state) {
+                    driver.stop.cancel();
+                }
+                self.cleanup(&run).await;
+                Ok(())
+            }
+            Err(Error::Illegal(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Approves the plan that a run shows; with `digest`, only if it is that one.
     pub async fn approve(&self, id: RunId, digest: Option<Digest>, by: By) -> Result<Run, Error> {
         let run = self.run(id).await?;

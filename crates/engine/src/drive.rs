@@ -4,14 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use piton_model::{AttemptNo, Event, Failure, FailureClass, Lease, Record, Run, RunState, Step, Uptime};
+use piton_model::{
+    AttemptNo, Event, Failure, FailureClass, Lease, Record, Report, Run, RunState, Step, Subject, Uptime,
+};
 use piton_store::{Guard, RecordError};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::claim::Slots;
 use crate::clock::{Moment, after};
 use crate::executor::{Passed, Task};
+use crate::news::News;
 use crate::{Engine, Error, Shared};
 
 /// Walks one leased run through its steps.
@@ -23,6 +27,7 @@ pub struct Drive {
     deadline: Moment,
     stop: CancellationToken,
     resumed: bool,
+    suspended: watch::Sender<bool>,
     /// A run that was taken back may have none: its child runs already.
     _slots: Slots,
 }
@@ -56,8 +61,10 @@ impl Drive {
         let age = age(lease, shared.clock.now(), shared.uptime().as_ref());
         let (attempt, left) = (lease.attempt, run.action.timeout().saturating_sub(age));
         let deadline = shared.clock.moment().after(left);
-        shared.drivers().insert(run.id, Driver { attempt, stop: stop.clone() });
-        Some(Drive { shared, run, attempt, deadline, stop, resumed, _slots: slots })
+        let suspended = watch::Sender::new(false);
+        let driver = Driver { attempt, stop: stop.clone(), suspended: suspended.clone(), heeds: shared.heeds(&run) };
+        shared.drivers().insert(run.id, driver);
+        Some(Drive { shared, run, attempt, deadline, stop, resumed, suspended, _slots: slots })
     }
 
     /// Drives a run by hand, for simulations.
@@ -111,12 +118,17 @@ impl Drive {
             return self.commit(Event::Failed { failure: classify(failure, step, why) }).await;
         }
         let stop = CancellationToken::new();
+        let progress = watch::Sender::new(None);
+        let mut news = News::of(&progress);
+        self.shared.hold_back(&self.run, &self.suspended).await;
         let task = Task {
             run: self.run.clone(),
             step,
             attempt: self.attempt,
             stop: stop.clone(),
             resumed: std::mem::take(&mut self.resumed),
+            progress,
+            suspended: self.suspended.subscribe(),
         };
         let executor = self.shared.executor.clone();
         // A task of its own, so that a panic fails this run and nothing else.
@@ -136,14 +148,27 @@ impl Drive {
                     why = Some(Stopped::Late(self.run.action.timeout()));
                     stop.cancel();
                 }
+                report = news.next(&self.shared.clock) => self.record_progress(report).await,
             }
         };
         let result = result.unwrap_or_else(|panic| {
             tracing::error!(run = %self.run.id, %step, %panic, "a step panicked");
             Err(internal(step))
         });
+        if let Some(report) = news.latest() {
+            self.record_progress(report).await;
+        }
         let event = event_after(step, result, why, self.shared.clock.now());
         self.commit(event).await
+    }
+
+    /// Records how far the step has come. Not being able to does no harm: there will be more news, and the end.
+    async fn record_progress(&self, report: Report) {
+        let event = Event::Progressed { report };
+        let now = self.shared.clock.now();
+        if let Err(error) = self.shared.store.record(self.run.id, event, Guard::Attempt(self.attempt), now).await {
+            tracing::debug!(run = %self.run.id, %error, "could not record how far a step has come");
+        }
     }
 
     /// A request to cancel that was recorded after the claim and before this drive could be found reached nobody. If it
@@ -236,7 +261,7 @@ impl Drive {
         let entries = self.shared.store.entries_of(self.run.id).await?;
         let events = entries.into_iter().filter_map(|entry| match entry.record {
             Record::Run { event, .. } => Some(event),
-            Record::Skipped { .. } | Record::Audit(_) => None,
+            Record::Skipped { .. } | Record::Removed { .. } | Record::Audit(_) => None,
         });
         let claim = |event: &Event| matches!(event, Event::Claimed { attempt, .. } if *attempt == self.attempt);
         let other = |event: &Event| matches!(event, Event::Claimed { .. }) && !claim(event);
@@ -264,6 +289,9 @@ impl Drop for Drive {
 pub(crate) struct Driver {
     pub(crate) attempt: AttemptNo,
     pub(crate) stop: CancellationToken,
+    pub(crate) suspended: watch::Sender<bool>,
+    /// What has to be suspended for the run to be held back; none for a run that heeds nothing of the kind.
+    pub(crate) heeds: Option<Subject>,
 }
 
 /// Why a step was told to stop.

@@ -57,6 +57,9 @@ pub enum Error {
         /// What there is to choose from.
         modes: Vec<Mode>,
     },
+    /// There is such a job already.
+    #[error("{} exists already", quoted(.0))]
+    JobExists(Subject),
     /// The job is not running.
     #[error("{} is not running", quoted(.0))]
     NotRunning(Subject),
@@ -130,6 +133,7 @@ impl Error {
             Error::Busy { .. } => "busy",
             Error::ModeRequired { .. } => "mode_required",
             Error::UnknownMode { .. } => "unknown_mode",
+            Error::JobExists(_) => "job_exists",
             Error::NotRunning(_) => "not_running",
             Error::Illegal(_) => "illegal_transition",
             Error::NothingToApprove(_) => "nothing_to_approve",
@@ -157,6 +161,7 @@ impl Error {
                 Some("put its directory back: the commands that destroy it were declared there".to_owned())
             }
             Error::Disabled(_) => Some("set \"enabled\": true in its configuration".to_owned()),
+            Error::JobExists(_) => Some("delete it first, or choose another name".to_owned()),
             Error::Busy { run, .. } => Some(format!("wait for run {run}, or cancel it: piton run cancel {run}")),
             Error::AnotherPlan { run, .. } => Some(format!("look at it again: piton run show {run}")),
             Error::Sealed { .. } => Some(SEALED.to_owned()),

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use piton_model::{AttemptNo, Failure, Gate, Report, Run, RunId, Step};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// A boxed future, so that the engine does not depend on the type of its executor.
@@ -44,6 +45,10 @@ pub struct Task {
     pub stop: CancellationToken,
     /// Whether this worker was restarted while the step was under way.
     pub resumed: bool,
+    /// What the step has come to may be told here while it goes on.
+    pub progress: watch::Sender<Option<Report>>,
+    /// Whether the run is held back. Only jobs of several tasks heed it.
+    pub suspended: watch::Receiver<bool>,
 }
 
 /// How a step went well.

@@ -81,7 +81,7 @@ impl Engine {
         let now = self.0.clock.now();
         let next = |trigger: &JobTrigger| match trigger {
             JobTrigger::Cron(schedule) => schedule.next(now, &job.time_zone),
-            JobTrigger::Word(_) => None,
+            JobTrigger::Word(_) | JobTrigger::Declared(_) => None,
         };
         Ok(job.triggers.iter().filter_map(next).min())
     }

@@ -1,6 +1,7 @@
 //! Follows the ledger on behalf of the runs that are driven here: a request to cancel reaches them through it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use piton_model::{Event, Phase, Record, Run, RunId, Seq};
 use tokio::sync::watch;
@@ -10,6 +11,9 @@ use crate::{Engine, Error, Shared};
 
 /// How many entries are read at once.
 pub(crate) const BATCH: usize = 500;
+
+/// How often it is looked, at most, what other nodes have suspended.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Waits until the ledger has grown beyond `seen`. A transaction that wrote nothing wakes nobody: otherwise a loop
 /// whose own round is a transaction would wake itself for ever.
@@ -60,10 +64,19 @@ impl Cancellations {
     pub(crate) async fn run(mut self) {
         let shared = self.shared.clone();
         let mut changes = shared.store.changes();
+        let mut looked = shared.clock.moment();
         loop {
             let seen = *changes.borrow_and_update();
             if let Err(error) = self.handle().await {
                 tracing::error!(%error, "could not follow the ledger");
+            }
+            // What another node suspends is not in the ledger.
+            let now = shared.clock.moment();
+            if now >= looked.after(LOOK) {
+                looked = now;
+                if let Err(error) = shared.tell_suspended().await {
+                    tracing::error!(%error, "could not see what is suspended");
+                }
             }
             let backstop = after(shared.clock.now(), shared.config.check_interval);
             tokio::select! {

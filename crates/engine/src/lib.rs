@@ -14,6 +14,7 @@
 //! - `drive`: one task for each leased run: execute the step, commit the event, repeat
 //! - `rescue`: leases and gates whose time is over
 //! - `retain`: runs that are old enough to go
+//! - `prune`: runs of jobs that are to go before
 //!
 //! Dispatch is driven by timers: each loop sleeps until the earliest time at which something is due, and a commit
 //! wakes it earlier. Polling is only the backstop.
@@ -33,6 +34,7 @@ mod call;
 mod catalog;
 mod claim;
 mod clock;
+mod cron_jobs;
 mod decide;
 mod deployments;
 mod drive;
@@ -40,15 +42,20 @@ mod error;
 mod executor;
 mod explain;
 mod follow;
+mod heartbeat;
 mod ids;
+mod job_objects;
 mod leftover;
 mod nap;
+mod news;
+mod prune;
 mod rescue;
 mod retain;
 mod rounds;
 mod secrets;
 mod shutdown;
 mod submit;
+mod suspend;
 pub mod triggers;
 
 use std::collections::{HashMap, HashSet};
@@ -63,10 +70,13 @@ use tokio_util::task::TaskTracker;
 pub use call::{Call, calling};
 pub use catalog::{Loaded, Loader, Reload};
 pub use clock::{Clock, Moment, VirtualClock};
+pub use cron_jobs::{CronJob, CronJobRun};
 pub use drive::{Drive, Driven};
 pub use error::Error;
 pub use executor::{Executing, Executor, Passed, Task};
 pub use explain::{Explanation, Upcoming};
+pub use heartbeat::Heartbeat;
+pub use job_objects::{JobCondition, JobObject, JobPhase};
 pub use rounds::Rounds;
 pub use shutdown::Shutdown;
 
@@ -100,6 +110,8 @@ pub struct Config {
     pub self_approval: bool,
     /// The kernel's id of this boot, for `@reboot`, and for the age of runs that are taken back.
     pub boot_id: Option<String>,
+    /// A sign of life, for who restarts a daemon that hangs.
+    pub heartbeat: Option<Heartbeat>,
     /// Fixes the random part of run ids, for simulations.
     pub seed: Option<u64>,
 }
@@ -122,6 +134,7 @@ impl Config {
             keep_secrets: Duration::from_secs(24 * 3600),
             self_approval: true,
             boot_id: None,
+            heartbeat: None,
             seed: None,
         }
     }
@@ -204,6 +217,7 @@ impl Engine {
         self.start_for_command().await?;
         let shared = &self.0;
         shared.beginning.spawn(retain::Retainer::new(shared.clone()).run());
+        shared.beginning.spawn(prune::Pruner::new(shared.clone()).run());
         shared.beginning.spawn(secrets::Custodian::new(shared.clone()).run());
         shared.beginning.spawn(triggers::Time::new(self).run());
         Ok(())

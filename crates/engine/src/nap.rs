@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 /// The end of a nap, which a thread waits out: longer than the runtime's timers are ever late on an idle machine.
 const LAST_STRETCH: Duration = Duration::from_millis(2);
 
-/// Sleeps for `span` of monotonic time.
+/// Sleeps for `span` of monotonic time; for ever where it ends after all that can be counted.
 pub(crate) async fn nap(span: Duration) {
-    let end = now() + span;
+    let Some(end) = now().checked_add(span) else { return std::future::pending().await };
     if let Some(most) = span.checked_sub(LAST_STRETCH) {
         doze(most).await;
     }
@@ -49,6 +49,15 @@ mod tests {
             let begun = now();
             nap(span).await;
             assert!(begun.elapsed() >= span, "{span:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_nap_may_last_for_ever() {
+        for span in [Duration::MAX, Duration::from_secs(u64::from(u32::MAX))] {
+            let asleep = nap(span);
+            tokio::pin!(asleep);
+            assert!(futures_util::poll!(&mut asleep).is_pending(), "{span:?}");
         }
     }
 }

@@ -4,10 +4,12 @@ use crate::claim::{self, Claimer};
 use crate::clock::Moment;
 use crate::drive::Drive;
 use crate::follow::Cancellations;
+use crate::prune::Pruner;
 use crate::rescue::{self, Rescuer};
 use crate::retain::Retainer;
 use crate::secrets::Custodian;
 use crate::{Engine, Error};
+use jiff::Timestamp;
 use piton_model::RunId;
 use piton_store::Tended;
 
@@ -17,6 +19,7 @@ pub struct Rounds {
     claimer: Claimer,
     rescuer: Rescuer,
     retainer: Retainer,
+    pruner: Pruner,
     secrets: Custodian,
     cancellations: Cancellations,
 }
@@ -30,6 +33,7 @@ impl Rounds {
             claimer: Claimer::new(shared.clone()),
             rescuer: Rescuer::new(shared.clone()),
             retainer: Retainer::new(shared.clone()),
+            pruner: Pruner::new(shared.clone()),
             secrets: Custodian::new(shared.clone()),
             cancellations: Cancellations::new(shared.clone(), head),
             engine: engine.clone(),
@@ -74,6 +78,16 @@ impl Rounds {
     /// Removes what is old enough; how many runs that were.
     pub async fn retain(&mut self) -> Result<usize, Error> {
         self.retainer.handle().await
+    }
+
+    /// Removes the runs of jobs that are to go before; how many that were.
+    pub async fn prune(&mut self) -> Result<usize, Error> {
+        self.pruner.handle().await
+    }
+
+    /// When the next of them is to go.
+    pub fn next_removal(&self) -> Option<Timestamp> {
+        self.pruner.next()
     }
 
     /// The runs that are driven here and were told to stop.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use piton_model::{Action, By, Mode, Name, NewRun, Operation, Origin, Phase, Run, RunId, Subject};
-use piton_spec::{Job, Workspace};
+use piton_spec::{ConcurrencyPolicy, Job, Workspace};
 use piton_store::Submitted;
 
 use crate::{Call, Engine, Error, Shared};
@@ -68,11 +68,19 @@ impl Engine {
         if !job.enabled {
             return Err(Error::Disabled(job.subject.clone()));
         }
-        if let Some(run) = self.0.store.active_of(&job.subject).await?.first() {
+        let live = self.0.store.active_of(&job.subject).await?;
+        if let (Some(run), ConcurrencyPolicy::Forbid) = (live.first(), job.rules.concurrency) {
             return Err(Error::Busy { subject: job.subject.clone(), doing: "running", run: run.id });
         }
-        let action = job.action(&self.loaded().catalog);
-        self.call(job.subject.clone(), action, by).await
+        let origin = Origin::Call { by };
+        let run = self.0.new_job_run(&job, &self.loaded().catalog, origin, self.0.clock.now());
+        let run = self.submit_one(run).await?;
+        if job.rules.concurrency == ConcurrencyPolicy::Replace {
+            for old in live {
+                self.supersede(old.id, run.id).await?;
+            }
+        }
+        Ok(run)
     }
 
     /// Stops all runs of a job that have not ended.
@@ -92,13 +100,14 @@ impl Engine {
     /// Keeps the schedule of a job from starting it.
     pub async fn suspend_job(&self, workspace: Option<&str>, name: &str, by: By) -> Result<(), Error> {
         let job = self.job(workspace, name)?;
-        Ok(self.0.store.suspend(&job.subject, &by, self.0.clock.now()).await?)
+        self.0.store.suspend(&job.subject, &by, self.0.clock.now()).await?;
+        self.0.tell_suspended().await
     }
 
     /// Lets the schedule of a job start it again.
     pub async fn resume_job(&self, workspace: Option<&str>, name: &str) -> Result<(), Error> {
         let job = self.job(workspace, name)?;
-        Ok(self.0.store.resume(&job.subject).await?)
+        self.resume_subject(&job.subject).await
     }
 
     /// A declared workspace.

@@ -40,6 +40,13 @@ pub fn story(entries: &[LedgerEntry], runs: &BTreeMap<RunId, Run>) -> String {
                 }
                 format!("{subject} skipped {count} of `{line}` until {}: {reason}", due.strftime("%a %d %H:%M:%S"))
             }
+            Record::Removed { subject, runs, by } => {
+                let numbers: Vec<String> = runs
+                    .iter()
+                    .map(|run| numbers.get(run).map_or_else(|| run.to_string(), |n| format!("#{n}")))
+                    .collect();
+                format!("{subject} {} removed by {by}", numbers.join(" "))
+            }
             Record::Audit(deed) => deed.sentence(),
         };
         let _ = writeln!(text, "{at} {line}");
@@ -52,6 +59,7 @@ fn words(event: &Event) -> String {
         Event::Submitted { .. } => "submitted".to_owned(),
         Event::Claimed { worker, attempt, .. } => format!("claimed by {worker}, attempt {attempt}"),
         Event::StepPassed { step, .. } => format!("passed {step}"),
+        Event::Progressed { .. } => "passed on".to_owned(),
         Event::GateReached { gate, .. } => format!("asks {}", gate.question),
         Event::Failed { failure } => format!("failed: {}", failure.message),
         Event::LeaseLost => "lost its lease".to_owned(),

@@ -218,7 +218,13 @@ impl Simulation {
                 moved |= self.call(node, call).await?;
             }
             if !moved && *self.store.changes().borrow() == head {
-                return Ok(());
+                // At rest, so that when runs are removed depends on nothing but the time.
+                for life in self.nodes.iter_mut().filter_map(|node| node.life.as_mut()) {
+                    moved |= life.rounds.prune().await? > 0;
+                }
+                if !moved {
+                    return Ok(());
+                }
             }
         }
         Err(format!("at {} it never comes to rest", self.clock.now()).into())
@@ -261,6 +267,7 @@ impl Simulation {
         let mut times = vec![self.store.next_due(now).await?];
         for life in self.nodes.iter().filter_map(|node| node.life.as_ref()) {
             times.push(life.time.next());
+            times.push(life.rounds.next_removal());
             times.push(life.rounds.next_loss().map(|loss| self.time().shows_at(loss)));
             for flight in &life.flights {
                 times.extend([Some(self.time().shows_at(flight.deadline)), self.scripted.ends(&flight.key)]);

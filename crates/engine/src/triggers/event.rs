@@ -216,7 +216,7 @@ impl Events {
     }
 
     fn new_run(&self, catalog: &Catalog, job: &Job, origin: Origin, now: Timestamp) -> NewRun {
-        self.shared.new_run(job.subject.clone(), job.action(catalog), origin, now)
+        self.shared.new_job_run(job, catalog, origin, now)
     }
 }
 
@@ -242,7 +242,7 @@ impl Audience {
         match &entry.record {
             Record::Run { subject: Subject::Workspace(name), outcome: Some(_), .. } => self.workspaces.contains(name),
             Record::Run { subject, outcome: Some(_), .. } => self.dependencies.contains(subject),
-            Record::Run { .. } | Record::Skipped { .. } | Record::Audit(_) => false,
+            Record::Run { .. } | Record::Skipped { .. } | Record::Removed { .. } | Record::Audit(_) => false,
         }
     }
 }

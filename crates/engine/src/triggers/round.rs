@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use piton_model::{Origin, Record, RunId, RunState, SkipReason, Subject};
+use piton_model::{Digest, Origin, Record, RunId, RunState, SkipReason, Subject};
 use piton_spec::{CatchUp, Effect, Job, Workspace};
 use piton_store::{Fire, FireResult};
 
@@ -13,6 +13,7 @@ use crate::Error;
 use crate::admit::{self, Admit, Dependency, Wanted};
 use crate::catalog::Loaded;
 use crate::clock::before;
+use crate::job_objects::declaration;
 
 /// What a round decided about one subject.
 pub(super) enum Verdict {
@@ -146,6 +147,9 @@ impl Round<'_> {
         loaded: &Loaded,
         cursor: Option<Timestamp>,
     ) -> Result<Verdict, Error> {
+        if let Some(digest) = declaration(job) {
+            return self.declared(subject, job, digest, loaded, cursor).await;
+        }
         let lines = job_lines(job);
         if lines.is_empty() {
             return Ok(Verdict::Nothing);
@@ -155,19 +159,49 @@ impl Round<'_> {
         let Some(cursor) = cursor else { return Ok(Verdict::Fire(fire)) };
         let Some(due) = line::due(&lines, &job.time_zone, cursor, self.now) else { return Ok(Verdict::Nothing) };
         fire.skipped = overtaken(subject, &lines, &due);
-        let late = job.catch_up == CatchUp::Skip && self.is_late(due.fire) && !self.was_held_up(job, due.fire).await?;
+        let late = match job.rules.starting_deadline {
+            Some(deadline) => due.fire < before(self.now, deadline),
+            None => job.catch_up == CatchUp::Skip && self.is_late(due.fire) && !self.was_held_up(job, due.fire).await?,
+        };
         let live = self.time.shared.store.active_of(subject).await?;
         let dependencies = self.dependencies(job, loaded).await?;
-        let admit = admit::job(self.suspended.contains(subject), late, &live, &dependencies);
+        let suspended = job.rules.suspended || self.suspended.contains(subject);
+        let admit = admit::job(suspended, late, &live, job.rules.concurrency, &dependencies);
         match admit {
             Admit::Skip(reason) => fire.skipped.push(skip(subject, &lines, &due, reason)),
             Admit::Wait => return Ok(Verdict::Wait),
-            Admit::Enqueue { .. } => {
-                let origin = cron(&lines, &due);
-                let action = job.action(&loaded.catalog);
-                fire.submit.push(self.time.shared.new_run(subject.clone(), action, origin, self.now));
+            Admit::Enqueue { instead_of } => {
+                let run = self.time.shared.new_job_run(job, &loaded.catalog, cron(&lines, &due), self.now);
+                fire.cancel = admit::supersede(&instead_of, run.id);
+                fire.submit.push(run);
             }
         }
+        Ok(Verdict::Fire(fire))
+    }
+
+    /// A job that runs once for its declaration. What an older declaration of it began gives way.
+    async fn declared(
+        &self,
+        subject: &Subject,
+        job: &Job,
+        digest: &Digest,
+        loaded: &Loaded,
+        cursor: Option<Timestamp>,
+    ) -> Result<Verdict, Error> {
+        let shared = &self.time.shared;
+        let run = shared.new_job_run(job, &loaded.catalog, Origin::Change { digest: digest.clone() }, self.now);
+        if let Some(key) = &run.dedup_key
+            && shared.store.run_of_key(key).await?.is_some()
+        {
+            return Ok(Verdict::Nothing);
+        }
+        if job.rules.suspended || self.suspended.contains(subject) {
+            return Ok(Verdict::Wait);
+        }
+        let live: Vec<RunId> = shared.store.active_of(subject).await?.iter().map(|run| run.id).collect();
+        let mut fire = self.empty_fire(subject, cursor);
+        fire.cancel = admit::supersede(&live, run.id);
+        fire.submit.push(run);
         Ok(Verdict::Fire(fire))
     }
 

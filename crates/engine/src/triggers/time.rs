@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use piton_model::{
     Action, Digest, JobStatus, NewRun, Operation, Origin, Projection, Run, Subject, TriggerWord, WorkspaceState,
 };
-use piton_spec::{Catalog, Change, Job, JobTrigger, Workspace};
+use piton_spec::{Catalog, Change, ConcurrencyPolicy, Job, JobTrigger, Workspace};
 use piton_store::{Fire, FireResult};
 
 use super::line::{self, Line};
@@ -98,6 +98,7 @@ impl Time {
         let mut submitted = 0;
         let mut failed = None;
         for batch in subjects.chunks(BATCH) {
+            self.beat();
             let round = Round { time: &*self, now, suspended: &suspended, together: &subjects };
             let verdicts = join_all(batch.iter().map(|subject| round.verdict(subject))).await;
             // Submitted in the order of the subjects, whatever was read faster.
@@ -137,7 +138,7 @@ impl Time {
         let suspended = self.shared.store.suspended().await?;
         let runs: Vec<NewRun> = listening(catalog, TriggerWord::Reboot)
             .filter(|job| !suspended.contains(&job.subject))
-            .map(|job| self.shared.new_run(job.subject.clone(), job.action(catalog), origin.clone(), now))
+            .map(|job| self.shared.new_job_run(job, catalog, origin.clone(), now))
             .collect();
         if !runs.is_empty() {
             self.shared.store.submit(runs, now).await?;
@@ -151,6 +152,7 @@ impl Time {
         let mut changes = shared.store.changes();
         let mut booted = false;
         loop {
+            self.beat();
             catalog.mark_unchanged();
             let seen = *changes.borrow_and_update();
             let now = shared.clock.now();
@@ -169,6 +171,10 @@ impl Time {
                 Some(next) => next.min(after(now, shared.config.check_interval)),
                 None => after(now, shared.config.check_interval),
             };
+            let wake = match &shared.config.heartbeat {
+                Some(heartbeat) => wake.min(after(now, heartbeat.every)),
+                None => wake,
+            };
             let waiting = !self.waiting.is_empty();
             tokio::select! {
                 () = shared.stages.closing.cancelled() => return,
@@ -176,6 +182,12 @@ impl Time {
                 _ = catalog.changed() => {}
                 () = grown(&mut changes, seen), if waiting => {}
             }
+        }
+    }
+
+    fn beat(&self) {
+        if let Some(heartbeat) = &self.shared.config.heartbeat {
+            heartbeat.beat();
         }
     }
 
@@ -234,7 +246,8 @@ impl Time {
                     let latest = deploying.or(state.attempted_declaration.as_ref());
                     latest.is_some_and(|latest| *latest != workspace.declaration_digest)
                 }
-                None => false,
+                // Whether it has run is told by the key of its declaration.
+                None => runs_once(catalog, &subject),
             };
             news.push((subject, if changed { News::Changed } else { News::Rescheduled }));
         }
@@ -270,7 +283,7 @@ impl Time {
                         || old.time_zone != new.time_zone
                         || (old.digest != new.digest && self.shared.workspace_state(&subject).await?.deploy_failed())
                 }
-                _ => false,
+                _ => runs_once(now, &subject),
             };
             news.push((subject, if changed { News::Changed } else { News::Rescheduled }));
         }
@@ -369,7 +382,7 @@ pub(super) fn workspace_lines(workspace: &Workspace) -> Vec<Line<'_>> {
 pub(super) fn job_lines<'a>(job: &'a Job) -> Vec<Line<'a>> {
     let cron = |trigger: &'a JobTrigger| match trigger {
         JobTrigger::Cron(schedule) => Some(Line { text: schedule.expression(), schedule }),
-        JobTrigger::Word(_) => None,
+        JobTrigger::Word(_) | JobTrigger::Declared(_) => None,
     };
     job.triggers.iter().filter_map(cron).collect()
 }
@@ -389,11 +402,15 @@ pub(super) fn workspace_of<'a>(catalog: &'a Catalog, subject: &Subject) -> Optio
     }
 }
 
+fn runs_once(catalog: &Catalog, subject: &Subject) -> bool {
+    catalog.jobs.get(subject).is_some_and(|job| job.runs_once())
+}
+
 /// The declaration that a run deploys, if it deploys one.
 fn declaration_of(run: &Run) -> Option<&Digest> {
     match &run.action {
         Action::Iac(iac) if matches!(iac.operation, Operation::Deploy { .. }) => iac.declaration_digest.as_ref(),
-        Action::Iac(_) | Action::Command(_) => None,
+        Action::Iac(_) | Action::Command(_) | Action::Batch(_) => None,
     }
 }
 
@@ -410,6 +427,15 @@ impl Shared {
             due: now,
             priority: 0,
             retry_of: None,
+        }
+    }
+
+    /// A run of a job. Those that may run beside each other hold no lock.
+    pub(crate) fn new_job_run(&self, job: &Job, catalog: &Catalog, origin: Origin, now: Timestamp) -> NewRun {
+        let run = self.new_run(job.subject.clone(), job.action(catalog), origin, now);
+        match job.rules.concurrency {
+            ConcurrencyPolicy::Allow => NewRun { lock_key: None, ..run },
+            ConcurrencyPolicy::Forbid | ConcurrencyPolicy::Replace => run,
         }
     }
 
@@ -434,6 +460,6 @@ fn retry_of(action: &Action) -> piton_model::Backoff {
         Action::Iac(_) => {
             piton_model::Backoff { max_attempts: 3, first: Duration::from_secs(10), cap: Duration::from_secs(300) }
         }
-        Action::Command(_) => piton_model::Backoff::NONE,
+        Action::Command(_) | Action::Batch(_) => piton_model::Backoff::NONE,
     }
 }

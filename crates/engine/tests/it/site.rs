@@ -85,7 +85,18 @@ pub async fn submitted(simulation: &Simulation) -> Vec<RunId> {
         .into_iter()
         .filter_map(|entry| match entry.record {
             Record::Run { run, event: Event::Submitted { .. }, .. } => Some(run),
-            Record::Run { .. } | Record::Skipped { .. } | Record::Audit(_) => None,
+            Record::Run { .. } | Record::Skipped { .. } | Record::Removed { .. } | Record::Audit(_) => None,
         })
         .collect()
+}
+
+/// Writes a program of this type and name: a job of tasks, or a schedule of such jobs.
+pub fn program(simulation: &Simulation, kind: &str, name: &str, rest: &str) {
+    let text = format!(r#"{{"type": "{kind}", "spec": {{"name": "{name}", {rest}}}}}"#);
+    simulation.write(&format!("programs/{name}.json"), &text).unwrap();
+}
+
+/// Writes a schedule of jobs.
+pub fn cron_job(simulation: &Simulation, name: &str, rest: &str) {
+    program(simulation, "cronjob", name, &format!(r#""job_template": {{"command": "true"}}, {rest}"#));
 }

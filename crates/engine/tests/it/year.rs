@@ -177,7 +177,7 @@ fn lines(simulation: &Simulation) -> Vec<Lines> {
     let jobs = loaded.catalog.jobs.values().map(|job| {
         let cron = |trigger: &JobTrigger| match trigger {
             JobTrigger::Cron(schedule) => Some((schedule.expression().to_owned(), schedule.clone())),
-            JobTrigger::Word(_) => None,
+            JobTrigger::Word(_) | JobTrigger::Declared(_) => None,
         };
         (job.subject.clone(), job.triggers.iter().filter_map(cron).collect(), job.time_zone.clone())
     });

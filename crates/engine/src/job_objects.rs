@@ -1,0 +1,337 @@
+//! Jobs as objects: what Kubernetes calls a Job is a run here, and its name is told by what made it.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use piton_model::{
+    Action, Batch, BatchProgress, BatchReason, By, Digest, Name, Origin, Outcome, Phase, Run, RunState, Subject,
+    SubjectKind,
+};
+
+use piton_spec::{Job, JobTrigger};
+
+use crate::{Engine, Error};
+
+/// A job: of a declaration, of a schedule, or one that somebody made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobObject {
+    /// Its name: that of its declaration; for a run of a schedule followed by when that was due, in seconds.
+    pub name: String,
+    /// Whose job it is.
+    pub subject: Subject,
+    /// What it does.
+    pub batch: Batch,
+    /// Its run; none for one that is declared and was not begun, as while it is suspended.
+    pub run: Option<Run>,
+    /// Whether it is held back.
+    pub suspended: bool,
+    /// Whether a schedule made it.
+    pub scheduled: bool,
+}
+
+/// Where a job stands, in the words of Kubernetes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobPhase {
+    /// It was not begun.
+    Pending,
+    /// It was.
+    Running,
+    /// It has succeeded.
+    Succeeded,
+    /// It has failed, or was stopped.
+    Failed,
+}
+
+impl JobPhase {
+    /// The phase's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            JobPhase::Pending => "Pending",
+            JobPhase::Running => "Running",
+            JobPhase::Succeeded => "Succeeded",
+            JobPhase::Failed => "Failed",
+        }
+    }
+}
+
+/// Something that is so with a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobCondition {
+    /// `Complete`, `Failed`, `Suspended`, `SuccessCriteriaMet` or `FailureTarget`.
+    pub kind: &'static str,
+    /// Why, in one word.
+    pub reason: String,
+    /// Why, in words.
+    pub message: String,
+    /// Since when, where that is known.
+    pub at: Option<Timestamp>,
+}
+
+impl JobObject {
+    /// Where it stands.
+    pub fn phase(&self) -> JobPhase {
+        match self.run.as_ref().map(|run| &run.state) {
+            None | Some(RunState::Pending { .. }) => JobPhase::Pending,
+            Some(RunState::Running { .. } | RunState::Gated { .. }) => JobPhase::Running,
+            Some(RunState::Ended { outcome: Outcome::Succeeded, .. }) => JobPhase::Succeeded,
+            Some(RunState::Ended { .. }) => JobPhase::Failed,
+        }
+    }
+
+    /// What became of its tasks so far.
+    pub fn progress(&self) -> BatchProgress {
+        self.run.as_ref().and_then(|run| run.report.batch.clone()).unwrap_or_default()
+    }
+
+    /// When it ended.
+    pub fn completed_at(&self) -> Option<Timestamp> {
+        match self.run.as_ref()?.state {
+            RunState::Ended { at, .. } => Some(at),
+            RunState::Pending { .. } | RunState::Running { .. } | RunState::Gated { .. } => None,
+        }
+    }
+
+    /// What is so with it, all of which holds.
+    pub fn conditions(&self) -> Vec<JobCondition> {
+        let Some(run) = &self.run else { return self.suspension() };
+        let end = run.report.batch.as_ref().and_then(|progress| progress.end.clone());
+        let RunState::Ended { outcome, at } = &run.state else {
+            let interim = end.map(|end| JobCondition {
+                kind: if end.reason.is_success() { "SuccessCriteriaMet" } else { "FailureTarget" },
+                reason: end.reason.to_string(),
+                message: end.message,
+                at: None,
+            });
+            return interim.into_iter().chain(self.suspension()).collect();
+        };
+        let reason = match (outcome, outcome.failure()) {
+            (Outcome::Succeeded, _) => {
+                end.as_ref().map_or(BatchReason::CompletionsReached, |end| end.reason).to_string()
+            }
+            (_, Some(failure)) => {
+                BatchReason::of_code(&failure.code).map_or_else(|| failure.code.clone(), |reason| reason.to_string())
+            }
+            (_, None) => "JobStopped".to_owned(),
+        };
+        let message = match (outcome, end) {
+            (Outcome::Succeeded, Some(end)) => end.message,
+            _ => outcome.sentence(),
+        };
+        let kind = if *outcome == Outcome::Succeeded { "Complete" } else { "Failed" };
+        vec![JobCondition { kind, reason, message, at: Some(*at) }]
+    }
+
+    fn suspension(&self) -> Vec<JobCondition> {
+        let (reason, message) = ("JobSuspended".to_owned(), "the job is suspended".to_owned());
+        if self.suspended { vec![JobCondition { kind: "Suspended", reason, message, at: None }] } else { vec![] }
+    }
+}
+
+impl Engine {
+    /// All jobs outside workspaces: declared ones, those of schedules, and those that somebody made. By name.
+    pub async fn jobs(&self) -> Result<Vec<JobObject>, Error> {
+        let loaded = self.loaded();
+        let suspended = self.0.store.suspended().await?;
+        let mut runs = vec![];
+        for run in self.0.store.latest_of_kind(SubjectKind::Job).await? {
+            let scheduled = loaded.catalog.jobs.get(&run.subject).is_some_and(|job| is_scheduled(job));
+            if run.subject.workspace().is_some() || scheduled {
+                continue;
+            }
+            runs.push(run);
+        }
+        for job in loaded.catalog.jobs_of(None).filter(|job| is_scheduled(job)) {
+            runs.extend(self.0.store.active_of(&job.subject).await?);
+            runs.extend(self.0.store.ended_of(&job.subject).await?.into_iter().map(|ended| ended.run));
+        }
+        let seen: BTreeSet<Subject> = runs.iter().map(|run| run.subject.clone()).collect();
+        let mut jobs: Vec<JobObject> = runs.into_iter().filter_map(|run| self.object(run, &suspended)).collect();
+        for job in loaded.catalog.jobs_of(None).filter(|job| job.runs_once() && !seen.contains(&job.subject)) {
+            jobs.extend(self.unbegun(job, &suspended).await?);
+        }
+        jobs.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(jobs)
+    }
+
+    /// A job by its name.
+    pub async fn job_object(&self, name: &str) -> Result<JobObject, Error> {
+        let not_found = || Error::NotFound { what: "job", name: name.escape_debug().to_string(), nearest: None };
+        let subject = standalone(name).ok_or_else(not_found)?;
+        let loaded = self.loaded();
+        let suspended = self.0.store.suspended().await?;
+        let declared = loaded.catalog.jobs.get(&subject);
+        if declared.is_none_or(|job| !is_scheduled(job)) {
+            let found = self.0.store.latest_of(&subject).await?.and_then(|run| self.object(run, &suspended));
+            if let Some(found) = found {
+                return Ok(found);
+            }
+            if let Some(job) = declared
+                && let Some(found) = self.unbegun(job, &suspended).await?
+            {
+                return Ok(found);
+            }
+        }
+        // A run of a schedule is called after that.
+        let (schedule, _) = name.rsplit_once('-').ok_or_else(not_found)?;
+        let subject = standalone(schedule)
+            .filter(|subject| loaded.catalog.jobs.get(subject).is_some_and(|job| is_scheduled(job)));
+        let subject = subject.ok_or_else(not_found)?;
+        let mut runs = self.0.store.active_of(&subject).await?;
+        runs.extend(self.0.store.ended_of(&subject).await?.into_iter().map(|ended| ended.run));
+        runs.into_iter()
+            .filter_map(|run| self.object(run, &suspended))
+            .find(|job| job.name == name)
+            .ok_or_else(not_found)
+    }
+
+    /// Makes a job, which runs at once.
+    pub async fn create_job(&self, name: Name, batch: Batch, by: By) -> Result<Run, Error> {
+        self.make_job(name, batch, by, false).await
+    }
+
+    /// Makes a job that is held back until it is released.
+    pub async fn create_held_job(&self, name: Name, batch: Batch, by: By) -> Result<Run, Error> {
+        self.make_job(name, batch, by, true).await
+    }
+
+    async fn make_job(&self, name: Name, batch: Batch, by: By, held: bool) -> Result<Run, Error> {
+        if let Some(run) = self.of_this_call().await? {
+            return Ok(run);
+        }
+        let subject = Subject::Job { workspace: None, name };
+        let exists = match self.job_object(&subject.name()).await {
+            Ok(_) => true,
+            Err(Error::NotFound { .. }) => self.loaded().catalog.jobs.contains_key(&subject),
+            Err(error) => return Err(error),
+        };
+        if exists {
+            return Err(Error::JobExists(subject));
+        }
+        if held {
+            self.0.store.suspend(&subject, &by, self.0.clock.now()).await?;
+        } else {
+            self.0.store.resume(&subject).await?;
+        }
+        let run = self.0.new_run(subject, Action::Batch(batch), Origin::Call { by }, self.0.clock.now());
+        self.submit_one(run).await
+    }
+
+    /// Stops a job.
+    pub async fn stop_job(&self, name: &str, by: By) -> Result<Run, Error> {
+        let job = self.job_object(name).await?;
+        match job.run.filter(|run| run.phase() != Phase::Ended) {
+            Some(run) => self.cancel(run.id, by, None).await,
+            None => Err(Error::NotRunning(job.subject)),
+        }
+    }
+
+    /// Stops a job if it is active, and removes it once it has ended. One that is declared does not begin again.
+    pub async fn delete_job(&self, name: &str, by: By) -> Result<(), Error> {
+        let job = self.job_object(name).await?;
+        let Some(run) = job.run else { return Err(Error::NotRunning(job.subject)) };
+        if run.phase() != Phase::Ended {
+            match self.cancel(run.id, by.clone(), None).await {
+                Ok(_) | Err(Error::Illegal(_)) => {}
+                Err(error) => return Err(error),
+            }
+            self.ended(run.id).await?;
+        }
+        let mut gone = vec![run.id];
+        if !job.scheduled {
+            // What older versions of its declaration did goes with it, or else it would come to light again.
+            let older = self.0.store.ended_of(&job.subject).await?.into_iter().map(|ended| ended.run.id);
+            gone.extend(older.filter(|older| *older != run.id));
+        }
+        let removed = self.0.store.remove(gone, by, self.0.clock.now()).await?;
+        self.0.executor.forget(removed).await;
+        self.0.store.resume(&job.subject).await?;
+        Ok(())
+    }
+
+    /// Holds a job back: what runs of it is stopped, and its deadline stands still.
+    pub async fn hold_job(&self, name: &str, by: By) -> Result<(), Error> {
+        let job = self.job_object(name).await?;
+        self.0.store.suspend(&job.subject, &by, self.0.clock.now()).await?;
+        self.0.tell_suspended().await
+    }
+
+    /// Lets a job go on that was held back.
+    pub async fn release_job(&self, name: &str) -> Result<(), Error> {
+        let job = self.job_object(name).await?;
+        self.resume_subject(&job.subject).await
+    }
+
+    /// Lets the triggers of a subject go on, and what of it was held back. A declared job that waited for it begins now.
+    pub(crate) async fn resume_subject(&self, subject: &Subject) -> Result<(), Error> {
+        self.0.store.resume(subject).await?;
+        self.0.tell_suspended().await?;
+        let loaded = self.loaded();
+        let Some(job) = loaded.catalog.jobs.get(subject).filter(|job| loaded.catalog.is_enabled(&job.subject)) else {
+            return Ok(());
+        };
+        if let Some(digest) = declaration(job).filter(|_| !job.rules.suspended) {
+            let now = self.0.clock.now();
+            let origin = Origin::Change { digest: digest.clone() };
+            let run = self.0.new_job_run(job, &loaded.catalog, origin, now);
+            self.0.store.submit(vec![run], now).await?;
+        }
+        Ok(())
+    }
+
+    /// A job that is declared and was not begun. One that was, and whose run is gone, is gone with it.
+    async fn unbegun(&self, job: &Job, suspended: &BTreeSet<Subject>) -> Result<Option<JobObject>, Error> {
+        let (Some(batch), Some(digest)) = (job.batch(), declaration(job)) else { return Ok(None) };
+        let key = Origin::Change { digest: digest.clone() }.dedup_key(&job.subject);
+        if let Some(key) = key
+            && self.0.store.run_of_key(&key).await?.is_some()
+        {
+            return Ok(None);
+        }
+        Ok(Some(JobObject {
+            name: job.name.to_string(),
+            subject: job.subject.clone(),
+            batch: batch.as_ref().clone(),
+            run: None,
+            suspended: job.rules.suspended || suspended.contains(&job.subject),
+            scheduled: false,
+        }))
+    }
+
+    fn object(&self, run: Run, suspended: &BTreeSet<Subject>) -> Option<JobObject> {
+        let Action::Batch(batch) = &run.action else { return None };
+        let scheduled = self.loaded().catalog.jobs.get(&run.subject).is_some_and(|job| is_scheduled(job));
+        Some(JobObject {
+            name: if scheduled { scheduled_name(&run) } else { run.subject.name().into_owned() },
+            batch: batch.clone(),
+            suspended: !scheduled && suspended.contains(&run.subject),
+            subject: run.subject.clone(),
+            scheduled,
+            run: Some(run),
+        })
+    }
+}
+
+/// The digest of a declaration that a job is run once for.
+pub(crate) fn declaration(job: &Job) -> Option<&Digest> {
+    job.triggers.iter().find_map(|trigger| match trigger {
+        JobTrigger::Declared(digest) => Some(digest),
+        JobTrigger::Cron(_) | JobTrigger::Word(_) => None,
+    })
+}
+
+/// Whether it is a CronJob: what it does is one thing for each time it is due.
+pub(crate) fn is_scheduled(job: &Job) -> bool {
+    job.triggers.iter().any(|trigger| matches!(trigger, JobTrigger::Cron(_)))
+}
+
+/// What a run of a schedule is called as a job: after when it was due, or when somebody asked for it.
+pub(crate) fn scheduled_name(run: &Run) -> String {
+    match &run.origin {
+        Origin::Cron { .. } => run.origin.job_name(&run.subject),
+        _ => format!("{}-{}", run.subject.name(), run.submitted_at.as_second()),
+    }
+}
+
+fn standalone(name: &str) -> Option<Subject> {
+    Name::parse(name).ok().map(|name| Subject::Job { workspace: None, name })
+}

@@ -1,0 +1,45 @@
+//! Jobs that are held back while they run.
+
+use piton_model::{Action, Run, Subject};
+use tokio::sync::watch;
+
+use crate::job_objects::is_scheduled;
+use crate::{Error, Shared};
+
+impl Shared {
+    /// What has to be suspended for a run to be held back: the job itself. A schedule that is suspended holds back no
+    /// run that it has made.
+    pub(crate) fn heeds(&self, run: &Run) -> Option<Subject> {
+        let Action::Batch(_) = run.action else { return None };
+        let catalog = self.catalog.borrow();
+        let declared = catalog.catalog.jobs.get(&run.subject);
+        (!declared.is_some_and(|job| is_scheduled(job))).then(|| run.subject.clone())
+    }
+
+    /// Tells a run that is about to do a step whether it is held back.
+    pub(crate) async fn hold_back(&self, run: &Run, suspended: &watch::Sender<bool>) {
+        let Some(subject) = self.heeds(run) else { return };
+        match self.store.suspended().await {
+            Ok(all) => tell(suspended, all.contains(&subject)),
+            Err(error) => tracing::warn!(run = %run.id, %error, "could not see whether a job is suspended"),
+        }
+    }
+
+    /// Tells the runs that are driven here what is suspended now.
+    pub(crate) async fn tell_suspended(&self) -> Result<(), Error> {
+        if self.drivers().values().all(|driver| driver.heeds.is_none()) {
+            return Ok(());
+        }
+        let all = self.store.suspended().await?;
+        for driver in self.drivers().values() {
+            if let Some(subject) = &driver.heeds {
+                tell(&driver.suspended, all.contains(subject));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn tell(suspended: &watch::Sender<bool>, now: bool) {
+    suspended.send_if_modified(|told| std::mem::replace(told, now) != now);
+}

@@ -1,0 +1,197 @@
+//! Schedules of jobs as Kubernetes has them, told by the ledger.
+
+use piton_model::{FailureClass, OutcomeKind};
+use piton_testkit::simulation::Simulation;
+
+use crate::site::{ana, assert_story, begin, cron_job, failing, hours, lasting, minutes, monday, submitted, told};
+
+async fn outcomes(simulation: &Simulation, name: &str) -> Vec<(String, Option<OutcomeKind>)> {
+    let history = simulation.node(0).cron_history(None, name).await.unwrap();
+    history.into_iter().map(|job| (job.name, job.run.outcome().map(|outcome| outcome.kind()))).collect()
+}
+
+#[tokio::test]
+async fn jobs_run_beside_each_other_where_that_is_allowed() {
+    let mut simulation = begin(monday("08:00:00"), |s| {
+        s.scripted.play(|_| lasting(25));
+        cron_job(s, "measure", r#""schedule": "*/10 * * * *", "concurrency_policy": "Allow""#);
+    })
+    .await;
+    simulation.run_until(monday("08:32:00")).await.unwrap();
+    assert_story(
+        &told(&simulation).await,
+        r"
+        Mon 02 08:10:00 job/measure #1 submitted to run: schedule `*/10 * * * *`
+        Mon 02 08:10:00 job/measure #1 claimed by one, attempt 1
+        Mon 02 08:20:00 job/measure #2 submitted to run: schedule `*/10 * * * *`
+        Mon 02 08:20:00 job/measure #2 claimed by one, attempt 1
+        Mon 02 08:30:00 job/measure #3 submitted to run: schedule `*/10 * * * *`
+        Mon 02 08:30:00 job/measure #3 claimed by one, attempt 1
+    ",
+    );
+    // Somebody may ask for one more, too.
+    simulation.node(0).run_job(None, "measure", ana()).await.unwrap();
+    simulation.settle().await.unwrap();
+    let cron = simulation.node(0).cron_job(None, "measure").await.unwrap();
+    let names: Vec<&str> = cron.active.iter().map(|(name, _)| name.as_str()).collect();
+    let expected = ["measure-1772439000", "measure-1772439600", "measure-1772440200", "measure-1772440320"];
+    assert_eq!(names, expected);
+    assert_eq!((cron.last_schedule, cron.next), (Some(monday("08:30:00")), Some(monday("08:40:00"))));
+}
+
+#[tokio::test]
+async fn a_job_that_may_not_overlap_is_left_out_and_the_last_schedule_stays() {
+    let mut simulation = begin(monday("08:00:00"), |s| {
+        s.scripted.play(|_| lasting(15));
+        cron_job(s, "measure", r#""schedule": "*/10 * * * *", "concurrency_policy": "Forbid""#);
+    })
+    .await;
+    simulation.run_until(monday("08:22:00")).await.unwrap();
+    assert_story(
+        &told(&simulation).await,
+        r"
+        Mon 02 08:10:00 job/measure #1 submitted to run: schedule `*/10 * * * *`
+        Mon 02 08:10:00 job/measure #1 claimed by one, attempt 1
+        Mon 02 08:20:00 job/measure skipped 1 of `*/10 * * * *` until Mon 02 08:20:00: run #1 is still active
+    ",
+    );
+    let cron = simulation.node(0).cron_job(None, "measure").await.unwrap();
+    assert_eq!((cron.last_schedule, cron.last_successful), (Some(monday("08:10:00")), None));
+    simulation.node(0).run_job(None, "measure", ana()).await.unwrap_err();
+    simulation.run_until(monday("08:26:00")).await.unwrap();
+    let cron = simulation.node(0).cron_job(None, "measure").await.unwrap();
+    assert_eq!(cron.last_successful, Some(monday("08:25:00")));
+}
+
+#[tokio::test]
+async fn a_job_takes_the_place_of_the_one_before() {
+    let mut simulation = begin(monday("08:00:00"), |s| {
+        s.scripted.play(|_| lasting(15));
+        cron_job(s, "measure", r#""schedule": "*/10 * * * *", "concurrency_policy": "Replace""#);
+    })
+    .await;
+    simulation.run_until(monday("08:22:00")).await.unwrap();
+    assert_story(
+        &told(&simulation).await,
+        r"
+        Mon 02 08:10:00 job/measure #1 submitted to run: schedule `*/10 * * * *`
+        Mon 02 08:10:00 job/measure #1 claimed by one, attempt 1
+        Mon 02 08:20:00 job/measure #1 superseded
+        Mon 02 08:20:00 job/measure #2 submitted to run: schedule `*/10 * * * *`
+        Mon 02 08:20:00 job/measure #1 failed: `execute` failed as the script says -> superseded
+        Mon 02 08:20:00 job/measure #2 claimed by one, attempt 1
+    ",
+    );
+    // So does one that somebody asks for.
+    simulation.node(0).run_job(None, "measure", ana()).await.unwrap();
+    simulation.run_until(monday("08:23:00")).await.unwrap();
+    let runs = submitted(&simulation).await;
+    let second = simulation.store().run(runs[1]).await.unwrap().unwrap();
+    assert_eq!(second.outcome().map(|outcome| outcome.kind()), Some(OutcomeKind::Superseded));
+}
+
+#[tokio::test]
+async fn only_the_newest_missed_time_is_made_up_for_and_not_after_its_deadline() {
+    let mut simulation = begin(monday("08:00:00"), |s| {
+        cron_job(s, "patient", r#""schedule": "0 * * * *""#);
+        cron_job(s, "prompt", r#""schedule": "0 * * * *", "starting_deadline_seconds": 600"#);
+        cron_job(s, "tolerant", r#""schedule": "0 * * * *", "starting_deadline_seconds": 3600"#);
+    })
+    .await;
+    simulation.kill(0).await;
+    simulation.clock.set(monday("11:30:00"));
+    simulation.start("one").await.unwrap();
+    simulation.run_for(minutes(5)).await.unwrap();
+    let told = told(&simulation).await;
+    let lines: Vec<&str> =
+        told.lines().filter(|line| line.contains("submitted") || line.contains("too late")).collect();
+    assert_story(
+        &lines.join("\n"),
+        r"
+        Mon 02 11:30:00 job/patient #1 submitted to run: schedule `0 * * * *`
+        Mon 02 11:30:00 job/prompt skipped 1 of `0 * * * *` until Mon 02 11:00:00: noticed too late
+        Mon 02 11:30:00 job/tolerant #2 submitted to run: schedule `0 * * * *`
+    ",
+    );
+    assert_eq!(told.matches("skipped 2 of `0 * * * *` until Mon 02 10:00:00: overtaken").count(), 3, "{told}");
+    let cron = simulation.node(0).cron_job(None, "prompt").await.unwrap();
+    assert_eq!(cron.last_schedule, None);
+}
+
+#[tokio::test]
+async fn a_suspended_schedule_starts_nothing_and_lets_go_on_what_runs() {
+    let mut simulation = begin(monday("08:00:00"), |s| {
+        s.scripted.play(|_| lasting(15));
+        cron_job(s, "measure", r#""schedule": "*/10 * * * *""#);
+        cron_job(s, "asleep", r#""schedule": "*/10 * * * *", "suspend": true"#);
+    })
+    .await;
+    simulation.run_until(monday("08:12:00")).await.unwrap();
+    simulation.node(0).suspend_job(None, "measure", ana()).await.unwrap();
+    simulation.run_until(monday("08:29:00")).await.unwrap();
+    let jobs = outcomes(&simulation, "measure").await;
+    assert_eq!(jobs, [("measure-1772439000".to_owned(), Some(OutcomeKind::Succeeded))]);
+    assert_eq!(simulation.node(0).cron_job(None, "measure").await.unwrap().next, None);
+    assert!(simulation.node(0).cron_job(None, "asleep").await.unwrap().suspended);
+    assert_eq!(outcomes(&simulation, "asleep").await, []);
+    simulation.node(0).resume_job(None, "measure").await.unwrap();
+    simulation.run_until(monday("08:31:00")).await.unwrap();
+    assert_eq!(outcomes(&simulation, "measure").await.len(), 2);
+}
+
+#[tokio::test]
+async fn of_the_past_of_a_schedule_so_many_jobs_are_kept() {
+    let mut simulation = begin(monday("08:00:00"), |s| {
+        // Every third one fails.
+        s.scripted.play(|task| {
+            let minute = task.run.submitted_at.as_second() / 600;
+            if minute % 3 == 0 { failing(FailureClass::Permanent) } else { lasting(1) }
+        });
+        let limits = r#""successful_jobs_history_limit": 2, "failed_jobs_history_limit": 1"#;
+        cron_job(s, "measure", &format!(r#""schedule": "*/10 * * * *", {limits}"#));
+        cron_job(s, "usual", r#""schedule": "*/10 * * * *""#);
+    })
+    .await;
+    simulation.run_for(hours(3)).await.unwrap();
+    let kinds = |jobs: Vec<(String, Option<OutcomeKind>)>| {
+        let count = |kind| jobs.iter().filter(|(_, outcome)| *outcome == Some(kind)).count();
+        (count(OutcomeKind::Succeeded), count(OutcomeKind::Failed))
+    };
+    simulation.run_until(monday("11:05:00")).await.unwrap();
+    assert_eq!(kinds(outcomes(&simulation, "measure").await), (2, 1));
+    assert_eq!(kinds(outcomes(&simulation, "usual").await), (3, 1));
+    // The newest are those that are kept, and the ledger says what became of the others.
+    let told = told(&simulation).await;
+    assert!(told.matches("job/measure #").count() > 30, "{told}");
+    assert!(told.contains("removed by"), "{told}");
+    let cron = simulation.node(0).cron_job(None, "measure").await.unwrap();
+    assert_eq!(cron.last_schedule, Some(monday("11:00:00")));
+    // Restarted, it forgets nothing and makes nothing twice.
+    simulation.kill(0).await;
+    simulation.start("one").await.unwrap();
+    simulation.run_until(monday("11:09:00")).await.unwrap();
+    assert_eq!(kinds(outcomes(&simulation, "measure").await), (2, 1));
+    // A tighter limit holds at once.
+    let limits = r#""successful_jobs_history_limit": 0, "failed_jobs_history_limit": 0"#;
+    cron_job(&simulation, "measure", &format!(r#""schedule": "*/10 * * * *", {limits}"#));
+    simulation.reload().unwrap();
+    simulation.settle().await.unwrap();
+    assert_eq!(outcomes(&simulation, "measure").await, []);
+    assert_eq!(simulation.store().audit().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn schedules_are_read_in_their_zone() {
+    let mut simulation = begin(monday("00:00:00"), |s| {
+        cron_job(s, "tokyo", r#""schedule": "0 10 * * *", "time_zone": "Asia/Tokyo""#);
+        cron_job(s, "utc", r#""schedule": "0 2 * * *""#);
+        cron_job(s, "often", r#""schedule": "@every 5h", "time_zone": "Asia/Tokyo""#);
+    })
+    .await;
+    simulation.run_until(monday("12:00:00")).await.unwrap();
+    let told = told(&simulation).await;
+    let lines: Vec<&str> = told.lines().filter(|line| line.contains("submitted")).collect();
+    assert!(lines.iter().any(|line| line.starts_with("Mon 02 01:00:00 job/tokyo")), "{told}");
+    assert!(lines.iter().any(|line| line.starts_with("Mon 02 02:00:00 job/utc")), "{told}");
+    assert_eq!(lines.iter().filter(|line| line.contains("job/often")).count(), 2, "{told}");
+}
