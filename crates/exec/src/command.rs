@@ -13,10 +13,10 @@ use crate::verdict::Doing;
 use crate::{environment, failing, run_files};
 
 /// What stands for the workspace of jobs that have none.
-const STANDALONE: &str = "_standalone_";
+pub(crate) const STANDALONE: &str = "_standalone_";
 
 /// For a daemon that was started without one.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 pub(crate) async fn execute(pass: &Pass<'_>, command: &Command) -> Result<Passed, Failure> {
     let env = environment_of(pass, command)?;
@@ -82,7 +82,7 @@ fn create(dir: &Path) -> Result<(), Failure> {
 }
 
 /// The arguments, and the line to show above the output.
-fn program(pass: &Pass<'_>, program: &Program) -> Result<(Vec<String>, String), Failure> {
+pub(crate) fn program(pass: &Pass<'_>, program: &Program) -> Result<(Vec<String>, String), Failure> {
     match program {
         Program::Exec { argv } if argv.first().is_none_or(String::is_empty) => {
             Err(failing::permanent("command_empty", "the command is empty"))

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use piton_model::Name;
+use piton_model::batch::RetryDelay;
 use piton_process::Environment;
 
+use crate::confine::Confine;
 use crate::guard::Guard;
 use crate::registry::Registry;
 
@@ -16,6 +18,12 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The environment that every child begins with, usually [`Environment::inherit`].
     pub environment: Environment,
+    /// The daemon's whole environment, for jobs that ask for it.
+    pub whole_environment: Environment,
+    /// Where the tasks of jobs work that name no directory.
+    pub work_dir: PathBuf,
+    /// How long the tasks of jobs wait after failures.
+    pub retry_delay: RetryDelay,
     /// Whether runs share downloaded providers.
     pub plugin_cache: bool,
     /// How long OpenTofu and Terraform wait for a state lock.
@@ -26,19 +34,27 @@ pub struct Config {
     pub registry: Option<Registry>,
     /// Which addresses may be reached.
     pub guard: Guard,
+    /// What deployed code may see of this host.
+    pub confine: Confine,
 }
 
 impl Config {
-    /// The defaults: a shared plugin cache, two minutes for locks, five to stop.
+    /// The defaults: a shared plugin cache, two minutes for locks, five to stop, and tasks that wait as long as those of Kubernetes
+    /// and work in the data directory.
     pub fn new(data_dir: impl Into<PathBuf>, environment: Environment) -> Config {
+        let data_dir = data_dir.into();
         Config {
-            data_dir: data_dir.into(),
+            work_dir: data_dir.clone(),
+            data_dir,
+            whole_environment: environment.clone(),
             environment,
+            retry_delay: RetryDelay::KUBERNETES,
             plugin_cache: true,
             lock_timeout: Duration::from_secs(120),
             interrupt_grace: Duration::from_secs(300),
             registry: None,
             guard: Guard::default(),
+            confine: Confine::default(),
         }
     }
 
@@ -52,6 +68,15 @@ impl Config {
     }
 
     pub(crate) fn plugin_cache_dir(&self, tool: &str) -> PathBuf {
-        self.data_dir.join("plugin-cache").join(tool)
+        self.plugin_caches_dir().join(tool)
+    }
+
+    pub(crate) fn plugin_caches_dir(&self) -> PathBuf {
+        self.data_dir.join("plugin-cache")
+    }
+
+    /// Where the tools lie that Piton fetched.
+    pub fn tools_dir(&self) -> PathBuf {
+        self.data_dir.join("tools")
     }
 }

@@ -25,6 +25,7 @@
 //!   approval names the digest of this very plan.
 //! - Nothing that a declaration calls secret is on a command line or in a report; the log masks it.
 //! - No file outside the source is read when a deployment directory is laid out, and none outside it is written.
+//! - Where confinement is on, code sees nothing of what Piton keeps but its own deployment and its own run's work.
 //! - State files, provider caches and lock files in a deployment directory are not Piton's, and stay.
 //! - Dropping a step's future never harms a child.
 //!
@@ -35,17 +36,21 @@
 #![warn(missing_docs)]
 
 pub mod archive;
+mod batch;
 mod command;
 mod config;
+mod confine;
 mod durable;
 mod environment;
 mod failing;
 pub mod git;
 pub mod guard;
+mod hooks;
 mod iac;
 mod nearest;
 mod pass;
 mod plan;
+mod real_time;
 pub mod registry;
 pub mod request;
 mod retire;
@@ -57,6 +62,7 @@ mod tree;
 mod verdict;
 
 pub use config::Config;
+pub use confine::Confine;
 pub use git::Git;
 pub use step::{Exec, Passed, StepInput};
 pub use templates::Templates;

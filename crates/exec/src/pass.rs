@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use piton_logs::{Redactor, RunLog};
 use piton_model::{Failure, FailureClass};
 use piton_process::identity::BootId;
-use piton_process::{Error, Exit, ExitStatus, Invocation, RefusalKind};
+use piton_process::{Error, Exit, ExitStatus, Invocation, Limits, RefusalKind};
 use tokio_util::sync::CancellationToken;
 
 use crate::run_files::RunFiles;
@@ -114,13 +114,19 @@ impl Pass<'_> {
     }
 
     fn invocation(&self, child: &Child) -> Invocation {
+        let (argv, temp) = self.confined(child);
+        let mut env = child.env.clone();
+        if let Some(temp) = temp {
+            env.insert("TMPDIR".to_owned(), temp.display().to_string());
+        }
         Invocation {
             token: self.token(child.what),
-            argv: child.argv.clone(),
-            env: child.env.clone(),
+            argv,
+            env,
             cwd: child.cwd.clone(),
             header: child.header.clone(),
             stop: child.doing.stop(self.world.config.interrupt_grace),
+            limits: Limits::default(),
         }
     }
 
@@ -198,7 +204,7 @@ fn judge(child: &Child, exit: Option<Exit>, log: &RunLog, output: String) -> Res
     }
 }
 
-fn runner_failure(doing: Doing, error: Error) -> Failure {
+pub(crate) fn runner_failure(doing: Doing, error: Error) -> Failure {
     let message = error.to_string();
     let code = match error {
         Error::NotStarted => return failing::stopped_before(doing.as_str()),

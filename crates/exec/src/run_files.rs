@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 
 use piton_model::{AttemptNo, Digest, Failure};
@@ -21,19 +22,29 @@ impl RunFiles {
         RunFiles { dir }
     }
 
+    /// What the run's children may use of all this.
+    pub(crate) fn work(&self) -> PathBuf {
+        self.dir.join("work")
+    }
+
+    /// For files that are of no use when the run has ended.
+    pub(crate) fn temp(&self) -> PathBuf {
+        self.work().join("tmp")
+    }
+
     /// The saved plan.
     pub(crate) fn plan(&self) -> PathBuf {
-        self.dir.join("plan.tfplan")
+        self.work().join("plan.tfplan")
     }
 
     /// The plan that was made again, because the saved one is on another node.
     pub(crate) fn plan_again(&self, attempt: AttemptNo) -> PathBuf {
-        self.dir.join(format!("plan-{attempt}.tfplan"))
+        self.work().join(format!("plan-{attempt}.tfplan"))
     }
 
     /// The values of input variables.
     pub(crate) fn variables(&self) -> PathBuf {
-        self.dir.join("vars.auto.tfvars.json")
+        self.work().join("vars.auto.tfvars.json")
     }
 
     /// The text of a job's script.
@@ -46,6 +57,11 @@ impl RunFiles {
         self.dir.join(format!("effect-{attempt}"))
     }
 
+    /// What has to be known of the tasks of a job beyond what the keeper knows.
+    pub(crate) fn batch(&self, attempt: AttemptNo) -> PathBuf {
+        self.dir.join(format!("batch-{attempt}"))
+    }
+
     /// The directory for the credentials of a fetch.
     pub(crate) fn git(&self) -> PathBuf {
         self.dir.join("git")
@@ -53,7 +69,7 @@ impl RunFiles {
 
     /// What tells the tools about a private registry while they need it.
     pub(crate) fn registry(&self) -> PathBuf {
-        self.dir.join("registry.tfrc")
+        self.work().join("registry.tfrc")
     }
 
     /// The token that is in it, for a step that is resumed.
@@ -63,6 +79,18 @@ impl RunFiles {
 
     fn secrets(&self) -> PathBuf {
         self.dir.join("secrets.json")
+    }
+
+    /// Makes the directory for the run's children.
+    pub(crate) fn make_work(&self) -> Result<(), Failure> {
+        let make = |dir: PathBuf| {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&dir)
+                .map_err(|error| failing::io("create", &dir, &error))
+        };
+        make(self.work()).and_then(|()| make(self.temp()))
     }
 
     /// Remembers what the plan called sensitive, for the steps that follow.
@@ -88,8 +116,11 @@ impl RunFiles {
     /// Removes everything but the log.
     pub(crate) fn remove(&self) -> io::Result<()> {
         crate::git::remove_credentials(&self.git())?;
-        let ours: BTreeSet<PathBuf> =
-            [self.variables(), self.script(), self.secrets(), self.registry(), self.registry_token()].into();
+        let ours: BTreeSet<PathBuf> = [self.script(), self.secrets(), self.registry_token()].into();
+        match fs::remove_dir_all(self.work()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         let entries = match fs::read_dir(&self.dir) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -99,8 +130,8 @@ impl RunFiles {
             let path = entry?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             if ours.contains(&path)
-                || name.ends_with(".tfplan")
                 || name.starts_with("effect-")
+                || name.starts_with("batch-")
                 || name.starts_with(".piton-tmp-")
             {
                 fs::remove_file(&path)?;

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use piton_logs::LogStore;
-use piton_model::{Action, AttemptNo, CommandStep, Failure, Gate, Report, Run, Step};
+use piton_model::{Action, AttemptNo, BatchStep, CommandStep, Failure, Gate, Report, Run, Step};
 use piton_process::Runner;
 use piton_tools::Manager;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::pass::{Pass, log_failure};
 use crate::run_files::RunFiles;
-use crate::{Config, Templates, command, failing, iac};
+use crate::{Config, Confine, Templates, batch, command, failing, iac};
 
 /// Does the steps of runs. Clones share everything.
 #[derive(Clone)]
@@ -43,6 +44,10 @@ pub struct StepInput<'a> {
     pub stop: CancellationToken,
     /// This attempt was in this step already when the daemon was restarted.
     pub resumed: bool,
+    /// What the tasks of a job have come to is told here while they run.
+    pub progress: watch::Sender<Option<Report>>,
+    /// Whether the tasks of a job are held back at present.
+    pub suspended: watch::Receiver<bool>,
 }
 
 /// A step went well.
@@ -96,8 +101,16 @@ impl Exec {
         let pass = Pass { world: &self.world, input: &input, files };
         pass.world.logs.prepare(input.run.id).await.map_err(|error| log_failure(&error))?;
         match (&input.run.action, input.step) {
-            (Action::Iac(iac), Step::Iac(step)) => iac::step(&pass, iac, step).await,
+            (Action::Iac(_), Step::Iac(_)) if matches!(self.world.config.confine, Confine::Impossible) => {
+                Err(confinement_unavailable())
+            }
+            (Action::Iac(iac), Step::Iac(step)) => {
+                pass.files.make_work()?;
+                iac::step(&pass, iac, step).await
+            }
             (Action::Command(command), Step::Command(CommandStep::Execute)) => command::execute(&pass, command).await,
+            (Action::Batch(action), Step::Batch(BatchStep::PreStart)) => batch::pre_start(&pass, action).await,
+            (Action::Batch(action), Step::Batch(BatchStep::Execute)) => batch::execute(&pass, action).await,
             (action, step) => {
                 Err(failing::permanent("internal", format!("the step `{step}` is none of a {}", action.verb())))
             }
@@ -118,6 +131,13 @@ impl Exec {
             tracing::warn!(run = %run.id, %error, "cannot remove a run's raw output");
         }
     }
+}
+
+fn confinement_unavailable() -> Failure {
+    let message = "deployed code has to be confined here, and this system cannot do that";
+    failing::permanent("confinement_unavailable", message).hint(
+        "it takes a kernel with Landlock (5.13 or later, `landlock` among its `lsm`); or set `iac.confine = auto`",
+    )
 }
 
 impl fmt::Debug for Exec {

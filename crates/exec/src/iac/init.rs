@@ -8,6 +8,7 @@ use piton_model::{Failure, Iac, Report, Source};
 use super::access::{self, Access};
 use super::checkout;
 use super::tool::Workbench;
+use crate::confine::Confine;
 use crate::pass::{Child, Pass, Refused};
 use crate::request::flags;
 use crate::step::Passed;
@@ -19,6 +20,10 @@ const LOCK_FILE: &str = ".terraform.lock.hcl";
 pub(super) async fn init(pass: &Pass<'_>, iac: &Iac) -> Result<Passed, Failure> {
     let bench = Workbench::open(pass, iac).await?;
     let log = bench.log().await?;
+    if matches!(pass.world.config.confine, Confine::Unavailable) {
+        let text = "this system cannot confine deployed code: it may read what this user may read (`iac.confine`)";
+        pass.note(&log, "confine", text).await?;
+    }
     run(&bench, &log).await?;
     Ok(Passed::Next(Report::default()))
 }

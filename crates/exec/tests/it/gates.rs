@@ -47,7 +47,7 @@ pub(crate) async fn another_plan_file_is_refused(tool: Tool) {
     let other = scene.run(gated(scene.code(&[("main.tf", OTHER)])));
     let other = scene.drive(other).await;
     assert_ne!(digest(&run), digest(&other));
-    let file = |run: &Run| scene.logs.run_dir(run.id).join("plan.tfplan");
+    let file = |run: &Run| scene.logs.run_dir(run.id).join("work/plan.tfplan");
     fs::copy(file(&other), file(&run)).unwrap();
     let run = scene.drive(approved(&run)).await;
     assert_eq!(failure(&run).code, "plan_changed");
@@ -64,7 +64,7 @@ pub(crate) async fn a_lost_plan_is_made_again_if_it_is_the_same(tool: Tool) {
     let scene = Scene::new(Some(&tool));
     let run = scene.drive(scene.run(gated(scene.code(&[("main.tf", CODE)])))).await;
     // As on another node, that has the source and nothing else.
-    fs::remove_file(scene.logs.run_dir(run.id).join("plan.tfplan")).unwrap();
+    fs::remove_file(scene.logs.run_dir(run.id).join("work/plan.tfplan")).unwrap();
     fs::remove_dir_all(scene.deployment()).unwrap();
     let run = scene.drive(approved(&run)).await;
     assert_eq!(run.outcome(), Some(&Outcome::Succeeded), "{}", scene.log(&run));
@@ -75,7 +75,7 @@ pub(crate) async fn a_lost_plan_that_differs_is_asked_for_again(tool: Tool) {
     let scene = Scene::new(Some(&tool));
     let run = scene.drive(scene.run(gated(scene.code(&[("main.tf", CODE)])))).await;
     let first = digest(&run);
-    fs::remove_file(scene.logs.run_dir(run.id).join("plan.tfplan")).unwrap();
+    fs::remove_file(scene.logs.run_dir(run.id).join("work/plan.tfplan")).unwrap();
     fs::remove_dir_all(scene.deployment()).unwrap();
     scene.code(&[("main.tf", OTHER)]);
     let run = scene.drive(approved(&run)).await;

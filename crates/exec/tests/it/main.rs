@@ -4,6 +4,8 @@
 //! exists, which the usual harness would not let it.
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+mod batch_hooks;
+mod batches;
 mod deploys;
 mod failures;
 mod fetches;
@@ -103,6 +105,25 @@ fn main() -> ExitCode {
         jobs::working_directories,
         jobs::a_job_is_stopped,
         jobs::secrets_are_masked,
+        batches::all_tasks_run_at_once,
+        batches::a_failed_index_is_tried_again_under_its_number,
+        batches::tasks_see_their_index_and_the_log_tells_them_apart,
+        batches::failures_beyond_the_limit_end_the_job,
+        batches::the_deadline_kills_before_the_end_is_told,
+        batches::a_job_is_stopped_whole,
+        batches::a_restarted_daemon_starts_no_task_twice,
+        batches::an_end_that_the_daemon_missed_is_found,
+        batches::an_end_that_nobody_saw_is_a_failure,
+        batches::policies_decide_early,
+        batches::a_task_is_restarted_in_its_place,
+        batches::a_suspended_job_stops_and_goes_on,
+        batches::what_cannot_be_started_fails_at_once,
+        batches::secrets_are_masked,
+        batch_hooks::hooks_run_around_the_tasks,
+        batch_hooks::a_hook_that_fails_keeps_the_job_from_starting,
+        batch_hooks::failure_modes,
+        batch_hooks::nobody_waits_for_what_runs_beside,
+        batch_hooks::a_restarted_daemon_runs_no_hook_twice,
         templates::branches_tags_and_commits,
         templates::an_update_tells_whether_files_changed,
         templates::what_cannot_be_fetched_says_why,

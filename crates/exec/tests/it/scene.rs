@@ -12,12 +12,13 @@ use piton_exec::{Config, Exec, Git, Passed, StepInput, Templates};
 use piton_logs::LogStore;
 use piton_model::{
     Action, ApprovalPolicy, Backoff, By, Command, CustomCommands, Decision, Event, Iac, Mode, Name, NewRun, Operation,
-    Origin, Outcome, Program, Run, RunId, RunState, Secret, Source, Subject, ToolChoice, WorkerId,
+    Origin, Outcome, Program, Report, Run, RunId, RunState, Secret, Source, Subject, ToolChoice, WorkerId,
 };
 use piton_process::{Environment, Runner};
 use piton_tools::Manager;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::tool::Tool;
@@ -37,6 +38,8 @@ pub(crate) struct Scene {
     pub(crate) runner: Runner,
     pub(crate) logs: LogStore,
     pub(crate) stop: CancellationToken,
+    pub(crate) progress: watch::Sender<Option<Report>>,
+    pub(crate) suspended: watch::Sender<bool>,
     ids: std::cell::Cell<u8>,
 }
 
@@ -54,12 +57,38 @@ impl Scene {
             symlink(&tool.path, bin.join(tool.program)).unwrap();
         }
         let (exec, runner, logs) = daemon(dir.path(), set_up);
-        Scene { dir, exec, runner, logs, stop: CancellationToken::new(), ids: 0.into() }
+        Scene {
+            dir,
+            exec,
+            runner,
+            logs,
+            stop: CancellationToken::new(),
+            progress: watch::Sender::new(None),
+            suspended: watch::Sender::new(false),
+            ids: 0.into(),
+        }
     }
 
     /// The daemon is another one now; of the old one nothing is left but files.
     pub(crate) fn restart_daemon(&mut self) {
-        (self.exec, self.runner, self.logs) = daemon(self.dir.path(), |config| config);
+        self.restart_with(|config| config);
+    }
+
+    /// The same, set up in some way of its own.
+    pub(crate) fn restart_with(&mut self, set_up: impl FnOnce(Config) -> Config) {
+        (self.exec, self.runner, self.logs) = daemon(self.dir.path(), set_up);
+    }
+
+    /// The keeper dies, and nothing else.
+    pub(crate) fn kill_keeper(&self) {
+        let data = self.path("data").display().to_string();
+        let is_keeper = |pid: &u32| {
+            let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let words: Vec<String> =
+                words.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into()).collect();
+            matches!(words.as_slice(), [_, word, dir, ..] if word == "keeper" && *dir == data)
+        };
+        assert_eq!(processes().filter(is_keeper).map(kill).count(), 1);
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -107,7 +136,15 @@ impl Scene {
     pub(crate) async fn step(&self, run: &Run, resumed: bool) -> Run {
         let lease = run.lease().unwrap();
         let step = run.step().unwrap();
-        let input = StepInput { run, step, attempt: lease.attempt, stop: self.stop.clone(), resumed };
+        let input = StepInput {
+            run,
+            step,
+            attempt: lease.attempt,
+            stop: self.stop.clone(),
+            resumed,
+            progress: self.progress.clone(),
+            suspended: self.suspended.subscribe(),
+        };
         let event = match self.exec.step(input).await {
             Ok(Passed::Next(report)) => Event::StepPassed { step, report },
             Ok(Passed::Done(report)) => Event::Done { report },
