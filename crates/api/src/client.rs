@@ -22,6 +22,7 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
+use uuid::Uuid;
 
 use crate::Problem;
 
@@ -37,6 +38,13 @@ type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>
 
 /// How long the beginning of an answer is waited for, over TCP.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Names what a request creates.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// How often, and after which pause, a request is sent again whose answer was lost.
+const AGAIN: u32 = 10;
+const BETWEEN: Duration = Duration::from_millis(500);
 
 /// How much of an answer that is no problem is repeated.
 const REPEATED: usize = 200;
@@ -187,6 +195,36 @@ impl Client {
         self.call(Method::POST, path, Some(body)).await
     }
 
+    /// Creates something, once: asked again because the answer was lost, the server gives the answer of the first time.
+    pub async fn create<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Error> {
+        let key = Uuid::now_v7().to_string();
+        let mut asked = 0;
+        loop {
+            let header = Some((IDEMPOTENCY_KEY, key.as_str()));
+            let answered = self.request(Method::POST, path, Some(body), "application/json", header).await;
+            let said = match answered {
+                Ok(response) => understood(response).await,
+                Err(error) => Err(error),
+            };
+            let error = match said {
+                Ok(made) => return Ok(made),
+                Err(error) => error,
+            };
+            asked += 1;
+            let may_come = match &error {
+                Error::Broken(_) => true,
+                Error::Problem(problem) if problem.code == "idempotency_in_flight" => true,
+                // Nothing is created where nobody is reached. Once somebody was, they may be on their way back.
+                Error::TimedOut { .. } => false,
+                error => asked > 1 && error.may_pass(),
+            };
+            if asked > AGAIN || !may_come {
+                return Err(error);
+            }
+            tokio::time::timeout(BETWEEN, std::future::pending::<()>()).await.ok();
+        }
+    }
+
     /// Changes something.
     pub async fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Error> {
         self.call(Method::PUT, path, Some(body)).await
@@ -216,9 +254,7 @@ impl Client {
         path: &str,
         body: Option<&impl Serialize>,
     ) -> Result<T, Error> {
-        let response = self.send(method, path, body, "application/json", None).await?;
-        let bytes = collect(response).await?;
-        serde_json::from_slice(&bytes).map_err(|error| Error::Unexpected(error.to_string()))
+        understood(self.send(method, path, body, "application/json", None).await?).await
     }
 
     async fn send(
@@ -229,14 +265,26 @@ impl Client {
         accept: &str,
         resume_at: Option<u64>,
     ) -> Result<Response<Body>, Error> {
+        let resume_at = resume_at.map(|offset| offset.to_string());
+        self.request(method, path, body, accept, resume_at.as_deref().map(|offset| ("last-event-id", offset))).await
+    }
+
+    async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+        accept: &str,
+        header: Option<(&str, &str)>,
+    ) -> Result<Response<Body>, Error> {
         let unexpected = |error: &dyn fmt::Display| Error::Unexpected(error.to_string());
         let bytes = body.map(serde_json::to_vec).transpose().map_err(|error| unexpected(&error))?;
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base)).header(ACCEPT, accept);
         if bytes.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
-        if let Some(offset) = resume_at {
-            request = request.header("last-event-id", offset);
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
         }
         if !matches!(self.transport, Transport::Http(_)) {
             request = request.header(HOST, "localhost").header("x-piton-user", user());
@@ -274,6 +322,11 @@ impl Client {
             }
         }
     }
+}
+
+async fn understood<T: DeserializeOwned>(response: Response<Body>) -> Result<T, Error> {
+    let bytes = collect(response).await?;
+    serde_json::from_slice(&bytes).map_err(|error| Error::Unexpected(error.to_string()))
 }
 
 /// Who asks, for the record. The socket lets nobody else in, so the name needs no proof.

@@ -1,10 +1,10 @@
 //! Scheduled jobs on the wire.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use crate::Skip;
+use crate::{OneOrMany, Skip};
 
 /// A scheduled job: what is declared, and how it went.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -26,7 +26,7 @@ pub struct Job {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// Its triggers as they were written.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "one_or_many")]
     pub schedule: Vec<String>,
     /// Jobs that must have succeeded.
     #[serde(default)]
@@ -35,6 +35,7 @@ pub struct Job {
     #[serde(default)]
     pub tags: Vec<String>,
     /// `pending`, `running`, `success`, `failed`, `timeout`; `disabled` where it is disabled and never ran.
+    #[serde(deserialize_with = "word")]
     pub status: String,
     /// Runs that were begun.
     pub run_count: u64,
@@ -76,4 +77,25 @@ pub struct JobDraft {
     pub file: String,
     /// Its text.
     pub text: String,
+}
+
+/// A CronJob has one schedule.
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Ok(match OneOrMany::deserialize(deserializer)? {
+        OneOrMany::One(text) => vec![text],
+        OneOrMany::Many(texts) => texts,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Status {
+    Word(String),
+    CronJob { state: String },
+}
+
+/// The status of a CronJob is an object with this in it.
+fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let (Status::Word(word) | Status::CronJob { state: word }) = Status::deserialize(deserializer)?;
+    Ok(word)
 }

@@ -17,11 +17,13 @@
 #![warn(missing_docs)]
 
 mod auth;
+mod batch;
 mod client;
 mod deploy;
 mod job;
 mod page;
 mod problem;
+mod process;
 mod run;
 mod skip;
 mod sse;
@@ -34,6 +36,10 @@ pub use auth::{
     LoginMethod, LoginRequest, Me, NewApiClient, NewApiClientAnswer, NewUser, PasswordChange, Token, User, UserChange,
     Users,
 };
+pub use batch::{
+    ActiveJob, BatchJob, CronJob, CronJobRun, CronJobSpec, CronJobStatus, JobCondition, JobSpec, JobStatus, OneOrMany,
+    Scheduled, ScheduledDraft,
+};
 pub use client::{
     BadServerUrl, Body, Client, Credentials, Error, Http, LogItem, LogStart, ServerUrl, TlsError, TlsOptions,
     TlsVersion, Transport,
@@ -45,6 +51,11 @@ pub use deploy::{
 pub use job::{Job, JobDraft};
 pub use page::Page;
 pub use problem::{Fault, Problem};
+pub use process::{
+    GroupMember, MetricsAnswer, ProcessDebug, ProcessGroup, ProcessHistoryRow, ProcessLog, ProcessLogLine,
+    ProcessMetrics, ProcessMetricsGroup, ProcessMetricsHistory, ProcessSpec, ProcessStatus, ProcessesDone, Scale,
+    SettingsStatus, StatusAnswer,
+};
 pub use run::{
     ApproveRequest, CancelRequest, Explanation, Failure, Gate, Origin, Output, Plan, PlanChange, Run, Submitted, Tool,
 };

@@ -77,6 +77,11 @@ pub(crate) fn too_large() -> Refusal {
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail, None)
 }
 
+/// A value from what a body is known to hold.
+pub(crate) fn read<T: DeserializeOwned>(members: &serde_json::Map<String, serde_json::Value>) -> Result<T, Refusal> {
+    parse(&serde_json::to_vec(members).map_err(|error| Refusal::internal(&error))?)
+}
+
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     // Serde would take a list for a struct, member by member.
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use piton_api as api;
 use piton_model::{Act, Projection, SubjectKind, WorkspaceState};
 use serde::Deserialize;
@@ -144,9 +144,11 @@ async fn doctor(State(app): State<App>) -> Answer<Json<Value>> {
 }
 
 /// Ends the daemon once the runs that are under way have ended.
-#[utoipa::path(post, path = "/shutdown", responses((status = 202, body = Value)))]
-async fn shutdown(State(app): State<App>, caller: Caller) -> (StatusCode, Json<Value>) {
+#[utoipa::path(post, path = "/shutdown", responses(
+    (status = 202, body = Value, headers(("location" = String, description = "What tells when it accepts nothing any more.")))))]
+async fn shutdown(State(app): State<App>, caller: Caller) -> (StatusCode, [(HeaderName, HeaderValue); 1], Json<Value>) {
     app.auth.note(caller.deed(Act::ShutDown)).await;
     app.shutdown.cancel();
-    (StatusCode::ACCEPTED, Json(json!({ "draining": app.engine.driving() })))
+    let location = (header::LOCATION, HeaderValue::from_static("/readyz"));
+    (StatusCode::ACCEPTED, [location], Json(json!({ "draining": app.engine.driving() })))
 }

@@ -1,5 +1,6 @@
 //! Files of standalone jobs that are made on request.
 
+use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::Path;
@@ -8,8 +9,48 @@ use axum::http::StatusCode;
 use piton_api::{Fault, JobDraft};
 use piton_model::{Name, Subject};
 use piton_spec::{Catalog, Diagnostic, Layout};
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 
 use crate::problem::{Answer, Refusal};
+
+/// A body that declares something: by the text of a file, or by its members.
+///
+/// Texts are read as such, and no member is there twice, so that nothing else gets any further than this.
+#[derive(Debug)]
+pub(crate) struct Draft(pub(crate) Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Draft {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Draft, D::Error> {
+        deserializer.deserialize_map(Members)
+    }
+}
+
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Draft;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Draft, A::Error> {
+        let mut members = Map::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if members.contains_key(&key) {
+                return Err(A::Error::custom(format!("duplicate field `{}`", key.escape_debug())));
+            }
+            let value = match key.as_str() {
+                "file" | "text" => Value::String(map.next_value()?),
+                _ => map.next_value()?,
+            };
+            members.insert(key, value);
+        }
+        Ok(Draft(members))
+    }
+}
 
 const FORMATS: [&str; 4] = ["json", "toml", "yaml", "yml"];
 
@@ -50,7 +91,8 @@ fn check_name(file: &str) -> Answer<()> {
     Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_file_name", detail, hint))
 }
 
-fn declared_by(layout: &Layout, catalog: &Catalog, path: &Path) -> Answer<Subject> {
+/// What a file declares among the others, or what is wrong with it.
+pub(crate) fn declared_by(layout: &Layout, catalog: &Catalog, path: &Path) -> Answer<Subject> {
     let (now, diagnostics) = piton_spec::load(layout, Some(catalog));
     if let Some(job) = now.jobs.values().find(|job| *job.file == *path) {
         return Ok(job.subject.clone());

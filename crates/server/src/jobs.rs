@@ -7,15 +7,21 @@ use axum::http::StatusCode;
 use piton_api as api;
 use piton_model::{Act, JobState, Projection, Subject};
 use piton_spec::Job;
+use piton_spec::provisr::{self, Secrets};
 use piton_store::RunQuery;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
+use crate::batch_jobs::{check_declared_elsewhere, check_name, unmasked};
+use crate::batch_view;
 use crate::caller::Caller;
-use crate::extract::{Json, Path, Query};
-use crate::job_files;
+use crate::cron_files;
+use crate::extract::{self, Json, Path, Query};
+use crate::job_files::{self, Draft};
 use crate::problem::{Answer, Refusal};
+use crate::processes::{as_provisr, unless_in_the_way};
 use crate::route::{Permission, Table};
 use crate::skips;
 use crate::state::App;
@@ -27,6 +33,7 @@ pub(crate) fn routes() -> Table {
         .at(Permission::Read, routes!(list))
         .creating(Permission::Administer, routes!(create))
         .at(Permission::Read, routes!(show))
+        .at(Permission::Administer, routes!(change))
         .at(Permission::Administer, routes!(remove))
         .at(Permission::Read, routes!(history))
         .at(Permission::Operate, routes!(suspend))
@@ -46,8 +53,12 @@ struct Scope {
 }
 
 /// Scheduled jobs.
-#[utoipa::path(get, path = "/cronjobs", responses((status = 200, body = api::Page<api::Job>), (status = 404, description = "There is no such workspace.")))]
-async fn list(State(app): State<App>, Query(scope): Query<Scope>) -> Answer<Json<api::Page<api::Job>>> {
+#[utoipa::path(get, path = "/cronjobs", responses((status = 200, body = api::Page<api::Scheduled>), (status = 404, description = "There is no such workspace.")))]
+async fn list(
+    State(app): State<App>,
+    Query(scope): Query<Scope>,
+    caller: Caller,
+) -> Answer<Json<api::Page<api::Scheduled>>> {
     if let Some(workspace) = &scope.workspace {
         app.engine.workspace(workspace)?;
     }
@@ -59,18 +70,41 @@ async fn list(State(app): State<App>, Query(scope): Query<Scope>) -> Answer<Json
     };
     let mut items = vec![];
     for job in loaded.catalog.jobs.values().filter(wanted) {
-        items.push(full(&app, job).await?);
+        let view = full(&app, job).await?;
+        items.push(told(&app, job, view, &caller).await?);
     }
     Ok(Json(api::Page { items, next: None }))
 }
 
 /// One scheduled job: `NAME`, or `WORKSPACE.NAME`.
-#[utoipa::path(get, path = "/cronjobs/{name}", responses((status = 200, body = api::Job)))]
-async fn show(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<api::Job>> {
+#[utoipa::path(get, path = "/cronjobs/{name}", responses((status = 200, body = api::Scheduled)))]
+async fn show(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::Scheduled>> {
     let job = find(&app, &name)?;
     let mut view = full(&app, &job).await?;
     view.skipped = skips::latest(&app, &job.subject).await?;
-    Ok(Json(view))
+    Ok(Json(told(&app, &job, view, &caller).await?))
+}
+
+/// A CronJob has the members that provisr has for it, too.
+async fn told(app: &App, job: &Job, view: api::Job, caller: &Caller) -> Answer<api::Scheduled> {
+    if job.batch().is_none() || job.runs_once() {
+        return Ok(api::Scheduled::Job(Box::new(view)));
+    }
+    let (workspace, name) = scope_of(job);
+    let cron = match app.engine.cron_job(workspace, name).await {
+        Ok(cron) => Some(cron),
+        // It runs at certain events only.
+        Err(piton_engine::Error::NotFound { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let loaded = app.engine.loaded();
+    let secrets = batch_view::secrets_for(caller.role);
+    Ok(batch_view::cron_job(job, view, cron.as_ref(), loaded.catalog.surroundings(), secrets))
+}
+
+async fn answer(app: &App, job: &Job, caller: &Caller) -> Answer<Json<api::Scheduled>> {
+    let view = full(app, job).await?;
+    Ok(Json(told(app, job, view, caller).await?))
 }
 
 async fn full(app: &App, job: &Job) -> Answer<api::Job> {
@@ -78,7 +112,7 @@ async fn full(app: &App, job: &Job) -> Answer<api::Job> {
         Some(Projection::Job(state)) => state,
         Some(Projection::Workspace(_)) | None => JobState::default(),
     };
-    let suspended = app.engine.store().suspended().await?.contains(&job.subject);
+    let suspended = job.rules.suspended || app.engine.store().suspended().await?.contains(&job.subject);
     let enabled = app.engine.loaded().catalog.is_enabled(&job.subject);
     let mut view = view::job(job, &state, enabled, suspended);
     let workspace = job.workspace().map(piton_model::Name::as_str);
@@ -110,41 +144,60 @@ fn scope_of(job: &Job) -> (Option<&str>, &str) {
 }
 
 /// Runs a job now.
-#[utoipa::path(post, path = "/cronjobs/{name}/trigger", responses((status = 202, description = "The run that will do it.", body = api::Submitted), (status = 409, description = "Something is in the way, such as a run.")))]
+#[utoipa::path(post, path = "/cronjobs/{name}/trigger", responses(
+    (status = 202, description = "The run that will do it.", body = api::Submitted, headers(("location" = String, description = "Where the run is."))),
+    (status = 409, description = "Something is in the way, such as a run.")))]
 async fn trigger(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Accepted> {
     app.reload.now().await;
     let job = find(&app, &name)?;
     let (workspace, name) = scope_of(&job);
-    Ok(accepted(&app.engine.run_job(workspace, name, caller.by).await?))
+    accepted(&app, &app.engine.run_job(workspace, name, caller.by).await?)
 }
 
 /// Stops the runs of a job.
 #[utoipa::path(post, path = "/jobs/{name}/kill", responses((status = 200, description = "The runs that are told to stop.", body = Vec<String>), (status = 409, description = "Something is in the way, such as a run.")))]
 async fn kill(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<Vec<String>>> {
-    let job = find(&app, &name)?;
+    let job = match find(&app, &name) {
+        Ok(job) => job,
+        // One that somebody made, or that a schedule made.
+        Err(refusal) => match app.engine.stop_job(&name, caller.by).await {
+            Ok(run) => return Ok(Json(vec![run.id.to_string()])),
+            Err(piton_engine::Error::NotFound { .. }) => return Err(refusal),
+            Err(error) => return Err(error.into()),
+        },
+    };
     let (workspace, name) = scope_of(&job);
     let stopped = app.engine.kill_job(workspace, name, caller.by).await?;
     Ok(Json(stopped.iter().map(ToString::to_string).collect()))
 }
 
 /// Makes the schedule of a job wait.
-#[utoipa::path(post, path = "/cronjobs/{name}/suspend", responses((status = 200, body = api::Job)))]
-async fn suspend(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::Job>> {
+#[utoipa::path(post, path = "/cronjobs/{name}/suspend", responses((status = 200, body = api::Scheduled), (status = 409, description = "It is declared in the configuration.")))]
+async fn suspend(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::Scheduled>> {
     let job = find(&app, &name)?;
+    check_declared_elsewhere(&job)?;
     let (workspace, name) = scope_of(&job);
     app.engine.suspend_job(workspace, name, caller.by.clone()).await?;
     app.auth.note(caller.deed(Act::JobSuspended).to(job.subject.to_string())).await;
-    Ok(Json(full(&app, &job).await?))
+    answer(&app, &job, &caller).await
 }
 
 /// Puts the schedule of a job in force again.
-#[utoipa::path(post, path = "/cronjobs/{name}/resume", responses((status = 200, body = api::Job)))]
-async fn resume(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::Job>> {
+#[utoipa::path(post, path = "/cronjobs/{name}/resume", responses((status = 200, body = api::Scheduled), (status = 409, description = "It is declared in the configuration.")))]
+async fn resume(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::Scheduled>> {
     let job = find(&app, &name)?;
+    check_declared_elsewhere(&job)?;
+    if job.rules.suspended {
+        let (about, job) = (app.about.clone(), job.clone());
+        let woken = tokio::task::spawn_blocking(move || cron_files::wake(&about.layout, &job));
+        woken.await.map_err(|error| Refusal::internal(&error))??;
+        app.reload.now().await;
+    }
     let (workspace, name) = scope_of(&job);
     app.engine.resume_job(workspace, name).await?;
     app.auth.note(caller.deed(Act::JobResumed).to(job.subject.to_string())).await;
-    Ok(Json(full(&app, &job).await?))
+    let job = find_declared(&app, &job.subject)?;
+    answer(&app, &job, &caller).await
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -156,49 +209,114 @@ struct Limit {
 }
 
 /// The runs of a job, latest first.
-#[utoipa::path(get, path = "/cronjobs/{name}/history", responses((status = 200, body = api::Page<api::Run>)))]
+#[utoipa::path(get, path = "/cronjobs/{name}/history", responses((status = 200, body = api::Page<api::CronJobRun>)))]
 async fn history(
     State(app): State<App>,
     Path(name): Path<String>,
     Query(limit): Query<Limit>,
-) -> Answer<Json<api::Page<api::Run>>> {
-    let subject = Some(find(&app, &name)?.subject.clone());
+) -> Answer<Json<api::Page<api::CronJobRun>>> {
+    let job = find(&app, &name)?;
     let limit = limit.limit.unwrap_or(20).clamp(1, 1000);
+    let (workspace, short) = scope_of(&job);
+    if let Ok(rows) = app.engine.cron_history(workspace, short).await {
+        let items = rows.iter().take(limit).map(batch_view::history).collect();
+        return Ok(Json(api::Page { items, next: None }));
+    }
+    let subject = Some(job.subject.clone());
     let page = app.engine.store().runs(&RunQuery { subject, limit, ..RunQuery::default() }).await?;
-    Ok(Json(api::Page { items: page.runs.iter().map(view::run).collect(), next: None }))
+    Ok(Json(api::Page {
+        items: page.runs.iter().map(|run| batch_view::cron_run(run, name.clone())).collect(),
+        next: None,
+    }))
 }
 
-/// Declares a standalone job, by the text of its file.
-#[utoipa::path(post, path = "/cronjobs", responses((status = 201, body = api::Job), (status = 409, description = "There is such a file already.")))]
+/// Declares a standalone job, by the text of its file, or a CronJob as provisr has it, in a file of its own.
+#[utoipa::path(post, path = "/cronjobs", request_body = api::ScheduledDraft, responses((status = 200, description = "The CronJob.", body = api::Scheduled), (status = 201, description = "The job of the file.", body = api::Scheduled), (status = 400, description = "There is such a CronJob already, or it is not valid."), (status = 409, description = "There is such a file already.")))]
 async fn create(
     State(app): State<App>,
     caller: Caller,
-    Json(draft): Json<api::JobDraft>,
-) -> Answer<(StatusCode, Json<api::Job>)> {
-    let loaded = app.engine.loaded();
-    let about = app.about.clone();
-    let made = tokio::task::spawn_blocking(move || job_files::create(&about.layout, &loaded.catalog, &draft));
-    let subject = made.await.map_err(|error| Refusal::internal(&error))??;
+    Json(Draft(mut body)): Json<Draft>,
+) -> Answer<(StatusCode, Json<api::Scheduled>)> {
+    let is_cron_job = body.contains_key("job_template") || body.contains_key("schedule");
+    let (about, loaded) = (app.about.clone(), app.engine.loaded());
+    let (status, made) = if is_cron_job {
+        batch_view::without_answer(&mut body);
+        let spec = Value::Object(body);
+        let made = tokio::task::spawn_blocking(move || cron_files::create(&about.layout, &loaded.catalog, &spec));
+        (StatusCode::OK, made.await.map_err(|error| Refusal::internal(&error))?.map_err(as_provisr))
+    } else {
+        let draft: api::JobDraft = extract::read(&body)?;
+        let made = tokio::task::spawn_blocking(move || job_files::create(&about.layout, &loaded.catalog, &draft));
+        (StatusCode::CREATED, made.await.map_err(|error| Refusal::internal(&error))?)
+    };
+    let subject = made?;
     app.auth.note(caller.deed(Act::JobCreated).to(subject.to_string())).await;
     app.reload.now().await;
     let job = find_declared(&app, &subject)?;
-    Ok((StatusCode::CREATED, Json(full(&app, &job).await?)))
+    Ok((status, answer(&app, &job, &caller).await?))
 }
 
-/// Removes the file of a standalone job.
-#[utoipa::path(delete, path = "/cronjobs/{name}", responses((status = 200, description = "The job as it was.", body = api::Job), (status = 409, description = "It is declared in a workspace.")))]
-async fn remove(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::Job>> {
-    let job = find(&app, &name)?;
-    if job.workspace().is_some() {
-        let detail = format!("job '{name}' is declared in the configuration of its workspace");
-        let hint = Some(format!("edit {}", job.file.display()));
-        return Err(Refusal::new(StatusCode::CONFLICT, "declared_in_workspace", detail, hint));
+/// Changes the declaration of a CronJob. What it made goes on.
+#[utoipa::path(post, path = "/cronjobs/{name}", request_body = api::CronJobSpec, responses((status = 200, body = api::Scheduled), (status = 400, description = "There is no such CronJob, the new declaration is not valid, or it has another name."), (status = 409, description = "It is declared in the configuration, in a workspace, or in a file of another kind.")))]
+async fn change(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    caller: Caller,
+    body: Answer<Json<Map<String, Value>>>,
+) -> Answer<Json<api::Scheduled>> {
+    let Json(body) = body.map_err(as_provisr)?;
+    let job = find(&app, &name).map_err(as_provisr)?;
+    check_name(&body, &name)?;
+    check_no_workspace(&job, &name)?;
+    check_declared_elsewhere(&job)?;
+    let (about, loaded) = (app.about.clone(), app.engine.loaded());
+    let known = provisr::cronjob_to_json(&job, loaded.catalog.surroundings(), Secrets::Shown);
+    let mut body = unmasked(body, &known);
+    batch_view::without_answer(&mut body);
+    let changed = tokio::task::spawn_blocking(move || {
+        cron_files::change(&about.layout, &loaded.catalog, &job, &Value::Object(body))
+    });
+    let subject = changed.await.map_err(|error| Refusal::internal(&error))?.map_err(unless_in_the_way)?;
+    app.auth.note(caller.deed(Act::JobCreated).to(subject.to_string())).await;
+    app.reload.now().await;
+    answer(&app, &*find_declared(&app, &subject)?, &caller).await
+}
+
+fn check_no_workspace(job: &Job, name: &str) -> Answer<()> {
+    if job.workspace().is_none() {
+        return Ok(());
     }
-    let last = full(&app, &job).await?;
+    let detail = format!("job '{name}' is declared in the configuration of its workspace");
+    let hint = Some(format!("edit {}", job.file.display()));
+    Err(Refusal::new(StatusCode::CONFLICT, "declared_in_workspace", detail, hint))
+}
+
+/// Removes the file of a standalone job. What a CronJob made is stopped, and goes with it.
+#[utoipa::path(delete, path = "/cronjobs/{name}", responses((status = 200, description = "The job as it was.", body = api::Scheduled), (status = 409, description = "It is declared in a workspace, or in the configuration.")))]
+async fn remove(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::Scheduled>> {
+    let job = find(&app, &name)?;
+    check_no_workspace(&job, &name)?;
+    check_declared_elsewhere(&job)?;
+    let last = answer(&app, &job, &caller).await?;
     tokio::fs::remove_file(&job.file).await.map_err(|error| Refusal::internal(&error))?;
     app.auth.note(caller.deed(Act::JobDeleted).to(job.subject.to_string())).await;
     app.reload.now().await;
-    Ok(Json(last))
+    if job.batch().is_some() {
+        remove_its_jobs(&app, &job, &caller).await?;
+    }
+    Ok(last)
+}
+
+/// Without its schedule, what it made would be a job of its own: all of it is stopped, and goes with it.
+async fn remove_its_jobs(app: &App, job: &Job, caller: &Caller) -> Answer<()> {
+    use piton_engine::Error;
+    loop {
+        match app.engine.delete_job(job.name.as_str(), caller.by.clone()).await {
+            Ok(()) => {}
+            Err(Error::NotFound { .. } | Error::NotRunning(_)) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 fn find_declared(app: &App, subject: &Subject) -> Answer<Arc<Job>> {

@@ -24,7 +24,10 @@
 #![warn(missing_docs)]
 
 mod auth;
+mod batch_jobs;
+mod batch_view;
 mod caller;
+mod cron_files;
 mod deploy;
 mod docs;
 mod events;
@@ -38,6 +41,7 @@ mod metrics;
 mod openapi;
 mod pages;
 mod problem;
+mod processes;
 mod ready;
 mod route;
 mod runs;
@@ -57,10 +61,11 @@ use crate::route::Table;
 
 pub use auth::{Auth, AuthSettings, FirstAdmin, SetupError};
 pub use front::Front;
-pub use metrics::{Metrics, follow as follow_ledger};
+pub use metrics::{Metrics, follow as follow_ledger, follow_processes};
+pub use processes::{Applier, KINDS, sample_process};
 pub use state::{About, App, Children, Probes};
 pub use tls::{Tls, TlsError};
-pub use transport::{BindError, Limits, Listener, Server, local, serve_unix};
+pub use transport::{Admission, BindError, Limits, Listener, Server, local, serve_unix};
 
 /// Where the routes below `{base}` are for commands, and for everybody unless the configuration says otherwise.
 pub const BASE: &str = "/api";
@@ -70,12 +75,15 @@ pub(crate) const BODY_LIMIT: usize = 1024 * 1024;
 
 /// All routes; those of `{base}` below `base`.
 pub fn router(app: App, base: &str) -> Router {
-    let (routes, document) = table(base, app.front.public_metrics()).split();
+    let app = App { base: base.trim_end_matches('/').into(), ..app };
+    let (served, public_metrics) = (base.to_owned(), app.front.public_metrics());
+    let document = Document::later(move || table(&served, public_metrics).split().1);
+    let (routes, _) = table(base, public_metrics).split();
     let (front, engine) = (app.front.clone(), app.engine.clone());
     let routes = routes
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
-        .layer(Extension(Document::new(document)))
+        .layer(Extension(document))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(app);
     front.within(routes, engine)
@@ -91,12 +99,14 @@ fn table(base: &str, public_metrics: bool) -> Table {
     let below = Table::new()
         .merge(workspaces::routes())
         .merge(jobs::routes())
+        .merge(batch_jobs::routes())
         .merge(templates::routes())
         .merge(runs::routes())
         .merge(skips::routes())
         .merge(logs::routes())
         .merge(events::routes())
         .merge(auth::routes())
+        .merge(processes::routes(!base.trim_end_matches('/').is_empty()))
         .merge(health::overview());
     Table::new()
         .merge(health::routes())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
@@ -38,14 +38,20 @@ pub(crate) struct Range {
 /// Sent when nothing else is, so that a dead connection is noticed.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
+/// The id of the event after which nothing comes. A browser asks again after every end of a stream, and stops only when it
+/// is told that there is no more.
+const END: &str = "end";
+
 /// A line that is longer is cut into several events.
 const LONGEST_LINE: usize = 64 * 1024;
 
 /// The log of a run: a text, or server-sent events for those who accept them.
 ///
 /// `id` is the byte offset after a line, to resume at with `Last-Event-ID`; one without an event tells first where the
-/// log begins. The last event is `end`, with the outcome.
-#[utoipa::path(get, path = "/runs/{id}/logs", responses((status = 200, content((String = "text/plain"), (String = "text/event-stream")))))]
+/// log begins. The last event is `end`, with the outcome, and the id `end` if the run has ended.
+#[utoipa::path(get, path = "/runs/{id}/logs", responses(
+    (status = 200, content((String = "text/plain"), (String = "text/event-stream"))),
+    (status = 204, description = "The `Last-Event-ID` is that of the end.")))]
 async fn show(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -86,8 +92,12 @@ pub(crate) enum Until {
 
 /// The log as server-sent events.
 pub(crate) async fn events(app: &App, run: &Run, range: &Range, headers: &HeaderMap, until: Until) -> Answer<Response> {
+    let last = headers.get("last-event-id").and_then(|value| value.to_str().ok());
+    if last == Some(END) && run.phase() == Phase::Ended {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     let mut from = beginning(app, run, range).await?;
-    if let Some(id) = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok()) {
+    if let Some(id) = last.and_then(|last| last.parse().ok()) {
         from = from.max(id);
     }
     let body = Body::from_stream(follow(app.clone(), run.id, from, until).map(Ok::<_, Infallible>));
@@ -175,6 +185,7 @@ async fn feed(
         Some((run, _)) => run,
         None => settling.await.0,
     };
+    let over = run.as_ref().is_ok_and(|run| run.phase() == Phase::Ended);
     let word = match &run {
         Ok(run) => match run.outcome() {
             Some(outcome) => outcome.kind().as_str(),
@@ -183,7 +194,8 @@ async fn feed(
         },
         Err(_) => "interrupted",
     };
-    frames.send(Bytes::from(format!("event: end\ndata: {word}\n\n"))).await
+    let id = if over { format!("id: {END}\n") } else { String::new() };
+    frames.send(Bytes::from(format!("event: end\n{id}data: {word}\n\n"))).await
 }
 
 /// Cuts bytes into lines, and lines into frames that carry the offset after them.
@@ -226,7 +238,7 @@ impl Lines {
 }
 
 /// A carriage return would end the field, so what stands between two of them is a line of its own.
-fn frame(line: &[u8], offset: u64) -> Bytes {
+pub(crate) fn frame(line: &[u8], offset: u64) -> Bytes {
     let text = String::from_utf8_lossy(line);
     let mut frame = format!("event: log\nid: {offset}\n");
     for part in text.trim_end_matches('\r').split('\r') {

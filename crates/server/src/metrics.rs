@@ -5,9 +5,11 @@
 //! looks ([`moment`]). Other parts put series of their own into the same registry.
 
 mod deployments;
+mod jobs;
 mod ledger;
 mod moment;
 mod process;
+mod processes;
 
 use std::fmt;
 use std::sync::atomic::AtomicI64;
@@ -30,6 +32,7 @@ use crate::route::{Permission, Table};
 use crate::state::App;
 
 pub use ledger::follow;
+pub use processes::follow as follow_processes;
 
 const KIND: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -46,6 +49,8 @@ struct Shared {
     ledger: ledger::Counters,
     moment: moment::Gauges,
     deployments: deployments::Deployments,
+    processes: processes::Processes,
+    jobs: jobs::Jobs,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -89,9 +94,22 @@ impl Metrics {
         let ledger = ledger::Counters::register(piton);
         let moment = moment::Gauges::register(piton);
         let deployments = deployments::Deployments::register(&mut registry);
+        let provisr = registry.sub_registry_with_prefix("provisr");
+        let (processes, jobs) = (processes::Processes::register(provisr), jobs::Jobs::register(provisr));
         registry.register_collector(Box::new(process::Process));
         let registry = Mutex::new(registry);
-        Metrics(Arc::new(Shared { registry, requests, durations, connections, streams, ledger, moment, deployments }))
+        Metrics(Arc::new(Shared {
+            registry,
+            requests,
+            durations,
+            connections,
+            streams,
+            ledger,
+            moment,
+            deployments,
+            processes,
+            jobs,
+        }))
     }
 
     /// Puts further series into the registry, under the names they have.
@@ -117,6 +135,10 @@ impl Metrics {
         self.0.connections.inc_by(more);
     }
 
+    fn processes(&self) -> &processes::Processes {
+        &self.0.processes
+    }
+
     fn encode(&self) -> Result<String, fmt::Error> {
         let registry = self.0.registry.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::new();
@@ -138,6 +160,9 @@ pub(crate) fn routes(public: bool) -> Table {
 pub(crate) async fn show(State(app): State<App>) -> Answer<Response> {
     let metrics = &app.front.metrics;
     metrics.0.moment.look(&app, &metrics.0.deployments).await;
+    metrics.0.jobs.look(&app).await;
+    // Where nothing can be asked, nothing is told.
+    metrics.0.processes.look(&app.supervisor.status(&piton_supervisor::Selector::All).unwrap_or_default());
     let text = metrics.encode().map_err(|error| Refusal::internal(&error))?;
     Ok(([(header::CONTENT_TYPE, KIND)], text).into_response())
 }

@@ -1,6 +1,7 @@
 //! The document about the routes, OpenAPI 3.1, made from the routes themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, LazyLock};
 
 use axum::Extension;
 use axum::http::header;
@@ -50,19 +51,22 @@ const COMPARED: [(&str, &str); 1] = [("412", "The object is not as `If-Match` sa
 
 const WITH_PARAMETERS: (&str, &str) = ("404", "There is no such thing.");
 
-/// The document, as it is sent.
-#[derive(Debug, Clone)]
-pub(crate) struct Document {
+/// The document, as it is sent: made when somebody asks for it, because few ever do and it is large.
+#[derive(Clone)]
+pub(crate) struct Document(Arc<LazyLock<Written, Box<dyn FnOnce() -> Written + Send>>>);
+
+struct Written {
     json: Bytes,
     page: Bytes,
 }
 
 impl Document {
-    /// Puts the last touches on the document.
-    pub(crate) fn new(document: OpenApi) -> Document {
-        let document = finish(document);
-        let value = serde_json::to_value(&document).unwrap_or_default();
-        Document { json: Bytes::from(value.to_string()), page: Bytes::from(docs::page(&value)) }
+    /// What `describe` will say, with the last touches.
+    pub(crate) fn later(describe: impl FnOnce() -> OpenApi + Send + 'static) -> Document {
+        Document(Arc::new(LazyLock::new(Box::new(move || {
+            let value = serde_json::to_value(finish(describe())).unwrap_or_default();
+            Written { json: Bytes::from(value.to_string()), page: Bytes::from(docs::page(&value)) }
+        }))))
     }
 }
 
@@ -74,13 +78,13 @@ pub(crate) fn routes() -> Table {
 /// This document.
 #[utoipa::path(get, path = "/openapi.json", tag = "description", responses((status = 200, body = serde_json::Value)))]
 async fn show(Extension(document): Extension<Document>) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], document.json).into_response()
+    ([(header::CONTENT_TYPE, "application/json")], document.0.json.clone()).into_response()
 }
 
 /// This document, for people.
 #[utoipa::path(get, path = "/docs", tag = "description", responses((status = 200, body = String, content_type = "text/html")))]
 async fn read(Extension(document): Extension<Document>) -> Response {
-    docs::html(document.page)
+    docs::html(document.0.page.clone())
 }
 
 /// Completes what handlers say of themselves with what is true of all of them.
@@ -102,7 +106,10 @@ pub(crate) fn complete(path: &str, item: &mut PathItem, kind: Kind) {
 fn complete_one(method: &str, path: &str, operation: &mut Operation, kind: Kind) {
     let permission = kind.permission;
     let words = path.split(['/', '{', '}', '.', '-']).filter(|word| !word.is_empty());
-    operation.operation_id = Some(words.fold(method.to_owned(), |id, word| format!("{id}_{word}")));
+    // Two routes whose words are the same name themselves.
+    if operation.operation_id.as_ref().is_none_or(|id| !id.starts_with(&format!("{method}_"))) {
+        operation.operation_id = Some(words.fold(method.to_owned(), |id, word| format!("{id}_{word}")));
+    }
     let group = path.split('/').nth(1).unwrap_or_default();
     if operation.tags.as_ref().is_none_or(Vec::is_empty) {
         operation.tags = Some(vec![group.to_owned()]);

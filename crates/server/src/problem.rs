@@ -39,6 +39,17 @@ impl Refusal {
         self
     }
 
+    /// Its status.
+    pub(crate) fn status(&self) -> u16 {
+        self.problem.status
+    }
+
+    /// The same under another status, for older clients.
+    pub(crate) fn with_status(mut self, status: StatusCode) -> Refusal {
+        self.problem.status = status.as_u16();
+        self
+    }
+
     /// What went wrong, in words.
     pub(crate) fn detail(&self) -> &str {
         &self.problem.detail
@@ -82,6 +93,7 @@ impl From<piton_engine::Error> for Refusal {
             | E::Disabled(_)
             | E::Busy { .. }
             | E::NotRunning(_)
+            | E::JobExists(_)
             | E::Illegal(_)
             | E::NothingToApprove(_)
             | E::NotEnded(_)

@@ -161,8 +161,10 @@ async fn cancel(
 }
 
 /// Does what an ended run did once more, as a new run.
-#[utoipa::path(post, path = "/runs/{id}/retry", responses((status = 202, description = "The run that will do it.", body = api::Submitted), (status = 409, description = "It has not ended, or something is in the way.")))]
+#[utoipa::path(post, path = "/runs/{id}/retry", responses(
+    (status = 202, description = "The run that will do it.", body = api::Submitted, headers(("location" = String, description = "Where the run is."))),
+    (status = 409, description = "It has not ended, or something is in the way.")))]
 async fn retry(State(app): State<App>, Path(id): Path<String>, caller: Caller) -> Answer<Accepted> {
     let run = find(&app, &id).await?;
-    Ok(accepted(&app.engine.retry(run.id, caller.by).await?))
+    accepted(&app, &app.engine.retry(run.id, caller.by).await?)
 }

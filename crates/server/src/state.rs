@@ -13,11 +13,13 @@ use piton_exec::Templates;
 use piton_exec::request::Rules;
 use piton_logs::LogStore;
 use piton_spec::Layout;
+use piton_supervisor::Supervisor;
 use piton_tools::Manager;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
 use crate::front::Front;
+use crate::processes::Applier;
 
 /// What handlers share; cheap to clone.
 #[derive(Debug, Clone)]
@@ -34,6 +36,10 @@ pub struct App {
     pub tools: Arc<Manager>,
     /// Makes the catalog look at the files at once.
     pub reload: Reload,
+    /// Processes that are kept running.
+    pub supervisor: Supervisor,
+    /// Makes what is declared of them what is supervised.
+    pub applier: Applier,
     /// What requests for deployments must keep to.
     pub rules: Arc<Rules>,
     /// Cancelled by whoever asks the daemon to end.
@@ -44,6 +50,8 @@ pub struct App {
     pub probes: Probes,
     /// Facts about this process.
     pub about: Arc<About>,
+    /// What the paths of the API begin with; [`router`](crate::router) sets it.
+    pub base: Arc<str>,
 }
 
 /// How many children the keeper holds; none where it does not answer.
@@ -92,4 +100,8 @@ pub struct About {
     pub data_directory: PathBuf,
     /// `sqlite` or `postgres`.
     pub store: &'static str,
+    /// Whether what processes use is measured.
+    pub measures: bool,
+    /// Whether it is written down what happens to processes.
+    pub history: bool,
 }

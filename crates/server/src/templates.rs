@@ -13,6 +13,7 @@ use utoipa_axum::routes;
 use crate::caller::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::problem::{Answer, Refusal};
+use crate::processes::{self, Called, Sample};
 use crate::route::{Permission, Table};
 use crate::state::App;
 
@@ -51,12 +52,19 @@ async fn list(State(app): State<App>) -> Answer<Json<api::Page<api::Template>>> 
     Ok(Json(api::Page { items, next: None }))
 }
 
-/// One template, with its files.
-#[utoipa::path(get, path = "/templates/{name}", responses((status = 200, body = api::Template), (status = 422, description = "It is no name.")))]
-async fn show(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<api::Template>> {
-    let details = app.templates.show(&named(&name)?).await?;
+/// One template, with its files; under the name of a kind of process, where no template has that name, a declaration to
+/// begin with.
+#[utoipa::path(get, path = "/templates/{name}", responses((status = 200, body = Sample), (status = 400, description = "It is no name for a process."), (status = 422, description = "It is no name.")))]
+async fn show(State(app): State<App>, Path(name): Path<String>, Query(called): Query<Called>) -> Answer<Json<Sample>> {
+    let details = match app.templates.show(&named(&name)?).await {
+        Err(unknown @ Error::Unknown { .. }) => {
+            let sample = processes::sample(&name, called.name.as_deref())?;
+            return sample.map(|sample| Json(Sample::Declaration(sample))).ok_or(unknown.into());
+        }
+        details => details?,
+    };
     let files = details.files.iter().map(|file| file.display().to_string()).collect();
-    Ok(Json(view(&app, details.registered, files)))
+    Ok(Json(Sample::Registered(Box::new(view(&app, details.registered, files)))))
 }
 
 /// Fetches and registers a template.

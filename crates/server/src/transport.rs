@@ -5,8 +5,10 @@
 
 mod accept;
 mod activity;
+mod admission;
 mod bind;
 mod connection;
+mod heads;
 mod limits;
 mod patience;
 mod prefixed;
@@ -26,6 +28,7 @@ use crate::caller;
 use crate::front::Front;
 
 pub use accept::Server;
+pub use admission::Admission;
 pub(crate) use bind::Stream;
 pub use bind::{BindError, Listener};
 pub(crate) use connection::Peer;
@@ -54,10 +57,17 @@ pub fn local(front: &Front, router: Router) -> Transport {
     }))
 }
 
-/// Listens on the unix socket at `path`, for its owner only, until `stop`.
+/// Listens on the unix socket at `path`, for its owner only, until `stop`, and for whom `admission` admits.
 ///
 /// The caller holds the lock of the data directory, so a socket that is in the way belongs to nobody.
-pub async fn serve_unix(front: &Front, path: &Path, router: Router, stop: CancellationToken) -> io::Result<()> {
-    Server::new(owners(front, router), Limits::default()).serve(Listener::unix(path)?, stop).await;
+pub async fn serve_unix(
+    front: &Front,
+    path: &Path,
+    admission: Admission,
+    router: Router,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let listener = Listener::unix(path, admission)?;
+    Server::new(owners(front, router), Limits::default()).serve(listener, stop).await;
     Ok(())
 }

@@ -137,7 +137,7 @@ pub(crate) fn run(run: &Run) -> api::Run {
     };
     let mode = match &run.action {
         Action::Iac(iac) => iac.operation.mode().map(ToString::to_string),
-        Action::Command(_) => None,
+        Action::Command(_) | Action::Batch(_) => None,
     };
     let (due_at, gate, ended_at) = match &run.state {
         RunState::Pending { due, .. } => (Some(*due), None, None),

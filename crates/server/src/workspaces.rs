@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use piton_api as api;
 use piton_model::{Action, Name, Operation, Projection, Run, Subject, SubjectKind, WorkspaceState};
 use piton_spec::Workspace;
@@ -34,10 +34,13 @@ pub(crate) fn routes() -> Table {
         .at(Permission::Read, routes!(next))
 }
 
-pub(crate) type Accepted = (StatusCode, Json<api::Submitted>);
+pub(crate) type Accepted = (StatusCode, [(HeaderName, HeaderValue); 1], Json<api::Submitted>);
 
-pub(crate) fn accepted(run: &Run) -> Accepted {
-    (StatusCode::ACCEPTED, Json(view::submitted(run)))
+/// The run that will do it, and where it is.
+pub(crate) fn accepted(app: &App, run: &Run) -> Answer<Accepted> {
+    let location = HeaderValue::from_str(&format!("{}/runs/{}", app.base, run.id));
+    let location = location.map_err(|error| Refusal::internal(&error))?;
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(view::submitted(run))))
 }
 
 /// All workspaces.
@@ -104,7 +107,9 @@ fn full(app: &App, workspace: &Workspace, state: &WorkspaceState) -> api::Worksp
 /// Deploys a workspace.
 ///
 /// Whoever asks right after an edit means what the files say now.
-#[utoipa::path(post, path = "/workspaces/{name}/deploy", responses((status = 202, description = "The run that will do it.", body = api::Submitted), (status = 409, description = "Something is in the way, such as a run.")))]
+#[utoipa::path(post, path = "/workspaces/{name}/deploy", responses(
+    (status = 202, description = "The run that will do it.", body = api::Submitted, headers(("location" = String, description = "Where the run is."))),
+    (status = 409, description = "Something is in the way, such as a run.")))]
 async fn deploy(
     State(app): State<App>,
     Path(name): Path<String>,
@@ -112,11 +117,13 @@ async fn deploy(
     Json(request): Json<api::DeployRequest>,
 ) -> Answer<Accepted> {
     app.reload.now().await;
-    Ok(accepted(&app.engine.deploy(&name, request.mode.as_deref(), caller.by).await?))
+    accepted(&app, &app.engine.deploy(&name, request.mode.as_deref(), caller.by).await?)
 }
 
 /// Plans a deployment, and deploys nothing.
-#[utoipa::path(post, path = "/workspaces/{name}/plan", responses((status = 202, description = "The run that will do it.", body = api::Submitted), (status = 409, description = "Something is in the way, such as a run.")))]
+#[utoipa::path(post, path = "/workspaces/{name}/plan", responses(
+    (status = 202, description = "The run that will do it.", body = api::Submitted, headers(("location" = String, description = "Where the run is."))),
+    (status = 409, description = "Something is in the way, such as a run.")))]
 async fn plan(
     State(app): State<App>,
     Path(name): Path<String>,
@@ -124,11 +131,13 @@ async fn plan(
     Json(request): Json<api::DeployRequest>,
 ) -> Answer<Accepted> {
     app.reload.now().await;
-    Ok(accepted(&app.engine.plan(&name, request.mode.as_deref(), caller.by).await?))
+    accepted(&app, &app.engine.plan(&name, request.mode.as_deref(), caller.by).await?)
 }
 
 /// Deploys a workspace in another mode.
-#[utoipa::path(post, path = "/workspaces/{name}/mode", responses((status = 202, description = "The run that will do it.", body = api::Submitted), (status = 409, description = "Something is in the way, such as a run.")))]
+#[utoipa::path(post, path = "/workspaces/{name}/mode", responses(
+    (status = 202, description = "The run that will do it.", body = api::Submitted, headers(("location" = String, description = "Where the run is."))),
+    (status = 409, description = "Something is in the way, such as a run.")))]
 async fn mode(
     State(app): State<App>,
     Path(name): Path<String>,
@@ -136,14 +145,16 @@ async fn mode(
     Json(request): Json<api::ModeRequest>,
 ) -> Answer<Accepted> {
     app.reload.now().await;
-    Ok(accepted(&app.engine.deploy(&name, Some(&request.mode), caller.by).await?))
+    accepted(&app, &app.engine.deploy(&name, Some(&request.mode), caller.by).await?)
 }
 
 /// Destroys what is deployed.
-#[utoipa::path(post, path = "/workspaces/{name}/destroy", responses((status = 202, description = "The run that will do it.", body = api::Submitted), (status = 409, description = "Something is in the way, such as a run.")))]
+#[utoipa::path(post, path = "/workspaces/{name}/destroy", responses(
+    (status = 202, description = "The run that will do it.", body = api::Submitted, headers(("location" = String, description = "Where the run is."))),
+    (status = 409, description = "Something is in the way, such as a run.")))]
 async fn destroy(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Accepted> {
     app.reload.now().await;
-    Ok(accepted(&app.engine.destroy(&name, caller.by).await?))
+    accepted(&app, &app.engine.destroy(&name, caller.by).await?)
 }
 
 /// The log of the latest run: a text, or server-sent events for those who accept them.
@@ -183,7 +194,7 @@ async fn outputs(State(app): State<App>, Path(name): Path<String>) -> Answer<Jso
 fn changes(run: &Run) -> bool {
     match &run.action {
         Action::Iac(iac) => !matches!(iac.operation, Operation::Plan { .. }),
-        Action::Command(_) => false,
+        Action::Command(_) | Action::Batch(_) => false,
     }
 }
 

@@ -40,9 +40,20 @@ impl Client {
         run: &str,
         start: LogStart,
     ) -> Result<impl Stream<Item = Result<LogItem, Error>> + use<>, Error> {
+        self.follow(&format!("/runs/{run}/logs"), start).await
+    }
+
+    /// Follows the log that is found at a path, until it ends or the connection breaks.
+    pub async fn follow(
+        &self,
+        path: &str,
+        start: LogStart,
+    ) -> Result<impl Stream<Item = Result<LogItem, Error>> + use<>, Error> {
         let (path, resume_at) = match start {
-            LogStart::At(offset) => (format!("/runs/{run}/logs"), Some(offset)),
-            LogStart::Last(lines) => (format!("/runs/{run}/logs?tail={lines}"), None),
+            LogStart::At(offset) => (path.to_owned(), Some(offset)),
+            LogStart::Last(lines) => {
+                (format!("{path}{}tail={lines}", if path.contains('?') { '&' } else { '?' }), None)
+            }
         };
         let response = self.send(Method::GET, &path, None::<&()>, "text/event-stream", resume_at).await?;
         let events = Events { body: response.into_body(), parser: SseParser::default(), ready: vec![].into_iter() };

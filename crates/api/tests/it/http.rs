@@ -1,5 +1,6 @@
 //! Plain HTTP.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -39,6 +40,38 @@ async fn requests_share_a_connection_and_carry_what_they_must() {
     assert_eq!(asked[0].body, "{\"a\":1}");
     assert!(asked[1].head.starts_with("GET /api/things?x=1 HTTP/1.1\n"), "{}", asked[1].head);
     assert!(asked[2].head.starts_with("GET /health HTTP/1.1\n"), "{}", asked[2].head);
+}
+
+/// What creates something is asked for again, as the same thing, where the answer was lost; and only there.
+#[tokio::test]
+async fn what_is_created_is_created_once() {
+    let key = |asked: &crate::server::Asked| {
+        asked.head.lines().find_map(|line| line.strip_prefix("idempotency-key: ")).unwrap().to_owned()
+    };
+    let in_flight = r#"{"type":"x","title":"x","status":409,"code":"idempotency_in_flight","detail":"x","error":"x"}"#;
+    let count = AtomicUsize::new(0);
+    let server = Server::plain(move |_| match count.fetch_add(1, Ordering::SeqCst) {
+        0 => Reply::Cut(String::new()),
+        1 => Reply::Cut("HTTP/1.1 202 X\r\ncontent-length: 100\r\n\r\n{".to_owned()),
+        2 => Reply::Whole(409, "content-type: application/problem+json\r\n", in_flight.to_owned()),
+        3 => Reply::Whole(503, "", String::new()),
+        _ => ok(),
+    })
+    .await;
+    let answer: Value = client(&server.url()).create("/things", &json!({ "a": 1 })).await.unwrap();
+    assert_eq!(answer, json!({ "ok": true }));
+    let asked = server.asked();
+    assert_eq!(asked.len(), 5, "{asked:?}");
+    assert!(asked.iter().all(|one| key(one) == key(&asked[0]) && one.body == asked[0].body), "{asked:?}");
+    let _: Value = client(&server.url()).create("/things", &json!({ "a": 1 })).await.unwrap();
+    assert_ne!(key(&server.asked()[5]), key(&asked[0]), "asked for by itself, it is another thing");
+
+    // Nothing is created where nobody is, or where it is refused.
+    let refusing = Server::plain(|_| Reply::Whole(503, "", String::new())).await;
+    assert!(client(&refusing.url()).create::<Value>("/things", &json!({})).await.is_err());
+    assert_eq!(refusing.asked().len(), 1);
+    let nobody = client("http://127.0.0.1:1").create::<Value>("/things", &json!({})).await;
+    assert!(matches!(nobody, Err(Error::Unreachable { .. })), "{nobody:?}");
 }
 
 #[tokio::test]

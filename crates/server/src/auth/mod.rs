@@ -86,6 +86,11 @@ impl Auth {
         }))
     }
 
+    /// Whether requests over TCP need credentials.
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.0.settings.enabled
+    }
+
     /// Where users live.
     pub fn store(&self) -> &Store {
         &self.0.store

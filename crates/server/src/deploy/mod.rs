@@ -171,9 +171,10 @@ async fn approver(app: &App, run: &Run) -> Answer<Option<String>> {
 /// The log of a deployment as server-sent events, until it has ended.
 ///
 /// Each line is an event `log`, its `id` the byte offset after it, to resume at with `Last-Event-ID`. The last event is
-/// `end`, with the outcome.
+/// `end`, with the outcome, and the id `end`.
 #[utoipa::path(get, path = "/deploy/{id}/logs", responses(
-    (status = 200, body = String, content_type = "text/event-stream")))]
+    (status = 200, body = String, content_type = "text/event-stream"),
+    (status = 204, description = "The `Last-Event-ID` is that of the end.")))]
 async fn logs_of(
     State(app): State<App>,
     Path(id): Path<String>,

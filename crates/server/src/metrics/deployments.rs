@@ -56,8 +56,8 @@ impl Deployments {
     }
 
     /// What is so now.
-    pub(super) fn look(&self, live: &[Run]) {
-        let active = live.iter().filter(|run| {
+    pub(super) fn look(&self, begun: &[Run]) {
+        let active = begun.iter().filter(|run| {
             run.subject.kind() == SubjectKind::Deployment && matches!(run.phase(), Phase::Running | Phase::Gated)
         });
         self.active.set(i64::try_from(active.count()).unwrap_or(i64::MAX));

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Metrics;
 use super::deployments::Deployments;
+use super::jobs::Jobs;
 
 /// How many entries are taken at once.
 const BATCH: usize = 500;
@@ -119,11 +120,13 @@ impl Counters {
 struct Counting<'a> {
     counters: &'a Counters,
     deployments: &'a Deployments,
+    jobs: &'a Jobs,
 }
 
 impl Counting<'_> {
     fn count(&self, entry: &LedgerEntry) {
         self.counters.count(entry);
+        self.jobs.count(entry);
         if let Record::Run { subject, outcome: Some(outcome), .. } = &entry.record
             && subject.kind() == SubjectKind::Deployment
         {
@@ -134,7 +137,8 @@ impl Counting<'_> {
 
 /// Counts what happens, until `stop`.
 pub async fn follow(metrics: Metrics, store: Store, stop: CancellationToken) {
-    let counting = Counting { counters: &metrics.0.ledger, deployments: &metrics.0.deployments };
+    let shared = &metrics.0;
+    let counting = Counting { counters: &shared.ledger, deployments: &shared.deployments, jobs: &shared.jobs };
     counting.counters.begin();
     counting.deployments.begin();
     let mut changes = store.changes();
@@ -175,11 +179,12 @@ async fn step(counting: &Counting<'_>, store: &Store, after: Option<Seq>) -> Res
     Ok((after, entries.len() == BATCH))
 }
 
-/// An event whose time says something: acceptance, the first claim, and the end of a deployment.
+/// An event whose time says something: acceptance, the first claim, and the end of a deployment or of a job's run.
 enum Timed {
     Submitted(piton_model::RunId),
     Claimed(piton_model::RunId),
     Deployed(piton_model::RunId),
+    Done(piton_model::RunId),
 }
 
 fn timed(entry: &LedgerEntry) -> Option<Timed> {
@@ -190,6 +195,9 @@ fn timed(entry: &LedgerEntry) -> Option<Timed> {
         }
         Record::Run { run, subject, outcome: Some(_), .. } if subject.kind() == SubjectKind::Deployment => {
             Some(Timed::Deployed(*run))
+        }
+        Record::Run { run, subject, outcome: Some(_), .. } if subject.kind() == SubjectKind::Job => {
+            Some(Timed::Done(*run))
         }
         _ => None,
     }
@@ -202,17 +210,19 @@ async fn measure(
     at: Timestamp,
 ) -> Result<(), piton_store::Error> {
     let counters = counting.counters;
-    let (Timed::Submitted(id) | Timed::Claimed(id) | Timed::Deployed(id)) = &event;
+    let (Timed::Submitted(id) | Timed::Claimed(id) | Timed::Deployed(id) | Timed::Done(id)) = &event;
     let Some(run) = store.run(*id).await? else { return Ok(()) };
     let since = |begin: Timestamp| at.duration_since(begin).as_secs_f64().max(0.0);
     match event {
         Timed::Submitted(_) => {
+            counting.jobs.submitted(&run);
             if let Origin::Cron { fire, .. } = run.origin {
                 counters.lateness.observe(since(fire));
             }
         }
         Timed::Claimed(_) => counters.waited.observe(since(run.submitted_at)),
         Timed::Deployed(_) => counting.deployments.observe(&run, at),
+        Timed::Done(_) => counting.jobs.ended(&run, at),
     }
     Ok(())
 }

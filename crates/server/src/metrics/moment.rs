@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 
 use jiff::Timestamp;
-use piton_model::{Phase, Run, RunState, SubjectKind};
+use piton_model::{Phase, RunState, SubjectKind};
+use piton_store::Census;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -79,7 +80,7 @@ impl Gauges {
         registry.register("runs_driven", "Runs that this process drives", gauges.driving.clone());
         registry.register("declared", "What the files declare", gauges.declared.clone());
         registry.register("diagnostics", "Mistakes in the files", gauges.diagnostics.clone());
-        let help = "Size of the logs of the runs that have not ended";
+        let help = "Size of the logs of the runs that were begun and have not ended";
         registry.register_with_unit("log", help, Unit::Bytes, gauges.log_bytes.clone());
         registry.register_with_unit("uptime", "Since this process started", Unit::Seconds, gauges.uptime.clone());
         gauges
@@ -88,12 +89,12 @@ impl Gauges {
     /// Looks at everything.
     pub(super) async fn look(&self, app: &App, deployments: &Deployments) {
         let now = app.engine.clock().now();
-        let live = app.engine.store().live().await;
-        self.store.set(i64::from(live.is_ok()));
-        if let Ok(live) = live {
-            self.look_at_runs(&live, now);
-            deployments.look(&live);
-            let sizes = live.iter().map(|run| size(&app.logs.run_dir(run.id).join("log")));
+        let census = app.engine.store().census().await;
+        self.store.set(i64::from(census.is_ok()));
+        if let Ok(census) = census {
+            self.look_at_runs(&census, now);
+            deployments.look(&census.begun);
+            let sizes = census.begun.iter().map(|run| size(&app.logs.run_dir(run.id).join("log")));
             self.log_bytes.set(sizes.sum());
         }
         if let Ok(head) = app.engine.store().head().await {
@@ -113,16 +114,21 @@ impl Gauges {
         self.uptime.set(now.duration_since(app.about.started_at).as_secs_f64());
     }
 
-    fn look_at_runs(&self, live: &[Run], now: Timestamp) {
+    fn look_at_runs(&self, census: &Census, now: Timestamp) {
         let mut counts: BTreeMap<(&str, &str), i64> = BTreeMap::new();
         let mut ages = [0.0_f64; 3];
-        for run in live {
+        for waiting in &census.waiting {
+            counts.insert((Phase::Pending.as_str(), waiting.kind.as_str()), waiting.count);
+            if let Some(since) = waiting.since {
+                ages[0] = ages[0].max(now.duration_since(since).as_secs_f64());
+            }
+        }
+        for run in &census.begun {
             *counts.entry((run.phase().as_str(), run.subject.kind().as_str())).or_default() += 1;
             let (place, since) = match &run.state {
-                RunState::Pending { due, .. } => (0, *due),
                 RunState::Running { lease, .. } => (1, lease.since),
                 RunState::Gated { gate: _, expires: _ } => (2, run.started_at.unwrap_or(run.submitted_at)),
-                RunState::Ended { .. } => continue,
+                RunState::Pending { .. } | RunState::Ended { .. } => continue,
             };
             ages[place] = ages[place].max(now.duration_since(since).as_secs_f64());
         }

@@ -9,6 +9,8 @@ use piton_spec::Listen;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 
+use super::admission::Admission;
+
 /// An address that could not be listened on.
 #[derive(Debug)]
 pub struct BindError {
@@ -42,7 +44,7 @@ pub struct Listener(Kind);
 #[derive(Debug)]
 enum Kind {
     Tcp { listener: TcpListener, address: SocketAddr },
-    Unix { listener: UnixListener, path: PathBuf },
+    Unix { listener: UnixListener, path: PathBuf, admission: Admission },
 }
 
 /// What an accepted connection is read from and written to.
@@ -65,15 +67,22 @@ impl Listener {
         bound.map(Listener).map_err(|source| BindError { listen, source })
     }
 
+    /// Listens on a socket that somebody else has bound.
+    pub fn inherited(listener: std::net::TcpListener) -> io::Result<Listener> {
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        Ok(Listener(Kind::Tcp { listener: TcpListener::from_std(listener)?, address }))
+    }
+
     /// Listens on a unix socket, for its owner only. A socket that is in the way is replaced.
-    pub fn unix(path: &Path) -> io::Result<Listener> {
+    pub fn unix(path: &Path, admission: Admission) -> io::Result<Listener> {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         let listener = UnixListener::bind(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-        Ok(Listener(Kind::Unix { listener, path: path.to_owned() }))
+        Ok(Listener(Kind::Unix { listener, path: path.to_owned(), admission }))
     }
 
     /// The address that was bound, with the port that the system chose; none for unix sockets.
@@ -93,10 +102,13 @@ impl Listener {
                 stream.set_nodelay(true)?;
                 Ok((Box::new(stream), Some(peer)))
             }
-            Kind::Unix { listener, .. } => {
+            Kind::Unix { listener, admission, .. } => loop {
                 let (stream, _) = listener.accept().await?;
-                Ok((Box::new(stream), None))
-            }
+                let pid = stream.peer_cred()?.pid().and_then(|pid| u32::try_from(pid).ok());
+                if admission.admits(pid).await {
+                    return Ok((Box::new(stream), None));
+                }
+            },
         }
     }
 }

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderValue, Version, header};
+use axum::http::{HeaderValue, StatusCode, Version, header};
+use axum::response::IntoResponse;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -14,8 +15,10 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::activity::{Activity, Marked};
+use super::heads::Watched;
 use super::limits::Limits;
 use super::patience::Patient;
+use crate::problem::Refusal;
 
 /// The longest head of a request, and the longest list of headers.
 const HEAD_SIZE: usize = 32 * 1024;
@@ -36,6 +39,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let activity = Activity::new();
+    let (stream, contradiction) = Watched::new(stream);
     let (marks, router) = (activity.clone(), router.clone());
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let mark = marks.begin();
@@ -44,9 +48,16 @@ where
             request.version() == Version::HTTP_11 && request.headers().contains_key(header::TRANSFER_ENCODING);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
-        let answer = router.clone().oneshot(request);
+        let answer = if is_last && contradiction.is_there() {
+            Err(ambiguous_length())
+        } else {
+            Ok(router.clone().oneshot(request))
+        };
         async move {
-            let Ok(mut response) = answer.await;
+            let mut response = match answer {
+                Ok(answer) => answer.await.unwrap_or_else(|never| match never {}),
+                Err(refusal) => refusal.into_response(),
+            };
             if is_last {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
@@ -76,6 +87,11 @@ where
     if let Err(error) = result {
         tracing::debug!(peer = ?peer.address, %error, "a connection ended");
     }
+}
+
+fn ambiguous_length() -> Refusal {
+    let detail = "the request has both a Content-Length and a Transfer-Encoding";
+    Refusal::new(StatusCode::BAD_REQUEST, "ambiguous_length", detail, None)
 }
 
 fn builder(limits: &Limits) -> Builder<TokioExecutor> {

@@ -1,0 +1,185 @@
+//! Jobs of tasks: made, looked at, stopped and removed as provisr has it.
+//!
+//! A list is a bare array, and what is wrong with a request is 400, as its clients expect.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use piton_api as api;
+use piton_auth::Role;
+use piton_engine::JobObject;
+use piton_model::Act;
+use piton_spec::Job;
+use piton_spec::provisr::{self, Secrets};
+use serde_json::{Map, Value};
+use utoipa_axum::routes;
+
+use crate::batch_view;
+use crate::caller::Caller;
+use crate::extract::{Json, Path};
+use crate::problem::{Answer, Refusal};
+use crate::processes::{as_provisr, refused, unless_in_the_way};
+use crate::route::{Permission, Table};
+use crate::state::App;
+
+pub(crate) fn routes() -> Table {
+    Table::new()
+        .at(Permission::Read, routes!(list))
+        .creating(Permission::Operate, routes!(create))
+        .at(Permission::Read, routes!(show))
+        .at(Permission::Operate, routes!(change))
+        .at(Permission::Operate, routes!(remove))
+        .at(Permission::Operate, routes!(hold))
+        .at(Permission::Operate, routes!(release))
+}
+
+/// Jobs: declared ones, those of schedules, and those that somebody made.
+#[utoipa::path(get, path = "/jobs", responses((status = 200, body = Vec<api::BatchJob>)))]
+async fn list(State(app): State<App>, caller: Caller) -> Answer<Json<Vec<api::BatchJob>>> {
+    let loaded = app.engine.loaded();
+    let secrets = batch_view::secrets_for(caller.role);
+    let jobs = app.engine.jobs().await?;
+    Ok(Json(jobs.iter().map(|job| batch_view::job(job, &loaded.catalog, secrets)).collect()))
+}
+
+/// One job.
+///
+/// The values of its environment are for administrators.
+#[utoipa::path(get, path = "/jobs/{name}", responses((status = 200, body = api::BatchJob)))]
+async fn show(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::BatchJob>> {
+    Ok(Json(seen(&app, &name, &caller).await?))
+}
+
+/// Makes a job, which runs at once.
+#[utoipa::path(post, path = "/jobs", request_body = api::JobSpec, responses((status = 200, body = api::BatchJob), (status = 400, description = "There is such a job already, or it is not valid.")))]
+async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    body: Answer<Json<Map<String, Value>>>,
+) -> Answer<Json<api::BatchJob>> {
+    let Json(body) = body.map_err(as_provisr)?;
+    let job = parse(&app, body).map_err(as_provisr)?;
+    Ok(Json(make(&app, &caller, &job).await.map_err(as_provisr)?))
+}
+
+/// Stops a job, removes it, and makes it anew as the body says. One that a file declares is not declared any more then.
+#[utoipa::path(post, path = "/jobs/{name}", request_body = api::JobSpec, responses((status = 200, body = api::BatchJob), (status = 400, description = "There is no such job, the new one is not valid, or it has another name."), (status = 409, description = "It is declared in the configuration.")))]
+async fn change(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    caller: Caller,
+    body: Answer<Json<Map<String, Value>>>,
+) -> Answer<Json<api::BatchJob>> {
+    let Json(mut body) = body.map_err(as_provisr)?;
+    let old = app.engine.job_object(&name).await.map_err(as_provisr)?;
+    check_name(&body, &name)?;
+    let around = app.engine.loaded();
+    let known = provisr::batch_to_json(&name, &old.batch, around.catalog.surroundings(), Secrets::Shown);
+    body = unmasked(body, &known);
+    let job = parse(&app, body).map_err(as_provisr)?;
+    discard(&app, &caller, &old).await.map_err(unless_in_the_way)?;
+    Ok(Json(make(&app, &caller, &job).await.map_err(as_provisr)?))
+}
+
+/// Stops a job if it is active, and removes it, with the file that declares it.
+#[utoipa::path(delete, path = "/jobs/{name}", responses((status = 200, description = "The job as it was.", body = api::BatchJob), (status = 400, description = "There is no such job."), (status = 409, description = "It is declared in the configuration.")))]
+async fn remove(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::BatchJob>> {
+    let last = seen(&app, &name, &caller).await.map_err(as_provisr)?;
+    let old = app.engine.job_object(&name).await.map_err(as_provisr)?;
+    discard(&app, &caller, &old).await.map_err(unless_in_the_way)?;
+    Ok(Json(last))
+}
+
+/// Holds a job back: its tasks are stopped, and its deadline stands still.
+#[utoipa::path(post, path = "/jobs/{name}/suspend", responses((status = 200, body = api::BatchJob)))]
+async fn hold(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::BatchJob>> {
+    app.engine.hold_job(&name, caller.by.clone()).await?;
+    app.auth.note(caller.deed(Act::JobSuspended).to(format!("job/{name}"))).await;
+    Ok(Json(seen(&app, &name, &caller).await?))
+}
+
+/// Lets a job go on that was held back.
+#[utoipa::path(post, path = "/jobs/{name}/resume", responses((status = 200, body = api::BatchJob)))]
+async fn release(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::BatchJob>> {
+    app.engine.release_job(&name).await?;
+    app.auth.note(caller.deed(Act::JobResumed).to(format!("job/{name}"))).await;
+    Ok(Json(seen(&app, &name, &caller).await?))
+}
+
+async fn seen(app: &App, name: &str, caller: &Caller) -> Answer<api::BatchJob> {
+    let job = app.engine.job_object(name).await?;
+    Ok(batch_view::job(&job, &app.engine.loaded().catalog, batch_view::secrets_for(caller.role)))
+}
+
+/// A job from a body.
+fn parse(app: &App, mut body: Map<String, Value>) -> Answer<Job> {
+    batch_view::without_answer(&mut body);
+    let loaded = app.engine.loaded();
+    let parsed = provisr::parse_job(&Value::Object(body), loaded.catalog.surroundings());
+    Ok(parsed.map_err(|found| refused("invalid_job", &found))?.0)
+}
+
+/// What somebody was shown masked and sends back is as it was.
+pub(crate) fn unmasked(body: Map<String, Value>, known: &Value) -> Map<String, Value> {
+    let mut value = Value::Object(body);
+    provisr::unmask(&mut value, known);
+    match value {
+        Value::Object(body) => body,
+        _ => Map::new(),
+    }
+}
+
+/// A name is what something is known by, and does not change.
+pub(crate) fn check_name(body: &Map<String, Value>, name: &str) -> Answer<()> {
+    if body.get("name").and_then(Value::as_str) == Some(name) {
+        return Ok(());
+    }
+    let fault = api::Fault { pointer: "/name".to_owned(), detail: format!("it must be `{}`", name.escape_debug()) };
+    let detail = "the name of a job cannot be changed";
+    let hint = Some("make another one, and delete this one".to_owned());
+    Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_job", detail, hint).at(fault))
+}
+
+async fn make(app: &App, caller: &Caller, job: &Job) -> Answer<api::BatchJob> {
+    let Some(batch) = job.batch() else { return Err(Refusal::internal(&"a job without tasks")) };
+    let (name, batch, by) = (job.name.clone(), batch.as_ref().clone(), caller.by.clone());
+    if job.rules.suspended {
+        app.engine.create_held_job(name, batch, by).await?;
+    } else {
+        app.engine.create_job(name, batch, by).await?;
+    }
+    app.auth.note(caller.deed(Act::JobCreated).to(job.subject.to_string())).await;
+    seen(app, job.name.as_str(), caller).await
+}
+
+/// Stops a job and removes all of it.
+async fn discard(app: &App, caller: &Caller, job: &JobObject) -> Answer<()> {
+    let loaded = app.engine.loaded();
+    let declared = loaded.catalog.jobs.get(&job.subject).filter(|declared| declared.runs_once());
+    if let Some(declared) = declared {
+        check_declared_elsewhere(declared)?;
+        if caller.role != Role::Admin {
+            let detail = format!("a file declares job '{}', and only administrators change declarations", job.name);
+            return Err(Refusal::new(StatusCode::FORBIDDEN, "forbidden", detail, None).by_code());
+        }
+        let (directory, file) = (app.about.layout.programs.clone(), declared.file.clone());
+        let removed = tokio::task::spawn_blocking(move || provisr::remove_program(&directory, &file));
+        let removed = removed.await.map_err(|error| Refusal::internal(&error))?;
+        removed.map_err(|error| Refusal::internal(&error))?;
+        app.reload.now().await;
+    }
+    if job.run.is_some() {
+        app.engine.delete_job(&job.name, caller.by.clone()).await?;
+    }
+    app.auth.note(caller.deed(Act::JobDeleted).to(format!("job/{}", job.name))).await;
+    Ok(())
+}
+
+/// What stands in the configuration is changed there.
+pub(crate) fn check_declared_elsewhere(job: &Job) -> Answer<()> {
+    if !job.inline {
+        return Ok(());
+    }
+    let detail = format!("job '{}' is declared in the configuration", job.name);
+    let hint = Some(format!("edit {}", job.file.display()));
+    Err(Refusal::new(StatusCode::CONFLICT, "declared_in_configuration", detail, hint))
+}

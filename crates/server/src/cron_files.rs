@@ -1,0 +1,87 @@
+//! Program files of CronJobs that are made and changed on request.
+
+use std::fs;
+use std::path::Path;
+
+use axum::http::StatusCode;
+use piton_model::Subject;
+use piton_spec::provisr::{self, Kind, WriteError};
+use piton_spec::{Catalog, Job, Layout};
+use serde_json::Value;
+
+use crate::job_files::declared_by;
+use crate::problem::{Answer, Refusal};
+use crate::processes::refused;
+
+/// Writes the file of a new CronJob, if it is valid among the others.
+pub(crate) fn create(layout: &Layout, catalog: &Catalog, spec: &Value) -> Answer<Subject> {
+    let job = checked(catalog, spec)?;
+    if catalog.jobs.contains_key(&job.subject) {
+        return Err(exists(&job));
+    }
+    let made = provisr::write_program(&layout.programs, Kind::CronJob, &job.name, spec, None);
+    let made = made.map_err(|error| match error {
+        WriteError::Taken(_) => exists(&job),
+        error => Refusal::internal(&error),
+    })?;
+    let declared = declared_by(layout, catalog, &made);
+    if declared.is_err() {
+        provisr::remove_program(&layout.programs, &made).map_err(|error| Refusal::internal(&error))?;
+    }
+    declared
+}
+
+/// Changes the file of a CronJob, if it is valid among the others.
+pub(crate) fn change(layout: &Layout, catalog: &Catalog, old: &Job, spec: &Value) -> Answer<Subject> {
+    let job = checked(catalog, spec)?;
+    if !is_program(layout, &old.file) {
+        return Err(exists(old));
+    }
+    let before = fs::read(&old.file).map_err(|error| Refusal::internal(&error))?;
+    let made = provisr::write_program(&layout.programs, Kind::CronJob, &job.name, spec, Some(&old.file));
+    let made = made.map_err(|error| Refusal::internal(&error))?;
+    let declared = declared_by(layout, catalog, &made);
+    if declared.is_err() {
+        put_back(layout, &made, &old.file, &before).map_err(|error| Refusal::internal(&error))?;
+    }
+    declared
+}
+
+/// Lets a CronJob go on that its file suspends: the file says so from then on.
+pub(crate) fn wake(layout: &Layout, job: &Job) -> Answer<()> {
+    if !is_program(layout, &job.file) {
+        return Ok(());
+    }
+    let (kind, mut spec) = provisr::read_program(&job.file).map_err(|error| Refusal::internal(&error))?;
+    spec["suspend"] = Value::Bool(false);
+    let written = provisr::write_program(&layout.programs, kind, &job.name, &spec, Some(&job.file));
+    written.map(drop).map_err(|error| Refusal::internal(&error))
+}
+
+fn put_back(layout: &Layout, made: &Path, path: &Path, before: &[u8]) -> Result<(), WriteError> {
+    if made != path {
+        provisr::remove_program(&layout.programs, made)?;
+    }
+    // Nobody takes it for a declaration before it is whole.
+    let partial = path.with_extension("partial~");
+    let written = fs::write(&partial, before).and_then(|()| fs::rename(&partial, path));
+    written.map_err(|source| WriteError::Io { doing: "put back", path: path.to_path_buf(), source })
+}
+
+fn is_program(layout: &Layout, file: &Path) -> bool {
+    file.parent() == Some(&*layout.programs)
+}
+
+fn checked(catalog: &Catalog, spec: &Value) -> Answer<Job> {
+    let parsed = provisr::parse_cronjob(spec, catalog.surroundings());
+    parsed.map(|(job, _)| job).map_err(|found| {
+        let never = found.iter().any(|found| found.is_error() && found.code == "schedule_never_fires");
+        refused(if never { "schedule_never_fires" } else { "invalid_job" }, &found)
+    })
+}
+
+fn exists(job: &Job) -> Refusal {
+    let detail = format!("a job named '{}' is declared already", job.name);
+    let hint = Some("change that one, or delete it first".to_owned());
+    Refusal::new(StatusCode::CONFLICT, "job_exists", detail, hint)
+}

@@ -1,0 +1,215 @@
+//! Registering, changing and unregistering: what is declared over the API is a file like those that people write.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use piton_api as api;
+use piton_auth::Role;
+use piton_model::{Act, Name, Process};
+use piton_spec::provisr::{Secrets, process_to_json};
+use piton_supervisor::Selector;
+use serde_json::{Map, Value};
+use utoipa_axum::routes;
+
+use super::files::{self, Changed};
+use super::selector::{Patience, Which, plain};
+use super::{as_provisr, daemon, done, read, settled, unless_in_the_way};
+use crate::caller::Caller;
+use crate::extract::{Json, Path, Query};
+use crate::problem::{Answer, Refusal};
+use crate::route::{Permission, Table};
+use crate::state::App;
+
+pub(super) fn routes() -> Table {
+    Table::new()
+        .creating(Permission::Administer, routes!(register))
+        .at(Permission::Administer, routes!(update))
+        .at(Permission::Administer, routes!(unregister))
+        .at(Permission::Read, routes!(show))
+}
+
+/// A declaration from a body that may lack its name.
+pub(super) fn spec(body: Map<String, Value>) -> Answer<api::ProcessSpec> {
+    let mut members: BTreeMap<String, Value> = body.into_iter().collect();
+    match members.remove("name") {
+        Some(Value::String(name)) => Ok(api::ProcessSpec { name, members }),
+        Some(_) | None => {
+            let fault = api::Fault { pointer: "/name".to_owned(), detail: "a text is needed".to_owned() };
+            let detail = "a process needs a `name`";
+            Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_process", detail, None).at(fault))
+        }
+    }
+}
+
+/// Declares a process, in a file of its own, and starts it. If the start fails, nothing is left of it.
+///
+/// Without a daemon only the file is written, which the next one reads.
+#[utoipa::path(post, path = "/register", tag = "processes", request_body = api::ProcessSpec, responses((status = 200, body = api::ProcessesDone), (status = 400, description = "There is such a process already, it is not valid, or it cannot be started.")))]
+async fn register(
+    State(app): State<App>,
+    caller: Caller,
+    body: Answer<Json<Map<String, Value>>>,
+) -> Answer<Json<api::ProcessesDone>> {
+    let Json(body) = body.map_err(as_provisr)?;
+    let spec = spec(body).map_err(as_provisr)?;
+    if app.about.served_by != "daemon" {
+        write(&app, move |layout, catalog| files::create(layout, catalog, &spec)).await.map_err(as_provisr)?;
+        app.reload.now().await;
+        return Ok(Json(api::ProcessesDone { ok: true, processes: vec![] }));
+    }
+    Ok(Json(declare(&app, &caller, spec).await.map_err(as_provisr)?))
+}
+
+async fn declare(app: &App, caller: &Caller, spec: api::ProcessSpec) -> Answer<api::ProcessesDone> {
+    let name = spec.name.clone();
+    let changes = app.supervisor.changes();
+    let changed = write(app, move |layout, catalog| files::create(layout, catalog, &spec)).await?;
+    if let Err(refusal) = put_in_force(app, &name, changes).await {
+        undo(app, changed).await;
+        return Err(refusal);
+    }
+    app.auth.note(caller.deed(Act::ProcessRegistered).to(&name)).await;
+    Ok(done(app, &app.supervisor.status(&Selector::Name(name))?))
+}
+
+/// Registers a process, or starts the same one that is registered already.
+pub(super) async fn start(app: &App, caller: &Caller, spec: api::ProcessSpec) -> Answer<api::ProcessesDone> {
+    let loaded = app.engine.loaded();
+    let known = Name::parse(&spec.name).ok().and_then(|name| loaded.catalog.processes.get(&name).cloned());
+    match known {
+        Some(known) if files::is_same(known.origin.file(), &spec) => {
+            let started = app.supervisor.start(&Selector::Name(spec.name.clone())).await.map_err(as_provisr)?;
+            app.auth.note(caller.deed(Act::ProcessStarted).to(spec.name)).await;
+            Ok(done(app, &started))
+        }
+        _ => declare(app, caller, spec).await.map_err(as_provisr),
+    }
+}
+
+/// Changes the declaration of a process that was registered, and restarts what runs. If the start fails, the process
+/// is again as it was.
+#[utoipa::path(post, path = "/update", tag = "processes", request_body = api::ProcessSpec, responses((status = 200, body = api::ProcessesDone), (status = 400, description = "There is no such process, the declaration is not valid, or it cannot be started."), (status = 409, description = "It is declared in the configuration.")))]
+async fn update(
+    State(app): State<App>,
+    Query(patience): Query<Patience>,
+    caller: Caller,
+    body: Answer<Json<Map<String, Value>>>,
+) -> Answer<Json<api::ProcessesDone>> {
+    daemon(&app)?;
+    // How long the old ones may take is declared with them; here it only has to make sense.
+    patience.time()?;
+    let Json(body) = body.map_err(as_provisr)?;
+    let spec = spec(body).map_err(as_provisr)?;
+    let name = spec.name.clone();
+    let changes = app.supervisor.changes();
+    let changed =
+        write(&app, move |layout, catalog| files::update(layout, catalog, &spec)).await.map_err(unless_in_the_way)?;
+    if let Err(refusal) = put_in_force(&app, &name, changes).await {
+        undo(&app, changed).await;
+        return Err(as_provisr(refusal));
+    }
+    app.auth.note(caller.deed(Act::ProcessUpdated).to(&name)).await;
+    Ok(Json(done(&app, &app.supervisor.status(&Selector::Name(name))?)))
+}
+
+/// Stops processes, and removes their declarations. The name of an instance means its whole process.
+#[utoipa::path(post, path = "/unregister", tag = "processes", responses((status = 200, body = api::ProcessesDone), (status = 400, description = "Nothing is selected, or there is no such process."), (status = 409, description = "It is declared in the configuration."), (status = 504, description = "It takes longer to stop.")))]
+async fn unregister(
+    State(app): State<App>,
+    Query(which): Query<Which>,
+    Query(patience): Query<Patience>,
+    caller: Caller,
+) -> Answer<Json<api::ProcessesDone>> {
+    let (selector, wait) = (which.required()?, patience.time()?);
+    let instances = read::look(&app, &selector).map_err(as_provisr)?;
+    let names: BTreeSet<Name> = instances.iter().filter_map(|one| Name::parse(&one.process).ok()).collect();
+    let loaded = app.engine.loaded();
+    for name in &names {
+        files::own_file(&loaded.catalog, name).map_err(unless_in_the_way)?;
+    }
+    for name in &names {
+        if app.about.served_by == "daemon" {
+            let all = Selector::Name(name.to_string());
+            app.supervisor.stop(&all, wait).await.map_err(as_provisr)?;
+        }
+        let gone = name.clone();
+        write(&app, move |layout, catalog| files::remove(layout, catalog, &gone)).await.map_err(unless_in_the_way)?;
+        app.auth.note(caller.deed(Act::ProcessUnregistered).to(name.to_string())).await;
+    }
+    app.reload.now().await;
+    if app.about.served_by == "daemon" {
+        app.applier.apply().await?;
+    }
+    Ok(Json(done(&app, &[])))
+}
+
+/// A process as it is declared, with the members that provisr has for it, and `provisioned`.
+///
+/// The values of its environment are for administrators.
+#[utoipa::path(get, path = "/processes/{name}/spec", responses((status = 200, body = api::ProcessSpec), (status = 400, description = "It is no name.")))]
+async fn show(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::ProcessSpec>> {
+    let name = plain(&name)?;
+    let loaded = app.engine.loaded();
+    let named = |name: &str| Name::parse(name).ok().and_then(|name| loaded.catalog.processes.get(&name));
+    let found = match named(&name) {
+        Some(found) => found,
+        None => {
+            let instances = read::look(&app, &Selector::Name(name.clone()))?;
+            let process = instances.first().and_then(|instance| named(&instance.process));
+            process.ok_or(piton_supervisor::Error::UnknownProcess(name))?
+        }
+    };
+    let secrets = if caller.role == Role::Admin { Secrets::Shown } else { Secrets::Masked };
+    let mut body = process_to_json(&found.process, loaded.catalog.surroundings(), secrets);
+    body["provisioned"] = Value::Bool(found.origin.is_configuration());
+    serde_json::from_value(body).map(Json).map_err(|error| Refusal::internal(&error))
+}
+
+async fn write(
+    app: &App,
+    change: impl FnOnce(&piton_spec::Layout, &piton_spec::Catalog) -> Answer<Changed> + Send + 'static,
+) -> Answer<Changed> {
+    let (about, loaded) = (app.about.clone(), app.engine.loaded());
+    let changed = tokio::task::spawn_blocking(move || change(&about.layout, &loaded.catalog));
+    changed.await.map_err(|error| Refusal::internal(&error))?
+}
+
+/// Loads what the files say now, applies it, and waits until the process came up.
+async fn put_in_force(
+    app: &App,
+    name: &str,
+    changes: tokio::sync::broadcast::Receiver<piton_supervisor::Change>,
+) -> Answer<()> {
+    let before = app.supervisor.process(name);
+    let old = app.supervisor.status(&Selector::Name(name.to_owned())).unwrap_or_default();
+    app.reload.now().await;
+    app.applier.apply().await?;
+    let after = app.supervisor.process(name);
+    let is_other =
+        |before: &Process, after: &Process| Process { instances: after.instances, ..before.clone() } != *after;
+    let replaced: BTreeSet<u32> = match (&before, &after) {
+        (Some(before), Some(after)) if is_other(before, after) => old.iter().filter_map(|one| one.pid).collect(),
+        _ => BTreeSet::new(),
+    };
+    if app.supervisor.process(name).is_some_and(|process| !process.auto_start || process.instances == 0) {
+        return Ok(());
+    }
+    settled::came_up(&app.supervisor, changes, name, &replaced).await.map_err(|reason| {
+        let hint = Some("nothing of it was kept".to_owned());
+        Refusal::new(StatusCode::CONFLICT, "process_start_failed", reason, hint)
+    })
+}
+
+/// Makes the files as they were, and what is supervised too.
+async fn undo(app: &App, changed: Changed) {
+    match tokio::task::spawn_blocking(move || changed.undo()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the file of a process that was refused was left behind"),
+        Err(error) => tracing::error!(%error, "the file of a process that was refused was left behind"),
+    }
+    app.reload.now().await;
+    if let Err(error) = app.applier.apply().await {
+        tracing::error!(%error, "what is declared could not be put in force again");
+    }
+}

@@ -1,0 +1,179 @@
+//! What processes print: pages of lines, or server-sent events.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use piton_api as api;
+use piton_logs::{MergedLog, MergedPage, OutputStream};
+use serde::Deserialize;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::routes;
+
+use super::selector::plain;
+use crate::extract::{Json, Path, Query};
+use crate::logs::frame;
+use crate::problem::{Answer, Refusal};
+use crate::route::{Permission, Table};
+use crate::state::App;
+
+/// How many lines a page has unless said otherwise.
+const USUAL: usize = 200;
+
+/// The most lines of a page.
+const MOST: usize = 1000;
+
+/// Sent when nothing else is, so that a dead connection is noticed.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// How long a follower rests where nothing is added, at first and at most.
+const FIRST_REST: Duration = Duration::from_millis(50);
+const LONGEST_REST: Duration = Duration::from_millis(500);
+
+pub(super) fn routes() -> Table {
+    Table::new().at(Permission::Read, routes!(show))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Which {
+    Stdout,
+    Stderr,
+}
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Part {
+    /// From this place on, as the page before gave it as `next`; without it the last lines.
+    since: Option<u64>,
+    /// How many lines at most; 200 unless given.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+    /// The same, for the last lines.
+    #[param(minimum = 0, maximum = 1000)]
+    tail: Option<usize>,
+    /// Only standard output, or only standard error.
+    #[param(inline)]
+    stream: Option<Which>,
+    /// As server-sent events, which go on.
+    #[serde(default)]
+    follow: bool,
+}
+
+/// What an instance printed: a page of lines, or server-sent events for those who accept them or `follow`.
+///
+/// An event is one line; its `id` is the place after it, to resume at with `Last-Event-ID`. One without an event tells
+/// first where the log begins.
+#[utoipa::path(get, path = "/processes/{name}/logs", responses((status = 200, content((api::ProcessLog = "application/json"), (String = "text/event-stream"))), (status = 400, description = "It is no name, or no place.")))]
+async fn show(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Query(part): Query<Part>,
+    headers: HeaderMap,
+) -> Answer<Response> {
+    let log = open(&app, &plain(&name)?, part.stream).await?;
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let limit = part.tail.or(part.limit).unwrap_or(USUAL).min(MOST);
+    if !part.follow && !accept.is_some_and(|accept| accept.contains("text/event-stream")) {
+        let page = log.page(part.since, limit.max(1)).await?;
+        return Ok(Json(view(page)).into_response());
+    }
+    let resumed = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
+    let first = match resumed.or(part.since) {
+        Some(since) => MergedPage { next: since, ..MergedPage::default() },
+        None => log.page(None, limit).await?,
+    };
+    let body = Body::from_stream(follow(app, log, first).map(Ok::<_, Infallible>));
+    let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, body).into_response())
+}
+
+async fn open(app: &App, instance: &str, which: Option<Which>) -> Answer<MergedLog> {
+    let (stdout, stderr) = app.supervisor.log_files(instance)?;
+    let books = app.about.data_directory.join("log-order");
+    tokio::fs::create_dir_all(&books).await.map_err(|error| Refusal::internal(&error))?;
+    Ok(match which {
+        None => MergedLog::new(stdout, stderr, books.join(instance)),
+        Some(Which::Stdout) => MergedLog::new(stdout.clone(), stdout, books.join(format!("{instance}.stdout"))),
+        Some(Which::Stderr) => MergedLog::new(stderr.clone(), stderr, books.join(format!("{instance}.stderr"))),
+    })
+}
+
+fn view(page: MergedPage) -> api::ProcessLog {
+    let stream = |stream| match stream {
+        OutputStream::Stdout => "stdout",
+        OutputStream::Stderr => "stderr",
+    };
+    let lines = page.lines.into_iter();
+    api::ProcessLog {
+        lines: lines
+            .map(|line| api::ProcessLogLine {
+                offset: line.offset,
+                stream: stream(line.stream).to_owned(),
+                text: line.text,
+            })
+            .collect(),
+        next: page.next,
+    }
+}
+
+/// Events without an end.
+fn follow(app: App, log: MergedLog, first: MergedPage) -> impl Stream<Item = Bytes> {
+    let (frames, mut received) = mpsc::channel::<Bytes>(16);
+    tokio::spawn(async move {
+        // Ends with an error when nobody reads any more.
+        let _ = feed(&app, &log, first, &frames).await;
+    });
+    stream::poll_fn(move |context| received.poll_recv(context))
+}
+
+async fn feed(
+    app: &App,
+    log: &MergedLog,
+    first: MergedPage,
+    frames: &mpsc::Sender<Bytes>,
+) -> Result<(), mpsc::error::SendError<Bytes>> {
+    let begin = first.lines.first().map_or(first.next, |line| line.offset);
+    frames.send(Bytes::from(format!("id: {begin}\n\n"))).await?;
+    let mut next = first.next;
+    for frame in framed(first) {
+        frames.send(frame).await?;
+    }
+    let (mut rest, mut quiet_since) = (FIRST_REST, Instant::now());
+    while tokio::time::timeout(rest, app.front.ending.cancelled()).await.is_err() {
+        let page = match log.page(Some(next), MOST).await {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::warn!(%error, "the log of a process cannot be followed");
+                break;
+            }
+        };
+        if page.lines.is_empty() {
+            rest = (rest * 2).min(LONGEST_REST);
+            if quiet_since.elapsed() >= HEARTBEAT {
+                quiet_since = Instant::now();
+                frames.send(Bytes::from_static(b": heartbeat\n\n")).await?;
+            }
+        } else {
+            (rest, quiet_since) = (FIRST_REST, Instant::now());
+        }
+        next = page.next;
+        for frame in framed(page) {
+            frames.send(frame).await?;
+        }
+    }
+    frames.send(Bytes::from_static(b"event: end\ndata: interrupted\n\n")).await
+}
+
+/// Each line with the place after it.
+fn framed(page: MergedPage) -> Vec<Bytes> {
+    let after = page.lines.iter().skip(1).map(|line| line.offset).chain([page.next]).collect::<Vec<_>>();
+    page.lines.iter().zip(after).map(|(line, after)| frame(line.text.as_bytes(), after)).collect()
+}

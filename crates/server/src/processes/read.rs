@@ -1,0 +1,189 @@
+//! What is known of processes.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use piton_api as api;
+use piton_supervisor::{InstanceState, InstanceStatus, Selector};
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::routes;
+
+use super::selector::{self, Which, plain};
+use super::{as_provisr, view};
+use crate::extract::{Json, Path, Query};
+use crate::problem::{Answer, Refusal};
+use crate::route::{Permission, Table};
+use crate::state::App;
+
+pub(super) fn routes() -> Table {
+    Table::new()
+        .at(Permission::Read, routes!(status))
+        .at(Permission::Read, routes!(list))
+        .at(Permission::Read, routes!(show))
+        .at(Permission::Read, routes!(debug))
+        .at(Permission::Read, routes!(history))
+        .at(Permission::Read, routes!(settings))
+}
+
+/// The instances that are meant.
+///
+/// A command that opens the data directory itself supervises nothing: what the keeper holds is seen all the same, and
+/// what is declared beside it does not run.
+pub(super) fn look(app: &App, which: &Selector) -> Answer<Vec<InstanceStatus>> {
+    if app.about.served_by == "daemon" {
+        return Ok(app.supervisor.status(which)?);
+    }
+    let held = app.supervisor.status(&Selector::All)?;
+    let mut held: BTreeMap<String, InstanceStatus> =
+        held.into_iter().map(|instance| (instance.name.clone(), instance)).collect();
+    let mut found = vec![];
+    for process in app.engine.loaded().catalog.processes.values().map(|declared| &declared.process) {
+        for name in (1..=process.instances).map(|number| process.instance_name(number)) {
+            found.push(match held.remove(&name) {
+                Some(instance) => InstanceStatus { process: process.name.to_string(), ..instance },
+                None => at_rest(name, process.name.to_string()),
+            });
+        }
+    }
+    found.extend(held.into_values());
+    found.retain(|instance| selector::fits(which, &instance.name, &instance.process));
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    match which {
+        Selector::Name(name) if found.is_empty() => Err(piton_supervisor::Error::UnknownProcess(name.clone()).into()),
+        _ => Ok(found),
+    }
+}
+
+fn at_rest(name: String, process: String) -> InstanceStatus {
+    InstanceStatus {
+        name,
+        process,
+        state: InstanceState::Stopped,
+        pid: None,
+        started_at: None,
+        stopped_at: None,
+        last_exit: None,
+        restarts: 0,
+        next_start: None,
+        ready: false,
+        reason: Some("no daemon keeps it running".to_owned()),
+        detected_by: "not-found".to_owned(),
+        usage: None,
+    }
+}
+
+/// The one instance of a name, or the instances that a selector names, in the order of their names.
+///
+/// A process with several instances answers with all of them. Without a selector it is said that Piton is well.
+#[utoipa::path(get, path = "/status", tag = "processes", responses((status = 200, body = api::StatusAnswer), (status = 400, description = "There is no such process, or several selectors are given.")))]
+async fn status(State(app): State<App>, Query(which): Query<Which>) -> Answer<Json<api::StatusAnswer>> {
+    let Some(selector) = which.selector()? else {
+        return Ok(Json(api::StatusAnswer::Well(api::Done { ok: true })));
+    };
+    let found = look(&app, &selector).map_err(as_provisr)?;
+    let mut seen = view::statuses(&app, &found);
+    Ok(Json(match (&selector, seen.len()) {
+        (Selector::Name(_), 1) => api::StatusAnswer::One(Box::new(seen.remove(0))),
+        _ => api::StatusAnswer::Several(seen),
+    }))
+}
+
+/// All instances, or those that a selector names.
+#[utoipa::path(get, path = "/processes", responses((status = 200, body = api::Page<api::ProcessStatus>), (status = 404, description = "There is no such process.")))]
+async fn list(State(app): State<App>, Query(which): Query<Which>) -> Answer<Json<api::Page<api::ProcessStatus>>> {
+    let found = look(&app, &which.selector()?.unwrap_or(Selector::All))?;
+    Ok(Json(api::Page { items: view::statuses(&app, &found), next: None }))
+}
+
+/// One instance; a process with several is asked for with `/processes?name=`.
+#[utoipa::path(get, path = "/processes/{name}", responses((status = 200, body = api::ProcessStatus), (status = 400, description = "It is no name.")))]
+async fn show(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<api::ProcessStatus>> {
+    let found = look(&app, &Selector::Name(plain(&name)?))?;
+    match view::statuses(&app, &found).into_iter().next() {
+        Some(instance) if found.len() == 1 => Ok(Json(instance)),
+        first => {
+            let detail = match first {
+                Some(first) => format!("`{name}` is {} instances; `{}` is the first", found.len(), first.name),
+                None => format!("`{name}` has no instances at the moment"),
+            };
+            Err(Refusal::new(StatusCode::NOT_FOUND, "process_not_found", detail, None))
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Pattern {
+    /// Every instance whose name fits; `*` stands for anything.
+    pattern: Option<String>,
+}
+
+/// Instances, as a debugger wants to see them.
+#[utoipa::path(get, path = "/debug/processes", tag = "processes", responses((status = 200, body = Vec<api::ProcessDebug>), (status = 400, description = "It is no pattern.")))]
+async fn debug(State(app): State<App>, Query(which): Query<Pattern>) -> Answer<Json<Vec<api::ProcessDebug>>> {
+    let found = look(&app, &selector::wildcard(which.pattern.as_deref().unwrap_or("*"))?)?;
+    let seen = view::statuses(&app, &found).into_iter().zip(&found).map(|(status, instance)| api::ProcessDebug {
+        internal_state: status.phase.clone(),
+        health_check: health(instance).to_owned(),
+        status,
+    });
+    Ok(Json(seen.collect()))
+}
+
+fn health(instance: &InstanceStatus) -> &'static str {
+    match (instance.state, instance.pid) {
+        (InstanceState::Running, Some(_)) => "healthy",
+        (InstanceState::Running, None) => "no_pid",
+        (InstanceState::Starting | InstanceState::Stopping | InstanceState::Waiting, _) => "transitioning",
+        (InstanceState::Stopped | InstanceState::Backoff | InstanceState::Exited | InstanceState::Fatal, _) => {
+            "not_running"
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Part {
+    /// Only of this instance, or of all instances of this process.
+    name: Option<String>,
+    /// How many at most; 100 unless given.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+    /// What the page before gave as `next`.
+    cursor: Option<String>,
+}
+
+/// What happened to processes, the latest first.
+#[utoipa::path(get, path = "/history", tag = "processes", responses((status = 200, body = api::Page<api::ProcessHistoryRow>), (status = 400, description = "It is no name, or no cursor.")))]
+async fn history(State(app): State<App>, Query(part): Query<Part>) -> Answer<Json<api::Page<api::ProcessHistoryRow>>> {
+    let before = part.cursor.map(|cursor| cursor.parse::<i64>()).transpose().map_err(|_| {
+        Refusal::new(StatusCode::BAD_REQUEST, "invalid_cursor", "the cursor is not one that a list gave", None)
+    })?;
+    let name = part.name.as_deref().map(plain).transpose()?;
+    let limit = part.limit.unwrap_or(100).clamp(1, 1000);
+    let rows = app.engine.store().process_events(name.as_deref(), before, limit + 1).await?;
+    let next = if rows.len() > limit { rows.get(limit - 1).map(|(number, _)| number.to_string()) } else { None };
+    let items = rows.into_iter().take(limit).map(|(_, event)| api::ProcessHistoryRow {
+        timestamp: event.at,
+        pid: event.pid.unwrap_or(0),
+        name: event.name,
+        status: event.status,
+        error: event.error,
+    });
+    Ok(Json(api::Page { items: items.collect(), next }))
+}
+
+/// What is switched on.
+#[utoipa::path(get, path = "/settings/status", tag = "processes", responses((status = 200, body = api::SettingsStatus)))]
+async fn settings(State(app): State<App>) -> Json<api::SettingsStatus> {
+    Json(api::SettingsStatus {
+        auth_enabled: app.auth.is_enabled(),
+        metrics_enabled: app.about.measures,
+        history_enabled: app.about.history,
+        cron_scheduler_enabled: true,
+        program_persistence: true,
+        configured_group_count: app.engine.loaded().catalog.groups.len(),
+    })
+}

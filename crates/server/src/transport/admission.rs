@@ -1,0 +1,32 @@
+//! Who may speak on the unix socket.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+type Asked = Pin<Box<dyn Future<Output = bool> + Send>>;
+
+/// Asked about every process that connects, by its id. The default admits everybody that the socket's permissions do.
+#[derive(Clone, Default)]
+pub struct Admission(Option<Arc<dyn Fn(u32) -> Asked + Send + Sync>>);
+
+impl Admission {
+    /// Admits those for whom `may` says so.
+    pub fn by(may: impl Fn(u32) -> Asked + Send + Sync + 'static) -> Admission {
+        Admission(Some(Arc::new(may)))
+    }
+
+    pub(super) async fn admits(&self, pid: Option<u32>) -> bool {
+        match (&self.0, pid) {
+            // Processes that have no id here are not below this one: they live in an outer namespace.
+            (None, _) | (Some(_), None | Some(0)) => true,
+            (Some(may), Some(pid)) => may(pid).await,
+        }
+    }
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Admission").field(&self.0.is_some()).finish()
+    }
+}
