@@ -1,13 +1,20 @@
 //! What of the configuration is about the outside world and about secrets: networks, registries, keys.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use jiff::tz::TimeZone;
+use piton_exec::Confine;
 use piton_exec::guard::{Guard, Network};
 use piton_exec::registry::Registry;
+use piton_process::confinement;
 use piton_spec::Config;
 use piton_vault::{Key, Vault};
 
 use crate::error::{CommandError, Exit};
+use crate::place::Place;
+
+/// The hidden command that confines itself and becomes what its arguments say.
+pub const LAUNCHER: &str = "confine";
 
 /// Which addresses may be reached.
 pub fn guard(config: &Config) -> Result<Guard, CommandError> {
@@ -55,6 +62,95 @@ pub fn vault(config: &Config, data_dir: &Path) -> Result<Vault, CommandError> {
     Ok(Vault::new(keys))
 }
 
+/// Whether deployed code is confined, and from what: from all that Piton keeps, from the declarations with what they say
+/// in confidence, and from the keys and logins that lie elsewhere.
+///
+/// Nothing can be created directly in the directories on the way to what is hidden. So by default only that is hidden of
+/// which nobody notices that.
+pub fn confine(place: &Place) -> Result<Confine, CommandError> {
+    let config = &place.config;
+    match (config.iac.confine, confinement::is_supported()) {
+        (piton_spec::Confine::Never, _) => return Ok(Confine::Never),
+        (piton_spec::Confine::Auto, false) => {
+            tracing::warn!("this system cannot confine deployed code; see `iac.confine`");
+            return Ok(Confine::Unavailable);
+        }
+        (piton_spec::Confine::Always, false) => return Ok(Confine::Impossible),
+        (piton_spec::Confine::Auto, true) if is_nested(&place.root, &place.data_dir) => {
+            tracing::info!("deployed code is not confined: the data directory lies among its files; see `iac.confine`");
+            return Ok(Confine::Never);
+        }
+        (piton_spec::Confine::Auto | piton_spec::Confine::Always, true) => {}
+    }
+    let layout = config.layout(TimeZone::UTC);
+    let mut hidden = vec![place.data_dir.clone(), layout.workspaces, layout.jobs];
+    hidden.extend(config.file.clone());
+    hidden.extend(config.encryption.file.clone());
+    hidden.extend(config.server.tls.as_ref().map(|tls| tls.identity.key()));
+    if let Some(home) = std::env::home_dir() {
+        hidden.extend([".piton", ".provisr"].map(|logins| home.join(logins)));
+    }
+    if config.iac.confine == piton_spec::Confine::Auto {
+        let data_dir = canonical(&place.data_dir);
+        hidden.retain(|path| takes_nothing(&canonical(path), &data_dir));
+    }
+    let exe = std::env::current_exe()
+        .map_err(|error| CommandError::new(Exit::Failed, format!("cannot tell the path of this program: {error}")))?;
+    Ok(Confine::Hide { launcher: vec![exe.display().to_string(), LAUNCHER.to_owned()], hidden })
+}
+
+/// Whether hiding the data directory would keep code from creating files in the directory of the declarations, or hide
+/// that one too.
+fn is_nested(root: &Path, data_dir: &Path) -> bool {
+    let (root, data_dir) = (canonical(root), canonical(data_dir));
+    data_dir.starts_with(&root) || root.starts_with(&data_dir)
+}
+
+/// Whether nobody misses the directories in which nothing can be created once `path` is hidden: those on the way to the
+/// data directory, those of the system's configuration, and those that this user may not write anyway.
+fn takes_nothing(path: &Path, data_dir: &Path) -> bool {
+    path.ancestors().skip(1).all(|dir| {
+        data_dir.starts_with(dir)
+            || dir.starts_with("/etc")
+            || rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).is_err()
+    })
+}
+
+/// The path without links, as far as it is there.
+fn canonical(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
 fn bad(key: &str, error: &dyn std::fmt::Display) -> CommandError {
     CommandError::new(Exit::BadConfig, format!("{key}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_data_directory_of_its_own_is_hidden_unasked() {
+        let nested = |root: &str, data_dir: &str| is_nested(Path::new(root), Path::new(data_dir));
+        assert!(nested("/srv/infra", "/srv/infra/.piton"));
+        assert!(nested("/srv/infra", "/srv/infra"));
+        assert!(nested("/srv/data/declared", "/srv/data"));
+        assert!(!nested("/srv/infra", "/srv/infra-data"));
+        assert!(!nested("/etc/piton", "/srv/lib/piton"));
+    }
+
+    #[test]
+    fn what_is_hidden_unasked_closes_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = canonical(dir.path());
+        let (data_dir, own) = (root.join("data"), root.join("own"));
+        for dir in [&data_dir, &own] {
+            std::fs::create_dir(dir).unwrap();
+        }
+        assert!(takes_nothing(&data_dir, &data_dir));
+        assert!(takes_nothing(&data_dir.join("vault.key"), &data_dir));
+        assert!(takes_nothing(Path::new("/etc/piton/workspaces"), &data_dir));
+        assert!(takes_nothing(&root.join("piton.toml"), &data_dir), "its directory is closed by the other already");
+        assert!(!takes_nothing(&own.join("workspaces"), &data_dir));
+    }
 }

@@ -5,6 +5,7 @@ mod config;
 mod cron;
 mod deploy;
 mod job;
+mod process;
 mod run;
 mod server;
 mod template;
@@ -23,6 +24,7 @@ pub use config::ConfigCommand;
 pub use cron::{CronCommand, ExplainArgs};
 pub use deploy::{DeployArgs, DeployCommand, DeployTool, GitArgs};
 pub use job::{JobArgs, JobCommand};
+pub use process::{GroupCommand, LogsArgs, ManyArgs, ProcessCommand, RegisterArgs, StopArgs, WhichArgs, WhichGroup};
 pub use run::{ListArgs, RunCommand};
 pub use server::{MinVersion, ServerArgs};
 pub use template::{AddArgs, OneOrAll, TemplateCommand};
@@ -108,6 +110,12 @@ pub enum Command {
     /// Scheduled jobs, standalone or of a workspace.
     #[command(visible_alias = "jobs")]
     Job(JobArgs),
+    /// Processes that are kept running.
+    #[command(subcommand, visible_alias = "processes")]
+    Process(ProcessCommand),
+    /// Groups of processes.
+    #[command(subcommand, visible_alias = "groups")]
+    Group(GroupCommand),
     /// Deployments: code from a git repository, now.
     #[command(subcommand, visible_alias = "deployments")]
     Deploy(DeployCommand),
@@ -179,6 +187,8 @@ impl Command {
             | Command::Workspace(_)
             | Command::Template(_)
             | Command::Job(_)
+            | Command::Process(_)
+            | Command::Group(_)
             | Command::Deploy(_)
             | Command::Run(_)
             | Command::Login(_)
@@ -198,6 +208,15 @@ pub struct ServeArgs {
     /// Go on in the background.
     #[arg(long)]
     pub daemonize: bool,
+    /// File that receives the daemon's log when it is in the background.
+    #[arg(long, value_name = "FILE")]
+    pub logfile: Option<PathBuf>,
+    /// It was put into the background, and leaves the terminal alone.
+    #[arg(long, hide = true)]
+    pub detached: bool,
+    /// An address that is open to everybody becomes one of this host, where nobody has to log in.
+    #[arg(skip)]
+    pub narrow: bool,
 }
 
 /// The name of a declaration, as somebody typed it; the server knows which ones there are.
@@ -262,6 +281,28 @@ mod tests {
             "piton job suspend backup",
             "piton job resume backup",
             "piton job history backup",
+            "piton process list",
+            "piton process list --wildcard web-*",
+            "piton process list --base web --watch",
+            "piton process register --name web --command sleep --work-dir /srv --log-dir /var/log --auto-start",
+            "piton process register --name web --command sleep --env A=b --env C=d --instances 2 --auto-restart",
+            "piton process register-file --file web.json",
+            "piton process unregister --name web --wait 3s",
+            "piton process unregister web",
+            "piton process start web",
+            "piton process start --name web",
+            "piton process stop --base web --wait 5s",
+            "piton process restart --wildcard *",
+            "piton process status",
+            "piton process status web -o json",
+            "piton process logs web -f --tail 10",
+            "piton process logs --name web --stream stderr",
+            "piton process scale web 4",
+            "piton group list",
+            "piton group status webstack",
+            "piton group start --group webstack",
+            "piton group stop webstack --wait 5s",
+            "piton group restart webstack",
             "piton deploy run --tool tofu --git-url https://example.org/x.git --git-ref main",
             "piton deploy run --tool terraform --git-url git@example.org:x.git --git-ref v1 --git-ssh-key key --detach",
             "piton deploy status 0193aa",
@@ -370,7 +411,7 @@ mod tests {
 
     #[test]
     fn what_belongs_to_later_parts_is_absent() {
-        for line in ["piton worker", "piton process list", "piton"] {
+        for line in ["piton worker", "piton"] {
             assert!(parse(line).is_err(), "{line}");
         }
     }
@@ -395,6 +436,26 @@ mod tests {
         assert!(parse("piton --client-cert cert.pem status").is_err());
         assert!(parse("piton status --client-key key.pem").is_err());
         assert!(parse("piton --tls-min-version 1.1 status").is_err());
+    }
+
+    #[test]
+    fn one_selector_of_processes() {
+        for line in [
+            "piton process start",
+            "piton process stop --name web --base web",
+            "piton process stop web --wildcard *",
+            "piton process list web --base web",
+            "piton process logs",
+            "piton process logs web --name web",
+            "piton process scale web",
+            "piton process scale web -1",
+            "piton process scale web 10001",
+            "piton process register --name web",
+            "piton group start",
+            "piton group start a --group b",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! What the commands do.
 
 pub mod auth;
+pub mod batch_job;
 pub mod config;
 pub mod cron;
 pub mod daemon;
 pub mod deploy;
+pub mod group;
 pub mod job;
 pub mod login;
 pub mod logs;
+pub mod process;
 pub mod run;
 pub mod shell;
 pub mod template;
@@ -40,6 +43,8 @@ pub async fn run(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Workspace(command) => workspace::run(context, command).await,
         Command::Template(command) => template::run(context, command).await,
         Command::Job(args) => job::run(context, args).await,
+        Command::Process(command) => process::run(context, command).await,
+        Command::Group(command) => group::run(context, command).await,
         Command::Deploy(command) => deploy::run(context, command).await,
         Command::Run(command) => run::run(context, command).await,
         Command::Login(args) => login::login(context, &args).await,

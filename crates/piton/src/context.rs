@@ -1,15 +1,21 @@
 //! What every command works with.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use piton_api::Client;
 
 use crate::args::Global;
 use crate::clock::Clock;
 use crate::error::{CommandError, Exit, Failure};
 use crate::logins::{Login, Logins};
 use crate::output::{Output, Voice};
-use crate::place::environment;
-use crate::remote::Remote;
-use crate::session::{Purpose, Session};
+use crate::place::{Place, environment};
+use crate::remote::{self, Remote};
+use crate::session::{self, Purpose, Session};
+
+/// How long the usual daemon may take to say that it is there.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What every command works with.
 #[derive(Debug, Clone)]
@@ -83,12 +89,34 @@ impl Context {
     }
 
     async fn session(&self, purpose: Purpose) -> Result<Session, Failure> {
-        let Some(remote) = self.remote()? else { return Ok(Session::open(&self.global, purpose).await?) };
+        let remote = match self.remote()? {
+            Some(remote) => remote,
+            None => match self.usual().await? {
+                Some(remote) => remote,
+                None => return Ok(Session::open(&self.global, purpose).await?),
+            },
+        };
         if remote.tls.insecure && remote.url.is_secure() {
             self.out.say("warning: the server's certificate is not checked, so anybody may be answering");
         }
         let client = remote.client(&self.environment, &self.logins(), self.clock.now).await?;
-        Ok(Session::elsewhere(client))
+        Ok(Session::elsewhere(client, self.global.server.timeout))
+    }
+
+    /// The daemon that listens where the process manager's usually does, if it is asked for, the directory has none of
+    /// its own, and there is one.
+    async fn usual(&self) -> Result<Option<Remote>, CommandError> {
+        const USUAL: &str = "http://127.0.0.1:8080/api";
+        if !self.global.server.usual || self.global.config.is_some() {
+            return Ok(None);
+        }
+        if session::answers(&Place::resolve(&self.global)?).await {
+            return Ok(None);
+        }
+        let remote = Remote::at(remote::parse_url(USUAL, "--api-url")?, &self.global, &self.environment)?;
+        let health = Client::of_server(remote.anonymous()?).at_root().with_patience(PATIENCE);
+        let well = health.get::<serde_json::Value>("/health").await;
+        Ok(well.is_ok_and(|answer| answer["status"] == "healthy").then_some(remote))
     }
 
     /// Does something with a session, and ends the session properly whatever comes out.

@@ -42,6 +42,12 @@ impl Exit {
         self as u8
     }
 
+    /// The exit of another process of this program, by its number.
+    pub fn of_code(code: i32) -> Option<Exit> {
+        const KNOWN: [Exit; 5] = [Exit::Failed, Exit::UsageOs, Exit::Running, Exit::NoPermission, Exit::BadConfig];
+        KNOWN.into_iter().find(|exit| i32::from(exit.code()) == code)
+    }
+
     /// How a run that ended (or stopped at a gate) makes the command end.
     pub fn of_run(state: &str, outcome: Option<&str>) -> Exit {
         match (state, outcome) {
@@ -60,6 +66,15 @@ impl Exit {
             408 | 504 => Exit::TimedOut,
             429 | 502 | 503 => Exit::Unreachable,
             _ => Exit::Failed,
+        }
+    }
+
+    /// Older clients of the process manager read 400 where something is not there.
+    fn of_problem(problem: &Problem) -> Exit {
+        match problem.code.as_str() {
+            "process_not_found" | "group_not_found" => Exit::NotFound,
+            "process_exists" | "process_start_failed" => Exit::Conflict,
+            _ => Exit::of_status(problem.status),
         }
     }
 
@@ -107,7 +122,7 @@ impl CommandError {
 impl From<Error> for CommandError {
     fn from(error: Error) -> CommandError {
         let exit = match &error {
-            Error::Problem(problem) => Exit::of_status(problem.status),
+            Error::Problem(problem) => Exit::of_problem(problem),
             Error::Status { status: 504, .. } => Exit::Unreachable,
             Error::Status { status, .. } => Exit::of_status(*status),
             Error::Unreachable { .. } | Error::Tls { .. } | Error::Broken(_) => Exit::Unreachable,
@@ -151,7 +166,7 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         match self {
             Failure::Command(error) => error.exit,
-            Failure::Problem(problem) => Exit::of_status(problem.status),
+            Failure::Problem(problem) => Exit::of_problem(problem),
             Failure::Closed => Exit::Closed,
         }
     }

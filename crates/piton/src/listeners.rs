@@ -1,13 +1,15 @@
 //! Where the daemon listens, and how it stops to.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 
+use axum::Router;
 use piton_engine::Clock;
 use piton_server::{App, BindError, Limits, Listener, Server, Tls, TlsError};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::activation::Activation;
 use crate::error::{CommandError, Exit};
 use crate::place::Place;
 
@@ -25,14 +27,18 @@ pub struct Serving {
 }
 
 impl Listeners {
-    /// Binds what the configuration names.
-    pub async fn bind(place: &Place) -> Result<Listeners, CommandError> {
+    /// Binds what the configuration names, but for what was passed on.
+    pub async fn bind(place: &Place, activation: Activation) -> Result<Listeners, CommandError> {
         let config = &place.config;
         let tls = config.server.tls.clone().map(|tls| Tls::open(tls, Clock::system())).transpose()?;
-        let api = Listener::tcp(config.server.listen).await?;
-        let metrics = match config.metrics.listen {
-            Some(listen) => Some(Listener::tcp(listen).await?),
-            None => None,
+        let api = match activation.api {
+            Some(socket) => inherit(socket)?,
+            None => Listener::tcp(config.server.listen).await?,
+        };
+        let metrics = match (activation.metrics, config.metrics.listen) {
+            (Some(socket), _) => Some(inherit(socket)?),
+            (None, Some(listen)) => Some(Listener::tcp(listen).await?),
+            (None, None) => None,
         };
         Ok(Listeners { api, tls, metrics })
     }
@@ -42,12 +48,13 @@ impl Listeners {
         self.api.address()
     }
 
-    /// Begins to answer.
-    pub fn serve(self, place: &Place, app: &App) -> Serving {
+    /// Begins to answer. `local` are the routes for commands, which are the same where the base is.
+    pub fn serve(self, place: &Place, app: &App, local: &Router) -> Serving {
         let stop = CancellationToken::new();
         let front = &app.front;
         let limits = limits(&place.config.server);
-        let routes = piton_server::router(app.clone(), &place.config.server.base_path);
+        let base = place.config.server.base_path.as_str();
+        let routes = if base == piton_server::BASE { local.clone() } else { piton_server::router(app.clone(), base) };
         let routes = front.outward(routes, &app.auth);
         let api = Server::new(routes, limits.clone()).with_tls(self.tls).counted_by(front.metrics.clone());
         let mut tasks = vec![tokio::spawn(api.serve(self.api, stop.clone()))];
@@ -56,6 +63,8 @@ impl Listeners {
             tasks.push(tokio::spawn(metrics.serve(listener, stop.clone())));
         }
         let counting = piton_server::follow_ledger(front.metrics.clone(), app.engine.store().clone(), stop.clone());
+        tasks.push(tokio::spawn(counting));
+        let counting = piton_server::follow_processes(front.metrics.clone(), app.supervisor.clone(), stop.clone());
         tasks.push(tokio::spawn(counting));
         Serving { stop, tasks }
     }
@@ -69,6 +78,11 @@ impl Serving {
             let _ = task.await;
         }
     }
+}
+
+fn inherit(socket: TcpListener) -> Result<Listener, CommandError> {
+    let failed = |error| CommandError::new(Exit::Failed, format!("cannot use a socket that was passed on: {error}"));
+    Listener::inherited(socket).map_err(failed)
 }
 
 /// What the configuration holds connections to.

@@ -19,6 +19,8 @@
 //! Decisions about runs: the server makes them, and says no with a reason.
 
 mod access;
+mod activation;
+mod admission;
 mod args;
 mod clock;
 mod command;
@@ -26,6 +28,7 @@ mod context;
 mod error;
 mod identity;
 mod ids;
+mod keeping;
 mod listeners;
 mod logging;
 mod logins;
@@ -58,10 +61,17 @@ use crate::output::Voice;
 use crate::seed::{Program, Request};
 
 fn main() -> ExitCode {
+    if let Some(code) = piton_keeper::launch_if_asked() {
+        return code;
+    }
     let argv: Vec<OsString> = std::env::args_os().collect();
     let called = argv.first().and_then(|path| Path::new(path).file_name()).and_then(OsStr::to_str);
     // The daemon starts its keeper by its own path, whatever name that has.
     let is_keeper = argv.get(1).is_some_and(|verb| verb == "keeper");
+    // It becomes another program, whose command line is none of ours.
+    if argv.get(1).is_some_and(|verb| verb == access::LAUNCHER) {
+        return piton_process::confinement::enter(argv.into_iter().skip(2));
+    }
     let exit = match called.and_then(Program::of).filter(|_| !is_keeper) {
         Some(program) => answer_for(program, argv),
         None => match Cli::try_parse_from(&argv) {
@@ -81,10 +91,15 @@ fn main() -> ExitCode {
 /// Called by the name of one of the programs that it answers for.
 fn answer_for(program: Program, argv: Vec<OsString>) -> Exit {
     let context = Context::new(Global::default(), Voice::Scheduler);
+    let serves = program == Program::Provisioner || (program == Program::Provisr && asks_to_serve(&argv));
     let exit = match program.parse(argv) {
         Ok(Request::DoWith(global, command)) => {
             let context = Context { sessions: Sessions::Provisr, ..Context::new(*global, Voice::Piton) };
             carry_out(&context, command::run(&context, command))
+        }
+        Ok(Request::Own(global, own)) => {
+            let context = Context { sessions: Sessions::Provisr, ..Context::new(*global, Voice::Piton) };
+            carry_out(&context, seed::own::run(&context, own))
         }
         Ok(Request::Do(command)) => carry_out(&context, command::run(&context, command)),
         Ok(Request::Declare(declare)) => carry_out(&context, seed::declare::run(&context, declare)),
@@ -94,7 +109,7 @@ fn answer_for(program: Program, argv: Vec<OsString>) -> Exit {
     match exit {
         Exit::Ok | Exit::NoPermission | Exit::Interrupted | Exit::Closed => exit,
         // The daemon's codes are for service managers, whatever it is called.
-        _ if program == Program::Provisioner => exit,
+        _ if serves => exit,
         _ => Exit::Failed,
     }
 }

@@ -75,6 +75,14 @@ impl Output {
         }
     }
 
+    /// What empties a terminal; nothing where the results go elsewhere.
+    pub fn clear_screen(&self) -> &'static str {
+        match self.data {
+            Target::File => "",
+            Target::Plain | Target::Colours => "\x1b[H\x1b[2J",
+        }
+    }
+
     /// Prints text to standard output, as much of it as may be shown there.
     pub fn text(&self, text: &str) -> Result<(), Failure> {
         raw(clean(text, self.data).as_bytes())

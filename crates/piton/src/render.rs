@@ -1,9 +1,11 @@
 //! Documents of the API as text for people. Pure: the time and its zone come in.
 
 pub mod auth;
+pub mod batch_job;
 pub mod deploy;
 pub mod job;
 pub mod overview;
+pub mod process;
 pub mod run;
 pub mod skip;
 pub mod template;

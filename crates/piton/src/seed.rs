@@ -3,6 +3,7 @@
 
 pub mod declare;
 mod grammar;
+pub mod own;
 mod provisr;
 
 use std::ffi::OsString;
@@ -13,7 +14,8 @@ use crate::args::{Command, Global};
 use crate::command::shell;
 use declare::Declare;
 use grammar::{Jobctl, Provisioner, Templatectl, Workspacectl};
-use provisr::Provisr;
+use own::Own;
+use provisr::{Meant, Provisr};
 
 /// A program that Piton answers for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +28,7 @@ pub enum Program {
     Templatectl,
     /// Jobs.
     Jobctl,
-    /// Sessions, users and clients.
+    /// Processes, and who may touch them.
     Provisr,
 }
 
@@ -37,6 +39,8 @@ pub enum Request {
     Do(Command),
     /// The same, with these options.
     DoWith(Box<Global>, Command),
+    /// What only the process manager's program does, with these options.
+    Own(Box<Global>, Own),
     /// To edit the declaration of a workspace.
     Declare(Declare),
     /// To say this.
@@ -96,8 +100,14 @@ impl Program {
                 (version_full, command.map(|command| Request::Do(command.within(workspace))))
             }
             Program::Provisr => {
-                let (global, command) = Provisr::try_parse_from(argv)?.into_command();
-                (false, Some(Request::DoWith(Box::new(global), command)))
+                let (global, meant) = Provisr::try_parse_from(argv)?.meant();
+                (
+                    false,
+                    Some(match meant {
+                        Meant::Command(command) => Request::DoWith(Box::new(global), command),
+                        Meant::Own(own) => Request::Own(Box::new(global), own),
+                    }),
+                )
             }
         };
         match (full, request) {
@@ -195,6 +205,27 @@ mod tests {
             "jobctl -workspace my-app list",
             "jobctl -workspace=my-app list",
             "jobctl list --workspace my-app",
+            "provisr serve",
+            "provisr serve config/config.toml",
+            "provisr serve --config config/config.toml",
+            "provisr serve --config config/config.toml --daemonize --logfile provisr.log",
+            "provisr register --name web --work-dir /app --log-dir /var/log --auto-start --command x",
+            "provisr register --name api --command ./server --api-url http://remote:8080/api --api-timeout 10s",
+            "provisr register-file --file ./process-config.json",
+            "provisr unregister --name web",
+            "provisr start --name demo",
+            "provisr start --name=myapp",
+            "provisr status",
+            "provisr status --name demo --detailed",
+            "provisr stop --name demo",
+            "provisr stop --name demo --wait 5s",
+            "provisr group-start --group backend",
+            "provisr group-stop --group backend --wait=5s",
+            "provisr group-status --group backend --api-url http://remote:8080/api",
+            "provisr cron",
+            "provisr template --type web --name mine --output mine.json --force",
+            "provisr auth test --method basic --username admin --password secret",
+            "provisr auth test --method jwt --token a.b.c",
             "provisr login --username=admin --password=secret",
             "provisr login --method=client_secret --client-id=client_123 --client-secret=secret456",
             "provisr login --server-url=http://remote:8080/api --username=admin --password=secret",
@@ -223,6 +254,7 @@ mod tests {
         ];
         parse(&with_text).unwrap();
         parse(&["provisr", "auth", "client", "create", "--name=CI Client", "--scopes=operator"]).unwrap();
+        parse(&["provisr", "register", "--name", "demo", "--command", "sleep 10"]).unwrap();
         parse(&["workspacectl", "update", "my-app", "--deploy-schedule", "0 9 * * 1-5"]).unwrap();
     }
 
@@ -249,6 +281,16 @@ mod tests {
             "jobctl --workspace w",
             "jobctl run",
             "jobctl list extra",
+            "provisr register --name web",
+            "provisr register --command x",
+            "provisr start",
+            "provisr stop",
+            "provisr unregister",
+            "provisr group-start",
+            "provisr register-file",
+            "provisr template",
+            "provisr template --type blueprint",
+            "provisr status --api-timeout soon",
         ] {
             let error = words(line).unwrap_err();
             assert!(error.use_stderr(), "{line}");

@@ -1,5 +1,6 @@
 //! The daemon.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
@@ -8,16 +9,19 @@ use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use piton_engine::Shutdown;
+use piton_supervisor::Supervisor;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::activation::Activation;
 use crate::args::{Global, ServeArgs};
 use crate::error::{CommandError, Exit};
+use crate::keeping::History;
 use crate::listeners::Listeners;
 use crate::place::Place;
 use crate::wiring::{self, DataLock, LockRefused, Opened};
-use crate::{identity, logging, session};
+use crate::{identity, keeping, logging, session};
 
 /// How long `--daemonize` waits for the daemon to answer.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -27,8 +31,15 @@ const LOOK_AFTER: Duration = Duration::from_secs(2);
 
 /// Runs the daemon until it is told to end.
 pub async fn serve(global: &Global, options: &ServeArgs) -> Result<(), CommandError> {
-    let flags: Vec<(&str, String)> = options.listen.iter().map(|listen| ("server.listen", listen.clone())).collect();
-    let place = Place::resolve_with(global, &flags)?;
+    if options.detached {
+        // Fails only for who leads a group of processes already, and nobody has given this one a group.
+        let _ = rustix::process::setsid();
+    }
+    let mut place = resolve(global, options)?;
+    let activation = Activation::take()?;
+    if let Some(listen) = activation.listen()? {
+        place.config.server.listen = listen;
+    }
     if let Some(exposure) = place.config.exposure() {
         return Err(CommandError::new(Exit::BadConfig, exposure.to_string()));
     }
@@ -44,12 +55,33 @@ pub async fn serve(global: &Global, options: &ServeArgs) -> Result<(), CommandEr
         tracing::warn!("{warning}");
     }
     let mut signals = Signals::new()?;
-    let listeners = Listeners::bind(&place).await?;
+    let listeners = Listeners::bind(&place, activation).await?;
     let opened = wiring::open(&place, lock, listeners.address()).await?;
     identity::first_admin(&place, &opened.app.auth).await?;
     opened.engine.start().await?;
     let _pidfile = place.config.server.pidfile.as_deref().map(PidFile::write).transpose()?;
     run(&place, opened, listeners, &mut signals, started.elapsed()).await
+}
+
+/// The configuration, with the options of the command line.
+fn resolve(global: &Global, options: &ServeArgs) -> Result<Place, CommandError> {
+    let logfile = options.logfile.as_ref().map(std::path::absolute).transpose();
+    let logfile = logfile.map_err(|error| CommandError::new(Exit::UsageOs, format!("--logfile: {error}")))?;
+    let mut flags = vec![];
+    flags.extend(options.listen.iter().map(|listen| ("server.listen", listen.clone())));
+    flags.extend(logfile.map(|file| ("server.logfile", file.display().to_string())));
+    let mut place = Place::resolve_with(global, &flags)?;
+    let listen = place.config.server.listen;
+    // Their samples listen everywhere and ask nobody who they are. What they document goes on working on this host.
+    if options.narrow && options.listen.is_none() && listen.address.is_none() && place.config.exposure().is_some() {
+        let narrowed = format!("127.0.0.1:{}", listen.port);
+        flags.push(("server.listen", narrowed.clone()));
+        place = Place::resolve_with(global, &flags)?;
+        let hint = "set `auth.enabled = true`, or accept it with `server.insecure = true`";
+        let message = format!("nobody has to log in, so only this host is listened to, at {narrowed}");
+        place.warnings.push(place.config.fault("server.listen", "insecure_listen", message).hint(hint));
+    }
+    Ok(place)
 }
 
 /// Takes the data directory; a process that was just killed may still hold it for a moment.
@@ -71,14 +103,26 @@ async fn run(
     signals: &mut Signals,
     took: Duration,
 ) -> Result<(), CommandError> {
-    let Opened { app, engine, loader, router, runner, shutdown, upkeep, lock } = opened;
+    let Opened { app, engine, loader, router, runner, admission, shutdown, upkeep, node, lock } = opened;
     let over = CancellationToken::new();
     let loading = tokio::spawn(loader.run(over.clone()));
+    let history = place.config.history.enabled.then(|| {
+        let (store, clock, retention) =
+            (engine.store().clone(), engine.clock().clone(), place.config.history.retention);
+        let history = History { store, node, clock, retention };
+        tokio::spawn(keeping::write_history(app.supervisor.clone(), history, over.clone()))
+    });
+    // Before anybody is told that this is ready; those who ask find every process that is declared.
+    if let Err(error) = app.applier.apply().await {
+        tracing::error!(%error, "the declared processes are not kept running");
+    }
+    let applying = tokio::spawn(app.applier.clone().run(over.clone()));
     let keeping_up = tokio::spawn(upkeep.run(engine.clone(), over.clone()));
     let address = listeners.address().map(|address| address.to_string()).unwrap_or_default();
-    let outward = listeners.serve(place, &app);
+    let outward = listeners.serve(place, &app, &router);
     let (socket, closing, front) = (place.socket(), over.clone(), app.front.clone());
-    let mut serving = tokio::spawn(async move { piton_server::serve_unix(&front, &socket, router, closing).await });
+    let mut serving =
+        tokio::spawn(async move { piton_server::serve_unix(&front, &socket, admission, router, closing).await });
 
     let loaded = engine.loaded();
     tracing::info!(
@@ -87,6 +131,7 @@ async fn run(
         %address,
         workspaces = loaded.catalog.workspaces.len(),
         jobs = loaded.catalog.jobs.len(),
+        processes = loaded.catalog.processes.len(),
         took_ms = took.as_millis(),
         "piton {} is serving",
         env!("CARGO_PKG_VERSION"),
@@ -123,8 +168,8 @@ async fn run(
     if let Some(delay) = place.config.server.shutdown_delay {
         tokio::time::timeout(delay, signals.end()).await.ok();
     }
-    if how == Shutdown::Drain {
-        end(&engine, how, signals).await;
+    if how == Shutdown::Drain && end(&engine, how, signals).await {
+        stop_processes(&app.supervisor, signals).await;
     }
     app.front.closing.cancel();
     outward.close().await;
@@ -133,11 +178,16 @@ async fn run(
     }
     over.cancel();
     let _ = loading.await;
+    let _ = applying.await;
+    if let Some(history) = history {
+        let _ = history.await;
+    }
     // What it was at is done again at the next start.
     keeping_up.abort();
     if !serving.is_finished() {
         let _ = serving.await;
     }
+    app.supervisor.leave();
     // A keeper that holds nothing has nothing to stay for; one that does refuses.
     if let Err(error) = runner.stop_if_idle().await {
         tracing::debug!(%error, "the keeper stays");
@@ -151,8 +201,8 @@ async fn run(
     failure.map_or(Ok(()), Err)
 }
 
-/// Detaches at once, or drains until nothing runs; a signal while draining detaches.
-async fn end(engine: &piton_engine::Engine, how: Shutdown, signals: &mut Signals) {
+/// Detaches at once, or drains until nothing runs; a signal while draining detaches. Whether it drained to the end.
+async fn end(engine: &piton_engine::Engine, how: Shutdown, signals: &mut Signals) -> bool {
     let running = engine.driving();
     match how {
         Shutdown::Detach if running > 0 => {
@@ -167,11 +217,27 @@ async fn end(engine: &piton_engine::Engine, how: Shutdown, signals: &mut Signals
             () = signals.end() => false,
         };
         if drained {
-            return;
+            return true;
         }
         tracing::info!(running = engine.driving(), "draining was cut short; runs go on without the daemon");
     }
     engine.shutdown(Shutdown::Detach).await;
+    false
+}
+
+/// Stops what is kept running, the keeper's last children. A signal cuts it short, and the rest goes on.
+async fn stop_processes(supervisor: &Supervisor, signals: &mut Signals) {
+    tracing::info!("stopping processes");
+    let stopped = tokio::select! {
+        stopped = supervisor.stop_all() => stopped,
+        () = signals.end() => {
+            tracing::info!("stopping processes was cut short; they go on without the daemon");
+            return;
+        }
+    };
+    if let Err(error) = stopped {
+        tracing::error!(%error, "not every process could be stopped");
+    }
 }
 
 /// A file with the id of this process, for as long as it serves.
@@ -247,15 +313,18 @@ async fn daemonize(place: &Place) -> Result<(), CommandError> {
         std::fs::create_dir_all(directory).map_err(failed)?;
     }
     let file = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&log).map_err(failed)?;
-    let arguments = std::env::args_os().skip(1).filter(|argument| argument != "--daemonize");
+    let mut arguments: Vec<OsString> = std::env::args_os().filter(|argument| argument != "--daemonize").collect();
+    // By the name of another program it is called in that program's manner.
+    let called = if arguments.is_empty() { OsString::from("piton") } else { arguments.remove(0) };
     #[expect(clippy::disallowed_methods, reason = "the daemon is nobody's child")]
     let mut command = std::process::Command::new(exe);
     command
+        .arg0(called)
         .args(arguments)
+        .arg("--detached")
         .stdin(Stdio::null())
         .stdout(file.try_clone().map_err(failed)?)
-        .stderr(file)
-        .process_group(0);
+        .stderr(file);
     let mut child = command.spawn().map_err(failed)?;
     let deadline = tokio::time::Instant::now() + START_PATIENCE;
     loop {
@@ -264,7 +333,8 @@ async fn daemonize(place: &Place) -> Result<(), CommandError> {
         }
         if let Ok(Some(status)) = child.try_wait() {
             let message = format!("the daemon ended at once ({status}); see {}", log.display());
-            return Err(CommandError::new(Exit::Failed, message));
+            let exit = status.code().and_then(Exit::of_code).unwrap_or(Exit::Failed);
+            return Err(CommandError::new(exit, message));
         }
         if tokio::time::Instant::now() >= deadline {
             let message = format!("the daemon does not answer yet; see {}", log.display());

@@ -27,6 +27,8 @@ pub enum Purpose {
 /// How a command reaches Piton.
 pub struct Session {
     client: Client,
+    /// How long every answer may take, where somebody said so.
+    patience: Option<Duration>,
     local: Option<Local>,
 }
 
@@ -49,8 +51,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 impl Session {
     /// A session with a server elsewhere.
-    pub fn elsewhere(client: Client) -> Session {
-        Session { client, local: None }
+    pub fn elsewhere(client: Client, patience: Option<Duration>) -> Session {
+        let client = patience.map_or_else(|| client.clone(), |patience| client.with_patience(patience));
+        Session { client, patience, local: None }
     }
 
     /// Reaches the daemon, or else opens the data directory.
@@ -60,7 +63,7 @@ impl Session {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if tokio::time::timeout_at(deadline, answers(&place)).await == Ok(true) {
-                return Ok(Session { client, local: None });
+                return Ok(Session { client, patience: None, local: None });
             }
             match DataLock::take(&place.data_dir, "a piton command") {
                 Ok(lock) => return Session::open_locally(&place, lock, purpose).await,
@@ -78,7 +81,8 @@ impl Session {
     }
 
     async fn open_locally(place: &Place, lock: DataLock, purpose: Purpose) -> Result<Session, CommandError> {
-        let Opened { app, engine, loader, router, runner, lock, .. } = wiring::open(place, lock, None).await?;
+        let Opened { app, engine, loader, router, runner, lock, admission, .. } =
+            wiring::open(place, lock, None).await?;
         let client = Client::new(piton_server::local(&app.front, router.clone()), piton_server::BASE);
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
@@ -88,7 +92,7 @@ impl Session {
             // Whoever comes while this runs talks to it, as if it were the daemon.
             let (socket, stop, front) = (place.socket(), stop.clone(), app.front.clone());
             tasks.spawn(async move {
-                if let Err(error) = piton_server::serve_unix(&front, &socket, router, stop).await {
+                if let Err(error) = piton_server::serve_unix(&front, &socket, admission, router, stop).await {
                     tracing::warn!(%error, "other commands cannot reach this one");
                 }
             });
@@ -96,6 +100,7 @@ impl Session {
         tasks.close();
         Ok(Session {
             client,
+            patience: None,
             local: Some(Local {
                 engine,
                 accounts: app.auth.store().clone(),
@@ -115,7 +120,7 @@ impl Session {
 
     /// Talks to Piton about something that takes its time before it is answered.
     pub fn patient_client(&self) -> Client {
-        self.client.with_patience(LONG)
+        self.client.with_patience(self.patience.unwrap_or(LONG))
     }
 
     /// The server runs elsewhere, and sees none of the files of this machine.

@@ -17,6 +17,18 @@ impl Cell {
         Cell { text: one_line(word), colour: colour_of(word) }
     }
 
+    /// Text in the colour that belongs to the state of something that is kept running.
+    pub fn process(word: &str) -> Cell {
+        let colour = match word {
+            "running" => "32",
+            "starting" | "waiting" | "stopping" | "backoff" | "degraded" => "33",
+            "fatal" => "31",
+            "stopped" | "exited" => "2",
+            _ => "",
+        };
+        Cell { text: one_line(word), colour }
+    }
+
     fn paint(&self, line: &mut String) {
         if self.colour.is_empty() {
             line.push_str(&self.text);

@@ -39,7 +39,7 @@ pub async fn submit(
     body: &impl Serialize,
     detach: bool,
 ) -> Result<Exit, Failure> {
-    let submitted: Submitted = session.client().post(path, body).await?;
+    let submitted: Submitted = session.client().create(path, body).await?;
     if detach {
         return leave(context, session, &submitted, &submitted.run);
     }

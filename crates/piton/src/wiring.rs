@@ -11,22 +11,26 @@ use std::time::Duration;
 
 use axum::Router;
 use jiff::tz::TimeZone;
-use piton_engine::{Clock, Engine, Executing, Executor, Loader, Passed, Task};
+use piton_engine::{Clock, Engine, Executing, Executor, Heartbeat, Loader, Passed, Task};
 use piton_exec::archive::{Archive, ArchiveError, ArchivePlace};
 use piton_exec::request::Rules;
-use piton_exec::{Exec, Git, Templates};
+use piton_exec::{Confine, Exec, Git, Templates};
+use piton_keeper::client::Client;
 use piton_logs::LogStore;
 use piton_model::{Failure, Run, RunId, WorkerId};
 use piton_process::{Environment, Runner};
-use piton_server::{About, App, Auth, Front, Probes};
+use piton_server::{About, Admission, App, Applier, Auth, Front, Probes};
 use piton_store::{Options, Store};
+use piton_supervisor::Supervisor;
 use piton_tools::Manager;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::access;
+use crate::admission::admission;
 use crate::error::{CommandError, Exit};
 use crate::identity;
+use crate::keeping::StoredWishes;
 use crate::place::{Place, environment};
 use crate::upkeep::Upkeep;
 
@@ -76,8 +80,11 @@ pub struct Opened {
     pub loader: Loader,
     pub router: Router,
     pub runner: Runner,
+    pub admission: Admission,
     pub shutdown: CancellationToken,
     pub upkeep: Upkeep,
+    /// By what name this one is known to others that share its database.
+    pub node: String,
     /// Held as long as this lives.
     pub lock: DataLock,
 }
@@ -172,7 +179,15 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
         plugin_cache: config.iac.plugin_cache,
         registry: access::registry(config)?,
         guard,
+        whole_environment: Environment::inherit(environment(), &["*"]),
+        work_dir: place.root.clone(),
+        confine: access::confine(place)?,
         ..piton_exec::Config::new(data_dir.clone(), inherited)
+    };
+    let admission = match &settings.confine {
+        Confine::Hide { .. } => admission(runner.clone(), data_dir.clone()),
+        // Whoever may read all there is needs no socket.
+        Confine::Never | Confine::Unavailable | Confine::Impossible => Admission::default(),
     };
     let exec = Exec::new(settings, runner.clone(), logs.clone(), tools.clone(), templates.clone());
     import_legacy(place, &store, &clock).await?;
@@ -180,6 +195,7 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
     let layout = config.layout(TimeZone::system());
     let loader = Loader::new(layout.clone(), clock.clone(), Duration::from_secs(60));
     let worker = worker_id(data_dir)?;
+    let node = worker.as_str().to_owned();
     let mut settings = piton_engine::Config::new(worker);
     if let Some(limit) = config.scheduler.max_concurrent_runs {
         settings.max_concurrent_runs = usize::try_from(limit.get()).unwrap_or(usize::MAX);
@@ -193,6 +209,7 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
     settings.max_queued_deployments_each = config.deployments.max_queued_each;
     settings.self_approval = config.deployments.self_approval;
     settings.boot_id = piton_keeper::BootId::current().map(|id| id.as_str().to_owned());
+    settings.heartbeat = watchdog();
     let (tell_ended, ended) = mpsc::unbounded_channel();
     let upkeep = Upkeep {
         exec: exec.clone(),
@@ -210,6 +227,11 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
         _ => store.clone(),
     };
     let auth = Auth::new(accounts, clock.clone(), identity::settings(place));
+    if listens_on.is_some() {
+        renew_keeper(data_dir).await;
+    }
+    let supervisor = supervisor(place, &store, &node, listens_on.is_some()).await?;
+    let applier = Applier::new(supervisor.clone(), loader.subscribe());
     let engine = Engine::new(settings, store, clock.clone(), executor, loader.subscribe());
     let shutdown = CancellationToken::new();
     let app = App {
@@ -219,6 +241,8 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
         templates,
         tools,
         reload: loader.reload(),
+        supervisor,
+        applier,
         rules: Arc::new(Rules { guard: access::guard(config)?, allow_http: config.git.allow_http }),
         shutdown: shutdown.clone(),
         front: Front::new(&config.server, config.auth.enabled, config.metrics.public),
@@ -233,10 +257,13 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
             layout,
             data_directory: data_dir.clone(),
             store: engine.store().dialect().as_str(),
+            measures: config.processes.metrics.enabled,
+            history: config.history.enabled,
         }),
+        base: piton_server::BASE.into(),
     };
     let router = piton_server::router(app.clone(), piton_server::BASE);
-    Ok(Opened { app, engine, loader, router, runner, shutdown, upkeep, lock })
+    Ok(Opened { app, engine, loader, router, runner, admission, shutdown, upkeep, node, lock })
 }
 
 /// The real executor: everything that runs do goes through `piton-exec`.
@@ -258,6 +285,8 @@ impl Executor for Real {
                 attempt: task.attempt,
                 stop: task.stop.clone(),
                 resumed: task.resumed,
+                progress: task.progress.clone(),
+                suspended: task.suspended.clone(),
             };
             Ok(match self.exec.step(input).await? {
                 piton_exec::Passed::Next(report) => Passed::Next(report),
@@ -297,7 +326,9 @@ impl Executor for Real {
                 }
             };
             let mut strangers = std::collections::BTreeSet::new();
-            for child in children {
+            // Those that are kept running are the supervisor's.
+            let of_runs = |child: &piton_keeper::Child| !child.token.as_str().starts_with("service/");
+            for child in children.into_iter().filter(of_runs) {
                 let run = child.token.as_str().split('/').next().and_then(|run| run.parse::<RunId>().ok());
                 match run {
                     Some(run) if held.contains(&run) => {}
@@ -315,6 +346,48 @@ impl Executor for Real {
             }
         })
     }
+}
+
+/// A keeper of an earlier version goes on as this one, with the children it holds.
+async fn renew_keeper(data_dir: &Path) {
+    // Where none answers, a new one is started when it is needed.
+    let Ok(keeper) = Client::connect(data_dir).await else { return };
+    let renewed = match std::env::current_exe() {
+        Ok(exe) => keeper.ensure_current(data_dir, &exe).await.map(drop).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    if let Err(error) = renewed {
+        tracing::warn!(%error, "the keeper of an earlier version stays, which cannot do all that this one can");
+    }
+}
+
+/// Takes back the processes that the keeper holds. A command only looks at them.
+async fn supervisor(place: &Place, store: &Store, node: &str, serves: bool) -> Result<Supervisor, CommandError> {
+    let (processes, data_dir) = (&place.config.processes, &place.data_dir);
+    let settings = piton_supervisor::Settings {
+        keeper_dir: data_dir.clone(),
+        keeper_argv: keeper_argv(data_dir)?,
+        work_dir: place.root.clone(),
+        log_dir: place.config.log_dir.clone(),
+        pid_dir: processes.pid_dir.clone().unwrap_or_else(|| data_dir.join("pids")),
+        environment: environment(),
+        measure_every: processes.metrics.enabled.then_some(processes.metrics.interval),
+        measurements: processes.metrics.history,
+    };
+    let memory = Arc::new(StoredWishes::new(store.clone(), node.to_owned()));
+    let supervisor =
+        if serves { Supervisor::open(settings, memory).await } else { Supervisor::look(settings, memory).await };
+    supervisor.map_err(|error| CommandError::new(Exit::Failed, format!("cannot keep processes running: {error}")))
+}
+
+/// The service manager restarts a daemon of which it hears nothing: it hears of it twice in the time that it waits.
+fn watchdog() -> Option<Heartbeat> {
+    let patience = sd_notify::watchdog_enabled().filter(|patience| !patience.is_zero())?;
+    Some(Heartbeat::new(patience / 2, || {
+        if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]) {
+            tracing::debug!(%error, "the watchdog could not be told");
+        }
+    }))
 }
 
 /// A keeper that was not needed yet does not run, and holds nothing.

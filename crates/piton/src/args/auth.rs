@@ -60,6 +60,16 @@ pub enum AuthCommand {
     /// Clients: programs that log in with an id and a secret.
     #[command(subcommand, visible_alias = "clients")]
     Client(ClientCommand),
+    /// Who logged in, or failed to, and who changed users, clients and keys; the latest first.
+    Audit(AuditArgs),
+}
+
+/// How much of the audit trail.
+#[derive(Debug, Clone, Args)]
+pub struct AuditArgs {
+    /// How many entries at most.
+    #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub limit: u32,
 }
 
 /// Which user, named with or without the option.

@@ -55,13 +55,13 @@ pub enum JobCommand {
         #[arg(long, value_name = "LINES")]
         tail: Option<usize>,
     },
-    /// Declare a standalone job by a file.
+    /// Declare a standalone job or a cronjob by a file, or make a job of several tasks, which runs at once.
     Create {
         /// The file: .json, .toml or .yaml; `-` for JSON from standard input.
         #[arg(short, long)]
         file: PathBuf,
     },
-    /// Remove the declaration of a standalone job.
+    /// Remove the declaration of a standalone job, or stop and remove a job of several tasks.
     Delete {
         /// The job.
         #[arg(value_parser = name())]

@@ -1,6 +1,7 @@
 //! Which server, and how it is recognized.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
@@ -30,6 +31,12 @@ pub struct ServerArgs {
     /// The least version of TLS [env: PITON_TLS_MIN_VERSION] [default: 1.2].
     #[arg(long, value_enum, value_name = "VERSION", global = true, hide_short_help = true)]
     pub tls_min_version: Option<MinVersion>,
+    /// How long it may take to answer.
+    #[arg(skip)]
+    pub timeout: Option<Duration>,
+    /// Where the directory has no daemon, the one that listens where the process manager's usually does is asked.
+    #[arg(skip)]
+    pub usual: bool,
 }
 
 /// The least version of TLS.

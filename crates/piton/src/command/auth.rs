@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use piton_api::{ApiClient, ApiClients, Done, Me, NewApiClientAnswer, NewUser, PasswordChange, User, Users};
+use piton_api::{
+    ApiClient, ApiClients, AuditEntry, Done, Me, NewApiClientAnswer, NewUser, Page, PasswordChange, User, Users,
+};
 use serde_json::json;
 
 use super::login;
@@ -16,6 +18,9 @@ use crate::{password, prompt, render, routes};
 /// The most that the server gives at once.
 const PAGE: usize = 100;
 
+/// The same, of the audit trail.
+const LARGEST_AUDIT_PAGE: usize = 1000;
+
 /// Does what was asked.
 pub async fn run(context: &Context, command: AuthCommand) -> Result<Exit, Failure> {
     match command {
@@ -26,6 +31,7 @@ pub async fn run(context: &Context, command: AuthCommand) -> Result<Exit, Failur
             let old = old_password_file.as_deref();
             change_password(context, name.or(username), old, &password).await
         }
+        AuthCommand::Audit(args) => audit(context, args.limit as usize).await,
         AuthCommand::Client(ClientCommand::Create { name, scopes }) => create_client(context, name, scopes).await,
         AuthCommand::Client(ClientCommand::List) => list_clients(context).await,
         AuthCommand::Client(ClientCommand::Delete(args)) => delete_client(context, args).await,
@@ -39,7 +45,7 @@ async fn create_user(context: &Context, args: CreateUserArgs) -> Result<Exit, Fa
     let new = NewUser { username, password, email, roles, metadata: BTreeMap::default() };
     context
         .with_session(Purpose::Look, async |session| {
-            let made: User = session.client().post("/auth/users", &new).await?;
+            let made: User = session.client().create("/auth/users", &new).await?;
             context.out.show(&made, || format!("User '{}' created ({})\n", made.username, made.roles.join(", ")))?;
             Ok(Exit::Ok)
         })
@@ -171,6 +177,27 @@ async fn delete_client(context: &Context, args: DeleteClientArgs) -> Result<Exit
             may_remove(context, args.yes, &format!("client '{}' ({})", client.client_id, client.name))?;
             let _: Done = session.client().delete(&path).await?;
             context.out.show(&client, || format!("Client '{}' deleted\n", client.client_id))?;
+            Ok(Exit::Ok)
+        })
+        .await
+}
+
+async fn audit(context: &Context, limit: usize) -> Result<Exit, Failure> {
+    context
+        .with_session(Purpose::Look, async |session| {
+            let mut entries: Vec<AuditEntry> = vec![];
+            let mut cursor = None;
+            loop {
+                let most = (limit - entries.len()).min(LARGEST_AUDIT_PAGE).to_string();
+                let path = routes::with_query("/audit", &[("limit", Some(most)), ("cursor", cursor)]);
+                let page: Page<AuditEntry> = session.client().get(&path).await?;
+                entries.extend(page.items);
+                cursor = page.next;
+                if cursor.is_none() || entries.len() >= limit {
+                    break;
+                }
+            }
+            context.out.show(&entries, || render::auth::audit(&entries, &context.clock))?;
             Ok(Exit::Ok)
         })
         .await

@@ -58,7 +58,7 @@ async fn start(context: &Context, args: &DeployArgs) -> Result<Exit, Failure> {
     let order = order::order(context, args)?;
     context
         .with_session(Purpose::Act, async |session| {
-            let started: DeploymentStarted = runner(session).post("/deploy", &order).await?;
+            let started: DeploymentStarted = runner(session).create("/deploy", &order).await?;
             for warning in &started.warnings {
                 context.out.say(&format!("warning: {warning}"));
             }

@@ -6,6 +6,7 @@ use std::path::Path;
 use piton_api::{Job, JobDraft, LogStart, Page, Run};
 use serde_json::json;
 
+use super::batch_job;
 use super::logs::{self, Part};
 use crate::args::{JobArgs, JobCommand};
 use crate::context::Context;
@@ -50,7 +51,11 @@ async fn all(session: &Session, scope: Scope<'_>) -> Result<Vec<Job>, Failure> {
         Scope::Workspace(name) => routes::with_query("/cronjobs", &[("workspace", Some(name.to_owned()))]),
     };
     let page: Page<Job> = session.client().get(&path).await?;
-    Ok(page.items)
+    let mut jobs = page.items;
+    if !matches!(scope, Scope::Workspace(_)) {
+        batch_job::add_made(session, &mut jobs).await?;
+    }
+    Ok(jobs)
 }
 
 async fn list(context: &Context, scope: Scope<'_>) -> Result<Exit, Failure> {
@@ -76,6 +81,10 @@ async fn statuses(context: &Context, scope: Scope<'_>) -> Result<Exit, Failure> 
 async fn status(context: &Context, workspace: Option<&str>, name: &str) -> Result<Exit, Failure> {
     context
         .with_session(Purpose::Look, async |session| {
+            if let Some(job) = batch_job::find(session, workspace, name).await? {
+                batch_job::show(context, &job)?;
+                return Ok(Exit::Ok);
+            }
             let job: Job = session.client().get(&path(workspace, name)).await?;
             context.out.show(&job, || render::job::status(&job, &context.clock, context.out.voice))?;
             Ok(Exit::Ok)
@@ -87,6 +96,14 @@ async fn start(context: &Context, workspace: Option<&str>, name: &str, detach: b
     let trigger = format!("{}/trigger", path(workspace, name));
     context
         .with_session(Purpose::Act, async |session| {
+            if let Some(job) = batch_job::find_made(session, workspace, name).await? {
+                let job = batch_job::again(session, &job).await?;
+                let run = job.run.clone().unwrap_or_default();
+                if detach {
+                    return watch::leave(context, session, &job, &run);
+                }
+                return watch::to_the_end(context, session, &run, LogStart::At(0)).await;
+            }
             if context.out.voice == Voice::Piton {
                 return watch::submit(context, session, &trigger, &json!({}), detach).await;
             }
@@ -94,7 +111,7 @@ async fn start(context: &Context, workspace: Option<&str>, name: &str, detach: b
                 None => (format!("standalone job '{name}'"), format!("Standalone job '{name}'")),
                 Some(workspace) => (format!("job '{name}' in workspace '{workspace}'"), format!("Job '{name}'")),
             };
-            let submitted: piton_api::Submitted = session.client().post(&trigger, &json!({})).await?;
+            let submitted: piton_api::Submitted = session.client().create(&trigger, &json!({})).await?;
             context.out.text(&format!("Running {begins}...\n"))?;
             match watch::follow(context, session, &submitted.run, LogStart::At(0)).await? {
                 Seen::Left => Ok(Exit::Interrupted),
@@ -137,8 +154,11 @@ async fn kill(context: &Context, workspace: Option<&str>, name: &str) -> Result<
 async fn log(context: &Context, workspace: Option<&str>, name: &str, part: Part) -> Result<Exit, Failure> {
     context
         .with_session(part.purpose(), async |session| {
-            let job: Job = session.client().get(&path(workspace, name)).await?;
-            let Some(run) = &job.last_run_id else {
+            let run = match batch_job::find(session, workspace, name).await? {
+                Some(job) => job.run,
+                None => session.client().get::<Job>(&path(workspace, name)).await?.last_run_id,
+            };
+            let Some(run) = &run else {
                 let error = CommandError::new(Exit::NotFound, format!("job '{name}' has no runs yet"));
                 return Err(error.into());
             };
@@ -149,9 +169,12 @@ async fn log(context: &Context, workspace: Option<&str>, name: &str, part: Part)
 
 async fn create(context: &Context, file: &Path) -> Result<Exit, Failure> {
     let draft = draft(file)?;
+    if let Some((kind, spec)) = batch_job::declared(&draft)? {
+        return batch_job::create(context, kind, &spec).await;
+    }
     context
         .with_session(Purpose::Look, async |session| {
-            let job: Job = session.client().post("/cronjobs", &draft).await?;
+            let job: Job = session.client().create("/cronjobs", &draft).await?;
             context.out.show(&job, || render::job::status(&job, &context.clock, context.out.voice))?;
             Ok(Exit::Ok)
         })
@@ -180,7 +203,7 @@ fn draft(file: &Path) -> Result<JobDraft, Failure> {
 fn file_name(text: &str) -> Result<String, Failure> {
     let document: serde_json::Value =
         serde_json::from_str(text).map_err(|error| usage(format!("standard input: {error}")))?;
-    match document["name"].as_str() {
+    match document["name"].as_str().or_else(|| document["spec"]["name"].as_str()) {
         Some(name) => Ok(format!("{name}.json")),
         None => Err(usage("standard input: a job needs a \"name\"")),
     }
@@ -189,6 +212,9 @@ fn file_name(text: &str) -> Result<String, Failure> {
 async fn delete(context: &Context, workspace: Option<&str>, name: &str) -> Result<Exit, Failure> {
     context
         .with_session(Purpose::Look, async |session| {
+            if batch_job::find(session, workspace, name).await?.is_some() {
+                return batch_job::delete(context, session, name).await;
+            }
             let job: Job = session.client().delete(&path(workspace, name)).await?;
             context.out.show(&job, || format!("Job '{}' deleted\n", job.name))?;
             Ok(Exit::Ok)
@@ -200,6 +226,9 @@ async fn switch(context: &Context, workspace: Option<&str>, name: &str, verb: &s
     let path = format!("{}/{verb}", path(workspace, name));
     context
         .with_session(Purpose::Look, async |session| {
+            if batch_job::find(session, workspace, name).await?.is_some() {
+                return batch_job::switch(context, session, name, verb).await;
+            }
             let job: Job = session.client().post(&path, &json!({})).await?;
             let state = if job.suspended { "suspended" } else { "resumed" };
             context.out.show(&job, || format!("Job '{}' {state}\n", job.name))?;
@@ -212,6 +241,9 @@ async fn history(context: &Context, workspace: Option<&str>, name: &str, limit: 
     let path = format!("{}/history?limit={limit}", path(workspace, name));
     context
         .with_session(Purpose::Look, async |session| {
+            let made = batch_job::find(session, workspace, name).await?.is_some_and(|job| !job.scheduled);
+            let of_subject = [("subject", Some(format!("job/{name}"))), ("limit", Some(limit.to_string()))];
+            let path = if made { routes::with_query("/runs", &of_subject) } else { path };
             let page: Page<Run> = session.client().get(&path).await?;
             context.out.show(&page.items, || render::run::list(&page.items, &context.clock))?;
             Ok(Exit::Ok)

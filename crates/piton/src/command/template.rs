@@ -44,7 +44,7 @@ async fn add(context: &Context, new: AddArgs) -> Result<Exit, Failure> {
     context
         .with_session(Purpose::Look, async |session| {
             context.out.say(&format!("fetching {}", new.url));
-            let added: Template = session.patient_client().post("/templates", &new).await?;
+            let added: Template = session.patient_client().create("/templates", &new).await?;
             context
                 .out
                 .show(&added, || format!("Template '{}' added, content hash {}\n", added.name, added.content_hash))?;

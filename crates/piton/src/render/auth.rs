@@ -1,6 +1,6 @@
 //! Users and clients.
 
-use piton_api::{ApiClient, NewApiClientAnswer, User};
+use piton_api::{ApiClient, AuditEntry, NewApiClientAnswer, User};
 
 use crate::clock::Clock;
 use crate::table::{Cell, Fields, Table};
@@ -37,6 +37,25 @@ pub fn clients(clients: &[ApiClient], clock: &Clock) -> String {
             client.scopes.join(",").into(),
             yes_or_no(client.active).into(),
             clock.minute(client.created_at).into(),
+        ]);
+    }
+    table.render()
+}
+
+/// Who did what.
+pub fn audit(entries: &[AuditEntry], clock: &Clock) -> String {
+    if entries.is_empty() {
+        return "Nothing is on record\n".to_owned();
+    }
+    let mut table = Table::new(&["TIME", "BY", "WHAT", "TARGET", "FROM", "DETAIL"]);
+    for entry in entries {
+        table.row([
+            clock.minute(entry.at).into(),
+            Cell::from(&entry.by),
+            (&entry.act).into(),
+            entry.target.as_deref().unwrap_or("-").into(),
+            entry.from.as_deref().unwrap_or("-").into(),
+            entry.detail.as_deref().unwrap_or("-").into(),
         ]);
     }
     table.render()

@@ -223,8 +223,8 @@ fn requests_that_are_none_are_refused() {
     assert_eq!(request(&address, "GET", "/health", &[], "").status, 200, "it still runs");
 }
 
-/// A36: a length and chunks together are two opinions of where a request ends. The chunks count, and nothing that
-/// follows is taken for a request.
+/// A36: a length and chunks together are two opinions of where a request ends. It is refused, and nothing that follows is
+/// taken for a request.
 #[test]
 fn nothing_is_smuggled_behind_a_request() {
     let site = Site::new();
@@ -243,6 +243,7 @@ fn nothing_is_smuggled_behind_a_request() {
         let _ = stream.read_to_end(&mut said);
         let said = String::from_utf8_lossy(&said);
         assert_eq!(said.matches("HTTP/1.1 ").count(), 1, "{headers}: {said}");
+        assert!(said.starts_with("HTTP/1.1 400 ") && said.contains("ambiguous_length"), "{headers}: {said}");
         assert!(!said.contains("healthy"), "{headers}: {said}");
     }
 }

@@ -684,6 +684,46 @@ fn a_new_key_signs_and_nobody_is_logged_out() {
     assert_eq!((reply.status, reply.code().as_str()), (409, "key_is_configured"));
 }
 
+/// Where nobody may approve what he asked for himself, another one may.
+#[test]
+fn two_people_deploy_where_one_must_not() {
+    let scene = crate::runner::Scene::new("output \"word\" { value = 1 }\n");
+    let scene = scene.env("PITON_AUTH__ENABLED", "true").env("PITON_AUTH__ADMIN__PASSWORD", PASSWORD);
+    let scene = scene.env("PITON_IAC__SELF_APPROVAL", "false");
+    let daemon = scene.site.serve();
+    let door = Door::anonymous(&daemon);
+    let admin = door.basic("admin", PASSWORD);
+    for name in ["ada", "bob"] {
+        admin.create_user(name, "a very long secret", "operator");
+    }
+    admin.create_user("eve", "a very long secret", "viewer");
+    let [ada, bob, eve] = ["ada", "bob", "eve"].map(|name| door.logged_in(name, "a very long secret"));
+    let deploy = || {
+        let reply = ada.send("POST", "/deploy", &scene.body(json!({})));
+        assert_eq!(reply.status, 202, "{}", reply.text());
+        let id = reply.json()["deployment_id"].as_str().unwrap().to_owned();
+        let is_asked = || ada.get(&format!("/deploy/{id}/status")).json()["status"] == "awaiting_approval";
+        until("somebody is asked", is_asked);
+        id
+    };
+    let decide = |who: &Door, id: &str, what: &str| {
+        let reply = who.send("POST", &format!("/deploy/{id}/{what}"), "{}");
+        (reply.status, if reply.status == 200 { String::new() } else { reply.code() })
+    };
+    let id = deploy();
+    assert_eq!(decide(&ada, &id, "approve"), (403, "self_approval".to_owned()));
+    // Another session and another way in are the same person.
+    assert_eq!(decide(&door.basic("ada", "a very long secret"), &id, "approve").0, 403);
+    assert_eq!(decide(&eve, &id, "approve"), (403, "forbidden".to_owned()));
+    assert_eq!(decide(&bob, &id, "approve").0, 200);
+    assert_eq!(decide(&bob, &id, "approve"), (409, "nothing_to_approve".to_owned()));
+    let status = || ada.get(&format!("/deploy/{id}/status")).json();
+    until("it has ended", || status()["status"] == "success");
+    assert_eq!(status()["approved_by"], "bob", "{:#}", status());
+    let id = deploy();
+    assert_eq!(decide(&ada, &id, "reject").0, 200, "who asked may think better of it");
+}
+
 #[test]
 fn it_is_known_who_did_what() {
     let site = guarded();

@@ -2,14 +2,16 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::runner::{Scene, lines, start, stream};
 use crate::site::Site;
-use crate::wire::get;
+use crate::wire::{get, request};
 
 const CONFIG: &str = r#"{ "deploy_schedule": "0 0 29 2 *", "catch_up": "skip" }"#;
 
@@ -102,16 +104,52 @@ impl Browser {
         // Its own sandbox needs rights that build machines have not, and it opens our page only.
         command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]);
         command.arg(format!("--user-data-dir={}", profile.path().display())).arg("--remote-debugging-port=0").arg(url);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // It is many processes, and they go together.
+        let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        let child = command.spawn().unwrap();
         Browser { child, _profile: profile }
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        let group = format!("-{}", self.child.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
         let _ = self.child.wait();
     }
+}
+
+/// The same, for a page that does not close what has ended: the browser asks again, and has to be told to stop.
+const CARELESS: &str = r#"<!doctype html><meta charset="utf-8"><title>log</title><script>
+const got = [], source = new EventSource("@URL@");
+let opened = 0, end = null;
+const tell = closed => fetch("/told", { method: "POST", body: JSON.stringify({ got, opened, end, closed }) });
+source.onopen = () => opened++;
+source.addEventListener("log", event => got.push(event.data));
+source.addEventListener("end", event => { end = event.data; tell(false); });
+source.onerror = () => { if (source.readyState === EventSource.CLOSED) tell(true); };
+</script>"#;
+
+#[test]
+fn a_browser_stops_to_ask_when_a_deployment_is_over() {
+    let page = Page::new();
+    let origin = page.origin();
+    let scene = Scene::new(r#"resource "terraform_data" "this" {}"#).env("PITON_SERVER__ALLOWED_ORIGINS", &origin);
+    let daemon = scene.site.serve();
+    let address = daemon.address();
+    let id = start(&address, &scene.body(serde_json::json!({ "auto_approve": true })));
+    let told = page.serve(CARELESS.replace("@URL@", &format!("http://{address}/deploy/{id}/logs")));
+    let _browser = Browser::open(&origin);
+    let mut last = Value::Null;
+    while last["closed"] != true {
+        last = told.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|error| panic!("{error} after {last:#}"));
+    }
+    assert_eq!(last["end"], "succeeded");
+    assert_eq!(last["opened"], 1, "the second time there was nothing to open");
+    let got: Vec<&str> = last["got"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+    assert_eq!(got.len(), lines(&stream(&address, &id, None)).len(), "nothing came twice: {got:#?}");
+    let again = request(&address, "GET", &format!("/deploy/{id}/logs"), &[("Last-Event-ID", "end")], "");
+    assert_eq!((again.status, again.text().as_str()), (204, ""));
 }
 
 #[test]

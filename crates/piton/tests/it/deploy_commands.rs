@@ -1,7 +1,9 @@
 //! `piton deploy …`, from elsewhere and without a daemon.
 
+use std::fs::{self, File};
+
 use crate::runner::Scene;
-use crate::site::Site;
+use crate::site::{PITON, Site, until};
 
 const CODE: &str = r#"
 variable "word" {}
@@ -50,6 +52,53 @@ fn a_deployment_is_approved_and_followed_from_elsewhere() {
     assert_eq!(said.code, 5, "{said}");
     assert_eq!(away.piton(["deploy", "reject", &id, "--reason", "no"]).code, 0);
     assert_eq!(away.json(["deploy", "status", &id])["outcome"], "rejected");
+}
+
+/// The daemon is killed while a deployment is followed from elsewhere, and comes back.
+#[test]
+fn a_followed_deployment_goes_on_after_the_daemon_died() {
+    let code = r#"
+resource "terraform_data" "it" {
+  provisioner "local-exec" {
+    command     = "echo before; until [ -e $GO ]; do sleep 0.05; done; echo after"
+    environment = { GO = "@GO@" }
+  }
+}
+"#;
+    let root = tempfile::tempdir().unwrap();
+    let go = root.path().join("go");
+    let scene = Scene::new(&code.replace("@GO@", &go.display().to_string()));
+    let daemon = scene.site.serve();
+    let address = daemon.address();
+    let away = Site::new().env("PITON_SERVER", &format!("http://{address}"));
+    let url = scene.hosting.url("open/app.git");
+    let said = away.piton([
+        "deploy",
+        "run",
+        "--tool",
+        "tofu",
+        "--git-url",
+        &url,
+        "--git-ref",
+        "main",
+        "--auto-approve",
+        "--detach",
+    ]);
+    let id = said.out.trim().to_owned();
+    let file = |kind: &str| File::create(away.path().join(kind)).unwrap();
+    let mut following = away.command(PITON);
+    let following = following.args(["deploy", "logs", "-f", &id]).stdout(file("out")).stderr(file("err"));
+    let mut following = following.spawn().unwrap();
+    let printed = |kind: &str| fs::read_to_string(away.path().join(kind)).unwrap_or_default();
+    until("the first line is shown", || printed("out").contains("): before\n"));
+    daemon.kill();
+    until("it is noticed", || printed("err").contains("trying again"));
+    fs::write(&go, "").unwrap();
+    let _daemon = scene.site.serve_with(&["--listen", &address]);
+    assert_eq!(following.wait().unwrap().code(), Some(0), "{}", printed("err"));
+    let whole = away.piton(["deploy", "logs", &id]).out;
+    assert!(whole.contains("): after\n") && whole.contains("Apply complete"), "{whole}");
+    assert_eq!(printed("out"), whole, "nothing is missing, nothing is there twice");
 }
 
 #[test]

@@ -146,4 +146,7 @@ fn a_condition_is_judged_the_first_time() {
     let again = deploy();
     assert_eq!((again.status, again.json()), (202, first.json()));
     assert_eq!(again.json(), json!({ "run": first.json()["run"], "subject": "workspace/everest" }));
+    let place = format!("/api/runs/{}", first.json()["run"].as_str().unwrap());
+    assert_eq!((first.header("location"), again.header("location")), (Some(place.as_str()), Some(place.as_str())));
+    assert_eq!(get(&address, &place).status, 200);
 }

@@ -214,6 +214,32 @@ fn the_process_managers_command_lines() {
 }
 
 #[test]
+fn the_audit_trail_is_read_by_administrators() {
+    let home = home();
+    let daemon = home.serve();
+    let away = away(&daemon);
+    log_in(&away, "ada");
+    away.write("password", "six yellow raincoats\n");
+    for name in ["bob", "eve"] {
+        let said = away.piton(["auth", "user", "create", name, "--password-file", "password"]);
+        assert_eq!(said.code, 0, "{said}");
+    }
+    let said = away.piton(["auth", "audit"]);
+    assert_eq!(said.code, 0, "{said}");
+    let line = said.out.lines().find(|line| line.contains("user_created") && line.contains("eve")).unwrap();
+    assert!(line.contains("ada") && line.contains("127.0.0.1"), "{said}");
+    let entries = away.json(["auth", "audit", "--limit", "2"]);
+    let acts: Vec<&str> = entries.as_array().unwrap().iter().map(|entry| entry["act"].as_str().unwrap()).collect();
+    assert_eq!(acts, ["user_created", "user_created"], "the latest first: {entries:#}");
+    // The owner of the socket is one, a viewer is none.
+    assert!(home.json(["auth", "audit"]).as_array().unwrap().len() >= 4);
+    let viewer = Site::new().env("PITON_SERVER", &format!("http://{}", daemon.address()));
+    let viewer = viewer.env("PITON_PASSWORD", "six yellow raincoats");
+    log_in(&viewer, "bob");
+    assert_eq!(viewer.piton(["auth", "audit"]).code, 4);
+}
+
+#[test]
 fn over_tls_a_server_is_recognized_or_not_spoken_to() {
     let home = home().env("PITON_SERVER__TLS__ENABLED", "true").env("PITON_SERVER__TLS__AUTO_GENERATE", "true");
     home.write("piton.toml", "[server.tls]\nenabled = true\nauto_generate = true\ndir = \"tls\"\n");
@@ -236,8 +262,8 @@ fn over_tls_a_server_is_recognized_or_not_spoken_to() {
     assert_eq!(away.piton(["status"]).code, 0);
     assert_eq!(away.piton(["status", "--tls-min-version", "1.3"]).code, 0);
     assert_eq!(away.piton(["status", "--server-name", "elsewhere.example.org"]).code, 7);
-    // Its number stands in no certificate, and there is no session with it.
-    assert_eq!(away.piton(["--server", &by_number, "status"]).code, 7);
+    // Its number stands in the certificate too, and there is no session with it.
+    assert_eq!(away.piton(["--server", &by_number, "status"]).code, 4);
     assert_eq!(away.piton(["--server", &by_number, "status", "--server-name", "localhost"]).code, 4);
     let plain = url.replace("https", "http");
     let said = away.piton(["--server", &plain, "status"]);

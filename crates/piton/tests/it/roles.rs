@@ -47,6 +47,10 @@ const ADMINISTRATORS: &[&str] = &[
     "DELETE /api/templates/{name}",
     "POST /api/templates/{name}/update",
     "POST /api/cronjobs",
+    "POST /api/cronjobs/{name}",
+    "POST /api/register",
+    "POST /api/update",
+    "POST /api/unregister",
     "DELETE /api/cronjobs/{name}",
 ];
 

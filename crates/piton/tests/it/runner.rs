@@ -96,6 +96,7 @@ pub fn reaches(address: &str, id: &str, phase: &str) {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
     pub event: String,
+    /// The offset after a line; the end has none.
     pub id: Option<u64>,
     pub data: String,
 }
@@ -120,7 +121,7 @@ pub fn events(text: &str) -> Vec<Sent> {
         };
         Sent {
             event: field("event").join(""),
-            id: field("id").first().map(|id| id.parse().unwrap()),
+            id: field("id").first().filter(|id| *id != "end").map(|id| id.parse().unwrap()),
             data: field("data").join("\n"),
         }
     };

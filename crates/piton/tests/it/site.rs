@@ -101,12 +101,17 @@ impl Site {
 
     /// Runs `piton` under another name.
     pub fn named<'a>(&self, name: &str, args: impl IntoIterator<Item = &'a str>) -> Said {
+        said(self.command(self.link(name)).args(args).output().unwrap())
+    }
+
+    /// The program under another name.
+    pub fn link(&self, name: &str) -> PathBuf {
         let link = self.path().join("bin").join(name);
         if !link.exists() {
             fs::create_dir_all(link.parent().unwrap()).unwrap();
             std::os::unix::fs::symlink(PITON, &link).unwrap();
         }
-        said(self.command(link).args(args).output().unwrap())
+        link
     }
 
     /// Starts the daemon and waits until it answers.

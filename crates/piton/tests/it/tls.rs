@@ -43,6 +43,8 @@ impl Authority {
 struct Visitor {
     trusts: PathBuf,
     shows: Option<(PathBuf, PathBuf)>,
+    /// What it takes the server for.
+    calls: &'static str,
     versions: &'static [&'static SupportedProtocolVersion],
 }
 
@@ -52,7 +54,7 @@ const NEW: &[&SupportedProtocolVersion] = &[&version::TLS13];
 
 impl Visitor {
     fn of(trusts: impl Into<PathBuf>) -> Visitor {
-        Visitor { trusts: trusts.into(), shows: None, versions: BOTH }
+        Visitor { trusts: trusts.into(), shows: None, calls: "localhost", versions: BOTH }
     }
 
     fn config(&self) -> ClientConfig {
@@ -73,7 +75,7 @@ impl Visitor {
     }
 
     fn connect(&self, address: &str) -> StreamOwned<ClientConnection, TcpStream> {
-        let name = ServerName::try_from("localhost").unwrap();
+        let name = ServerName::try_from(self.calls).unwrap();
         StreamOwned::new(ClientConnection::new(Arc::new(self.config()), name).unwrap(), connect(address))
     }
 
@@ -104,7 +106,7 @@ fn a_certificate_is_made_where_that_is_wanted() {
     site.write(
         "piton.toml",
         "[server.tls]\nenabled = true\ndir = 'tls'\nauto_generate = true\n\
-         [server.tls.auto_gen]\ncommon_name = 'localhost'\ndns_names = ['localhost', '127.0.0.1']\nvalid_days = 30\n",
+         [server.tls.auto_gen]\ncommon_name = 'localhost'\ndns_names = ['localhost']\nip_addresses = ['127.0.0.1', '192.0.2.7']\nvalid_days = 30\n",
     );
     let daemon = site.serve();
     let (certificate, key) = (site.path().join("tls/tls.crt"), site.path().join("tls/tls.key"));
@@ -112,6 +114,9 @@ fn a_certificate_is_made_where_that_is_wanted() {
     assert!(Visitor::of(&certificate).is_served(&daemon));
     for versions in [OLD, NEW] {
         assert!(Visitor { versions, ..Visitor::of(&certificate) }.is_served(&daemon), "{versions:?}");
+    }
+    for (name, holds) in [("127.0.0.1", true), ("192.0.2.7", true), ("192.0.2.8", false)] {
+        assert_eq!(Visitor { calls: name, ..Visitor::of(&certificate) }.is_served(&daemon), holds, "{name}");
     }
     let plain = exchange(&daemon.address(), b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     assert_eq!((plain.status, plain.code().as_str()), (400, "tls_required"));
@@ -178,6 +183,41 @@ fn clients_show_certificates_where_that_is_wanted() {
         assert!(!visitor(Some(&unknown)).is_served(&daemon), "{auth}");
         assert_eq!(visitor(None).is_served(&daemon), without, "{auth}");
     }
+}
+
+/// The same with Piton's own commands on the other side.
+#[test]
+fn commands_show_certificates_where_that_is_wanted() {
+    let site = Site::new();
+    let (authority, stranger) = (Authority::new("authority"), Authority::new("stranger"));
+    site.write("ca.crt", &authority.0.pem()).write("stranger.crt", &stranger.0.pem());
+    let server = authority.issue(&site, "server");
+    let (known, unknown) = (authority.issue(&site, "known"), stranger.issue(&site, "unknown"));
+    files(&site, &server, "client_auth = 'required'\nclient_ca_file = 'ca.crt'\n");
+    let daemon = site.serve();
+    let url = format!("https://{}", daemon.address().replace("127.0.0.1", "localhost"));
+    let away = Site::new().env("PITON_SERVER", &url);
+    let text = |path: PathBuf| path.display().to_string();
+    let ask = |ca: &str, shows: Option<&(PathBuf, PathBuf)>| {
+        let ca = text(site.path().join(ca));
+        let mut args = vec!["status".to_owned(), "--ca-cert".to_owned(), ca];
+        if let Some((certificate, key)) = shows {
+            args.extend(["--client-cert".to_owned(), text(certificate.clone())]);
+            args.extend(["--client-key".to_owned(), text(key.clone())]);
+        }
+        away.piton(args.iter().map(String::as_str))
+    };
+    let said = ask("ca.crt", Some(&known));
+    assert_eq!(said.code, 0, "{said}");
+    for (ca, shows, why) in [
+        ("ca.crt", None, "it shows nothing"),
+        ("ca.crt", Some(&unknown), "nobody knows who signed it"),
+        ("stranger.crt", Some(&known), "the server is signed by somebody else"),
+    ] {
+        let said = ask(ca, shows);
+        assert_eq!(said.code, 7, "{why}: {said}");
+    }
+    assert_eq!(ask("ca.crt", Some(&known)).code, 0, "the others did no harm");
 }
 
 #[test]

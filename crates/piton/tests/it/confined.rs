@@ -1,0 +1,159 @@
+//! A19: code that is deployed looks for what is none of its business.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::site::{PITON, Site};
+
+const CONFIG: &str = r#"{ "deploy_schedule": "0 0 29 2 *", "catch_up": "skip" }"#;
+
+/// Tries whatever comes to mind; each line of the report is `GOT` or `NOT` and what was tried.
+const STEAL: &str = r#"
+try() { what=$1; shift; if "$@" >>loot 2>/dev/null; then echo "GOT $what"; else echo "NOT $what"; fi; }
+speak() { python3 -c '
+import socket, sys
+s = socket.socket(socket.AF_UNIX); s.settimeout(10); s.connect(sys.argv[1])
+s.sendall(b"GET /api/runs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+sys.exit(0 if s.recv(100).startswith(b"HTTP/1.1 200") else 1)' "$1"; }
+daemon=$(head -n 1 "$DATA/../daemon.pid")
+{
+  try database cat "$DATA/piton.db"
+  try vault-key cat "$DATA/vault.key"
+  try data-directory ls "$DATA"
+  try deployments ls "$DATA/deployments"
+  try state cat "$DATA/deployments/treasure/terraform.tfstate"
+  try runs ls "$DATA/runs"
+  try declaration cat "$DATA/../workspaces/treasure/config.json"
+  try configuration cat "$DATA/../piton.toml"
+  try planting sh -c 'echo x >"$DATA/planted"'
+  try planting-a-run sh -c 'echo x >"$DATA/deployments/treasure/planted.tf"'
+  try poisoning sh -c 'echo x >"$DATA/plugin-cache/planted"'
+  try link sh -c 'ln -s "$DATA/piton.db" ./link && cat ./link'
+  try root-of-the-daemon ls "/proc/$daemon/root$DATA"
+  try descriptors ls -l "/proc/$daemon/fd/"
+  try environment cat "/proc/$daemon/environ"
+  try signal kill -0 "$daemon"
+  try socket speak "$DATA/api.sock"
+} >report
+ls /proc/self/fd | tr '\n' ' ' >descriptors
+env >environment
+"#;
+
+const CODE: &str = r#"
+resource "terraform_data" "this" {
+  provisioner "local-exec" {
+    command     = "sh ./steal.sh"
+    environment = { DATA = "@DATA@" }
+  }
+}
+"#;
+
+/// What comes of a deployment of hostile code: its report, what it got, and the site.
+fn robbed(confine: &str) -> (Site, Vec<String>, String) {
+    let site = Site::new().env("TREASURE_OF_THE_DAEMON", "gold-of-the-daemon");
+    site.write("piton.toml", &format!("[server]\npidfile = 'daemon.pid'\n[iac]\nconfine = '{confine}'\n"));
+    let secret = r#"{ "deploy_schedule": "0 0 29 2 *", "catch_up": "skip", "vars": { "gold": "gold-of-others" } }"#;
+    let treasure = "variable \"gold\" { sensitive = true }\nresource \"terraform_data\" \"t\" { input = var.gold }\n";
+    site.workspace("treasure", secret, treasure);
+    site.workspace("thief", CONFIG, &CODE.replace("@DATA@", &site.data().display().to_string()));
+    site.write("workspaces/thief/steal.sh", STEAL);
+    let daemon = site.serve();
+    for name in ["treasure", "thief"] {
+        let said = site.piton(["workspace", "deploy", name]);
+        assert_eq!(said.code, 0, "{said}");
+    }
+    let own = site.data().join("deployments/thief");
+    let report = fs::read_to_string(own.join("report")).unwrap();
+    assert_eq!(report.lines().count(), 17, "{report}");
+    let got = report.lines().filter_map(|line| line.strip_prefix("GOT ")).map(str::to_owned).collect();
+    let loot = String::from_utf8_lossy(&fs::read(own.join("loot")).unwrap()).into_owned();
+    assert_eq!(fs::read_to_string(own.join("descriptors")).unwrap(), "0 1 2 3 ", "3 is what `ls` reads");
+    let environment = fs::read_to_string(own.join("environment")).unwrap();
+    assert!(environment.contains("PITON_TOKEN=") && !environment.contains("gold-of"), "{environment}");
+    drop(daemon);
+    (site, got, loot)
+}
+
+#[test]
+fn hostile_code_finds_nothing() {
+    let (site, mut got, loot) = robbed("always");
+    // Newer kernels show the superuser's processes every environment, whatever Landlock says.
+    let is_superuser = rustix::process::geteuid().is_root();
+    got.retain(|what| !(is_superuser && what == "environment"));
+    assert_eq!(got, [""; 0]);
+    assert!(!loot.contains("gold-of-others"), "{loot}");
+    assert!(is_superuser || !loot.contains("gold-of-the-daemon"), "{loot}");
+    assert!(site.daemon_log().contains("deployed code asked for the socket"), "{}", site.daemon_log());
+    site.audit();
+}
+
+/// So that the test above is known to look for what is there.
+#[test]
+fn code_that_is_not_confined_finds_everything() {
+    let (_site, got, loot) = robbed("never");
+    assert_eq!(got.len(), 17, "{got:?}");
+    assert!(loot.contains("gold-of-others") && loot.contains("gold-of-the-daemon"), "{loot}");
+}
+
+/// What deployed code does have: its own directory, temporary files, the rest of the system.
+#[test]
+fn honest_code_notices_nothing() {
+    let site = Site::new().env("PITON_IAC__CONFINE", "always");
+    let code = r#"
+resource "terraform_data" "this" {
+  provisioner "local-exec" {
+    command = <<-EOT
+      set -e
+      echo own >own && cat own main.tf >/dev/null
+      mkdir sub && mv own sub/own && ln sub/own again && rm again
+      file=$(mktemp) && echo "temporary: $file" && cat "$file"
+      ls /usr/bin >/dev/null && cat /etc/passwd >/dev/null && echo to-null >/dev/null
+      echo shared >"$SHARED"
+      echo said to a name >/dev/stderr
+      sh -c 'sleep 1000 & kill -TERM $!'
+    EOT
+    environment = { SHARED = "@SHARED@" }
+  }
+}
+"#;
+    let shared = tempfile::Builder::new().prefix("piton-shared-").tempdir_in("/var/tmp").unwrap();
+    let marker = shared.path().join("marker");
+    let config = r#"{ "deploy_schedule": "0 0 29 2 *", "catch_up": "skip", "approval": "manual" }"#;
+    site.workspace("everest", config, &code.replace("@SHARED@", &marker.display().to_string()));
+    let _daemon = site.serve();
+    let run = site.piton(["workspace", "deploy", "everest", "--detach"]).out.trim().to_owned();
+    crate::site::until("it waits for approval", || site.json(["run", "show", &run])["state"] == "gated");
+    let said = site.piton(["run", "approve", &run]);
+    assert_eq!(said.code, 0, "{said}");
+    crate::site::until("it has ended", || site.json(["run", "show", &run])["state"] == "ended");
+    let log = site.log(&run);
+    assert_eq!(site.json(["run", "show", &run])["outcome"], "succeeded", "{log}");
+    assert_eq!(fs::read_to_string(&marker).unwrap(), "shared\n");
+    assert!(log.contains("said to a name"), "{log}");
+    // The tool also shows the command itself.
+    let mut said = log.lines().filter_map(|line| Some(line.split_once("temporary: ")?.1.trim()));
+    let temporary = said.rfind(|path| path.starts_with('/')).unwrap().to_owned();
+    let work = site.data().join("runs").join(&run).join("work");
+    assert!(temporary.starts_with(work.to_str().unwrap()), "{temporary}");
+    crate::site::until("nothing is left of it", || !work.exists());
+    site.audit();
+}
+
+/// Jobs are declared by whoever runs Piton, and may use it.
+#[test]
+fn a_job_may_speak_to_the_daemon() {
+    let site = Site::new().env("PITON_IAC__CONFINE", "always");
+    let ask = format!("cd {} && HOME=. {PITON} job list -o json >answer", site.path().display());
+    site.write("asks.sh", &format!("#!/bin/sh\n{ask}\n"));
+    fs::set_permissions(site.path().join("asks.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = site.path().join("asks.sh");
+    site.write(
+        "jobs/asks.json",
+        &format!(r#"{{ "name": "asks", "type": "command", "command": "{}" }}"#, program.display()),
+    );
+    let _daemon = site.serve();
+    let said = site.piton(["job", "run", "asks"]);
+    assert_eq!(said.code, 0, "{said}");
+    let answer: serde_json::Value = serde_json::from_slice(&fs::read(site.path().join("answer")).unwrap()).unwrap();
+    assert_eq!(answer[0]["name"], "asks");
+}
