@@ -174,6 +174,13 @@ impl Daemon {
         self.stop()
     }
 
+    /// Ends it as a crash would; the keeper and what it holds go on.
+    pub fn kill(mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     fn stop(&mut self) -> anyhow::Result<()> {
         if self.child.try_wait()?.is_some() {
             return Ok(());

@@ -22,6 +22,7 @@ mod requests;
 mod schedules;
 mod spread;
 mod subscribers;
+mod supervision;
 
 use std::path::PathBuf;
 
@@ -50,6 +51,9 @@ struct Arguments {
     /// How many subscribers a log has.
     #[arg(long, default_value_t = 5_000)]
     subscribers: usize,
+    /// How many processes are kept running.
+    #[arg(long, default_value_t = 1_000)]
+    children: usize,
     /// Megabytes that a child prints.
     #[arg(long, default_value_t = 1_000)]
     megabytes: u64,
@@ -87,6 +91,8 @@ enum Part {
     Requests,
     /// Many subscribers to one log.
     Subscribers,
+    /// Many processes kept running, beside other supervisors.
+    Supervision,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -121,6 +127,10 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
             Part::Subscribers => {
                 let (subscribers, seconds) = (arguments.subscribers, arguments.seconds);
                 subscribers::measure(&arguments.binaries, subscribers, seconds, &mut table).await
+            }
+            Part::Supervision => {
+                let Arguments { binaries, sources, children, rounds, no_peers, .. } = arguments;
+                supervision::measure(binaries, sources, *children, *rounds, !no_peers, &mut table).await
             }
         };
         if let Err(error) = measured {
