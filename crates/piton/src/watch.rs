@@ -173,7 +173,12 @@ impl Watch<'_> {
                 // Lines that are there are shown before Ctrl-C is heeded.
                 biased;
                 item = stream.next() => match item {
-                    Some(Ok(LogItem::Begin(offset))) => self.start = LogStart::At(offset),
+                    Some(Ok(LogItem::Begin(offset))) => {
+                        if let LogStart::Last(0) = self.start {
+                            self.context.out.say("following from here; what came before is not shown");
+                        }
+                        self.start = LogStart::At(offset);
+                    }
                     Some(Ok(LogItem::Line { text, offset })) => {
                         self.start = LogStart::At(offset);
                         for line in text.split('\n') {
