@@ -9,6 +9,7 @@ use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use piton_engine::Shutdown;
+use piton_spec::Severity;
 use piton_supervisor::Supervisor;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -75,11 +76,13 @@ fn resolve(global: &Global, options: &ServeArgs) -> Result<Place, CommandError> 
     // Their samples listen everywhere and ask nobody who they are. What they document goes on working on this host.
     if options.narrow && options.listen.is_none() && listen.address.is_none() && place.config.exposure().is_some() {
         let narrowed = format!("127.0.0.1:{}", listen.port);
-        flags.push(("server.listen", narrowed.clone()));
-        place = Place::resolve_with(global, &flags)?;
         let hint = "set `auth.enabled = true`, or accept it with `server.insecure = true`";
         let message = format!("nobody has to log in, so only this host is listened to, at {narrowed}");
-        place.warnings.push(place.config.fault("server.listen", "insecure_listen", message).hint(hint));
+        let mut warning = place.config.fault("server.listen", "insecure_listen", message).hint(hint);
+        warning.severity = Severity::Warning;
+        flags.push(("server.listen", narrowed));
+        place = Place::resolve_with(global, &flags)?;
+        place.warnings.push(warning);
     }
     Ok(place)
 }
