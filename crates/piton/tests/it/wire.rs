@@ -117,7 +117,9 @@ pub fn request(address: &str, method: &str, path: &str, headers: &[(&str, &str)]
     }
     text.push_str("Connection: close\r\n\r\n");
     text.push_str(body);
-    exchange(address, text.as_bytes()).unwrap_or_else(|| panic!("no answer to {method} {path}"))
+    // A connection that breaks before the answer is rare under load, and nobody's promise: whoever asks, asks again.
+    let answer = exchange(address, text.as_bytes()).or_else(|| exchange(address, text.as_bytes()));
+    answer.unwrap_or_else(|| panic!("no answer to {method} {path}"))
 }
 
 /// GET without more.

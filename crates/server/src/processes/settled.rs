@@ -14,6 +14,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A change is told a moment before it can be seen, so it is looked again from time to time.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
+/// An instance that waits for its own predecessor to be gone waits so long at most; what waits longer waits for others.
+const HESITATION: Duration = Duration::from_millis(500);
+
 /// How an instance that was just declared does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Verdict {
@@ -34,7 +37,8 @@ pub(super) async fn came_up(
     replaced: &BTreeSet<u32>,
 ) -> Result<(), String> {
     let which = Selector::Name(process.to_owned());
-    let deadline = Instant::now() + PATIENCE;
+    let begun = Instant::now();
+    let deadline = begun + PATIENCE;
     let mut ran = BTreeSet::new();
     loop {
         loop {
@@ -53,6 +57,10 @@ pub(super) async fn came_up(
         for instance in &instances {
             if instance.pid.is_some_and(|pid| replaced.contains(&pid)) {
                 ran.remove(&instance.name);
+                open = true;
+                continue;
+            }
+            if instance.state == InstanceState::Waiting && begun.elapsed() < HESITATION {
                 open = true;
                 continue;
             }
@@ -82,8 +90,9 @@ pub(super) async fn came_up(
 fn verdict(instance: &InstanceStatus, ran: bool) -> Verdict {
     let ended_well = instance.last_exit.as_ref().is_some_and(|exit| exit.status.success());
     match instance.state {
-        InstanceState::Running | InstanceState::Waiting | InstanceState::Stopping => Verdict::Well,
-        InstanceState::Starting => Verdict::Open,
+        InstanceState::Running | InstanceState::Waiting => Verdict::Well,
+        // What is on its way out makes room for what was declared.
+        InstanceState::Starting | InstanceState::Stopping => Verdict::Open,
         InstanceState::Stopped | InstanceState::Backoff | InstanceState::Exited | InstanceState::Fatal
             if ran || ended_well =>
         {
@@ -132,6 +141,7 @@ mod tests {
             (S::Running, None, None, false, Verdict::Well),
             (S::Waiting, None, None, false, Verdict::Well),
             (S::Starting, None, None, false, Verdict::Open),
+            (S::Stopping, None, None, true, Verdict::Open),
             (S::Stopped, None, None, false, Verdict::Open),
             (S::Exited, code(0), None, false, Verdict::Well),
             (S::Exited, code(1), None, true, Verdict::Well),
