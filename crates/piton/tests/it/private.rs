@@ -55,7 +55,7 @@ fn modules_come_from_a_private_registry() {
     let code = format!(
         "module \"m\" {{\n  source  = \"registry.local:{port}/team/word/any\"\n  version = \"~> 1.0\"\n}}\n\
          output \"word\" {{ value = module.m.word }}\n\
-         resource \"terraform_data\" \"x\" {{\n  provisioner \"local-exec\" {{ command = \"cat $TF_CLI_CONFIG_FILE; cat ../../../runs/*/registry-token ../../../runs/*/work/registry.tfrc || true\" }}\n}}\n"
+         resource \"terraform_data\" \"x\" {{\n  provisioner \"local-exec\" {{ command = \"cat $TF_CLI_CONFIG_FILE; cat ../../../runs/*/registry-token ../../../runs/*/*/registry.tfrc || true\" }}\n}}\n"
     );
     for tool in ["tofu", "terraform"] {
         let scene = Scene::new(&code).env("REGISTRY_HOST", &format!("http://localhost:{port}"));

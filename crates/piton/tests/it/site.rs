@@ -238,10 +238,11 @@ impl Drop for Daemon<'_> {
     #[expect(clippy::print_stderr, reason = "a test that fails shows what the daemon said")]
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
+            let ended = child.try_wait();
             let _ = child.kill();
             let _ = child.wait();
             if std::thread::panicking() {
-                eprintln!("--- the daemon said:\n{}", self.site.daemon_log());
+                eprintln!("--- the daemon (ended: {ended:?}) said:\n{}", self.site.daemon_log());
             }
         }
     }

@@ -65,6 +65,8 @@ pub fn read_reply(stream: &mut impl Read) -> Option<Reply> {
             break end;
         }
         match stream.read(&mut chunk) {
+            // A wait with a timeout is not taken up again by the kernel after a signal, or after the machine was paused.
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Ok(0) | Err(_) => return None,
             Ok(count) => bytes.extend_from_slice(&chunk[..count]),
         }
@@ -117,9 +119,7 @@ pub fn request(address: &str, method: &str, path: &str, headers: &[(&str, &str)]
     }
     text.push_str("Connection: close\r\n\r\n");
     text.push_str(body);
-    // A connection that breaks before the answer is rare under load, and nobody's promise: whoever asks, asks again.
-    let answer = exchange(address, text.as_bytes()).or_else(|| exchange(address, text.as_bytes()));
-    answer.unwrap_or_else(|| panic!("no answer to {method} {path}"))
+    exchange(address, text.as_bytes()).unwrap_or_else(|| panic!("no answer to {method} {path}"))
 }
 
 /// GET without more.
