@@ -93,6 +93,17 @@ pub(crate) async fn failure_modes() {
     assert_eq!((failed.code.as_str(), failed.exit_code), ("hook_failed", Some(2)));
 }
 
+pub(crate) async fn a_hook_that_takes_too_long_has_failed_however_it_exits() {
+    let scene = scene();
+    let polite = "trap 'exit 0' TERM; while :; do sleep 0.02; done";
+    let slow = Hook { timeout: Duration::from_millis(500), ..hook("slow", polite) };
+    let hooks = Hooks { pre_start: vec![slow], ..Hooks::default() };
+    let failed = failure(&run(&scene, Batch { hooks, ..batch(&scene, "touch started") }).await);
+    assert_eq!(failed.code, "hook_failed");
+    assert!(failed.message.contains("took longer than 0.5 s and was stopped"), "{}", failed.message);
+    assert!(!scene.path("started").exists());
+}
+
 pub(crate) async fn nobody_waits_for_what_runs_beside() {
     let scene = scene();
     let beside = |id: &str, command: &str| Hook { run_mode: RunMode::Async, ..hook(id, command) };

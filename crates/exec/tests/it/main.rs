@@ -122,6 +122,7 @@ fn main() -> ExitCode {
         batch_hooks::hooks_run_around_the_tasks,
         batch_hooks::a_hook_that_fails_keeps_the_job_from_starting,
         batch_hooks::failure_modes,
+        batch_hooks::a_hook_that_takes_too_long_has_failed_however_it_exits,
         batch_hooks::nobody_waits_for_what_runs_beside,
         batch_hooks::a_restarted_daemon_runs_no_hook_twice,
         templates::branches_tags_and_commits,
