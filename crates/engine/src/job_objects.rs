@@ -244,7 +244,10 @@ impl Engine {
         }
         let removed = self.0.store.remove(gone, by, self.0.clock.now()).await?;
         self.0.executor.forget(removed).await;
-        self.0.store.resume(&job.subject).await?;
+        if !job.scheduled {
+            // Nothing is left that could be held back. A schedule goes on as it stands, without this one of its jobs.
+            self.0.store.resume(&job.subject).await?;
+        }
         Ok(())
     }
 

@@ -133,10 +133,14 @@ async fn a_suspended_schedule_starts_nothing_and_lets_go_on_what_runs() {
     assert_eq!(jobs, [("measure-1772439000".to_owned(), Some(OutcomeKind::Succeeded))]);
     assert_eq!(simulation.node(0).cron_job(None, "measure").await.unwrap().next, None);
     assert!(simulation.node(0).cron_job(None, "asleep").await.unwrap().suspended);
+    // It stays so when one of its jobs goes.
+    simulation.node(0).delete_job("measure-1772439000", ana()).await.unwrap();
+    assert_eq!(outcomes(&simulation, "measure").await, []);
+    assert!(simulation.node(0).cron_job(None, "measure").await.unwrap().suspended);
     assert_eq!(outcomes(&simulation, "asleep").await, []);
     simulation.node(0).resume_job(None, "measure").await.unwrap();
     simulation.run_until(monday("08:31:00")).await.unwrap();
-    assert_eq!(outcomes(&simulation, "measure").await.len(), 2);
+    assert_eq!(outcomes(&simulation, "measure").await.len(), 1);
 }
 
 #[tokio::test]
