@@ -60,6 +60,14 @@ pub enum Error {
     /// There is such a job already.
     #[error("{} exists already", quoted(.0))]
     JobExists(Subject),
+    /// A job of a schedule is not held back by itself.
+    #[error("job '{job}' was made by the schedule of '{schedule}' and cannot be suspended or resumed by itself")]
+    OfSchedule {
+        /// The job.
+        job: String,
+        /// What made it.
+        schedule: String,
+    },
     /// The job is not running.
     #[error("{} is not running", quoted(.0))]
     NotRunning(Subject),
@@ -134,6 +142,7 @@ impl Error {
             Error::ModeRequired { .. } => "mode_required",
             Error::UnknownMode { .. } => "unknown_mode",
             Error::JobExists(_) => "job_exists",
+            Error::OfSchedule { .. } => "job_of_schedule",
             Error::NotRunning(_) => "not_running",
             Error::Illegal(_) => "illegal_transition",
             Error::NothingToApprove(_) => "nothing_to_approve",
@@ -162,6 +171,9 @@ impl Error {
             }
             Error::Disabled(_) => Some("set \"enabled\": true in its configuration".to_owned()),
             Error::JobExists(_) => Some("delete it first, or choose another name".to_owned()),
+            Error::OfSchedule { schedule, .. } => {
+                Some(format!("suspend or resume its schedule, '{schedule}', or stop the job"))
+            }
             Error::Busy { run, .. } => Some(format!("wait for run {run}, or cancel it: piton run cancel {run}")),
             Error::AnotherPlan { run, .. } => Some(format!("look at it again: piton run show {run}")),
             Error::Sealed { .. } => Some(SEALED.to_owned()),

@@ -253,15 +253,24 @@ impl Engine {
 
     /// Holds a job back: what runs of it is stopped, and its deadline stands still.
     pub async fn hold_job(&self, name: &str, by: By) -> Result<(), Error> {
-        let job = self.job_object(name).await?;
-        self.0.store.suspend(&job.subject, &by, self.0.clock.now()).await?;
+        let subject = self.of_its_own(name).await?;
+        self.0.store.suspend(&subject, &by, self.0.clock.now()).await?;
         self.0.tell_suspended().await
     }
 
     /// Lets a job go on that was held back.
     pub async fn release_job(&self, name: &str) -> Result<(), Error> {
+        let subject = self.of_its_own(name).await?;
+        self.resume_subject(&subject).await
+    }
+
+    /// The subject of a job that can be held back: that of one which a schedule made is the schedule's.
+    async fn of_its_own(&self, name: &str) -> Result<Subject, Error> {
         let job = self.job_object(name).await?;
-        self.resume_subject(&job.subject).await
+        if job.scheduled {
+            return Err(Error::OfSchedule { job: job.name, schedule: job.subject.name().into_owned() });
+        }
+        Ok(job.subject)
     }
 
     /// Lets the triggers of a subject go on, and what of it was held back. A declared job that waited for it begins now.

@@ -94,6 +94,7 @@ impl From<piton_engine::Error> for Refusal {
             | E::Busy { .. }
             | E::NotRunning(_)
             | E::JobExists(_)
+            | E::OfSchedule { .. }
             | E::Illegal(_)
             | E::NothingToApprove(_)
             | E::NotEnded(_)

@@ -1,5 +1,6 @@
 //! Schedules of jobs as Kubernetes has them, told by the ledger.
 
+use piton_engine::Error;
 use piton_model::{FailureClass, OutcomeKind};
 use piton_testkit::simulation::Simulation;
 
@@ -131,6 +132,13 @@ async fn a_suspended_schedule_starts_nothing_and_lets_go_on_what_runs() {
     simulation.run_until(monday("08:29:00")).await.unwrap();
     let jobs = outcomes(&simulation, "measure").await;
     assert_eq!(jobs, [("measure-1772439000".to_owned(), Some(OutcomeKind::Succeeded))]);
+    // Its jobs are not held back by themselves, nor is it by way of them.
+    let node = simulation.node(0);
+    for refused in
+        [node.hold_job("measure-1772439000", ana()).await, node.release_job("measure-1772439000").await]
+    {
+        assert!(matches!(refused, Err(Error::OfSchedule { schedule, .. }) if schedule == "measure"));
+    }
     assert_eq!(simulation.node(0).cron_job(None, "measure").await.unwrap().next, None);
     assert!(simulation.node(0).cron_job(None, "asleep").await.unwrap().suspended);
     // It stays so when one of its jobs goes.
