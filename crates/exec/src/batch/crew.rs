@@ -235,7 +235,10 @@ impl<'a> Crew<'a> {
             Ok(exit) => Some(exit_of(exit.status)),
             // It may have run: that counts as a try.
             Err(Error::Lost { .. } | Error::StartUncertain(_)) => Some(TaskExit::Unseen),
-            Err(Error::NotStarted) => None,
+            // It was told to stop before it began, which the journal knows and a later daemon reads there: it counts against
+            // no limit, and what is tried next gets the next number. Forgotten, it would be begun again under its own
+            // number, and be stopped again for what the journal says, without end.
+            Err(Error::NotStarted) => Some(TaskExit::Unseen),
             Err(error) => {
                 self.trouble.get_or_insert(runner_failure(Doing::Job, error));
                 None

@@ -216,6 +216,20 @@ pub(crate) async fn an_end_that_the_daemon_missed_is_found() {
     assert_eq!((again.outcome(), lines(&scene, "tries").len()), (run.outcome(), 2));
 }
 
+pub(crate) async fn a_task_that_was_stopped_before_it_began_gets_a_new_number() {
+    let scene = scene();
+    let begun = begun(&scene, Batch { backoff_limit: 0, ..batch(&scene, "echo x >> tries") });
+    // A daemon has noted that the first task is to stop, and died before that was started.
+    let dir = scene.logs.run_dir(begun.id);
+    fs::create_dir_all(&dir).unwrap();
+    let journal = r#"{"since": "2026-03-02T08:00:00Z", "suspended": false, "stopped": ["0-1"], "end": null}"#;
+    fs::write(dir.join("batch-1"), journal).unwrap();
+    let run = scene.drive(scene.step(&begun, true).await).await;
+    assert_succeeded(&scene, &run);
+    assert_eq!((lines(&scene, "tries").len(), counted(&scene)), (1, (0, 1, 0)));
+    assert!(scene.log(&run).contains("task 1-1: $ "), "{}", scene.log(&run));
+}
+
 pub(crate) async fn an_end_that_nobody_saw_is_a_failure() {
     let scene = scene();
     let line = "echo x >> tries; [ $(wc -l < tries) -gt 1 ] || until [ -e go ]; do sleep 0.01; done";
