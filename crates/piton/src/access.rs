@@ -83,7 +83,8 @@ pub fn confine(place: &Place) -> Result<Confine, CommandError> {
         (piton_spec::Confine::Auto | piton_spec::Confine::Always, true) => {}
     }
     let layout = config.layout(TimeZone::UTC);
-    let mut hidden = vec![place.data_dir.clone(), layout.workspaces, layout.jobs];
+    let mut hidden = vec![place.data_dir.clone(), layout.workspaces, layout.jobs, layout.programs];
+    hidden.extend(config.processes.defaults.env_files.iter().cloned());
     hidden.extend(config.file.clone());
     hidden.extend(config.encryption.file.clone());
     hidden.extend(config.server.tls.as_ref().map(|tls| tls.identity.key()));

@@ -24,6 +24,8 @@ daemon=$(head -n 1 "$DATA/../daemon.pid")
   try state cat "$DATA/deployments/treasure/terraform.tfstate"
   try runs ls "$DATA/runs"
   try declaration cat "$DATA/../workspaces/treasure/config.json"
+  try program cat "$DATA/../programs/treasure.json"
+  try environment-file cat "$DATA/../treasure.env"
   try configuration cat "$DATA/../piton.toml"
   try planting sh -c 'echo x >"$DATA/planted"'
   try planting-a-run sh -c 'echo x >"$DATA/deployments/treasure/planted.tf"'
@@ -51,10 +53,16 @@ resource "terraform_data" "this" {
 /// What comes of a deployment of hostile code: its report, what it got, and the site.
 fn robbed(confine: &str) -> (Site, Vec<String>, String) {
     let site = Site::new().env("TREASURE_OF_THE_DAEMON", "gold-of-the-daemon");
-    site.write("piton.toml", &format!("[server]\npidfile = 'daemon.pid'\n[iac]\nconfine = '{confine}'\n"));
+    site.write(
+        "piton.toml",
+        &format!("env_files = ['treasure.env']\n[server]\npidfile = 'daemon.pid'\n[iac]\nconfine = '{confine}'\n"),
+    );
     let secret = r#"{ "deploy_schedule": "0 0 29 2 *", "catch_up": "skip", "vars": { "gold": "gold-of-others" } }"#;
     let treasure = "variable \"gold\" { sensitive = true }\nresource \"terraform_data\" \"t\" { input = var.gold }\n";
     site.workspace("treasure", secret, treasure);
+    site.write("treasure.env", "GOLD=gold-of-the-files\n");
+    let program = r#"{ "name": "treasure", "command": "true", "auto_start": false, "env": ["GOLD=gold-of-programs"] }"#;
+    site.write("programs/treasure.json", &format!(r#"{{ "type": "process", "spec": {program} }}"#));
     site.workspace("thief", CONFIG, &CODE.replace("@DATA@", &site.data().display().to_string()));
     site.write("workspaces/thief/steal.sh", STEAL);
     let daemon = site.serve();
@@ -64,7 +72,7 @@ fn robbed(confine: &str) -> (Site, Vec<String>, String) {
     }
     let own = site.data().join("deployments/thief");
     let report = fs::read_to_string(own.join("report")).unwrap();
-    assert_eq!(report.lines().count(), 17, "{report}");
+    assert_eq!(report.lines().count(), 19, "{report}");
     let got = report.lines().filter_map(|line| line.strip_prefix("GOT ")).map(str::to_owned).collect();
     let loot = String::from_utf8_lossy(&fs::read(own.join("loot")).unwrap()).into_owned();
     assert_eq!(fs::read_to_string(own.join("descriptors")).unwrap(), "0 1 2 3 ", "3 is what `ls` reads");
@@ -81,7 +89,9 @@ fn hostile_code_finds_nothing() {
     let is_superuser = rustix::process::geteuid().is_root();
     got.retain(|what| !(is_superuser && what == "environment"));
     assert_eq!(got, [""; 0]);
-    assert!(!loot.contains("gold-of-others"), "{loot}");
+    for gold in ["gold-of-others", "gold-of-programs", "gold-of-the-files"] {
+        assert!(!loot.contains(gold), "{loot}");
+    }
     assert!(is_superuser || !loot.contains("gold-of-the-daemon"), "{loot}");
     assert!(site.daemon_log().contains("deployed code asked for the socket"), "{}", site.daemon_log());
     site.audit();
@@ -91,8 +101,10 @@ fn hostile_code_finds_nothing() {
 #[test]
 fn code_that_is_not_confined_finds_everything() {
     let (_site, got, loot) = robbed("never");
-    assert_eq!(got.len(), 17, "{got:?}");
-    assert!(loot.contains("gold-of-others") && loot.contains("gold-of-the-daemon"), "{loot}");
+    assert_eq!(got.len(), 19, "{got:?}");
+    for gold in ["gold-of-others", "gold-of-programs", "gold-of-the-files", "gold-of-the-daemon"] {
+        assert!(loot.contains(gold), "{gold}: {loot}");
+    }
 }
 
 /// What deployed code does have: its own directory, temporary files, the rest of the system.
