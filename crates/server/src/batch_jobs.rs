@@ -5,7 +5,6 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use piton_api as api;
-use piton_auth::Role;
 use piton_engine::JobObject;
 use piton_model::Act;
 use piton_spec::Job;
@@ -24,7 +23,7 @@ use crate::state::App;
 pub(crate) fn routes() -> Table {
     Table::new()
         .at(Permission::Read, routes!(list))
-        .creating(Permission::Operate, routes!(create))
+        .creating(Permission::Administer, routes!(create))
         .at(Permission::Read, routes!(show))
         .at(Permission::Operate, routes!(change))
         .at(Permission::Operate, routes!(remove))
@@ -62,7 +61,9 @@ async fn create(
 }
 
 /// Stops a job, removes it, and makes it anew as the body says. One that a file declares is not declared any more then.
-#[utoipa::path(post, path = "/jobs/{name}", request_body = api::JobSpec, responses((status = 200, body = api::BatchJob), (status = 400, description = "There is no such job, the new one is not valid, or it has another name."), (status = 409, description = "It is declared in the configuration.")))]
+///
+/// Operators only run again what there is: the body of anybody else must say what GET answered.
+#[utoipa::path(post, path = "/jobs/{name}", request_body = api::JobSpec, responses((status = 200, body = api::BatchJob), (status = 400, description = "There is no such job, the new one is not valid, or it has another name."), (status = 409, description = "It is declared in the configuration, or a schedule made it.")))]
 async fn change(
     State(app): State<App>,
     Path(name): Path<String>,
@@ -72,10 +73,18 @@ async fn change(
     let Json(mut body) = body.map_err(as_provisr)?;
     let old = app.engine.job_object(&name).await.map_err(as_provisr)?;
     check_name(&body, &name)?;
-    let around = app.engine.loaded();
-    let known = provisr::batch_to_json(&name, &old.batch, around.catalog.surroundings(), Secrets::Shown);
+    check_not_scheduled(&old)?;
+    let loaded = app.engine.loaded();
+    let around = loaded.catalog.surroundings();
+    let known = provisr::batch_to_json(&name, &old.batch, around, Secrets::Shown);
     body = unmasked(body, &known);
     let job = parse(&app, body).map_err(as_provisr)?;
+    let wanted = job.batch().map(|batch| provisr::batch_to_json(&name, batch, around, Secrets::Shown));
+    if wanted != Some(known) {
+        // Whoever chose the command would also be told the values that were masked.
+        let hint = Some("run it again unchanged".to_owned());
+        caller.check_admin("to change what a job does", hint)?;
+    }
     discard(&app, &caller, &old).await.map_err(unless_in_the_way)?;
     Ok(Json(make(&app, &caller, &job).await.map_err(as_provisr)?))
 }
@@ -157,10 +166,7 @@ async fn discard(app: &App, caller: &Caller, job: &JobObject) -> Answer<()> {
     let declared = loaded.catalog.jobs.get(&job.subject).filter(|declared| declared.runs_once());
     if let Some(declared) = declared {
         check_declared_elsewhere(declared)?;
-        if caller.role != Role::Admin {
-            let detail = format!("a file declares job '{}', and only administrators change declarations", job.name);
-            return Err(Refusal::new(StatusCode::FORBIDDEN, "forbidden", detail, None).by_code());
-        }
+        caller.check_admin("to change or delete a job that a file declares", None)?;
         let (directory, file) = (app.about.layout.programs.clone(), declared.file.clone());
         let removed = tokio::task::spawn_blocking(move || provisr::remove_program(&directory, &file));
         let removed = removed.await.map_err(|error| Refusal::internal(&error))?;
@@ -172,6 +178,17 @@ async fn discard(app: &App, caller: &Caller, job: &JobObject) -> Answer<()> {
     }
     app.auth.note(caller.deed(Act::JobDeleted).to(format!("job/{}", job.name))).await;
     Ok(())
+}
+
+/// What a schedule makes is changed with it.
+fn check_not_scheduled(job: &JobObject) -> Answer<()> {
+    if !job.scheduled {
+        return Ok(());
+    }
+    let schedule = job.subject.name();
+    let detail = format!("job '{}' was made by the schedule of '{schedule}'", job.name);
+    let hint = Some(format!("change the CronJob '{schedule}', or trigger it"));
+    Err(Refusal::new(StatusCode::CONFLICT, "job_exists", detail, hint))
 }
 
 /// What stands in the configuration is changed there.

@@ -87,6 +87,15 @@ impl Caller {
         }
     }
 
+    /// What only administrators may do, where that does not depend on the route alone.
+    pub(crate) fn check_admin(&self, doing: &str, hint: Option<String>) -> Result<(), Refusal> {
+        if self.role == Role::Admin {
+            return Ok(());
+        }
+        let detail = format!("{doing} takes the role admin, and you are {}", self.role);
+        Err(Refusal::new(StatusCode::FORBIDDEN, "forbidden", detail, hint).by_code())
+    }
+
     /// Something that they do, for the audit trail.
     pub(crate) fn deed(&self, act: Act) -> Deed {
         Deed { from: self.from.map(|from| from.to_string()), ..Deed::new(self.by.clone(), act) }

@@ -183,11 +183,14 @@ async fn suspend(State(app): State<App>, Path(name): Path<String>, caller: Calle
 }
 
 /// Puts the schedule of a job in force again.
+///
+/// Where its file suspends it, that file is changed, which takes the role admin.
 #[utoipa::path(post, path = "/cronjobs/{name}/resume", responses((status = 200, body = api::Scheduled), (status = 409, description = "It is declared in the configuration.")))]
 async fn resume(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::Scheduled>> {
     let job = find(&app, &name)?;
     check_declared_elsewhere(&job)?;
     if job.rules.suspended {
+        caller.check_admin("to change the file that suspends a job", None)?;
         let (about, job) = (app.about.clone(), job.clone());
         let woken = tokio::task::spawn_blocking(move || cron_files::wake(&about.layout, &job));
         woken.await.map_err(|error| Refusal::internal(&error))??;

@@ -110,6 +110,12 @@ impl Door {
         assert_eq!(reply.status, 201, "{}", reply.text());
         reply.json()
     }
+
+    /// The same door for a new client of this role.
+    pub fn for_client(&self, role: &str) -> Door {
+        let client = self.create_client(role, role);
+        self.basic(text(&client, "client_id"), text(&client, "client_secret"))
+    }
 }
 
 fn token(reply: &Reply) -> String {

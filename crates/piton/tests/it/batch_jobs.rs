@@ -316,28 +316,61 @@ fn a_daemon_that_is_killed_disturbs_no_job() {
 }
 
 #[test]
-fn operators_make_jobs_and_administrators_declare_them() {
+fn operators_run_jobs_and_administrators_say_what_they_do() {
     let site = guarded();
     site.write("programs/load.json", r#"{"type": "job", "spec": {"name": "load", "command": "true"}}"#);
     let daemon = site.serve();
     let anonymous = Door::anonymous(&daemon);
     let admin = anonymous.basic("admin", PASSWORD);
-    let known = |role: &str| {
-        let client = admin.create_client(role, role);
-        anonymous.basic(client["client_id"].as_str().unwrap(), client["client_secret"].as_str().unwrap())
-    };
-    let (viewer, operator) = (known("viewer"), known("operator"));
+    let (viewer, operator) = (admin.for_client("viewer"), admin.for_client("operator"));
     let spec = r#"{"name": "once", "command": "true", "env": ["TOKEN=hush"]}"#;
     let cron = r#"{"name": "tick", "schedule": "@daily", "job_template": {"command": "true"}}"#;
     assert_eq!(viewer.send("POST", "/api/jobs", spec).status, 403);
-    assert_eq!(operator.send("POST", "/api/jobs", spec).status, 200);
+    assert_eq!(operator.send("POST", "/api/jobs", spec).status, 403);
+    assert_eq!(admin.send("POST", "/api/jobs", spec).status, 200);
     let shown = |door: &Door| door.send("GET", "/api/jobs/once", "").text();
     assert!(shown(&admin).contains("hush"));
     assert!(!shown(&viewer).contains("hush") && shown(&viewer).contains("TOKEN=***"));
+    // An operator runs it again as it is, with what they were not told, and nothing else in its name.
+    let seen: Value = serde_json::from_str(&shown(&operator)).unwrap();
+    for (member, value) in [
+        ("command", json!("sh -c 'echo $TOKEN'")),
+        ("env", json!(["TOKEN=***", "LD_PRELOAD=/tmp/x.so"])),
+        ("env", json!(["OTHER=***"])),
+        ("completions", json!(3)),
+        ("lifecycle", json!({ "post_start": [{ "name": "x", "command": "env" }] })),
+    ] {
+        let mut other = seen.clone();
+        other[member] = value;
+        let refused = operator.send("POST", "/api/jobs/once", &other.to_string());
+        assert_eq!((refused.status, refused.code().as_str()), (403, "forbidden"), "{member}: {}", refused.text());
+    }
+    let again = operator.send("POST", "/api/jobs/once", &seen.to_string());
+    assert_eq!(again.status, 200, "{}", again.text());
+    assert_ne!(again.json()["run"], seen["run"]);
+    assert!(shown(&admin).contains("hush") && !again.text().contains("hush"));
+    assert_eq!(viewer.send("POST", "/api/jobs/once", &seen.to_string()).status, 403);
     assert_eq!(operator.send("POST", "/api/cronjobs", cron).status, 403);
     assert_eq!(admin.send("POST", "/api/cronjobs", cron).status, 200);
     assert_eq!(operator.send("POST", "/api/cronjobs/tick/trigger", "").status, 202);
     assert_eq!(operator.send("POST", "/api/cronjobs/tick", cron).status, 403);
+    // What a schedule made is changed with it, whoever asks.
+    let jobs = operator.send("GET", "/api/jobs", "").json();
+    let made = jobs.as_array().unwrap().iter().find(|job| job["scheduled"] == true).unwrap();
+    for door in [&operator, &admin] {
+        let refused = door.send("POST", &format!("/api/jobs/{}", made["name"].as_str().unwrap()), &made.to_string());
+        assert_eq!((refused.status, refused.code().as_str()), (409, "job_exists"), "{}", refused.text());
+    }
+    // To suspend it is no change of its file, and neither is to resume it unless that file suspends it.
+    for verb in ["suspend", "resume"] {
+        assert_eq!(operator.send("POST", &format!("/api/cronjobs/tick/{verb}"), "").status, 200, "{verb}");
+    }
+    let mut held: Value = serde_json::from_str(cron).unwrap();
+    held["suspend"] = json!(true);
+    assert_eq!(admin.send("POST", "/api/cronjobs/tick", &held.to_string()).status, 200);
+    assert_eq!(operator.send("POST", "/api/cronjobs/tick/resume", "").status, 403);
+    assert_eq!(admin.send("GET", "/api/cronjobs/tick", "").json()["suspend"], true);
+    assert_eq!(admin.send("POST", "/api/cronjobs/tick/resume", "").json()["suspend"], false);
     // What a file declares is no matter of operators.
     let refused = operator.send("DELETE", "/api/jobs/load", "");
     assert_eq!(refused.status, 403, "{}", refused.text());

@@ -80,9 +80,7 @@ fn the_api_is_as_it_is_described_to_each_role() {
     hold_to_the_description(&site, &daemon, "nobody", None);
     let admin = Door::anonymous(&daemon).basic("admin", PASSWORD);
     for role in ["viewer", "operator", "admin"] {
-        let client = admin.create_client(role, role);
-        let [id, secret] = ["client_id", "client_secret"].map(|member| client[member].as_str().unwrap());
-        let known = Door::anonymous(&daemon).basic(id, secret);
+        let known = admin.for_client(role);
         // Logging out must not end this, as it would end a token.
         hold_to_the_description(&site, &daemon, role, known.credentials());
         look_after(&site);

@@ -479,11 +479,7 @@ fn who_may_do_what() {
     let daemon = site.serve();
     let anonymous = Door::anonymous(&daemon);
     let admin = anonymous.basic("admin", PASSWORD);
-    let known = |role: &str| {
-        let client = admin.create_client(role, role);
-        anonymous.basic(client["client_id"].as_str().unwrap(), client["client_secret"].as_str().unwrap())
-    };
-    let (viewer, operator) = (known("viewer"), known("operator"));
+    let (viewer, operator) = (admin.for_client("viewer"), admin.for_client("operator"));
     let spec = r#"{"name": "web", "command": "sleep 60", "env": ["TOKEN=hush"]}"#;
     for (who, door) in [("viewer", &viewer), ("operator", &operator)] {
         assert_eq!(door.send("POST", "/api/register", spec).status, 403, "{who}");

@@ -46,6 +46,7 @@ const ADMINISTRATORS: &[&str] = &[
     "POST /api/templates",
     "DELETE /api/templates/{name}",
     "POST /api/templates/{name}/update",
+    "POST /api/jobs",
     "POST /api/cronjobs",
     "POST /api/cronjobs/{name}",
     "POST /api/register",
@@ -117,9 +118,7 @@ fn every_route_is_for_those_whom_the_table_names() {
         let user = format!("one-{role}");
         admin.create_user(&user, "twelve monkeys", role);
         callers.push((rank, format!("user {role}"), anonymous.basic(&user, "twelve monkeys")));
-        let client = admin.create_client(role, role);
-        let (id, secret) = (client["client_id"].as_str().unwrap(), client["client_secret"].as_str().unwrap());
-        callers.push((rank, format!("client {role}"), anonymous.basic(id, secret)));
+        callers.push((rank, format!("client {role}"), admin.for_client(role)));
     }
     for route in routes(&daemon) {
         // `[]` is no body that any route takes, so nothing is done.

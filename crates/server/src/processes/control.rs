@@ -3,7 +3,6 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use piton_api as api;
-use piton_auth::Role;
 use piton_model::Act;
 use piton_supervisor::Selector;
 use serde::Deserialize;
@@ -47,11 +46,8 @@ async fn start(
             let detail = "give a selector or a declaration, not both";
             return Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_selector", detail, None));
         }
-        if caller.role < Role::Admin {
-            let detail = format!("to declare a process takes the role admin, and you are {}", caller.role);
-            let hint = Some("start one that is registered: `?name=NAME`".to_owned());
-            return Err(Refusal::new(StatusCode::FORBIDDEN, "forbidden", detail, hint).by_code());
-        }
+        let hint = Some("start one that is registered: `?name=NAME`".to_owned());
+        caller.check_admin("to declare a process", hint)?;
         let spec = declare::spec(body).map_err(as_provisr)?;
         return Ok(Json(declare::start(&app, &caller, spec).await?));
     }
