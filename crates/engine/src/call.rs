@@ -35,11 +35,15 @@ impl Call {
     pub(crate) fn mark(self, mut run: NewRun) -> NewRun {
         if let Some(trace) = self.trace {
             let env = match &mut run.action {
-                Action::Iac(iac) => &mut iac.env,
-                Action::Command(command) => &mut command.env,
-                Action::Batch(batch) => &mut batch.env,
+                Action::Iac(iac) => Some(&mut iac.env),
+                Action::Command(command) => Some(&mut command.env),
+                Action::Batch(batch) => Some(&mut batch.env),
+                // Nobody asks for one of its runs.
+                Action::Provision(_) => None,
             };
-            env.insert("TRACEPARENT".to_owned(), Secret::new(trace));
+            if let Some(env) = env {
+                env.insert("TRACEPARENT".to_owned(), Secret::new(trace));
+            }
         }
         NewRun { dedup_key: run.dedup_key.or(self.key), ..run }
     }

@@ -33,7 +33,7 @@ impl Claimer {
     pub(crate) async fn take(&mut self) -> Result<Vec<Drive>, Error> {
         let mut drives = vec![];
         if self.unsure {
-            drives.extend(self.overlooked().await?);
+            drives.extend(overlooked(&self.shared, |kind| kind != SubjectKind::Provision).await?);
             self.unsure = false;
         }
         let shared = &self.shared;
@@ -54,17 +54,6 @@ impl Claimer {
             }
         }
         Ok(drives)
-    }
-
-    /// Runs that this worker holds and that nobody drives. Only this loop begins drives, so what was not driven before
-    /// the look at the store, and is held then, is held by mistake.
-    async fn overlooked(&self) -> Result<Vec<Drive>, Error> {
-        let shared = &self.shared;
-        let driven: BTreeSet<(RunId, AttemptNo)> =
-            shared.drivers().iter().map(|(run, driver)| (*run, driver.attempt)).collect();
-        let held = shared.store.held_by(&shared.config.worker).await?;
-        let known = |run: &Run| run.lease().is_some_and(|lease| driven.contains(&(run.id, lease.attempt)));
-        Ok(held.into_iter().filter(|run| !known(run)).filter_map(|run| drive(shared, run, true)).collect())
     }
 
     pub(crate) async fn run(mut self) {
@@ -137,6 +126,20 @@ impl Claimer {
     }
 }
 
+/// Runs of some kind that this worker holds and that nobody drives. Only the loop that asks begins drives of that kind, so
+/// what was not driven before the look at the store, and is held then, is held by mistake.
+pub(crate) async fn overlooked(
+    shared: &Arc<Shared>,
+    of_kind: impl Fn(SubjectKind) -> bool,
+) -> Result<Vec<Drive>, Error> {
+    let driven: BTreeSet<(RunId, AttemptNo)> =
+        shared.drivers().iter().map(|(run, driver)| (*run, driver.attempt)).collect();
+    let held = shared.store.held_by(&shared.config.worker).await?;
+    let known = |run: &Run| run.lease().is_some_and(|lease| driven.contains(&(run.id, lease.attempt)));
+    let unknown = held.into_iter().filter(|run| of_kind(run.subject.kind()) && !known(run));
+    Ok(unknown.filter_map(|run| drive(shared, run, true)).collect())
+}
+
 /// Why the claimer looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Why {
@@ -154,7 +157,7 @@ enum Next {
     At(Option<Timestamp>),
 }
 
-async fn free_slot(slots: &Semaphore) {
+pub(crate) async fn free_slot(slots: &Semaphore) {
     // Taken and given back at once: it only tells that there is one.
     let _ = slots.acquire().await;
 }
@@ -163,7 +166,7 @@ async fn free_slot(slots: &Semaphore) {
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
     _run: Option<OwnedSemaphorePermit>,
-    _deployment: Option<OwnedSemaphorePermit>,
+    _more: Option<OwnedSemaphorePermit>,
 }
 
 impl Shared {
@@ -173,10 +176,12 @@ impl Shared {
     }
 
     fn take_slots(&self, run: &Run) -> Slots {
-        let deployment = run.subject.kind() == SubjectKind::Deployment;
-        Slots {
-            _run: self.slots.clone().try_acquire_owned().ok(),
-            _deployment: deployment.then(|| self.deployment_slots.clone().try_acquire_owned().ok()).flatten(),
+        let take = |slots: &Arc<Semaphore>| slots.clone().try_acquire_owned().ok();
+        match run.subject.kind() {
+            SubjectKind::Workspace | SubjectKind::Job => Slots { _run: take(&self.slots), _more: None },
+            SubjectKind::Deployment => Slots { _run: take(&self.slots), _more: take(&self.deployment_slots) },
+            // A call waits more than it works, and must not keep others from working.
+            SubjectKind::Provision => Slots { _run: take(&self.provision_slots), _more: None },
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use piton_model::{
-    AttemptNo, Event, Failure, FailureClass, Lease, Record, Report, Run, RunState, Step, Subject, Uptime,
+    AttemptNo, Event, Failure, FailureClass, Lease, Origin, Record, Report, Run, RunState, Step, Subject, Uptime,
 };
 use piton_store::{Guard, RecordError};
 use tokio::sync::watch;
@@ -86,6 +86,9 @@ impl Drive {
         let span_of = |run: &Run| (run.id, run.subject.clone());
         let (id, subject) = span_of(&self.run);
         self.look_for_cancel().await;
+        if !self.wait_until_due().await {
+            return;
+        }
         loop {
             match self.step().await {
                 Driven::On => {}
@@ -107,6 +110,17 @@ impl Drive {
                     return;
                 }
             }
+        }
+    }
+
+    /// What was claimed a little ahead of its time waits for that here. Whether it is driven on.
+    async fn wait_until_due(&self) -> bool {
+        let Origin::At { due } = self.run.origin else { return true };
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => true,
+            () = self.shared.clock.sleep_until(due) => true,
+            () = self.shared.stages.detach.cancelled() => false,
         }
     }
 
@@ -339,6 +353,7 @@ fn classify(failure: Failure, step: Step, why: Stopped) -> Failure {
             message: format!("took longer than {}s and was stopped during `{step}`", limit.as_secs()),
             hint: Some("raise `timeout` if it needs longer".to_owned()),
             exit_code: failure.exit_code,
+            retry_after: None,
         },
     }
 }

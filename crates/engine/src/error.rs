@@ -1,6 +1,6 @@
 //! What can go wrong with a request, by what the caller can do about it.
 
-use piton_model::{Digest, IllegalTransition, InvalidName, Mode, Name, RunId, Subject};
+use piton_model::{Digest, IllegalTransition, InvalidName, Mode, Name, NotAltered, RunId, ScheduleId, Subject};
 
 /// A request that could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +118,20 @@ pub enum Error {
         /// How many may.
         most: u64,
     },
+    /// Another program is changing the scheduled provision.
+    #[error("another program is changing the scheduled provision {0}")]
+    ProvisionBusy(ScheduleId),
+    /// The scheduled provision is in a state that does not allow it.
+    #[error("this cannot be done to scheduled provision {id}: {problem}")]
+    ProvisionState {
+        /// Which.
+        id: ScheduleId,
+        /// Why not.
+        problem: NotAltered,
+    },
+    /// Whoever asked for it must not approve it.
+    #[error("scheduled provision {0} must be approved by somebody else than who asked for it")]
+    OwnProvision(ScheduleId),
     /// Piton is shutting down and takes no new work.
     #[error("piton is shutting down")]
     ShuttingDown,
@@ -147,7 +161,12 @@ impl Error {
             Error::Illegal(_) => "illegal_transition",
             Error::NothingToApprove(_) => "nothing_to_approve",
             Error::AnotherPlan { .. } => "another_plan",
-            Error::SelfApproval(_) => "self_approval",
+            Error::SelfApproval(_) | Error::OwnProvision(_) => "self_approval",
+            Error::ProvisionBusy(_) => "provision_busy",
+            Error::ProvisionState { problem: NotAltered::NotPending(_), .. } => "provision_not_pending",
+            Error::ProvisionState { problem: NotAltered::NotApproved, .. } => "approval_required",
+            Error::ProvisionState { problem: NotAltered::NotAsked(_), .. } => "nothing_to_approve",
+            Error::ProvisionState { problem: NotAltered::NotOver(_), .. } => "not_ended",
             Error::NotEnded(_) => "not_ended",
             Error::Sealed { .. } => "run_sealed",
             Error::Forgotten(_) => "secrets_forgotten",
@@ -179,6 +198,7 @@ impl Error {
             Error::Sealed { .. } => Some(SEALED.to_owned()),
             Error::Forgotten(_) => Some("ask for it again, with its credentials and variables".to_owned()),
             Error::NothingToApprove(_) => Some("only a run that waits at a gate can be approved".to_owned()),
+            Error::ProvisionBusy(_) => Some("try again in a moment".to_owned()),
             Error::ShareFull { .. } => Some("wait until some have begun, or cancel some".to_owned()),
             Error::QueueFull { .. } => Some("try again later, or raise iac.max_queued_deployments".to_owned()),
             Error::InvalidName(_)
@@ -187,6 +207,8 @@ impl Error {
             | Error::NotRunning(_)
             | Error::Illegal(_)
             | Error::SelfApproval(_)
+            | Error::OwnProvision(_)
+            | Error::ProvisionState { .. }
             | Error::NotEnded(_)
             | Error::ShuttingDown => None,
             Error::Store(error) => error.hint().map(str::to_owned),
@@ -200,6 +222,7 @@ fn quoted(subject: &Subject) -> String {
         Subject::Job { workspace: None, name } => format!("standalone job '{name}'"),
         Subject::Job { workspace: Some(workspace), name } => format!("job '{name}' of workspace '{workspace}'"),
         Subject::Deployment(id) => format!("deployment '{id}'"),
+        Subject::Provision(id) => format!("scheduled provision '{id}'"),
     }
 }
 

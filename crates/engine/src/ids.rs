@@ -34,6 +34,11 @@ impl Ids {
         self.next("deployment".to_owned(), at)
     }
 
+    /// Of a scheduled provision, or of a run of one.
+    pub(crate) fn provision(&self, at: Timestamp) -> RunId {
+        self.next("provision".to_owned(), at)
+    }
+
     fn next(&self, sequence: String, at: Timestamp) -> RunId {
         let mut random = [0; 10];
         match self {

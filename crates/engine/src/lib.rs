@@ -11,6 +11,7 @@
 //!
 //! - [`triggers`]: schedules that are due, events in the ledger, changed declarations → submitted runs
 //! - `claim`: due runs → leases, as many as there are free slots
+//! - `provisions`: rows of scheduled provisions that are due → runs that are leased already
 //! - `drive`: one task for each leased run: execute the step, commit the event, repeat
 //! - `rescue`: leases and gates whose time is over
 //! - `retain`: runs that are old enough to go
@@ -48,6 +49,8 @@ mod job_objects;
 mod leftover;
 mod nap;
 mod news;
+mod provision_requests;
+mod provisions;
 mod prune;
 mod rescue;
 mod retain;
@@ -77,6 +80,7 @@ pub use executor::{Executing, Executor, Passed, Task};
 pub use explain::{Explanation, Upcoming};
 pub use heartbeat::Heartbeat;
 pub use job_objects::{JobCondition, JobObject, JobPhase};
+pub use provisions::ProvisionRules;
 pub use rounds::Rounds;
 pub use shutdown::Shutdown;
 
@@ -89,6 +93,8 @@ pub struct Config {
     pub max_concurrent_runs: usize,
     /// How many of these may be deployments that people ask for.
     pub max_concurrent_deployments: usize,
+    /// How scheduled provisions are executed.
+    pub provisions: ProvisionRules,
     /// How many deployments may wait for their turn.
     pub max_queued_deployments: u64,
     /// How many of those may be one requester's.
@@ -124,6 +130,7 @@ impl Config {
             worker,
             max_concurrent_runs: cores * 4,
             max_concurrent_deployments: cores * 2,
+            provisions: ProvisionRules::default(),
             max_queued_deployments: 1000,
             max_queued_deployments_each: 500,
             lease: Duration::from_secs(15),
@@ -155,6 +162,7 @@ pub(crate) struct Shared {
     pub(crate) ids: ids::Ids,
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) deployment_slots: Arc<Semaphore>,
+    pub(crate) provision_slots: Arc<Semaphore>,
     drivers: Mutex<HashMap<RunId, drive::Driver>>,
     /// Runs that are not driven here (yet), and for which a request to cancel was seen in the ledger. Only a hint.
     cancels_asked: Mutex<HashSet<RunId>>,
@@ -198,6 +206,7 @@ impl Engine {
             ids: ids::Ids::new(config.seed),
             slots: Arc::new(Semaphore::new(config.max_concurrent_runs)),
             deployment_slots: Arc::new(Semaphore::new(config.max_concurrent_deployments)),
+            provision_slots: Arc::new(Semaphore::new(config.provisions.max_concurrent)),
             config,
             store,
             clock,
@@ -220,6 +229,7 @@ impl Engine {
         shared.beginning.spawn(prune::Pruner::new(shared.clone()).run());
         shared.beginning.spawn(secrets::Custodian::new(shared.clone()).run());
         shared.beginning.spawn(triggers::Time::new(self).run());
+        shared.beginning.spawn(provisions::Provisions::new(shared.clone()).run());
         Ok(())
     }
 

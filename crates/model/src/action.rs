@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Batch, Digest, Mode, Name, Secret, WorkerId};
+use crate::{Batch, Digest, Mode, Name, Provision, Secret, WorkerId};
 
 /// What a run does. Frozen at submission: a reload never changes a run that exists.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,6 +19,8 @@ pub enum Action {
     Command(Command),
     /// One program, as often as it takes.
     Batch(Batch),
+    /// One call to a provisioning API.
+    Provision(Provision),
 }
 
 /// Deploys, destroys or plans infrastructure code.
@@ -283,6 +285,8 @@ pub enum Step {
     Command(CommandStep),
     /// A step of [`Action::Batch`].
     Batch(BatchStep),
+    /// A step of [`Action::Provision`].
+    Provision(ProvisionStep),
 }
 
 /// The steps of [`Action::Iac`], in order.
@@ -321,6 +325,14 @@ pub enum BatchStep {
     Execute,
 }
 
+/// The steps of [`Action::Provision`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProvisionStep {
+    /// Call the provisioning API.
+    Call,
+}
+
 impl Action {
     /// The step every fresh pass begins with.
     pub fn first_step(&self) -> Step {
@@ -329,6 +341,7 @@ impl Action {
             Action::Command(_) => Step::Command(CommandStep::Execute),
             Action::Batch(batch) if batch.hooks.pre_start.is_empty() => Step::Batch(BatchStep::Execute),
             Action::Batch(_) => Step::Batch(BatchStep::PreStart),
+            Action::Provision(_) => Step::Provision(ProvisionStep::Call),
         }
     }
 
@@ -338,6 +351,7 @@ impl Action {
             Action::Iac(_) => Step::Iac(IacStep::Apply),
             Action::Command(_) => Step::Command(CommandStep::Execute),
             Action::Batch(_) => Step::Batch(BatchStep::Execute),
+            Action::Provision(_) => Step::Provision(ProvisionStep::Call),
         }
     }
 
@@ -350,9 +364,10 @@ impl Action {
             Step::Iac(IacStep::Plan) => IacStep::Apply,
             Step::Iac(IacStep::Apply) => IacStep::Outputs,
             Step::Batch(BatchStep::PreStart) => return Some(Step::Batch(BatchStep::Execute)),
-            Step::Iac(IacStep::Outputs) | Step::Command(CommandStep::Execute) | Step::Batch(BatchStep::Execute) => {
-                return None;
-            }
+            Step::Iac(IacStep::Outputs)
+            | Step::Command(CommandStep::Execute)
+            | Step::Batch(BatchStep::Execute)
+            | Step::Provision(ProvisionStep::Call) => return None,
         };
         Some(Step::Iac(next))
     }
@@ -368,6 +383,7 @@ impl Action {
             }
             Action::Command(command) => !command.env.is_empty(),
             Action::Batch(batch) => !batch.env.is_empty() || batch.hooks.hold_secrets(),
+            Action::Provision(provision) => !provision.request.expose().is_null(),
         }
     }
 
@@ -393,31 +409,33 @@ impl Action {
                 batch.hooks.clear_secrets();
                 Action::Batch(batch)
             }
+            Action::Provision(provision) => Action::Provision(Provision { request: Secret::default(), ..provision }),
         }
     }
 
     fn fetches(&self) -> bool {
         match self {
             Action::Iac(iac) => matches!(iac.source, Source::Git(_)),
-            Action::Command(_) | Action::Batch(_) => false,
+            Action::Command(_) | Action::Batch(_) | Action::Provision(_) => false,
         }
     }
 
     /// How long one attempt may take. The tasks of a [`Batch`] count their own time, which stands still while they are
-    /// held back.
+    /// held back, and so does a call, which may have to wait for its turn.
     pub fn timeout(&self) -> Duration {
         match self {
             Action::Iac(iac) => iac.timeout,
             Action::Command(command) => command.timeout,
-            Action::Batch(_) => Duration::MAX,
+            Action::Batch(_) | Action::Provision(_) => Duration::MAX,
         }
     }
 
-    /// The verb for people: `deploy`, `destroy`, `plan` or `run`.
+    /// The verb for people: `deploy`, `destroy`, `plan`, `run`, or what is done to an account.
     pub fn verb(&self) -> &'static str {
         match self {
             Action::Iac(iac) => iac.operation.verb(),
             Action::Command(_) | Action::Batch(_) => "run",
+            Action::Provision(provision) => provision.job_type.as_str(),
         }
     }
 }
@@ -428,7 +446,9 @@ impl Step {
         match self {
             Step::Iac(IacStep::Apply) | Step::Command(CommandStep::Execute) | Step::Batch(BatchStep::Execute) => true,
             Step::Iac(IacStep::Prepare | IacStep::Checkout | IacStep::Init | IacStep::Plan | IacStep::Outputs)
-            | Step::Batch(BatchStep::PreStart) => false,
+            | Step::Batch(BatchStep::PreStart)
+            // It can be done again: whom it calls knows it by its key.
+            | Step::Provision(ProvisionStep::Call) => false,
         }
     }
 
@@ -438,14 +458,18 @@ impl Step {
             Step::Iac(IacStep::Outputs) => true,
             Step::Iac(IacStep::Prepare | IacStep::Checkout | IacStep::Init | IacStep::Plan | IacStep::Apply)
             | Step::Command(CommandStep::Execute)
-            | Step::Batch(BatchStep::PreStart | BatchStep::Execute) => false,
+            | Step::Batch(BatchStep::PreStart | BatchStep::Execute)
+            | Step::Provision(ProvisionStep::Call) => false,
         }
     }
 
     /// Whether no step comes after this one.
     pub fn is_last(self) -> bool {
         match self {
-            Step::Iac(IacStep::Outputs) | Step::Command(CommandStep::Execute) | Step::Batch(BatchStep::Execute) => true,
+            Step::Iac(IacStep::Outputs)
+            | Step::Command(CommandStep::Execute)
+            | Step::Batch(BatchStep::Execute)
+            | Step::Provision(ProvisionStep::Call) => true,
             Step::Iac(IacStep::Prepare | IacStep::Checkout | IacStep::Init | IacStep::Plan | IacStep::Apply)
             | Step::Batch(BatchStep::PreStart) => false,
         }
@@ -462,6 +486,7 @@ impl Step {
             Step::Iac(IacStep::Outputs) => "outputs",
             Step::Command(CommandStep::Execute) | Step::Batch(BatchStep::Execute) => "execute",
             Step::Batch(BatchStep::PreStart) => "pre_start",
+            Step::Provision(ProvisionStep::Call) => "call",
         }
     }
 }

@@ -120,6 +120,20 @@ acts! {
     ProcessRestarted = "process_restarted",
     /// The number of a process's instances was changed.
     ProcessScaled = "process_scaled",
+    /// Provisions were scheduled.
+    ProvisionsScheduled = "provisions_scheduled",
+    /// A scheduled provision was cancelled.
+    ProvisionCancelled = "provision_cancelled",
+    /// A scheduled provision shall not wait for its time.
+    ProvisionHastened = "provision_hastened",
+    /// A scheduled provision was given another time.
+    ProvisionRescheduled = "provision_rescheduled",
+    /// A scheduled provision that was not done shall be tried once more.
+    ProvisionRetried = "provision_retried",
+    /// A scheduled provision was approved.
+    ProvisionApproved = "provision_approved",
+    /// A scheduled provision was refused.
+    ProvisionRejected = "provision_rejected",
     /// The daemon was told to end.
     ShutDown = "shut_down",
 }

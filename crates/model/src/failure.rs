@@ -1,5 +1,7 @@
 //! Why a step failed: data, because it is stored and decides what happens next.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// Why a step failed.
@@ -17,6 +19,9 @@ pub struct Failure {
     /// The exit code of the program that failed, where one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
+    /// How long whoever refused wants to be left alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<Duration>,
 }
 
 /// What may be done about a [`Failure`].
@@ -36,14 +41,20 @@ pub enum FailureClass {
 }
 
 impl Failure {
-    /// A failure of `class`, without hint or exit code.
+    /// A failure of `class`, of which no more is known.
     pub fn new(class: FailureClass, code: impl Into<String>, message: impl Into<String>) -> Failure {
-        Failure { class, code: code.into(), message: message.into(), hint: None, exit_code: None }
+        Failure { class, code: code.into(), message: message.into(), hint: None, exit_code: None, retry_after: None }
     }
 
     /// Adds what to try.
     pub fn hint(mut self, hint: impl Into<String>) -> Failure {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds how long to wait at least before the next try.
+    pub fn retry_after(mut self, delay: Duration) -> Failure {
+        self.retry_after = Some(delay);
         self
     }
 

@@ -114,6 +114,20 @@ impl RunId {
     }
 }
 
+impl RunId {
+    /// A number from 0 to below 1 that is as random as the id.
+    pub(crate) fn fraction(self) -> f64 {
+        let [.., a, b, c, d] = *self.0.as_bytes();
+        f64::from(u32::from_be_bytes([a, b, c, d])) / (f64::from(u32::MAX) + 1.0)
+    }
+}
+
+impl From<RunId> for Uuid {
+    fn from(id: RunId) -> Uuid {
+        id.0
+    }
+}
+
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0.hyphenated().to_string())

@@ -39,6 +39,7 @@ mod lease;
 mod origin;
 mod process;
 mod projection;
+mod provision;
 mod report;
 mod role;
 mod run;
@@ -49,7 +50,7 @@ mod uptime;
 pub use account::{ApiClient, ApiClientChange, SigningKey, User, UserChange};
 pub use action::{
     Action, Approval as ApprovalPolicy, BatchStep, Command, CommandStep, CustomCommands, GitAuth, GitSource, Iac,
-    IacStep, Operation, Program, Source, Step, ToolChoice,
+    IacStep, Operation, Program, ProvisionStep, Source, Step, ToolChoice,
 };
 pub use backoff::Backoff;
 pub use batch::{
@@ -70,7 +71,11 @@ pub use process::{
     RestartPolicy, RestartWhen, Rlimit, StartPolicy, StopPolicy, StopStage,
 };
 pub use projection::{JobState, JobStatus, Projection, WorkspacePhase, WorkspaceState};
-pub use report::{OutputValue, PlanSummary, Report, ResourceChange, ToolUsed};
+pub use provision::{
+    Alteration, ApprovalStatus, JobType, NewProvision, NotAltered, Provision, RowChange, ScheduleId, ScheduleStatus,
+    ScheduledProvision, UnknownWord,
+};
+pub use report::{Answer, OutputValue, PlanSummary, Report, ResourceChange, ToolUsed};
 pub use role::Role;
 pub use run::{CancelRequest, IllegalTransition, NewRun, Outcome, OutcomeKind, Phase, Resume, Run, RunState, Sealed};
 pub use secret::Secret;

@@ -30,6 +30,11 @@ pub enum Origin {
         /// The kernel's id of this boot.
         boot_id: String,
     },
+    /// The time that somebody chose for it had come.
+    At {
+        /// That time; for a further try, the time of that.
+        due: Timestamp,
+    },
     /// A declaration or its files changed.
     Change {
         /// Digest of what it is now.
@@ -54,7 +59,8 @@ impl Origin {
             Origin::Change { digest } if subject.kind() == SubjectKind::Job => {
                 Some(DedupKey::new(format!("declared:{subject}:{digest}")))
             }
-            Origin::Change { .. } | Origin::Call { .. } => None,
+            // That a row is executed once is a matter of the row, which the same transaction changes.
+            Origin::At { .. } | Origin::Change { .. } | Origin::Call { .. } => None,
         }
     }
 
@@ -63,9 +69,11 @@ impl Origin {
     pub fn job_name(&self, subject: &Subject) -> String {
         match self {
             Origin::Cron { fire, .. } => format!("{}-{}", subject.name(), fire.as_second()),
-            Origin::Event { .. } | Origin::Boot { .. } | Origin::Change { .. } | Origin::Call { .. } => {
-                subject.name().into_owned()
-            }
+            Origin::Event { .. }
+            | Origin::Boot { .. }
+            | Origin::At { .. }
+            | Origin::Change { .. }
+            | Origin::Call { .. } => subject.name().into_owned(),
         }
     }
 
@@ -73,7 +81,11 @@ impl Origin {
     pub fn by(&self) -> By {
         match self {
             Origin::Call { by } => by.clone(),
-            Origin::Cron { .. } | Origin::Event { .. } | Origin::Boot { .. } | Origin::Change { .. } => By::System,
+            Origin::Cron { .. }
+            | Origin::Event { .. }
+            | Origin::Boot { .. }
+            | Origin::At { .. }
+            | Origin::Change { .. } => By::System,
         }
     }
 }
@@ -84,6 +96,7 @@ impl fmt::Display for Origin {
             Origin::Cron { line, .. } => write!(f, "schedule `{line}`"),
             Origin::Event { word, .. } => write!(f, "{word}"),
             Origin::Boot { .. } => write!(f, "{}", TriggerWord::Reboot),
+            Origin::At { due } => write!(f, "due at {due:.0}"),
             Origin::Change { .. } => f.write_str("new or changed configuration"),
             Origin::Call { by } => write!(f, "asked for by {by}"),
         }

@@ -1,6 +1,6 @@
 //! What people see of a workspace or a job: a fold of the events of its runs.
 //!
-//! A deployment has only one run, which says it all.
+//! A deployment has only one run, which says it all; a scheduled provision has a row of its own.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -21,12 +21,13 @@ pub enum Projection {
 }
 
 impl Projection {
-    /// What is seen of `subject` before anything happened to it; nothing ever is of a deployment but its run.
+    /// What is seen of `subject` before anything happened to it; nothing ever is of a
+    /// deployment but its run, and of a scheduled provision but its row.
     pub fn empty(subject: &Subject) -> Option<Projection> {
         match subject {
             Subject::Workspace(_) => Some(Projection::Workspace(WorkspaceState::default())),
             Subject::Job { .. } => Some(Projection::Job(JobState::default())),
-            Subject::Deployment(_) => None,
+            Subject::Deployment(_) | Subject::Provision(_) => None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a run has found out, kept with it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,18 +28,34 @@ pub struct Report {
     /// What became of the tasks of a job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<BatchProgress>,
+    /// What a provisioning API answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Answer>,
+}
+
+/// What a provisioning API answered, secrets masked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The beginning of the body.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub body: String,
+    /// How long it took.
+    pub took: Duration,
 }
 
 impl Report {
     /// Takes over whatever `newer` knows.
     pub fn merge(&mut self, newer: Report) {
-        let Report { tool, commit, plan, outputs, exit_code, batch } = newer;
+        let Report { tool, commit, plan, outputs, exit_code, batch, answer } = newer;
         self.tool = tool.or(self.tool.take());
         self.commit = commit.or(self.commit.take());
         self.plan = plan.or(self.plan.take());
         self.outputs = outputs.or(self.outputs.take());
         self.exit_code = exit_code.or(self.exit_code);
         self.batch = batch.or(self.batch.take());
+        self.answer = answer.or(self.answer.take());
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::provision::LEASE_LOST;
 use crate::{
     Action, Approval, AttemptNo, Backoff, By, Decision, DedupKey, Event, Failure, FailureClass, Gate, Lease, LockKey,
     Origin, Report, RunId, Step, Subject,
@@ -495,6 +496,13 @@ impl Run {
                 self.after_failure(run.failures, failure, cancel.as_ref(), at)
             }
             (RunState::Running { step, cancel, .. }, Event::LeaseLost) => match cancel {
+                // The row goes on, with a run of its own; what somebody asked to stop may have been done.
+                None if matches!(step, Step::Provision(_)) => {
+                    RunState::Ended { outcome: Outcome::Failed { failure: call_lost() }, at }
+                }
+                Some(_) if matches!(step, Step::Provision(_)) => {
+                    RunState::Ended { outcome: Outcome::Indeterminate { failure: lease_lost(*step) }, at }
+                }
                 _ if step.may_have_effect() => {
                     RunState::Ended { outcome: Outcome::Indeterminate { failure: lease_lost(*step) }, at }
                 }
@@ -587,10 +595,15 @@ fn cancelled(by: &By, reason: Option<&String>, superseded_by: Option<RunId>) -> 
     }
 }
 
+/// It is made again under the same key, so whether it was answered is whom it called to know.
+fn call_lost() -> Failure {
+    Failure::new(FailureClass::Transient, LEASE_LOST, "the worker was lost during the call, which is made again")
+}
+
 fn lease_lost(step: Step) -> Failure {
     Failure::new(
         FailureClass::Uncertain,
-        "lease_lost",
+        LEASE_LOST,
         format!("the worker was lost during `{step}`, and nobody saw how it ended"),
     )
     .hint("check what exists, then run it again")

@@ -6,9 +6,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{InvalidName, LockKey, Name, RunId};
+use crate::{InvalidName, LockKey, Name, RunId, ScheduleId};
 
-/// What a run is about: written `workspace/everest`, `job/cleanup`, `job/everest/backup` or `deployment/ID`.
+/// What a run is about: written `workspace/everest`, `job/cleanup`, `job/everest/backup`, `deployment/ID` or
+/// `provision/ID`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Subject {
@@ -23,6 +24,8 @@ pub enum Subject {
     },
     /// A deployment that somebody asked for, of code that is declared nowhere. Its id is that of its only run.
     Deployment(RunId),
+    /// An account to be made, changed or removed at some time: a row of `scheduled_provisions`.
+    Provision(ScheduleId),
 }
 
 /// The kind of a [`Subject`], for filters.
@@ -35,6 +38,8 @@ pub enum SubjectKind {
     Job,
     /// [`Subject::Deployment`]
     Deployment,
+    /// [`Subject::Provision`]
+    Provision,
 }
 
 impl SubjectKind {
@@ -44,6 +49,7 @@ impl SubjectKind {
             SubjectKind::Workspace => "workspace",
             SubjectKind::Job => "job",
             SubjectKind::Deployment => "deployment",
+            SubjectKind::Provision => "provision",
         }
     }
 }
@@ -55,14 +61,16 @@ impl Subject {
             Subject::Workspace(_) => SubjectKind::Workspace,
             Subject::Job { .. } => SubjectKind::Job,
             Subject::Deployment(_) => SubjectKind::Deployment,
+            Subject::Provision(_) => SubjectKind::Provision,
         }
     }
 
-    /// The subject's own name, without the workspace of a job; the id of a deployment.
+    /// The subject's own name, without the workspace of a job; the id of a deployment or a provision.
     pub fn name(&self) -> Cow<'_, str> {
         match self {
             Subject::Workspace(name) | Subject::Job { name, .. } => Cow::Borrowed(name.as_str()),
             Subject::Deployment(id) => Cow::Owned(id.to_string()),
+            Subject::Provision(id) => Cow::Owned(id.to_string()),
         }
     }
 
@@ -71,7 +79,7 @@ impl Subject {
         match self {
             Subject::Workspace(name) => Some(name),
             Subject::Job { workspace, .. } => workspace.as_ref(),
-            Subject::Deployment(_) => None,
+            Subject::Deployment(_) | Subject::Provision(_) => None,
         }
     }
 
@@ -88,6 +96,7 @@ impl fmt::Display for Subject {
             Subject::Job { workspace: Some(workspace), name } => write!(f, "job/{workspace}/{name}"),
             Subject::Job { workspace: None, name } => write!(f, "job/{name}"),
             Subject::Deployment(id) => write!(f, "deployment/{id}"),
+            Subject::Provision(id) => write!(f, "provision/{id}"),
         }
     }
 }
@@ -106,7 +115,12 @@ impl FromStr for Subject {
             ["deployment", id] => {
                 id.parse().map(Subject::Deployment).map_err(|_| invalid("a deployment is named by its id"))
             }
-            _ => Err(invalid("expected `workspace/NAME`, `job/NAME`, `job/WORKSPACE/NAME` or `deployment/ID`")),
+            ["provision", id] => {
+                id.parse().map(Subject::Provision).map_err(|_| invalid("a scheduled provision is named by its id"))
+            }
+            _ => Err(invalid(
+                "expected `workspace/NAME`, `job/NAME`, `job/WORKSPACE/NAME`, `deployment/ID` or `provision/ID`",
+            )),
         }
     }
 }
@@ -131,7 +145,8 @@ mod tests {
     #[test]
     fn text_and_subject_agree() {
         let deployment = "deployment/0199d6a2-7c00-7000-8000-000000000000";
-        for text in ["workspace/everest", "job/cleanup", "job/everest/backup", deployment] {
+        let provision = "provision/2f1d1c1e-6b0e-4d8a-9a53-0d7f8e3b1c11";
+        for text in ["workspace/everest", "job/cleanup", "job/everest/backup", deployment, provision] {
             assert_eq!(text.parse::<Subject>().unwrap().to_string(), text);
         }
         for bad in ["", "workspace", "workspace/", "workspace/../x", "job/a/b/c", "process/x", "deployment/everest"] {

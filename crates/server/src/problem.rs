@@ -99,9 +99,11 @@ impl From<piton_engine::Error> for Refusal {
             | E::NothingToApprove(_)
             | E::NotEnded(_)
             | E::Sealed { .. }
-            | E::Forgotten(_) => StatusCode::CONFLICT,
+            | E::Forgotten(_)
+            | E::ProvisionBusy(_)
+            | E::ProvisionState { .. } => StatusCode::CONFLICT,
             E::AnotherPlan { .. } => StatusCode::PRECONDITION_FAILED,
-            E::SelfApproval(_) => StatusCode::FORBIDDEN,
+            E::SelfApproval(_) | E::OwnProvision(_) => StatusCode::FORBIDDEN,
             E::ShareFull { .. } => StatusCode::TOO_MANY_REQUESTS,
             E::InvalidName(_) | E::ModeRequired { .. } | E::UnknownMode { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             E::Store(piton_store::Error::Full(_)) => StatusCode::INSUFFICIENT_STORAGE,

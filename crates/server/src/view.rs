@@ -134,10 +134,11 @@ pub(crate) fn run(run: &Run) -> api::Run {
         SubjectKind::Workspace => "workspace",
         SubjectKind::Job => "job",
         SubjectKind::Deployment => "deployment",
+        SubjectKind::Provision => "provision",
     };
     let mode = match &run.action {
         Action::Iac(iac) => iac.operation.mode().map(ToString::to_string),
-        Action::Command(_) | Action::Batch(_) => None,
+        Action::Command(_) | Action::Batch(_) | Action::Provision(_) => None,
     };
     let (due_at, gate, ended_at) = match &run.state {
         RunState::Pending { due, .. } => (Some(*due), None, None),
@@ -236,6 +237,7 @@ fn origin(origin: &Origin) -> api::Origin {
         Origin::Cron { fire, .. } => ("cron", Some(*fire)),
         Origin::Event { .. } => ("event", None),
         Origin::Boot { .. } => ("boot", None),
+        Origin::At { due } => ("at", Some(*due)),
         Origin::Change { .. } => ("change", None),
         Origin::Call { .. } => ("call", None),
     };

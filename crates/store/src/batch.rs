@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use piton_model::{
-    DedupKey, Event, IllegalTransition, LedgerEntry, NewRun, Phase, Projection, Record, Run, RunId, RunState, Seq,
-    Subject,
+    DedupKey, Event, IllegalTransition, LedgerEntry, NewRun, Phase, Projection, Record, Run, RunId, RunState,
+    ScheduleId, Seq, Subject,
 };
 use piton_vault::Vault;
 
@@ -17,6 +17,7 @@ use crate::Error;
 use crate::db::{Conn, Param, Row, params};
 use crate::dialect::Dialect;
 use crate::events::AUDIT;
+use crate::provisions::{self, Following};
 use crate::row;
 use crate::statement::{In, Rows};
 use crate::turns::{self, Turn};
@@ -78,6 +79,15 @@ pub(crate) enum NotChanged {
     Illegal(IllegalTransition),
 }
 
+/// What is known after a commit.
+pub(crate) struct Committed {
+    pub(crate) conn: Conn,
+    /// The position of the last entry.
+    pub(crate) head: Seq,
+    /// Whether there is something new to be seen among the scheduled provisions.
+    pub(crate) provisions: bool,
+}
+
 /// A write transaction.
 pub(crate) struct Batch {
     conn: Conn,
@@ -91,6 +101,10 @@ pub(crate) struct Batch {
     keys: HashMap<DedupKey, Option<RunId>>,
     new_keys: Vec<(DedupKey, RunId)>,
     entries: Vec<LedgerEntry>,
+    /// Rows of scheduled provisions that have to follow their runs.
+    following: Vec<Following>,
+    /// There is something new to be seen among the scheduled provisions.
+    provisions: bool,
 }
 
 struct Held {
@@ -135,19 +149,25 @@ impl Batch {
             keys: HashMap::new(),
             new_keys: Vec::new(),
             entries: Vec::new(),
+            following: Vec::new(),
+            provisions: false,
         })
     }
 
-    /// Commits what was [flushed](Batch::flush), and gives the connection back with the position of the last entry.
-    pub(crate) async fn commit(mut self) -> Result<(Conn, Seq), Error> {
+    /// Commits what was [flushed](Batch::flush), and gives the connection back.
+    pub(crate) async fn commit(mut self) -> Result<Committed, Error> {
         let mut end = String::new();
+        if let Some(announce) = self.conn.dialect().announce_provisions().filter(|_| self.provisions) {
+            end.push_str(&announce);
+            end.push_str("; ");
+        }
         if self.announce {
             end = write_head(self.head, self.conn.dialect());
             end.push_str("; ");
         }
         end.push_str("COMMIT");
         self.conn.script(end).await?;
-        Ok((self.conn, self.head))
+        Ok(Committed { conn: self.conn, head: self.head, provisions: self.provisions })
     }
 
     /// The connection, for statements that search. Call [`Batch::flush`] first.
@@ -158,6 +178,34 @@ impl Batch {
     /// Makes other nodes look, although no entry may tell them why.
     pub(crate) fn announce(&mut self) {
         self.announce = true;
+    }
+
+    /// Makes whoever waits for scheduled provisions look, here and on other nodes.
+    pub(crate) fn wake_provisions(&mut self) {
+        self.provisions = true;
+    }
+
+    /// Lets a row follow its run, at the next flush.
+    pub(crate) fn follow(&mut self, row: Following) {
+        self.following.push(row);
+    }
+
+    /// Writes the rows that have to follow their runs. One that another program holds has to do so later.
+    pub(crate) async fn follow_runs(&mut self, now: Timestamp) -> Result<(), Error> {
+        if self.following.is_empty() {
+            return Ok(());
+        }
+        // Of several changes of one row the last one counts.
+        let latest: BTreeMap<ScheduleId, Following> =
+            self.following.drain(..).map(|following| (following.id(), following)).collect();
+        let waits_again = latest.values().any(Following::waits_again);
+        let params = latest.values().flat_map(|following| following.params(now)).collect();
+        let follow = &provisions::statements(self.conn.dialect()).follow;
+        let followed = self.conn.write_rows_returning(follow, params).await?;
+        if waits_again || followed.len() < latest.len() {
+            self.provisions = true;
+        }
+        Ok(())
     }
 
     /// Loads what several operations need with one statement each.
@@ -360,6 +408,7 @@ impl Batch {
             seen.projection = seen.projection.after(&run, &event, at);
             seen.changed = Some(seq);
         }
+        self.following.extend(Following::run(&run));
         let record = Record::Run { run: run.id, subject: run.subject.clone(), event, outcome: run.outcome().cloned() };
         self.runs.insert(run.id, Some(Held { run, place, queue, turn: None, changed: Some(seq) }));
         self.append(record, at);
@@ -379,6 +428,9 @@ impl Batch {
         }
         self.announce = true;
         self.flush_runs().await?;
+        if let Some(last) = self.entries.last() {
+            self.follow_runs(last.at).await?;
+        }
         let keys: Vec<Param<'_>> =
             self.new_keys.iter().flat_map(|(key, run)| params![key.as_str(), run.to_string()]).collect();
         self.conn.write_rows(&WRITE_KEYS, keys).await?;

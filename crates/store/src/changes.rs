@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::Error;
 use crate::db::params;
-use crate::dialect::CHANNEL;
+use crate::dialect::{CHANNEL, PROVISIONS};
 use crate::events::HEAD;
 use crate::readers::Readers;
 use crate::writer::pause;
@@ -21,25 +21,39 @@ const BACKSTOP: Duration = Duration::from_secs(5);
 const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
 
 /// Listens for what other nodes commit, for ever.
-pub(crate) async fn listen(connect: PgConnectOptions, readers: Readers, changes: watch::Sender<Seq>) {
+pub(crate) async fn listen(
+    connect: PgConnectOptions,
+    readers: Readers,
+    changes: watch::Sender<Seq>,
+    provisions: watch::Sender<u64>,
+) {
     loop {
-        if let Err(error) = listen_once(&connect, &readers, &changes).await {
+        if let Err(error) = listen_once(&connect, &readers, &changes, &provisions).await {
             tracing::warn!(%error, "listening to the database failed, trying again");
         }
         pause(AFTER_A_FAILURE).await;
     }
 }
 
-async fn listen_once(connect: &PgConnectOptions, readers: &Readers, changes: &watch::Sender<Seq>) -> Result<(), Error> {
+async fn listen_once(
+    connect: &PgConnectOptions,
+    readers: &Readers,
+    changes: &watch::Sender<Seq>,
+    provisions: &watch::Sender<u64>,
+) -> Result<(), Error> {
     let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(connect.clone());
     let mut listener = PgListener::connect_with(&pool).await?;
-    listener.listen(CHANNEL).await?;
+    listener.listen_all([CHANNEL, PROVISIONS]).await?;
+    provisions.send_modify(|count| *count += 1);
     loop {
         // First the head: what was committed before the listening began was not heard.
         let head = readers.row(HEAD, params![]).await?.map_or(Ok(0), |row| row.int(0))?;
         raise(changes, head);
         while let Ok(notification) = timeout(BACKSTOP, listener.try_recv()).await {
             match notification? {
+                Some(notification) if notification.channel() == PROVISIONS => {
+                    provisions.send_modify(|count| *count += 1);
+                }
                 Some(notification) => {
                     let head = notification.payload().parse().unwrap_or(0);
                     raise(changes, head);

@@ -157,6 +157,8 @@ impl Address {
                     ("statement_timeout", millis(options.statement_timeout)),
                     ("lock_timeout", millis(options.lock_timeout)),
                     ("idle_in_transaction_session_timeout", millis(options.statement_timeout)),
+                    // Tells the triggers of the tables that other programs write, too, whose write it is.
+                    ("piton.own", "on".to_owned()),
                 ])
                 .disable_statement_logging();
             return Ok(Address::Postgres { options });
@@ -339,6 +341,22 @@ impl Conn {
             self.run(rows.sql(self.dialect(), size), chunk).await?;
         }
         Ok(())
+    }
+
+    /// The same with statements that answer with rows.
+    pub(crate) async fn write_rows_returning(
+        &mut self,
+        rows: &Rows,
+        params: Vec<Param<'_>>,
+    ) -> Result<Vec<Row>, Error> {
+        debug_assert_eq!(params.len() % rows.columns, 0, "every row has every column");
+        let mut rest = params.into_iter();
+        let mut answered = Vec::new();
+        for size in cuts(rest.len() / rows.columns) {
+            let chunk = rest.by_ref().take(size * rows.columns).collect();
+            answered.extend(self.rows(rows.sql(self.dialect(), size), chunk).await?);
+        }
+        Ok(answered)
     }
 
     /// Reads the rows of many keys.

@@ -13,6 +13,8 @@ pub enum Dialect {
 
 /// The channel on which nodes tell each other that the ledger has grown.
 pub(crate) const CHANNEL: &str = "piton";
+/// The channel on which everybody is told that scheduled provisions were changed.
+pub(crate) const PROVISIONS: &str = "piton_provisions";
 
 impl Dialect {
     /// The engine's name.
@@ -53,6 +55,14 @@ impl Dialect {
         match self {
             Dialect::Sqlite => "",
             Dialect::Postgres => " RETURNING CAST(pg_notify('piton', CAST(head AS TEXT)) AS TEXT)",
+        }
+    }
+
+    /// Tells the other nodes that scheduled provisions were changed.
+    pub(crate) fn announce_provisions(self) -> Option<String> {
+        match self {
+            Dialect::Sqlite => None,
+            Dialect::Postgres => Some(format!("SELECT CAST(pg_notify('{PROVISIONS}', '') AS TEXT)")),
         }
     }
 

@@ -10,8 +10,8 @@ use crate::dialect::Dialect;
 use crate::events::{self, entry};
 use crate::row;
 use crate::{
-    Error, Store, accounts, census, claim, followers, process_history, projections, query, removal, requests,
-    retention, schedules, secrets, tokens, turns, wishes,
+    Error, Store, accounts, census, claim, followers, process_history, projections, provisions, query, removal,
+    requests, retention, schedules, secrets, tokens, turns, wishes,
 };
 
 pub(crate) const ALL_RUNS: &str = "SELECT body, due_at FROM runs UNION ALL SELECT body, NULL FROM run_history";
@@ -100,7 +100,12 @@ pub async fn hot_plans(store: &Store) -> Result<Vec<(&'static str, String)>, Err
         Dialect::Sqlite => ("EXPLAIN QUERY PLAN", 3),
         Dialect::Postgres => ("EXPLAIN", 0),
     };
+    let provisions = provisions::statements(store.dialect());
     let hot = [
+        (provisions.due.as_str(), params![0, 10]),
+        (provisions.again.as_str(), params![0, 10]),
+        (provisions.next.as_str(), params![]),
+        (provisions.behind.as_str(), params![]),
         (claim::PRIORITIES, params![]),
         (claim::CLAIMABLE, params![0, 0, 10]),
         (claim::FIRST_CLAIMABLE, params![0, 10]),
@@ -244,5 +249,6 @@ fn statements(dialect: Dialect) -> Vec<String> {
         texts.extend(lists.iter().map(|list| list.sql(dialect, size).to_owned()));
     }
     texts.extend(query::statements());
+    texts.extend(provisions::texts(dialect));
     texts
 }

@@ -48,6 +48,7 @@ mod inspect;
 mod migrate;
 mod process_history;
 mod projections;
+mod provisions;
 mod query;
 mod readers;
 mod record;
@@ -86,6 +87,7 @@ pub use events::SkipQuery;
 #[doc(hidden)]
 pub use inspect::{hot_plans, refused_statements};
 pub use process_history::ProcessEvent;
+pub use provisions::{AlterError, ProvisionQuery, Taking};
 pub use query::{Page, RunQuery};
 pub use record::{Guard, RecordError};
 pub use removal::Ended;
@@ -135,6 +137,7 @@ struct Inner {
     readers: Readers,
     writer: Writer,
     changes: watch::Sender<Seq>,
+    provisions: watch::Sender<u64>,
     listener: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -149,16 +152,18 @@ impl Store {
         let readers = Readers::new(address.clone(), &options);
         let head = conn.rows(events::HEAD, Vec::new()).await?.first().map_or(Ok(0), |row| row.int(0))?;
         let changes = watch::Sender::new(head);
+        let provisions = watch::Sender::new(0);
         let listener = match &address {
             Address::Sqlite { .. } => None,
             Address::Postgres { options } => {
-                Some(tokio::spawn(changes::listen(options.clone(), readers.clone(), changes.clone())))
+                let (changes, provisions) = (changes.clone(), provisions.clone());
+                Some(tokio::spawn(changes::listen(options.clone(), readers.clone(), changes, provisions)))
             }
         };
         let vault = options.vault.clone();
-        let writer = Writer::start(address.clone(), options, conn, changes.clone());
+        let writer = Writer::start(address.clone(), options, conn, changes.clone(), provisions.clone());
         let listener = Mutex::new(listener);
-        Ok(Store { inner: Arc::new(Inner { address, vault, readers, writer, changes, listener }) })
+        Ok(Store { inner: Arc::new(Inner { address, vault, readers, writer, changes, provisions, listener }) })
     }
 
     /// Finishes what was asked and closes the database. Clones answer [`Error::Closed`] from then on.
@@ -173,6 +178,12 @@ impl Store {
     /// It is a hint: whoever waits should also look from time to time.
     pub fn changes(&self) -> watch::Receiver<Seq> {
         self.inner.changes.subscribe()
+    }
+
+    /// Wakes when scheduled provisions may have changed in a way that nobody here knows of: another node or another
+    /// program has written some, some wait again, or some could not follow their runs. A hint, too.
+    pub fn provision_changes(&self) -> watch::Receiver<u64> {
+        self.inner.provisions.subscribe()
     }
 
     /// Which engine the database is.

@@ -180,7 +180,9 @@ impl RunQuery {
             (Some(SubjectKind::Workspace), Some(name)) => vec![workspace(name)],
             (Some(SubjectKind::Job), Some(name)) => vec![jobs(name)],
             // Of no workspace: nothing lies in an empty span.
-            (Some(SubjectKind::Deployment), Some(_)) => vec![Span { from: String::new(), to: String::new() }],
+            (Some(SubjectKind::Deployment | SubjectKind::Provision), Some(_)) => {
+                vec![Span { from: String::new(), to: String::new() }]
+            }
         }
     }
 

@@ -108,7 +108,7 @@ pub(crate) fn may_fire_again(run: &Run, cursors: &BTreeMap<Subject, Timestamp>) 
         Origin::Boot { .. } => true,
         // What is declared may stay so for longer than its run is kept.
         Origin::Change { .. } => true,
-        Origin::Event { .. } | Origin::Call { .. } => false,
+        Origin::Event { .. } | Origin::At { .. } | Origin::Call { .. } => false,
     }
 }
 

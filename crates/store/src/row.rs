@@ -58,14 +58,18 @@ fn needs_no_secrets(run: &Run) -> bool {
     let RunState::Ended { outcome, .. } = &run.state else { return false };
     let is_done = match outcome.kind() {
         O::Succeeded | O::Rejected | O::Superseded => true,
-        O::Failed | O::TimedOut | O::Cancelled | O::Expired | O::Indeterminate => false,
+        // A further try of a scheduled provision is made from its row.
+        O::Failed | O::TimedOut | O::Cancelled | O::Expired | O::Indeterminate => {
+            matches!(run.subject, Subject::Provision(_))
+        }
     };
     is_done && may_be_forgotten(run)
 }
 
-/// Secrets of workspaces and jobs are in their files, too; those of a deployment came with it.
+/// Secrets of workspaces and jobs are in their files, too; those of a deployment came with it, and those of a
+/// scheduled provision are in its row.
 pub(crate) fn may_be_forgotten(run: &Run) -> bool {
-    matches!(run.subject, Subject::Deployment(_)) && matches!(run.state, RunState::Ended { .. })
+    matches!(run.subject, Subject::Deployment(_) | Subject::Provision(_)) && matches!(run.state, RunState::Ended { .. })
 }
 
 /// With which key the secrets in a body are sealed, that has any.

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use crate::batch::{Batch, Needs};
+use crate::batch::{Batch, Committed, Needs};
 use crate::db::{Address, Conn};
 use crate::{Error, Options};
 
@@ -43,9 +43,15 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts the writer on a connection that is already migrated.
-    pub(crate) fn start(address: Address, options: Options, conn: Conn, changes: watch::Sender<Seq>) -> Writer {
+    pub(crate) fn start(
+        address: Address,
+        options: Options,
+        conn: Conn,
+        changes: watch::Sender<Seq>,
+        provisions: watch::Sender<u64>,
+    ) -> Writer {
         let (queue, jobs) = mpsc::channel(QUEUE);
-        let task = tokio::spawn(Loop { address, options, conn: Some(conn), changes }.run(jobs));
+        let task = tokio::spawn(Loop { address, options, conn: Some(conn), changes, provisions }.run(jobs));
         Writer { queue: Mutex::new(Some(queue)), task: Mutex::new(Some(task)) }
     }
 
@@ -116,6 +122,7 @@ struct Loop {
     options: Options,
     conn: Option<Conn>,
     changes: watch::Sender<Seq>,
+    provisions: watch::Sender<u64>,
 }
 
 impl Loop {
@@ -174,9 +181,12 @@ impl Loop {
         };
         let batch = within(limit, prepare(conn, self.options.vault.clone(), jobs)).await?;
         let committed = within(limit, batch.commit()).await;
-        let (conn, head) = committed.map_err(commit_error)?;
+        let Committed { conn, head, provisions } = committed.map_err(commit_error)?;
         self.conn = Some(conn);
         self.changes.send_replace(head);
+        if provisions {
+            self.provisions.send_modify(|count| *count += 1);
+        }
         Ok(())
     }
 }

@@ -106,7 +106,7 @@ impl Counters {
 
     /// So that a series is there before anything has happened: what is missing cannot be told from what is zero.
     fn begin(&self) {
-        for kind in [SubjectKind::Workspace, SubjectKind::Job, SubjectKind::Deployment] {
+        for kind in [SubjectKind::Workspace, SubjectKind::Job, SubjectKind::Deployment, SubjectKind::Provision] {
             let kind = kind.as_str();
             drop(self.submitted.get_or_create(&KindLabel { kind }));
             for outcome in OutcomeKind::ALL {

@@ -1,0 +1,171 @@
+//! Scheduled provisions: takes rows that are due, and drives the runs that carry them out.
+//!
+//! The rows are the truth while they wait, and other programs may write them; so nothing is remembered of them here but
+//! when to look next. A row is taken a moment before it is due, and its run waits for the rest of that moment: what a
+//! transaction takes does not make it late.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use piton_model::{Backoff, By, Run, SubjectKind};
+use piton_store::Taking;
+
+use crate::claim::{drive, free_slot, overlooked};
+use crate::clock::after;
+use crate::drive::Drive;
+use crate::{Engine, Error, Shared};
+
+/// How many rows are taken in one transaction.
+const BATCH: usize = 256;
+/// How long to wait before the next look when something could not be done: another program holds a row, or another
+/// node was faster.
+const NOT_NOW: Duration = Duration::from_secs(1);
+
+/// How scheduled provisions are executed.
+#[derive(Debug, Clone)]
+pub struct ProvisionRules {
+    /// How many calls may be under way at once.
+    pub max_concurrent: usize,
+    /// How often, and after how long, a call that failed is made again.
+    pub retry: Backoff,
+    /// How long before it is due a row is taken.
+    pub ahead: Duration,
+}
+
+impl Default for ProvisionRules {
+    fn default() -> ProvisionRules {
+        ProvisionRules { max_concurrent: 64, retry: Backoff::NONE, ahead: Duration::ZERO }
+    }
+}
+
+pub(crate) struct Provisions {
+    shared: Arc<Shared>,
+    /// The answer to a take was lost: this worker may hold runs of which nothing is known here.
+    unsure: bool,
+}
+
+impl Provisions {
+    pub(crate) fn new(shared: Arc<Shared>) -> Provisions {
+        Provisions { shared, unsure: false }
+    }
+
+    /// Takes what is due, as far as there is room, ready to be driven.
+    pub(crate) async fn take(&mut self) -> Result<Vec<Drive>, Error> {
+        let shared = &self.shared;
+        let mut drives = Vec::new();
+        if self.unsure {
+            drives = overlooked(shared, |kind| kind == SubjectKind::Provision).await?;
+            self.unsure = false;
+        }
+        let room = shared.provision_slots.available_permits().min(BATCH);
+        if room == 0 {
+            return Ok(drives);
+        }
+        let now = shared.clock.now();
+        let config = &shared.config;
+        let taking = Taking {
+            worker: config.worker.clone(),
+            lease_until: after(now, config.lease),
+            uptime: shared.uptime(),
+            retry: config.provisions.retry,
+            runs: (0..room).map(|_| shared.ids.provision(now)).collect(),
+            horizon: after(now, config.provisions.ahead),
+        };
+        match shared.store.take_provisions(taking, now).await {
+            Ok(runs) => drives.extend(runs.into_iter().filter_map(|run| drive(shared, run, false))),
+            Err(error) => {
+                self.unsure = true;
+                if drives.is_empty() {
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(drives)
+    }
+
+    /// Takes back what other programs have written about rows that are under way.
+    async fn heed_others(&self) -> Result<(), Error> {
+        let shared = &self.shared;
+        for run in shared.store.unwanted_provisions().await? {
+            let reason = "its row was cancelled".to_owned();
+            match Engine(shared.clone()).cancel(run, By::System, Some(reason)).await {
+                Ok(_) | Err(Error::Illegal(_) | Error::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        shared.store.catch_up_provisions(shared.clock.now()).await?;
+        Ok(())
+    }
+
+    /// Does what there is to do; when to look next, if not at once.
+    async fn round(&mut self, news: bool) -> Result<Next, Error> {
+        if news {
+            self.heed_others().await?;
+        }
+        let shared = self.shared.clone();
+        let drives = self.take().await?;
+        let taken = drives.len();
+        for drive in drives {
+            shared.drives.spawn(drive.run());
+        }
+        if shared.provision_slots.available_permits() == 0 {
+            return Ok(Next::WithRoom);
+        }
+        let Some(due) = shared.store.next_provision().await? else { return Ok(Next::WithNews) };
+        let ahead = shared.config.provisions.ahead;
+        Ok(match before(due, ahead) {
+            at if at > shared.clock.now() => Next::At(at),
+            _ if taken > 0 => Next::Now,
+            _ => Next::At(after(shared.clock.now(), NOT_NOW)),
+        })
+    }
+
+    pub(crate) async fn run(mut self) {
+        let shared = self.shared.clone();
+        let mut changes = shared.store.provision_changes();
+        let mut news = true;
+        loop {
+            changes.mark_unchanged();
+            let next = self.round(news).await.unwrap_or_else(|error| {
+                tracing::error!(%error, "could not execute scheduled provisions");
+                Next::At(after(shared.clock.now(), NOT_NOW))
+            });
+            if next == Next::Now && !shared.stages.closing.is_cancelled() {
+                news = false;
+                continue;
+            }
+            let backstop = after(shared.clock.now(), shared.config.check_interval);
+            let wake = if let Next::At(at) = next { at.min(backstop) } else { backstop };
+            news = tokio::select! {
+                () = shared.stages.closing.cancelled() => return,
+                () = free_slot(&shared.provision_slots), if next == Next::WithRoom => false,
+                changed = changes.changed() => changed.is_ok(),
+                () = shared.clock.sleep_until(wake) => wake == backstop,
+            };
+        }
+    }
+}
+
+/// When there is something to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Now,
+    At(Timestamp),
+    /// As soon as one of the calls under way is over.
+    WithRoom,
+    /// When somebody schedules something.
+    WithNews,
+}
+
+fn before(due: Timestamp, ahead: Duration) -> Timestamp {
+    due.checked_sub(ahead).unwrap_or(Timestamp::MIN)
+}
+
+impl Engine {
+    /// Takes the rows that are due and makes ready to drive their runs, for simulations.
+    pub async fn take_provisions(&self) -> Result<Vec<Run>, Error> {
+        let drives = Provisions::new(self.0.clone()).take().await?;
+        Ok(drives.iter().map(|drive| drive.current().clone()).collect())
+    }
+}

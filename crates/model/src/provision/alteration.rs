@@ -1,0 +1,121 @@
+//! What people do to a scheduled provision that waits.
+
+use jiff::Timestamp;
+
+use super::{ApprovalStatus, ScheduleStatus, ScheduledProvision};
+use crate::Act;
+
+/// What somebody does to a scheduled provision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Alteration {
+    /// Nobody wants it any more.
+    Cancel,
+    /// It shall not wait for its time.
+    ExecuteNow,
+    /// It shall be executed at another time.
+    Reschedule {
+        /// Then.
+        to: Timestamp,
+        /// The IANA zone in which that was meant; none for the one that it has.
+        timezone: Option<String>,
+    },
+    /// It was not done, and shall be tried once more.
+    Retry,
+    /// Somebody agrees to it.
+    Approve {
+        /// Who.
+        by: String,
+    },
+    /// Somebody refuses it.
+    Reject {
+        /// Who.
+        by: String,
+        /// Why, in their words.
+        reason: Option<String>,
+    },
+}
+
+/// Why something cannot be done to a scheduled provision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotAltered {
+    /// It does not wait any more.
+    #[error("it is {0}, and only what is pending can be changed")]
+    NotPending(ScheduleStatus),
+    /// It is not over without having been done.
+    #[error("it is {0}, and only what failed or was cancelled can be tried again")]
+    NotOver(ScheduleStatus),
+    /// Somebody has to agree first.
+    #[error("somebody has to approve it first")]
+    NotApproved,
+    /// Nobody is asked to agree.
+    #[error("no approval is asked for: it is {0}")]
+    NotAsked(ApprovalStatus),
+}
+
+impl Alteration {
+    /// How it is told in the audit trail.
+    pub fn act(&self) -> Act {
+        match self {
+            Alteration::Cancel => Act::ProvisionCancelled,
+            Alteration::ExecuteNow => Act::ProvisionHastened,
+            Alteration::Reschedule { .. } => Act::ProvisionRescheduled,
+            Alteration::Retry => Act::ProvisionRetried,
+            Alteration::Approve { .. } => Act::ProvisionApproved,
+            Alteration::Reject { .. } => Act::ProvisionRejected,
+        }
+    }
+
+    /// What `row` is after it. Pure.
+    pub fn apply(&self, row: &ScheduledProvision, at: Timestamp) -> Result<ScheduledProvision, NotAltered> {
+        let approval = row.wanted.approval;
+        match (self, row.status) {
+            (Alteration::Retry, ScheduleStatus::Failed | ScheduleStatus::Cancelled) if !approval.allows() => {
+                return Err(NotAltered::NotApproved);
+            }
+            (Alteration::Retry, ScheduleStatus::Failed | ScheduleStatus::Cancelled) => {}
+            (Alteration::Retry, status) => return Err(NotAltered::NotOver(status)),
+            (_, ScheduleStatus::Pending) => {}
+            (_, status) => return Err(NotAltered::NotPending(status)),
+        }
+        let mut row = row.clone();
+        row.updated_at = at;
+        match self {
+            Alteration::Cancel => row.end(ScheduleStatus::Cancelled),
+            Alteration::ExecuteNow if approval.allows() => row.next_attempt_at = Some(at),
+            Alteration::ExecuteNow => return Err(NotAltered::NotApproved),
+            Alteration::Reschedule { to, timezone } => {
+                row.wanted.schedule_time = *to;
+                row.wanted.timezone = timezone.clone().or(row.wanted.timezone);
+                row.next_attempt_at = None;
+            }
+            Alteration::Retry => {
+                row.status = ScheduleStatus::Pending;
+                row.next_attempt_at = Some(at);
+                row.retry_count = 0;
+            }
+            Alteration::Approve { .. } | Alteration::Reject { .. } if approval != ApprovalStatus::PendingApproval => {
+                return Err(NotAltered::NotAsked(approval));
+            }
+            Alteration::Approve { by } => {
+                row.wanted.approval = ApprovalStatus::Approved;
+                row.approved_by = Some(by.clone());
+            }
+            Alteration::Reject { by, reason } => {
+                row.wanted.approval = ApprovalStatus::Rejected;
+                row.approved_by = Some(by.clone());
+                let because = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+                row.error_message = Some(format!("rejected by {by}{because}"));
+                row.end(ScheduleStatus::Cancelled);
+            }
+        }
+        Ok(row)
+    }
+}
+
+impl ScheduledProvision {
+    fn end(&mut self, status: ScheduleStatus) {
+        self.status = status;
+        self.next_attempt_at = None;
+        self.first_run = None;
+    }
+}

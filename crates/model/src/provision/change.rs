@@ -1,0 +1,109 @@
+//! What becomes of a row when something happens to its run.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Provision;
+use crate::{Action, Failure, FailureClass, Outcome, Run, RunId, RunState};
+
+/// The code of the failure of a try whose worker was lost.
+pub(crate) const LEASE_LOST: &str = "lease_lost";
+
+/// What the row of a run is after something happened to the run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RowChange {
+    /// The provisioning API is being called.
+    Executing {
+        /// By the first of the tries.
+        first_run: RunId,
+        /// By this run.
+        run: RunId,
+    },
+    /// It was done.
+    Completed {
+        /// When.
+        at: Timestamp,
+    },
+    /// It waits for the next try.
+    Again {
+        /// When that is.
+        at: Timestamp,
+        /// How often it was tried again by then.
+        retry_count: u32,
+        /// When the call failed.
+        executed_at: Timestamp,
+        /// Why.
+        error: String,
+    },
+    /// It will not be tried again.
+    Failed {
+        /// When the last call failed.
+        at: Timestamp,
+        /// Why.
+        error: String,
+    },
+    /// Nobody wants it any more.
+    Cancelled {
+        /// In words.
+        reason: String,
+    },
+}
+
+impl RowChange {
+    /// What the row of `run` is now; nothing where the run is not about a row, or is not under way yet. Pure.
+    pub fn of(run: &Run) -> Option<RowChange> {
+        let Action::Provision(provision) = &run.action else { return None };
+        match &run.state {
+            RunState::Pending { .. } | RunState::Gated { .. } => None,
+            RunState::Running { .. } => Some(RowChange::Executing { first_run: provision.key, run: run.id }),
+            RunState::Ended { outcome, at } => Some(provision.after(run.id, outcome, *at)),
+        }
+    }
+}
+
+impl Provision {
+    /// What the row is when the run has ended.
+    fn after(&self, run: RunId, outcome: &Outcome, at: Timestamp) -> RowChange {
+        match outcome {
+            Outcome::Succeeded => RowChange::Completed { at },
+            Outcome::Failed { failure } => match self.next_try(run, failure) {
+                Some((retry_count, delay)) => RowChange::Again {
+                    at: at.checked_add(delay).unwrap_or(Timestamp::MAX),
+                    retry_count,
+                    executed_at: at,
+                    error: failure.message.clone(),
+                },
+                None => RowChange::Failed { at, error: failure.message.clone() },
+            },
+            Outcome::TimedOut { failure } | Outcome::Indeterminate { failure } => {
+                RowChange::Failed { at, error: failure.message.clone() }
+            }
+            Outcome::Expired => RowChange::Failed { at, error: outcome.sentence() },
+            Outcome::Cancelled { .. } | Outcome::Rejected { .. } | Outcome::Superseded { .. } => {
+                RowChange::Cancelled { reason: outcome.sentence() }
+            }
+        }
+    }
+
+    /// How often it was tried again then, and when that is; none if it is not.
+    fn next_try(&self, run: RunId, failure: &Failure) -> Option<(u32, SignedDuration)> {
+        if failure.class != FailureClass::Transient {
+            return None;
+        }
+        if failure.code == LEASE_LOST {
+            // Not the provisioning API's fault, and nobody is helped by waiting.
+            return Some((self.retries, SignedDuration::ZERO));
+        }
+        let again = self.retries.saturating_add(1);
+        let delay = spread(self.retry.delay(again)?, run).max(failure.retry_after.unwrap_or_default());
+        Some((again, SignedDuration::try_from(delay).unwrap_or(SignedDuration::MAX)))
+    }
+}
+
+/// Somewhere in the second half of `delay`, so that what failed together is not tried again together. Where is a matter
+/// of the run's id, which is random.
+fn spread(delay: Duration, run: RunId) -> Duration {
+    let half = delay / 2;
+    half + half.mul_f64(run.fraction())
+}

@@ -1,0 +1,97 @@
+-- Accounts that are made, changed or removed at a time that somebody chose.
+--
+-- On PostgreSQL this table is an interface: other programs insert, change and cancel rows, and it may have existed before.
+-- That is why its types are PostgreSQL's own there, and why it fills in times by itself.
+--   next_attempt_at  when it is tried (again), where that is not `schedule_time`
+--   first_run        the run of the first of the tries it is in
+--   last_run         the run of the latest try
+--postgres CREATE TABLE IF NOT EXISTS scheduled_provisions (
+--postgres     id UUID PRIMARY KEY DEFAULT gen_random_uuid(),
+--postgres     employee_data JSONB NOT NULL,
+--postgres     applications JSONB NOT NULL,
+--postgres     schedule_time TIMESTAMP WITH TIME ZONE NOT NULL,
+--postgres     status VARCHAR(50) NOT NULL DEFAULT 'pending',
+--postgres     tags TEXT[] NOT NULL,
+--postgres     created_at TIMESTAMP WITH TIME ZONE DEFAULT NOW(),
+--postgres     updated_at TIMESTAMP WITH TIME ZONE DEFAULT NOW(),
+--postgres     executed_at TIMESTAMP WITH TIME ZONE,
+--postgres     error_message TEXT,
+--postgres     retry_count INTEGER DEFAULT 0,
+--postgres     CONSTRAINT valid_status CHECK (status IN ('pending', 'executing', 'completed', 'failed', 'cancelled'))
+--postgres );
+--postgres CREATE INDEX IF NOT EXISTS idx_schedule_time ON scheduled_provisions (schedule_time) WHERE status = 'pending';
+--postgres CREATE INDEX IF NOT EXISTS idx_tags ON scheduled_provisions USING GIN (tags);
+--postgres CREATE INDEX IF NOT EXISTS idx_status ON scheduled_provisions (status);
+--postgres ALTER TABLE scheduled_provisions
+--postgres     ALTER COLUMN employee_data SET DEFAULT '{}',
+--postgres     ALTER COLUMN applications SET DEFAULT '{}',
+--postgres     ALTER COLUMN tags SET DEFAULT '{}',
+--postgres     ADD COLUMN IF NOT EXISTS job_type VARCHAR(50) DEFAULT 'provision',
+--postgres     ADD COLUMN IF NOT EXISTS payload JSONB,
+--postgres     ADD COLUMN IF NOT EXISTS timezone TEXT,
+--postgres     ADD COLUMN IF NOT EXISTS target_user_email TEXT,
+--postgres     ADD COLUMN IF NOT EXISTS requested_by TEXT,
+--postgres     ADD COLUMN IF NOT EXISTS approved_by TEXT,
+--postgres     ADD COLUMN IF NOT EXISTS approval_status VARCHAR(50) DEFAULT 'auto_approved',
+--postgres     ADD COLUMN IF NOT EXISTS next_attempt_at TIMESTAMP WITH TIME ZONE,
+--postgres     ADD COLUMN IF NOT EXISTS first_run TEXT,
+--postgres     ADD COLUMN IF NOT EXISTS last_run TEXT;
+-- Rows that were there before stay as they are.
+--postgres ALTER TABLE scheduled_provisions
+--postgres     ADD CONSTRAINT piton_job_type CHECK (job_type IN ('provision', 'terminate', 'suspend', 'reactivate',
+--postgres         'modify_groups', 'modify_license', 'modify_role', 'password_reset', 'transfer_ownership')) NOT VALID,
+--postgres     ADD CONSTRAINT piton_approval_status CHECK (approval_status IN ('auto_approved', 'pending_approval',
+--postgres         'approved', 'rejected')) NOT VALID;
+-- What another program was executing when it was replaced by this one: nobody knows how that ended.
+--postgres UPDATE scheduled_provisions SET status = 'failed', error_message =
+--postgres     'it was being executed when Piton took over; check whether it was done, then schedule it again'
+--postgres     WHERE status = 'executing';
+--sqlite CREATE TABLE scheduled_provisions (
+--sqlite     id                TEXT PRIMARY KEY,
+--sqlite     employee_data     TEXT NOT NULL,
+--sqlite     applications      TEXT NOT NULL,
+--sqlite     schedule_time     BIGINT NOT NULL,
+--sqlite     status            TEXT NOT NULL,
+--sqlite     tags              TEXT NOT NULL,
+--sqlite     created_at        BIGINT NOT NULL,
+--sqlite     updated_at        BIGINT NOT NULL,
+--sqlite     executed_at       BIGINT,
+--sqlite     error_message     TEXT,
+--sqlite     retry_count       BIGINT NOT NULL,
+--sqlite     job_type          TEXT NOT NULL,
+--sqlite     payload           TEXT,
+--sqlite     timezone          TEXT,
+--sqlite     target_user_email TEXT,
+--sqlite     requested_by      TEXT,
+--sqlite     approved_by       TEXT,
+--sqlite     approval_status   TEXT NOT NULL,
+--sqlite     next_attempt_at   BIGINT,
+--sqlite     first_run         TEXT,
+--sqlite     last_run          TEXT,
+--sqlite     CONSTRAINT valid_status CHECK (status IN ('pending', 'executing', 'completed', 'failed', 'cancelled'))
+--sqlite );
+CREATE INDEX provisions_due ON scheduled_provisions (schedule_time, id)
+    WHERE status = 'pending' AND next_attempt_at IS NULL;
+CREATE INDEX provisions_again ON scheduled_provisions (next_attempt_at, id)
+    WHERE status = 'pending' AND next_attempt_at IS NOT NULL;
+CREATE INDEX provisions_executing ON scheduled_provisions (id) WHERE status = 'executing';
+CREATE INDEX provisions_listed ON scheduled_provisions (schedule_time, id);
+
+-- Wakes Piton for what other programs write. What it writes itself it knows.
+--postgres CREATE FUNCTION piton_provisions_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+--postgres BEGIN
+--postgres     IF TG_OP = 'INSERT' OR current_setting('piton.own', true) IS DISTINCT FROM 'on' THEN
+--postgres         PERFORM pg_notify('piton_provisions', '');
+--postgres     END IF;
+--postgres     RETURN NULL;
+--postgres END $$;
+--postgres CREATE TRIGGER piton_provisions_changed AFTER INSERT OR UPDATE ON scheduled_provisions
+--postgres     FOR EACH STATEMENT EXECUTE FUNCTION piton_provisions_changed();
+--postgres CREATE FUNCTION piton_provision_touched() RETURNS trigger LANGUAGE plpgsql AS $$
+--postgres BEGIN
+--postgres     NEW.updated_at := NOW();
+--postgres     RETURN NEW;
+--postgres END $$;
+--postgres CREATE TRIGGER piton_provision_touched BEFORE UPDATE ON scheduled_provisions FOR EACH ROW
+--postgres     WHEN (OLD.updated_at IS NOT DISTINCT FROM NEW.updated_at)
+--postgres     EXECUTE FUNCTION piton_provision_touched();

@@ -1,0 +1,268 @@
+//! The table `scheduled_provisions`: accounts that are made, changed or removed at a time that somebody chose.
+//!
+//! A row is the truth while it waits; whoever may write the table may change it. The transaction that takes a row
+//! that is due submits its run and claims it, and each transaction that changes the run changes the row. A row that
+//! another program holds locked is not waited for, because everybody else would have to wait too: it is taken, or made to
+//! follow its run, a little later ([`Store::catch_up_provisions`]).
+
+mod list;
+mod row;
+mod sql;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use piton_model::{
+    Act, Alteration, AttemptNo, Backoff, By, Deed, Event, NewProvision, NotAltered, Record, Run, RunId, ScheduleId,
+    ScheduleStatus, ScheduledProvision, Uptime, WorkerId,
+};
+
+use crate::batch::Batch;
+use crate::db::params;
+use crate::row::{micros, run_id, timestamp, whole_micros};
+use crate::writer::Operation;
+use crate::{Error, Store};
+
+pub use list::ProvisionQuery;
+pub(crate) use row::Following;
+pub(crate) use sql::{statements, texts};
+
+/// Why a scheduled provision was not altered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AlterError {
+    /// There is no such row.
+    #[error("there is no scheduled provision {0}")]
+    NotFound(ScheduleId),
+    /// Another program is changing the row at this moment.
+    #[error("another program is changing the scheduled provision {0}")]
+    Busy(ScheduleId),
+    /// It is in a state in which this cannot be done.
+    #[error(transparent)]
+    Refused(#[from] NotAltered),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+/// Who takes rows, and how.
+#[derive(Debug, Clone)]
+pub struct Taking {
+    /// The worker that claims their runs.
+    pub worker: WorkerId,
+    /// Until when it holds them unless it renews that.
+    pub lease_until: Timestamp,
+    /// How long the host of the worker has been up.
+    pub uptime: Option<Uptime>,
+    /// How often, and after how long, a call that failed is made again.
+    pub retry: Backoff,
+    /// The ids of the runs; no more rows are taken than there are.
+    pub runs: Vec<RunId>,
+    /// Rows that are due until then are taken.
+    pub horizon: Timestamp,
+}
+
+impl Store {
+    /// Schedules provisions, all or none, on behalf of `by`. Those whose id is taken are there already; the answer names
+    /// the others.
+    pub async fn schedule_provisions(
+        &self,
+        new: Vec<NewProvision>,
+        by: By,
+        at: Timestamp,
+    ) -> Result<Vec<ScheduleId>, Error> {
+        self.writer().perform(Schedule { new, by, at: whole_micros(at) }).await
+    }
+
+    /// One row.
+    pub async fn provision(&self, id: ScheduleId) -> Result<Option<ScheduledProvision>, Error> {
+        let sql = statements(self.dialect()).one.as_str();
+        let row = self.readers().row(sql, params![id.to_string()]).await?;
+        row.as_ref().map(row::provision).transpose()
+    }
+
+    /// How many rows there are in each status.
+    pub async fn count_provisions(&self) -> Result<BTreeMap<ScheduleStatus, i64>, Error> {
+        let rows = self.readers().rows(statements(self.dialect()).counts.as_str(), params![]).await?;
+        let mut counts = BTreeMap::new();
+        for row in rows {
+            if let Ok(status) = row.text(0)?.parse() {
+                counts.insert(status, row.int(1)?);
+            }
+        }
+        Ok(counts)
+    }
+
+    /// When the first row is due that nobody works on.
+    pub async fn next_provision(&self) -> Result<Option<Timestamp>, Error> {
+        let row = self.readers().row(statements(self.dialect()).next.as_str(), params![]).await?;
+        row.map_or(Ok(None), |row| row.maybe_int(0))?.map(timestamp).transpose()
+    }
+
+    /// Takes rows that are due, the longest due first: each gets a run that the worker holds already.
+    pub async fn take_provisions(&self, taking: Taking, at: Timestamp) -> Result<Vec<Run>, Error> {
+        self.writer().perform(Take { taking, at: whole_micros(at) }).await
+    }
+
+    /// Alters a row that waits.
+    pub async fn alter_provision(
+        &self,
+        id: ScheduleId,
+        alteration: Alteration,
+        by: By,
+        at: Timestamp,
+    ) -> Result<ScheduledProvision, AlterError> {
+        self.writer().perform(Alter { id, alteration, by, at: whole_micros(at) }).await?
+    }
+
+    /// Lets rows follow their runs that could not when those changed. How many that were.
+    pub async fn catch_up_provisions(&self, at: Timestamp) -> Result<usize, Error> {
+        if self.readers().row(statements(self.dialect()).behind.as_str(), params![]).await?.is_none() {
+            return Ok(0);
+        }
+        self.writer().perform(CatchUp { at: whole_micros(at) }).await
+    }
+
+    /// The runs under way whose rows another program has cancelled.
+    pub async fn unwanted_provisions(&self) -> Result<Vec<RunId>, Error> {
+        let rows = self.readers().rows(statements(self.dialect()).unwanted.as_str(), params![]).await?;
+        rows.iter().map(|row| run_id(&row.text(0)?)).collect()
+    }
+}
+
+struct Schedule {
+    new: Vec<NewProvision>,
+    by: By,
+    at: Timestamp,
+}
+
+impl Operation for Schedule {
+    type Answer = Vec<ScheduleId>;
+
+    async fn perform(&self, batch: &mut Batch) -> Result<Self::Answer, Error> {
+        let mut values = Vec::with_capacity(self.new.len() * sql::INSERT_COLUMNS);
+        for new in &self.new {
+            values.extend(row::new_row(new, self.at)?);
+        }
+        let insert = &statements(batch.conn().dialect()).insert;
+        let inserted = batch.conn().write_rows_returning(insert, values).await?;
+        let ids = inserted.iter().map(row::id).collect::<Result<Vec<_>, _>>()?;
+        let target = match ids.as_slice() {
+            [] => return Ok(ids),
+            [only] => only.to_string(),
+            more => format!("{} rows", more.len()),
+        };
+        batch.append(Record::Audit(Deed::new(self.by.clone(), Act::ProvisionsScheduled).to(target)), self.at);
+        batch.wake_provisions();
+        Ok(ids)
+    }
+}
+
+struct Take {
+    taking: Taking,
+    at: Timestamp,
+}
+
+impl Operation for Take {
+    type Answer = Vec<Run>;
+
+    async fn perform(&self, batch: &mut Batch) -> Result<Self::Answer, Error> {
+        batch.flush().await?;
+        let sql = statements(batch.conn().dialect());
+        let Taking { worker, lease_until, uptime, retry, runs, horizon } = &self.taking;
+        let mut ids = runs.iter();
+        let mut taken = Vec::new();
+        // What was tried before goes first: it has waited longer.
+        for text in [&sql.again, &sql.due] {
+            let limit = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+            if limit == 0 {
+                break;
+            }
+            let found = batch.conn().rows(text.as_str(), params![micros(*horizon), limit]).await?;
+            for found in &found {
+                let provision = match row::provision(found) {
+                    Ok(provision) => provision,
+                    Err(error) => {
+                        spoil(batch, found, &error, self.at).await?;
+                        continue;
+                    }
+                };
+                let Some(id) = ids.next() else { break };
+                let run = batch.submit(provision.run(*id, *retry), self.at).await?;
+                let claimed = Event::Claimed {
+                    worker: worker.clone(),
+                    attempt: AttemptNo::after(run.attempts),
+                    lease_until: *lease_until,
+                    uptime: uptime.clone(),
+                };
+                if let Ok(run) = batch.change(*id, claimed, self.at).await? {
+                    taken.push(run);
+                }
+            }
+        }
+        Ok(taken)
+    }
+}
+
+/// A row that cannot be read would otherwise be found again for ever.
+async fn spoil(batch: &mut Batch, found: &crate::db::Row, error: &Error, at: Timestamp) -> Result<(), Error> {
+    let id = row::id(found)?.to_string();
+    tracing::error!(provision = id, %error, "a scheduled provision cannot be read");
+    let spoil = statements(batch.conn().dialect()).spoil.as_str();
+    batch.conn().run(spoil, params![id, error.to_string(), micros(at)]).await?;
+    Ok(())
+}
+
+struct Alter {
+    id: ScheduleId,
+    alteration: Alteration,
+    by: By,
+    at: Timestamp,
+}
+
+impl Operation for Alter {
+    type Answer = Result<ScheduledProvision, AlterError>;
+
+    async fn perform(&self, batch: &mut Batch) -> Result<Self::Answer, Error> {
+        batch.flush().await?;
+        let sql = statements(batch.conn().dialect());
+        let id = self.id.to_string();
+        let found = batch.conn().rows(sql.one_to_change.as_str(), params![id.as_str()]).await?;
+        let Some(found) = found.first() else {
+            let there = !batch.conn().rows(sql.one.as_str(), params![id]).await?.is_empty();
+            return Ok(Err(if there { AlterError::Busy(self.id) } else { AlterError::NotFound(self.id) }));
+        };
+        let altered = match self.alteration.apply(&row::provision(found)?, self.at) {
+            Ok(altered) => altered,
+            Err(refused) => return Ok(Err(refused.into())),
+        };
+        batch.conn().run(sql.alter.as_str(), row::altered(&altered)).await?;
+        batch.append(Record::Audit(Deed::new(self.by.clone(), self.alteration.act()).to(id)), self.at);
+        batch.wake_provisions();
+        Ok(Ok(altered))
+    }
+}
+
+struct CatchUp {
+    at: Timestamp,
+}
+
+impl Operation for CatchUp {
+    type Answer = usize;
+
+    async fn perform(&self, batch: &mut Batch) -> Result<usize, Error> {
+        batch.flush().await?;
+        let sql = statements(batch.conn().dialect());
+        let behind = batch.conn().rows(sql.behind.as_str(), params![]).await?;
+        for found in &behind {
+            let id = row::id(found)?;
+            let ended = found.maybe_text(1)?.map(|run| run_id(&run)).transpose()?;
+            let run = match ended {
+                Some(run) => batch.run(run).await?.and_then(Following::run),
+                None => None,
+            };
+            batch.follow(run.unwrap_or_else(|| Following::lost(id, self.at)));
+        }
+        batch.follow_runs(self.at).await?;
+        Ok(behind.len())
+    }
+}

@@ -1,0 +1,261 @@
+//! The statements about scheduled provisions.
+//!
+//! Differs by necessity: on PostgreSQL other programs share the table, with the types of PostgreSQL
+//! (`docs/adr/0009-scheduled-provisions.md`). What a statement does stands here once; how a value of the table becomes one
+//! of the two types that this crate knows, and back, stands in [`Words`].
+
+use std::sync::LazyLock;
+
+use crate::dialect::Dialect;
+use crate::statement::{Rows, SIZES};
+
+/// What is written of a new row, in this order.
+pub(crate) const INSERT_COLUMNS: usize = 13;
+/// What is written of a row whose run changed, in this order: see [`Statements::follow`].
+pub(crate) const FOLLOW_COLUMNS: usize = 10;
+
+/// The statements in one dialect.
+pub(crate) struct Statements {
+    /// Rows that are due by their own time: until when, how many.
+    pub(crate) due: String,
+    /// Rows that are to be tried (again): until when, how many.
+    pub(crate) again: String,
+    /// When the first of either is due.
+    pub(crate) next: String,
+    /// One row.
+    pub(crate) one: String,
+    /// One row that nobody else is changing.
+    pub(crate) one_to_change: String,
+    /// A row that waited, as it is after somebody altered it: id, schedule time, zone, status, approval, who approved,
+    /// error, next attempt, first run, now, retry count.
+    pub(crate) alter: String,
+    /// Rows whose run has ended, as this row never heard: the body of the run too, none where it is gone.
+    pub(crate) behind: String,
+    /// Rows whose runs are under way and that somebody does not want any more.
+    pub(crate) unwanted: String,
+    /// How many there are in each status.
+    pub(crate) counts: String,
+    /// The columns that [`super::row`] reads, for lists.
+    pub(crate) list: String,
+    /// One more condition of a list: it has one of the tags in a JSON array.
+    pub(crate) tagged: &'static str,
+    /// One more condition of a list: it comes after a row in the order of the list.
+    pub(crate) after: String,
+    pub(crate) insert: Rows,
+    /// Follows runs: id, status, when it was executed, error, whether the error stays, retry count, next attempt, first
+    /// run, last run, now. Leaves rows alone that somebody else is changing, and answers with the ids of the others.
+    pub(crate) follow: Rows,
+    /// A row that cannot be read: id, why, now.
+    pub(crate) spoil: String,
+}
+
+/// How the types of the table are read and written.
+struct Words {
+    /// A time as microseconds.
+    time: fn(&str) -> String,
+    /// Microseconds as a time.
+    to_time: fn(&str) -> String,
+    /// A value as text.
+    text: fn(&str) -> String,
+    /// Text as a value of this type.
+    cast: fn(&str, &str) -> String,
+    /// An array of texts as a JSON array, and back.
+    tags: &'static str,
+    to_tags: fn(&str) -> String,
+    /// Keeps rows from being changed by anybody else, and leaves those alone that somebody is changing.
+    lock: &'static str,
+    materialized: &'static str,
+}
+
+const SQLITE: Words = Words {
+    time: |value| value.to_owned(),
+    to_time: |value| value.to_owned(),
+    text: |value| value.to_owned(),
+    cast: |value, _| value.to_owned(),
+    tags: "s.tags",
+    to_tags: |value| value.to_owned(),
+    lock: "",
+    materialized: "",
+};
+
+const POSTGRES: Words = Words {
+    // Other programs may write a time that has no end.
+    time: |value| format!("CAST(CASE WHEN isfinite({value}) THEN EXTRACT(EPOCH FROM {value}) * 1000000 END AS BIGINT)"),
+    to_time: |value| format!("(TIMESTAMPTZ 'epoch' + {value} * INTERVAL '1 microsecond')"),
+    text: |value| format!("CAST({value} AS TEXT)"),
+    cast: |value, to| format!("CAST({value} AS {to})"),
+    tags: "CAST(array_to_json(s.tags) AS TEXT)",
+    to_tags: |value| format!("ARRAY(SELECT jsonb_array_elements_text(CAST({value} AS JSONB)))"),
+    lock: " FOR UPDATE OF s SKIP LOCKED",
+    materialized: "MATERIALIZED ",
+};
+
+/// The statements in this dialect.
+pub(crate) fn statements(dialect: Dialect) -> &'static Statements {
+    static IN_SQLITE: LazyLock<Statements> = LazyLock::new(|| write(&SQLITE, Dialect::Sqlite));
+    static IN_POSTGRES: LazyLock<Statements> = LazyLock::new(|| write(&POSTGRES, Dialect::Postgres));
+    match dialect {
+        Dialect::Sqlite => &IN_SQLITE,
+        Dialect::Postgres => &IN_POSTGRES,
+    }
+}
+
+fn write(words: &Words, dialect: Dialect) -> Statements {
+    let Words { time, to_time, text, cast, tags, lock, .. } = words;
+    let columns = format!(
+        "{}, s.job_type, {}, {}, {}, {}, s.timezone, {tags}, s.target_user_email, s.requested_by, s.approval_status, \
+         s.status, s.approved_by, {}, {}, {}, s.error_message, {}, {}, s.first_run, s.last_run",
+        text("s.id"),
+        text("s.employee_data"),
+        text("s.applications"),
+        text("s.payload"),
+        time("s.schedule_time"),
+        time("s.created_at"),
+        time("s.updated_at"),
+        time("s.executed_at"),
+        cast("s.retry_count", "BIGINT"),
+        time("s.next_attempt_at"),
+    );
+    // A row that another program put back to waiting while its run is under way has to wait for the run.
+    let takeable = format!(
+        "s.status = 'pending' AND (s.approval_status IS NULL OR s.approval_status IN ('approved', 'auto_approved')) \
+         AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.lock_key = 'provision/' || {} AND r.phase IN ('running', 'gated'))",
+        text("s.id"),
+    );
+    let (now, limit) = (to_time("$1"), "$2");
+    let due = format!(
+        "SELECT {columns} FROM scheduled_provisions s WHERE {takeable} AND s.next_attempt_at IS NULL \
+         AND s.schedule_time <= {now} ORDER BY s.schedule_time, s.id LIMIT {limit}{lock}"
+    );
+    let again = format!(
+        "SELECT {columns} FROM scheduled_provisions s WHERE {takeable} AND s.next_attempt_at IS NOT NULL \
+         AND s.next_attempt_at <= {now} ORDER BY s.next_attempt_at, s.id LIMIT {limit}{lock}"
+    );
+    let next = format!(
+        "SELECT MIN(d.at) FROM (\
+           SELECT (SELECT {} FROM scheduled_provisions s WHERE {takeable} AND s.next_attempt_at IS NULL \
+           ORDER BY s.schedule_time, s.id LIMIT 1) AS at \
+           UNION ALL \
+           SELECT (SELECT {} FROM scheduled_provisions s WHERE {takeable} AND s.next_attempt_at IS NOT NULL \
+           ORDER BY s.next_attempt_at, s.id LIMIT 1)) d",
+        time("s.schedule_time"),
+        time("s.next_attempt_at"),
+    );
+    let id = cast("$1", "UUID");
+    let one = format!("SELECT {columns} FROM scheduled_provisions s WHERE s.id = {id}");
+    let alter = format!(
+        "UPDATE scheduled_provisions SET schedule_time = {}, timezone = $3, status = $4, approval_status = $5, \
+         approved_by = $6, error_message = $7, next_attempt_at = {}, first_run = $9, updated_at = {}, \
+         retry_count = {} WHERE id = {id}",
+        to_time("$2"),
+        to_time("$8"),
+        to_time("$10"),
+        cast("$11", "INTEGER"),
+    );
+    let behind = format!(
+        "SELECT {}, s.last_run, h.body FROM scheduled_provisions s LEFT JOIN run_history h ON h.id = s.last_run \
+         WHERE s.status = 'executing' AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = s.last_run) \
+         ORDER BY s.id LIMIT 100",
+        text("s.id"),
+    );
+    let unwanted = format!(
+        "SELECT r.id FROM runs r WHERE r.subject >= 'provision/' AND r.subject < 'provision0' AND EXISTS (\
+         SELECT 1 FROM scheduled_provisions s WHERE s.id = {} AND s.status = 'cancelled')",
+        cast("substr(r.subject, 11)", "UUID"),
+    );
+    Statements {
+        due,
+        again,
+        next,
+        one_to_change: format!("{one}{lock}"),
+        one,
+        alter,
+        behind,
+        unwanted,
+        counts: "SELECT status, COUNT(*) FROM scheduled_provisions GROUP BY status".to_owned(),
+        list: format!("SELECT {columns} FROM scheduled_provisions s"),
+        tagged: match dialect {
+            Dialect::Sqlite => {
+                "EXISTS (SELECT 1 FROM json_each(s.tags) t WHERE t.value IN (SELECT w.value FROM json_each(§) w))"
+            }
+            Dialect::Postgres => "s.tags && ARRAY(SELECT jsonb_array_elements_text(CAST(§ AS JSONB)))",
+        },
+        after: format!("(s.schedule_time, s.id) < ({}, {})", to_time("§"), cast("§", "UUID")),
+        insert: insert(words),
+        follow: follow(words),
+        spoil: format!(
+            "UPDATE scheduled_provisions SET status = 'failed', error_message = $2, updated_at = {} WHERE id = {id}",
+            to_time("$3"),
+        ),
+    }
+}
+
+/// New rows; those whose id is taken are left out of the answer.
+fn insert(words: &Words) -> Rows {
+    let Words { to_time, cast, to_tags, .. } = words;
+    let head = "INSERT INTO scheduled_provisions (id, job_type, employee_data, applications, payload, schedule_time, \
+         timezone, tags, target_user_email, requested_by, approval_status, status, created_at, updated_at, retry_count) \
+         SELECT {id}, v.column2, {employee}, {applications}, {payload}, {time}, v.column7, {tags}, v.column9, v.column10, \
+         v.column11, v.column12, {now}, {now}, 0 FROM (";
+    let head = head
+        .replace("{id}", &cast("v.column1", "UUID"))
+        .replace("{employee}", &cast("v.column3", "JSONB"))
+        .replace("{applications}", &cast("v.column4", "JSONB"))
+        .replace("{payload}", &cast("v.column5", "JSONB"))
+        .replace("{time}", &to_time("v.column6"))
+        .replace("{tags}", &to_tags("v.column8"))
+        .replace("{now}", &to_time("v.column13"));
+    let tail = format!(") AS v WHERE 1 = 1 ON CONFLICT (id) DO NOTHING RETURNING {}", (words.text)("id"));
+    Rows { head: keep(head), columns: INSERT_COLUMNS, tail: keep(tail) }
+}
+
+fn follow(words: &Words) -> Rows {
+    let Words { to_time, cast, text, lock, materialized, .. } = words;
+    let id = cast("v.id", "UUID");
+    let tail = format!(
+        "), free AS {materialized}(SELECT s.id FROM v JOIN scheduled_provisions s ON s.id = {id}{lock}) \
+         UPDATE scheduled_provisions AS s SET \
+         status = CASE WHEN s.status = 'cancelled' AND v.status = 'pending' THEN s.status ELSE v.status END, \
+         executed_at = COALESCE({executed}, s.executed_at), \
+         error_message = CASE WHEN v.keep = 1 THEN s.error_message ELSE v.error END, \
+         retry_count = COALESCE({retries}, s.retry_count), \
+         next_attempt_at = CASE WHEN s.status = 'executing' THEN {next} END, \
+         first_run = v.first_run, last_run = v.last_run, updated_at = {now} \
+         FROM v, free WHERE free.id = {id} AND s.id = free.id RETURNING {returned}",
+        executed = to_time("v.executed"),
+        retries = cast("v.retries", "INTEGER"),
+        next = to_time("v.next"),
+        now = to_time("v.now"),
+        returned = text("s.id"),
+    );
+    let head = "WITH v (id, status, executed, error, keep, retries, next, first_run, last_run, now) AS (";
+    Rows { head, columns: FOLLOW_COLUMNS, tail: keep(tail) }
+}
+
+/// For ever: there are two of each.
+fn keep(text: String) -> &'static str {
+    Box::leak(text.into_boxed_str())
+}
+
+/// The texts of all statements, of every combination of filters and of every number of rows.
+pub(crate) fn texts(dialect: Dialect) -> Vec<String> {
+    let all = statements(dialect);
+    let plain = [
+        &all.due,
+        &all.again,
+        &all.next,
+        &all.one,
+        &all.one_to_change,
+        &all.alter,
+        &all.behind,
+        &all.unwanted,
+        &all.counts,
+        &all.spoil,
+    ];
+    let mut texts: Vec<String> = plain.into_iter().cloned().collect();
+    for size in SIZES {
+        texts.extend([&all.insert, &all.follow].map(|rows| rows.sql(dialect, size).to_owned()));
+    }
+    texts.extend(super::list::texts(dialect));
+    texts
+}
