@@ -11,13 +11,13 @@ use reqwest::{Client, Method, Response, Url, redirect};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::Clock;
 use crate::pace::{Lane, Turnstile};
 use crate::resolver::Resolver;
 use crate::retry_after;
 use crate::tape::{Tape, plain};
 use crate::targets::Targets;
 use crate::verdict::{Unanswered, health};
-use crate::Clock;
 
 /// However long a host asks to be left alone: only the request that it said it to waits for all of it.
 const LONGEST_HOLD: Duration = Duration::from_secs(5 * 60);
