@@ -169,6 +169,10 @@ impl<D: Dialect> Session<'_, D> {
                 let message = format!("stopped before a token of {} was there", D::NAME);
                 return Err(Failure::new(FailureClass::Interrupted, "stopped", message).into());
             }
+            () = self.wire.clock.sleep_until(self.wire.clock.uptime() + self.wire.timeout) => {
+                let message = format!("others were waiting for a token of {} before this one", D::NAME);
+                return Err(Failure::new(FailureClass::Transient, "target_busy", message).into());
+            }
         };
         if let Some(token) = known.get(&self.scope)
             && self.wire.clock.uptime() < token.until

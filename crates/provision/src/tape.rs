@@ -70,10 +70,12 @@ impl Tape {
             return;
         }
         let request = outgoing.shown.as_ref().map(|body| self.masker.value(body).to_string());
+        // The HTTP target comes first, and its request is the one that people know.
+        let longest = if self.answer.exchanges.is_empty() { LONGEST_BODY } else { LONGEST_PART };
         self.answer.exchanges.push(Exchange {
             method: outgoing.method.to_string(),
             url: self.masker.without_known(&plain(&outgoing.url)),
-            request: request.map(|text| excerpt(text, LONGEST_PART)),
+            request: request.map(|text| excerpt(text, longest)),
             status,
             response,
             took,

@@ -70,7 +70,7 @@ pub(crate) struct Wire {
     pub(crate) clock: Arc<dyn Clock>,
     guard: Guard,
     lane: Lane,
-    timeout: Duration,
+    pub(crate) timeout: Duration,
     lanes: Mutex<HashMap<String, Arc<Turnstile>>>,
 }
 
@@ -194,15 +194,14 @@ async fn read(mut response: Response, body: &mut Vec<u8>, longest: usize) -> boo
 fn unanswered(error: &reqwest::Error) -> Unanswered {
     let mut cause: &(dyn Error + 'static) = error;
     loop {
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let inner: &(dyn Error + 'static) = match inner {
-            Some(inner) => inner,
-            None => cause,
-        };
-        if let Some(blocked) = inner.downcast_ref::<Blocked>() {
+        // The source of an I/O error is not what it holds, but what that holds in turn.
+        while let Some(held) = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            cause = held;
+        }
+        if let Some(blocked) = cause.downcast_ref::<Blocked>() {
             return Unanswered::Blocked(blocked.clone());
         }
-        if let Some(tls) = inner.downcast_ref::<rustls::Error>() {
+        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
             let lasting = matches!(tls, rustls::Error::InvalidCertificate(_) | rustls::Error::InvalidMessage(_));
             return Unanswered::Tls { lasting, reason: tls.to_string() };
         }

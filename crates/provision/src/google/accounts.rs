@@ -3,7 +3,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Google, Session, groups, licenses};
+use super::licenses::{self, License};
+use super::{Google, Session, groups};
 use crate::answer::Problem;
 use crate::session::{ApiAnswer, below, permanent, refusal};
 use crate::wanted::{Wanted, incomplete};
@@ -14,6 +15,9 @@ const MARK: &str = "piton";
 /// Makes the account with its groups and licences.
 pub(super) async fn provision(session: &mut Session<'_>, wanted: &Wanted<'_>, user: &str) -> Result<(), Problem> {
     let names = wanted.names()?;
+    // Whatever cannot be understood is told before anything is made.
+    let groups = wanted.texts(groups::OPTION)?;
+    let licenses = wanted.list(licenses::OPTION).iter().map(License::parse).collect::<Result<Vec<_>, _>>()?;
     let mut body = json!({
         "primaryEmail": user,
         "name": {"givenName": names.given, "familyName": names.family},
@@ -39,11 +43,11 @@ pub(super) async fn provision(session: &mut Session<'_>, wanted: &Wanted<'_>, us
         409 => known(session, &body, user).await?,
         _ => return Err(refusal::<Google>(&made, &format!("make the account {user}"))),
     }
-    for group in wanted.texts(groups::OPTION)? {
+    for group in groups {
         groups::add(session, &group, user).await?;
     }
-    for license in wanted.list(licenses::OPTION) {
-        licenses::assign(session, &licenses::License::parse(&license)?, user, true).await?;
+    for license in licenses {
+        licenses::assign(session, &license, user, true).await?;
     }
     Ok(())
 }

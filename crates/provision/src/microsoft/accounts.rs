@@ -3,7 +3,8 @@
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::{Microsoft, Session, find_user, groups, licenses, missing};
+use super::licenses::{self, Change};
+use super::{Microsoft, Session, find_user, groups, missing};
 use crate::answer::Problem;
 use crate::session::{ApiAnswer, below, permanent, refusal, settling};
 use crate::wanted::{Wanted, incomplete};
@@ -13,18 +14,24 @@ const COMPARED: [&str; 6] = ["displayName", "givenName", "surname", "department"
 
 /// Makes the account with its groups and licences.
 pub(super) async fn provision(session: &mut Session<'_>, wanted: &Wanted<'_>, user: &str) -> Result<(), Problem> {
-    let body = account(wanted, user, session.dialect.usage_location.as_deref())?;
+    let location = licenses::location(session, wanted);
+    let body = account(wanted, user, location.as_deref())?;
+    // Whatever is misspelt is told before anything is made.
+    let mut groups = Vec::new();
+    for group in wanted.texts(groups::OPTION)? {
+        groups.push(groups::id(session, &group).await?);
+    }
+    let licenses = licenses::skus(session, &wanted.list(licenses::OPTION)).await?;
     let id = match find(session, user).await? {
         Some(found) => known(&found, &body, user)?,
         None => make(session, &body, user).await?,
     };
-    for group in wanted.texts(groups::OPTION)? {
-        let group = groups::id(session, &group).await?;
+    for group in groups {
         groups::add(session, &group, &id, true).await?;
     }
-    let licenses = wanted.list(licenses::OPTION);
     if !licenses.is_empty() {
-        licenses::change(session, &licenses, &[], user, true).await?;
+        let change = Change { add: licenses, remove: Vec::new(), location };
+        licenses::change(session, change, user, true).await?;
     }
     Ok(())
 }
@@ -39,11 +46,10 @@ fn account(wanted: &Wanted<'_>, user: &str, usage_location: Option<&str>) -> Res
     body.insert("displayName".to_owned(), names.full.into());
     body.insert("givenName".to_owned(), names.given.into());
     body.insert("surname".to_owned(), names.family.into());
-    let location = wanted.option(&["usage_location", "usageLocation"]).or(usage_location);
     let optional = [
         ("department", wanted.employee(&["department"])),
         ("jobTitle", wanted.employee(&["jobTitle", "job_title", "title"])),
-        ("usageLocation", location),
+        ("usageLocation", usage_location),
     ];
     for (field, value) in optional {
         body.extend(value.map(|value| (field.to_owned(), value.into())));
@@ -139,7 +145,7 @@ pub(super) async fn reset_password(session: &mut Session<'_>, wanted: &Wanted<'_
     update(session, user, &body, &format!("reset the password of {user}")).await
 }
 
-async fn update(session: &mut Session<'_>, user: &str, body: &Value, doing: &str) -> Result<(), Problem> {
+pub(super) async fn update(session: &mut Session<'_>, user: &str, body: &Value, doing: &str) -> Result<(), Problem> {
     let url = below(&session.dialect.graph, &["users", user]);
     let done = session.call(Method::PATCH, url, Some(body)).await?;
     match done.status {

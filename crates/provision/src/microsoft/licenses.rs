@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Microsoft, Session, find_user, is_id, missing};
+use super::{Microsoft, Session, accounts, find_user, is_id, missing};
 use crate::answer::Problem;
 use crate::session::{below, permanent, refusal, settling};
 use crate::wanted::{Wanted, incomplete};
@@ -11,22 +11,35 @@ use crate::wanted::{Wanted, incomplete};
 /// Under which names a request to provision lists licences.
 pub(super) const OPTION: &[&str] = &["licenses", "license"];
 
+/// What is to be so afterwards.
+#[derive(Debug)]
+pub(super) struct Change {
+    /// The ids of SKUs that are given.
+    pub(super) add: Vec<String>,
+    /// The ids of SKUs that are taken.
+    pub(super) remove: Vec<String>,
+    /// Where the person is, if nobody said so before.
+    pub(super) location: Option<String>,
+}
+
 pub(super) async fn modify(session: &mut Session<'_>, wanted: &Wanted<'_>, user: &str) -> Result<(), Problem> {
     let (add, remove) = wanted.changes("licenses")?;
-    change(session, &add, &remove, user, false).await
+    let (add, remove) = (skus(session, &add).await?, skus(session, &remove).await?);
+    let change = Change { add, remove, location: location(session, wanted) };
+    self::change(session, change, user, false).await
+}
+
+/// Where the person is, as far as the request or the configuration knows.
+pub(super) fn location(session: &Session<'_>, wanted: &Wanted<'_>) -> Option<String> {
+    let own = wanted.option(&["usage_location", "usageLocation"]).map(str::to_owned);
+    own.or_else(|| session.dialect.usage_location.clone())
 }
 
 /// Gives and takes in one call, and only what is not so already: to take what is not there is an error for Graph.
 /// Somebody `new` may not be known everywhere yet.
-pub(super) async fn change(
-    session: &mut Session<'_>,
-    add: &[Value],
-    remove: &[Value],
-    user: &str,
-    new: bool,
-) -> Result<(), Problem> {
-    let (add, remove) = (skus(session, add).await?, skus(session, remove).await?);
-    let Some(found) = find_user(session, user, "id,assignedLicenses").await? else {
+pub(super) async fn change(session: &mut Session<'_>, change: Change, user: &str, new: bool) -> Result<(), Problem> {
+    let Change { add, remove, location } = change;
+    let Some(found) = find_user(session, user, "id,assignedLicenses,usageLocation").await? else {
         return Err(if new { settling::<Microsoft>(&format!("give {user} a licence")) } else { missing(user) });
     };
     let has: Vec<String> = found["assignedLicenses"]
@@ -43,6 +56,10 @@ pub(super) async fn change(
     let remove: Vec<String> = remove.into_iter().filter(|sku| has.contains(sku)).collect();
     if add.is_empty() && remove.is_empty() {
         return Ok(());
+    }
+    if let (false, Value::Null, Some(location)) = (add.is_empty(), &found["usageLocation"], location) {
+        let doing = format!("say where {user} is");
+        accounts::update(session, user, &json!({"usageLocation": location}), &doing).await?;
     }
     let url = below(&session.dialect.graph, &["users", user, "assignLicense"]);
     let body = json!({"addLicenses": add, "removeLicenses": remove});
@@ -61,7 +78,7 @@ pub(super) async fn change(
 }
 
 /// The ids of SKUs that are named by them or by their part numbers, such as `ENTERPRISEPACK`.
-async fn skus(session: &mut Session<'_>, named: &[Value]) -> Result<Vec<String>, Problem> {
+pub(super) async fn skus(session: &mut Session<'_>, named: &[Value]) -> Result<Vec<String>, Problem> {
     let name = |value: &Value| {
         let text = value.as_str().or_else(|| value["sku"].as_str()).or_else(|| value["skuId"].as_str());
         text.map(str::to_owned).ok_or_else(|| incomplete("a licence of Microsoft is a SKU: an id, or a part number"))

@@ -49,6 +49,12 @@ async fn an_account_is_made_with_groups_and_licence_and_again_is_the_same() {
 
     scene.carry_out(&provision()).await.unwrap();
     assert_eq!(graph.user(ADA), user);
+
+    let mut misspelt = provision();
+    misspelt.body["employee"]["workEmail"] = "new@contoso.example".into();
+    misspelt.body["applications"]["microsoft-365"]["groups"] = json!(["Nobody"]);
+    assert_eq!(kind(&scene.failure(&misspelt).await), (Permanent, "group_missing"));
+    assert_eq!(graph.user("new@contoso.example"), Value::Null, "nothing was begun");
 }
 
 #[tokio::test]
@@ -177,6 +183,13 @@ async fn what_graph_cannot_do_is_told() {
     let settings = MicrosoftSettings { usage_location: None, ..graph.settings() };
     let scene = Scene::new(Settings { microsoft: Some(settings), ..Settings::default() });
     assert_eq!(kind(&scene.failure(&provision()).await), (Permanent, "usage_location_missing"));
+    let mut located = provision();
+    located.body["applications"]["microsoft-365"]["usage_location"] = "FR".into();
+    scene.carry_out(&located).await.unwrap();
+    assert_eq!(
+        (&graph.user(ADA)["usageLocation"], graph.user(ADA)["assignedLicenses"].as_array().unwrap().len()),
+        (&json!("FR"), 1)
+    );
     let transfer = about(JobType::TransferOwnership, json!({"to": "bob@contoso.example"}));
     assert_eq!(kind(&scene.failure(&transfer).await), (Permanent, "transfer_unsupported"));
 }
