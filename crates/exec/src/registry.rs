@@ -8,7 +8,7 @@ use piton_model::Secret;
 use reqwest::{Client, Url, redirect};
 use serde_json::Value;
 
-use crate::guard::{Guard, literal};
+use crate::guard::{Guard, Resolver, literal};
 
 /// Where a registry tells the token with which it is read.
 const TOKEN: &str = "api/internal/registry-token";
@@ -132,7 +132,7 @@ impl Registry {
             .user_agent(concat!("piton/", env!("CARGO_PKG_VERSION")))
             .timeout(PATIENCE)
             .redirect(redirect::Policy::none())
-            .dns_resolver(guard.clone());
+            .dns_resolver(Resolver(guard.clone()));
         if host == "localhost" || literal(host).is_some_and(|address| address.is_loopback()) {
             // A proxy is for the outside; asking it for this machine would reach another.
             client = client.no_proxy();

@@ -32,6 +32,7 @@ mod deed;
 mod event;
 mod failure;
 mod gate;
+pub mod guard;
 mod hook;
 mod hook_order;
 mod identity;

@@ -24,6 +24,7 @@ const TABLE: &[(&str, May)] = &[
     ("piton-keeper", May::Import(&[])),
     ("piton-api", May::Import(&[])),
     ("piton-vault", May::Import(&[])),
+    ("piton-provision", May::Import(&["piton-model"])),
     ("piton-auth", May::Import(&["piton-model"])),
     ("piton-spec", May::Import(&["piton-model", "piton-cron"])),
     ("piton-logs", May::Import(&["piton-model"])),

@@ -205,7 +205,7 @@ fn environment(git: &Git, scheme: Scheme, home: &Path) -> BTreeMap<String, Strin
 /// The addresses of the host that may be reached, or why its name means nothing here.
 async fn resolve(git: &Git, address: &Address) -> Result<Result<Vec<SocketAddr>, String>, Error> {
     let (Some(host), Some(port)) = (address.host(), address.port()) else { return Ok(Ok(Vec::new())) };
-    match git.guard.resolve(host, port).await {
+    match guard::resolve(&git.guard, host, port).await {
         Ok(found) => Ok(Ok(found)),
         Err(Unresolved::Blocked(blocked)) => Err(Error::Blocked { address: address.to_string(), blocked }),
         Err(unknown @ Unresolved::Unknown { .. }) => Ok(Err(unknown.to_string())),

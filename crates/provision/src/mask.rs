@@ -1,0 +1,211 @@
+//! What is kept of requests and answers has no secrets in it.
+//!
+//! Twice over: values under names that sound like secrets, wherever they stand, and the secrets of this very request,
+//! under whatever name they come back.
+
+use piton_model::Secret;
+use serde_json::Value;
+
+/// What stands where a secret was.
+pub(crate) const MASK: &str = "***";
+
+/// Parts of names, without case, `_` and `-`, whose values nobody shall read.
+const SECRET_NAMES: [&str; 10] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "authorization",
+    "apikey",
+    "privatekey",
+    "credential",
+    "cookie",
+];
+
+/// Shorter values are not looked for in texts: they would be found everywhere.
+const SHORTEST: usize = 6;
+
+/// Knows the secrets that must not be kept.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Masker {
+    known: Vec<Secret<String>>,
+}
+
+impl Masker {
+    /// Hides `value`, too.
+    pub(crate) fn learn(&mut self, value: &str) {
+        if value.len() >= SHORTEST && !self.known.iter().any(|known| known.expose() == value) {
+            self.known.push(Secret::new(value.to_owned()));
+            // The longest first: one may be part of another.
+            self.known.sort_by_key(|known| std::cmp::Reverse(known.expose().len()));
+        }
+    }
+
+    /// Hides the secrets in `value`, too.
+    pub(crate) fn learn_from(&mut self, value: &Value) {
+        match value {
+            Value::Object(members) => {
+                for (name, value) in members {
+                    if is_secret(name) { self.learn_all(value) } else { self.learn_from(value) }
+                }
+            }
+            Value::Array(items) => {
+                for item in items {
+                    self.learn_from(item);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    fn learn_all(&mut self, value: &Value) {
+        match value {
+            Value::String(text) => self.learn(text),
+            Value::Object(members) => {
+                for value in members.values() {
+                    self.learn_all(value);
+                }
+            }
+            Value::Array(items) => {
+                for item in items {
+                    self.learn_all(item);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    /// `value` without its secrets.
+    pub(crate) fn value(&self, value: &Value) -> Value {
+        match value {
+            Value::Object(members) => {
+                let masked = |(name, value): (&String, &Value)| {
+                    let value = if is_secret(name) && !value.is_null() { MASK.into() } else { self.value(value) };
+                    (name.clone(), value)
+                };
+                Value::Object(members.iter().map(masked).collect())
+            }
+            Value::Array(items) => Value::Array(items.iter().map(|item| self.value(item)).collect()),
+            Value::String(text) => Value::String(self.without_known(text)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+        }
+    }
+
+    /// `text` without its secrets: JSON as JSON, anything else by what looks like `name: value`.
+    pub(crate) fn text(&self, text: &str) -> String {
+        match serde_json::from_str::<Value>(text) {
+            Ok(value) if value.is_object() || value.is_array() => self.value(&value).to_string(),
+            _ => self.without_known(&without_named(text)),
+        }
+    }
+
+    /// `text` without the secrets that are known, for messages.
+    pub(crate) fn without_known(&self, text: &str) -> String {
+        self.known.iter().fold(text.to_owned(), |text, secret| text.replace(secret.expose(), MASK))
+    }
+}
+
+fn is_secret(name: &str) -> bool {
+    let plain: String = name.chars().filter(|c| !matches!(c, '_' | '-' | ' ')).flat_map(char::to_lowercase).collect();
+    SECRET_NAMES.iter().any(|secret| plain.contains(secret))
+}
+
+/// Replaces what follows `password=`, `"api_key": ` and the like, up to the end of the value.
+fn without_named(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find([':', '=']) {
+        let (before, after) = rest.split_at(at + 1);
+        out.push_str(before);
+        rest = after;
+        let name = before[..at].trim_end_matches([' ', '"', '\'', '\\']);
+        let name = name.rsplit(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-'))).next().unwrap_or_default();
+        if !is_secret(name) {
+            continue;
+        }
+        let value = rest.trim_start_matches([' ', '\\']);
+        let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''));
+        let length = match quote {
+            Some(quote) => value[1..].find(quote).map_or(value.len(), |end| end + 2),
+            // `Authorization: Bearer …` is two words.
+            None => value.find(['&', ',', ';', '<', '>', '}', '\n', '\r', '"']).unwrap_or(value.len()),
+        };
+        if length > 0 {
+            out.push_str(MASK);
+            rest = &value[length..];
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The beginning of `text`, at most `longest` bytes of it.
+pub(crate) fn excerpt(mut text: String, longest: usize) -> String {
+    if text.len() > longest {
+        let mut end = longest.saturating_sub('…'.len_utf8());
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_under_names_of_secrets_are_hidden_at_any_depth() {
+        let value = json!({
+            "employee": {"fullName": "Ada", "initialPassword": "a", "api_key": 7, "Authorization": ["x"]},
+            "list": [{"client-secret": {"deep": true}, "tokenless": null, "n": 1}],
+        });
+        let masked = json!({
+            "employee": {"fullName": "Ada", "initialPassword": "***", "api_key": "***", "Authorization": "***"},
+            "list": [{"client-secret": "***", "tokenless": null, "n": 1}],
+        });
+        assert_eq!(Masker::default().value(&masked), masked);
+        assert_eq!(Masker::default().value(&value), masked);
+    }
+
+    #[test]
+    fn secrets_that_come_back_elsewhere_are_hidden_too() {
+        let mut masker = Masker::default();
+        masker.learn_from(&json!({"user": "ada", "password": "hunter22", "x": [{"tokens": ["abcdefgh"]}]}));
+        masker.learn("shortest");
+        let answer = json!({"echo": "it was hunter22, abcdefgh", "user": "ada"});
+        assert_eq!(masker.value(&answer), json!({"echo": "it was ***, ***", "user": "ada"}));
+        assert_eq!(masker.text("no JSON: hunter22"), "no JSON: ***");
+        assert!(!format!("{masker:?}").contains("hunter22"));
+    }
+
+    #[test]
+    fn texts_are_masked_by_what_looks_like_a_name() {
+        let masker = Masker::default();
+        for (text, masked) in [
+            ("password=hunter22&user=ada", "password=***&user=ada"),
+            ("Authorization: Bearer abc.def\nHost: x", "Authorization:***\nHost: x"),
+            ("<p>{\"password\": \"a b\", \"n\": 1", "<p>{\"password\":***, \"n\": 1"),
+            ("{\\\"apiKey\\\":\\\"k\\\"}", "{\\\"apiKey\\\":***}"),
+            ("a: b, c=d", "a: b, c=d"),
+            ("token=", "token="),
+            ("secret: 'unclosed", "secret:***"),
+        ] {
+            assert_eq!(masker.text(text), masked, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_it(text in "(password|[a-z\"':=\\\\é{} ]){0,40}", longest in 3usize..60) {
+            let masked = Masker::default().text(&text);
+            prop_assert!(excerpt(masked, longest).len() <= longest);
+        }
+    }
+}
