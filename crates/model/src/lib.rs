@@ -73,10 +73,10 @@ pub use process::{
 };
 pub use projection::{JobState, JobStatus, Projection, WorkspacePhase, WorkspaceState};
 pub use provision::{
-    Alteration, ApprovalStatus, JobType, NewProvision, NotAltered, Provision, RowChange, ScheduleId, ScheduleStatus,
-    ScheduledProvision, UnknownWord,
+    Alteration, Answer, ApprovalStatus, Exchange, JobType, NewProvision, NotAltered, Provision, RowChange, ScheduleId,
+    ScheduleStatus, ScheduledProvision, UnknownWord,
 };
-pub use report::{Answer, OutputValue, PlanSummary, Report, ResourceChange, ToolUsed};
+pub use report::{OutputValue, PlanSummary, Report, ResourceChange, ToolUsed};
 pub use role::Role;
 pub use run::{CancelRequest, IllegalTransition, NewRun, Outcome, OutcomeKind, Phase, Resume, Run, RunState, Sealed};
 pub use secret::Secret;

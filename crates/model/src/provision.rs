@@ -5,6 +5,7 @@
 //! failed and may be tried again puts the row back to waiting; the next try is a run of its own.
 
 mod alteration;
+mod answer;
 mod change;
 mod words;
 
@@ -19,6 +20,7 @@ use uuid::Uuid;
 use crate::{Action, Backoff, NewRun, Origin, RunId, Secret, Subject};
 
 pub use alteration::{Alteration, NotAltered};
+pub use answer::{Answer, Exchange};
 pub(crate) use change::LEASE_LOST;
 pub use change::RowChange;
 pub use words::{ApprovalStatus, JobType, ScheduleStatus, UnknownWord};

@@ -1,11 +1,10 @@
 //! What a run has found out, kept with it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BatchProgress, Digest};
+use crate::{Answer, BatchProgress, Digest};
 
 /// What a run has found out so far. Steps add to it; nothing is ever taken away within an attempt.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -28,21 +27,9 @@ pub struct Report {
     /// What became of the tasks of a job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<BatchProgress>,
-    /// What a provisioning API answered.
+    /// What a provisioning API answered, secrets masked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Answer>,
-}
-
-/// What a provisioning API answered, secrets masked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
-    /// The HTTP status.
-    pub status: u16,
-    /// The beginning of the body.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub body: String,
-    /// How long it took.
-    pub took: Duration,
 }
 
 impl Report {

@@ -1,10 +1,8 @@
 //! What is kept of a request that was carried out.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use piton_model::Failure;
-use serde::{Deserialize, Serialize};
+use piton_model::{Answer, Failure};
 
 /// No more is kept of the body of an answer.
 pub const LONGEST_BODY: usize = 16 * 1024;
@@ -12,40 +10,6 @@ pub const LONGEST_BODY: usize = 16 * 1024;
 pub(crate) const LONGEST_PART: usize = 2 * 1024;
 /// No more exchanges are kept.
 pub(crate) const MOST_EXCHANGES: usize = 50;
-
-/// How a request was answered.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
-    /// The status of the HTTP target's answer, or of the last one of a provider; none where nothing was answered.
-    pub status: Option<u16>,
-    /// The body of that answer, masked and cut.
-    pub body: String,
-    /// Its headers that help to find it again on the other side.
-    pub headers: BTreeMap<String, String>,
-    /// How long all of it took, waiting included.
-    pub took: Duration,
-    /// What was called, in that order: the first fifty.
-    pub exchanges: Vec<Exchange>,
-}
-
-/// One call and its answer, masked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Exchange {
-    /// The method.
-    pub method: String,
-    /// The address, without its query.
-    pub url: String,
-    /// The body that was sent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub request: Option<String>,
-    /// The status of the answer, where there was one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status: Option<u16>,
-    /// The body of the answer, or what went wrong.
-    pub response: String,
-    /// How long it took.
-    pub took: Duration,
-}
 
 /// A request that was not carried out, or only in part.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

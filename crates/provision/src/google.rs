@@ -19,13 +19,13 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::credentials::InvalidCredentials;
 use self::credentials::ServiceAccount;
-use crate::JobType;
 use crate::answer::Problem;
 use crate::session::{self, ApiAnswer, Dialect, Tokens, Told, below};
 use crate::tape::Tape;
 use crate::targets::{InvalidTargets, address};
 use crate::wanted::{Wanted, incomplete};
 use crate::wire::Wire;
+use piton_model::JobType;
 
 const ADMIN: &str = "https://admin.googleapis.com/";
 const LICENSING: &str = "https://licensing.googleapis.com/";

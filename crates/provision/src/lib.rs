@@ -28,7 +28,6 @@
 mod answer;
 mod clock;
 mod google;
-mod job_type;
 mod mask;
 mod microsoft;
 mod pace;
@@ -45,10 +44,9 @@ mod verdict;
 mod wanted;
 mod wire;
 
-pub use answer::{Answer, CallFailed, Exchange, LONGEST_BODY};
+pub use answer::{CallFailed, LONGEST_BODY};
 pub use clock::{Clock, Sleeping};
 pub use google::{GoogleSettings, InvalidCredentials};
-pub use job_type::JobType;
 pub use microsoft::MicrosoftSettings;
 pub use pace::{BreakerRules, InvalidRate, InvalidRules, Rate};
 pub use provisioner::Provisioner;

@@ -14,13 +14,13 @@ use piton_model::guard::Guard;
 use reqwest::{Method, Url};
 use tokio_util::sync::CancellationToken;
 
-use crate::JobType;
 use crate::answer::Problem;
 use crate::session::{self, ApiAnswer, Dialect, Tokens, Told, below, permanent, refusal};
 use crate::tape::Tape;
 use crate::targets::{InvalidTargets, address};
 use crate::wanted::Wanted;
 use crate::wire::Wire;
+use piton_model::JobType;
 
 const GRAPH: &str = "https://graph.microsoft.com/v1.0";
 const LOGIN: &str = "https://login.microsoftonline.com/";

@@ -3,7 +3,9 @@
 use piton_model::{Failure, FailureClass};
 use serde_json::{Map, Value};
 
-use crate::{JobType, Request};
+use piton_model::JobType;
+
+use crate::Request;
 
 /// Someone who can be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use piton_model::{Failure, FailureClass};
+use piton_model::{Answer, Failure, FailureClass};
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::answer::{Answer, CallFailed, Problem};
+use crate::answer::{CallFailed, Problem};
 use crate::mask::{Masker, excerpt};
 use crate::plan::{Call, Configured, Provider, plan};
 use crate::sign::{self, sign};

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::JobType;
+use piton_model::JobType;
 
 /// One delayed request that came due, at one of its attempts.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use crate::answer::{Answer, Exchange, LONGEST_BODY, LONGEST_PART, MOST_EXCHANGES};
+use piton_model::{Answer, Exchange};
+
+use crate::answer::{LONGEST_BODY, LONGEST_PART, MOST_EXCHANGES};
 use crate::mask::{Masker, excerpt};
 use crate::wire::{Incoming, Outgoing};
 

@@ -8,10 +8,10 @@ use piton_model::guard::{Blocked, Guard};
 use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 
-use crate::JobType;
 use crate::google::{Google, GoogleSettings, InvalidCredentials};
 use crate::microsoft::{Microsoft, MicrosoftSettings};
 use crate::pace::{BreakerRules, InvalidRules, Rate};
+use piton_model::JobType;
 
 /// The configuration as it was read.
 #[derive(Debug, Clone)]

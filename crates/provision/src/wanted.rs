@@ -144,7 +144,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::JobType;
+    use piton_model::JobType;
 
     fn request(body: Value) -> Request {
         let due = jiff::Timestamp::UNIX_EPOCH;

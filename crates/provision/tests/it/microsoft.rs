@@ -22,7 +22,7 @@ fn about(job_type: JobType, payload: Value) -> Request {
     let body = json!({
         "employee": {"workEmail": ADA, "fullName": "Ada Lovelace", "department": "Engines"},
         "applications": {"microsoft": true},
-        "job_type": job_type.word(),
+        "job_type": job_type.as_str(),
         "payload": payload,
     });
     request(job_type, body)

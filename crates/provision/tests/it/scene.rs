@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use piton_model::{Answer, JobType};
 use piton_model::{Failure, FailureClass};
-use piton_provision::{Answer, CallFailed, JobType, Provisioner, Request, Settings, Targets};
+use piton_provision::{CallFailed, Provisioner, Request, Settings, Targets};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
