@@ -154,7 +154,7 @@ impl Dialect for Google {
     const CREDENTIALS: &'static str = "check `providers.google.credentials`, that `admin` is an active administrator, \
          the scopes of the domain-wide delegation, and that this machine's clock is right";
 
-    fn token_form(&self, scope: &str, now: Timestamp) -> Result<(Url, Vec<(&'static str, String)>), Problem> {
+    fn token_form(&self, scope: &str, now: Timestamp) -> Result<(Url, Form), Problem> {
         let assertion = self.account.assertion(&self.admin, scope, self.token_url.as_str(), now)?;
         let grant = "urn:ietf:params:oauth:grant-type:jwt-bearer".to_owned();
         Ok((self.token_url.clone(), vec![("grant_type", grant), ("assertion", assertion)]))

@@ -127,7 +127,7 @@ impl Dialect for Microsoft {
     const CREDENTIALS: &'static str = "check `tenant_id`, `client_id` and `client_secret` of `providers.microsoft`: a \
          client secret is its value, not its id, and expires";
 
-    fn token_form(&self, scope: &str, _now: Timestamp) -> Result<(Url, Vec<(&'static str, String)>), Problem> {
+    fn token_form(&self, scope: &str, _now: Timestamp) -> Result<(Url, Form), Problem> {
         let form = vec![
             ("grant_type", "client_credentials".to_owned()),
             ("client_id", self.client_id.clone()),

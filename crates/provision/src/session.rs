@@ -23,6 +23,9 @@ const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
 /// A token is not used in its last minute, since clocks differ.
 const MARGIN: Duration = Duration::from_secs(60);
 
+/// The fields of a form.
+pub(crate) type Form = Vec<(&'static str, String)>;
+
 /// What one provider does in its own way.
 pub(crate) trait Dialect {
     /// As messages name it.
@@ -33,7 +36,7 @@ pub(crate) trait Dialect {
     const CREDENTIALS: &'static str;
 
     /// Where a token for `scope` is asked for, and with which form.
-    fn token_form(&self, scope: &str, now: Timestamp) -> Result<(Url, Vec<(&'static str, String)>), Problem>;
+    fn token_form(&self, scope: &str, now: Timestamp) -> Result<(Url, Form), Problem>;
     /// What an error says.
     fn told(answer: &ApiAnswer) -> Told;
 }

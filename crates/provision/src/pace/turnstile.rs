@@ -42,8 +42,8 @@ impl Turnstile {
             let turn = self.lane().turn(place.ticket, now);
             let again = match turn {
                 Turn::Go(pass) => return Ok(Permit { turnstile: Arc::clone(self), pass: Some(pass) }),
-                Turn::Refused(Refusal::Open(until)) => return Err(NotAdmitted::Open(until - now)),
-                Turn::Refused(Refusal::Held(until)) => return Err(NotAdmitted::Held(until - now)),
+                Turn::Refused(Refusal::Open(until)) => return Err(NotAdmitted::Open(until.saturating_sub(now))),
+                Turn::Refused(Refusal::Held(until)) => return Err(NotAdmitted::Held(until.saturating_sub(now))),
                 Turn::Later(_) if now >= give_up => return Err(NotAdmitted::Crowded),
                 Turn::Later(at) => at.unwrap_or(give_up).min(give_up),
             };

@@ -199,6 +199,24 @@ async fn the_rate_and_the_number_at_a_time_are_kept_and_places_given_up() {
 }
 
 #[tokio::test]
+async fn nobody_waits_for_ever_for_a_turn() {
+    let target = scripted([]).await;
+    let rate = Some(Rate::new(1, 60 * SECOND).unwrap());
+    let scene = Scene::new(Settings { rate, ..settings(&target.url) });
+    scene.carry_out(&provision()).await.unwrap();
+    scene.clock.advance(SECOND);
+    let second = scene.spawn(provision());
+    scene.clock.sleeper(31 * SECOND).await;
+    scene.clock.advance(30 * SECOND);
+    let failed = second.await.unwrap().unwrap_err();
+    assert_eq!(kind(&failed.failure), (FailureClass::Transient, "target_busy"));
+    assert!(failed.answer.is_none());
+    scene.clock.advance(29 * SECOND);
+    scene.carry_out(&provision()).await.unwrap();
+    assert_eq!(target.asked().len(), 2);
+}
+
+#[tokio::test]
 async fn addresses_that_must_not_be_called_are_not_whatever_name_leads_there() {
     let target = scripted([]).await;
     let port = target.url.trim_end_matches('/').rsplit_once(':').unwrap().1.to_owned();
