@@ -140,6 +140,32 @@ fn registering_writes_a_file_and_unregistering_removes_it() {
     assert_eq!(status(&address, "web")["running"], true, "nothing is remembered of the one before");
 }
 
+/// Nothing of it runs, so nothing but its declaration is there to be selected.
+#[test]
+fn a_process_without_instances_is_unregistered() {
+    let site = Site::new();
+    let (daemon, address) = serve(&site);
+    for name in ["web", "web-old", "webber", "idle"] {
+        done(&send(&address, "/api/register", &json!({ "name": name, "command": "sleep 60" })));
+        done(&post(&address, &format!("/api/scale?name={name}&instances=0")));
+    }
+    let declared = |name: &str| site.path().join(format!("programs/{name}.json")).exists();
+    done(&post(&address, "/api/unregister?name=web"));
+    assert!(!declared("web") && declared("web-old") && declared("webber"));
+    done(&post(&address, "/api/unregister?base=web"));
+    assert!(!declared("web-old") && declared("webber"), "a base is no prefix");
+    done(&post(&address, "/api/unregister?wildcard=*ber"));
+    assert!(!declared("webber") && declared("idle"));
+    assert_eq!(post(&address, "/api/unregister?name=web").code(), "process_not_found");
+    site.write("programs/none.json", r#"{"type": "process", "spec": {"name": "none", "command": "x", "instances": 0}}"#);
+    assert_eq!(daemon.terminate(), 0);
+    for name in ["idle", "none"] {
+        let said = site.piton(["process", "unregister", name]);
+        assert_eq!(said.code, 0, "{said}");
+        assert!(!declared(name), "{name}");
+    }
+}
+
 #[test]
 fn what_cannot_be_started_is_not_kept() {
     let site = Site::new();

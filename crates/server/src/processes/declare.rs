@@ -122,8 +122,7 @@ async fn unregister(
     caller: Caller,
 ) -> Answer<Json<api::ProcessesDone>> {
     let (selector, wait) = (which.required()?, patience.time()?);
-    let instances = read::look(&app, &selector).map_err(as_provisr)?;
-    let names: BTreeSet<Name> = instances.iter().filter_map(|one| Name::parse(&one.process).ok()).collect();
+    let names = read::processes(&app, &selector).map_err(as_provisr)?;
     let loaded = app.engine.loaded();
     for name in &names {
         files::own_file(&loaded.catalog, name).map_err(unless_in_the_way)?;

@@ -1,10 +1,11 @@
 //! What is known of processes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use piton_api as api;
+use piton_model::Name;
 use piton_supervisor::{InstanceState, InstanceStatus, Selector};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -50,10 +51,26 @@ pub(super) fn look(app: &App, which: &Selector) -> Answer<Vec<InstanceStatus>> {
     found.extend(held.into_values());
     found.retain(|instance| selector::fits(which, &instance.name, &instance.process));
     found.sort_by(|a, b| a.name.cmp(&b.name));
+    let is_declared = |name: &str| app.engine.loaded().catalog.processes.contains_key(name);
     match which {
-        Selector::Name(name) if found.is_empty() => Err(piton_supervisor::Error::UnknownProcess(name.clone()).into()),
+        Selector::Name(name) if found.is_empty() && !is_declared(name) => {
+            Err(piton_supervisor::Error::UnknownProcess(name.clone()).into())
+        }
         _ => Ok(found),
     }
+}
+
+/// The processes whose instances are meant, and those that have none just now and are meant themselves.
+pub(super) fn processes(app: &App, which: &Selector) -> Answer<BTreeSet<Name>> {
+    let of = |instances: &[InstanceStatus]| -> BTreeSet<Name> {
+        instances.iter().filter_map(|one| Name::parse(&one.process).ok()).collect()
+    };
+    let mut meant = of(&look(app, which)?);
+    let with_instances = of(&look(app, &Selector::All)?);
+    let loaded = app.engine.loaded();
+    let declared = loaded.catalog.processes.keys().filter(|name| !with_instances.contains(*name));
+    meant.extend(declared.filter(|name| which.matches(name.as_str(), name.as_str())).cloned());
+    Ok(meant)
 }
 
 fn at_rest(name: String, process: String) -> InstanceStatus {
