@@ -12,7 +12,7 @@ use piton_model::{
 };
 use piton_spec::provisr::{
     Kind, Secrets, Surroundings, WriteError, cronjob_to_json, job_to_json, mask, parse_cronjob, parse_job,
-    parse_process, process_to_json, program_file, read_program, remove_program, write_program,
+    parse_process, process_to_json, program_file, put_back, read_program, remove_program, write_program,
 };
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
@@ -316,7 +316,16 @@ fn files_of_programs_are_written_and_removed() {
     let toml = directory.join("other.toml");
     let db = json!({"name": "db", "command": "y"});
     let written = write_program(&directory, Kind::Process, &name("db"), &db, Some(&toml)).unwrap();
-    assert_eq!((written, toml.exists()), (directory.join("db.json"), false));
+    assert_eq!((&written, toml.exists()), (&directory.join("db.json"), false));
+    // And comes back where that was a mistake, for nobody's eyes but its owner's.
+    let before = b"type = 'process'\nspec = {name = 'db', command = 'x'}\n";
+    put_back(&directory, Some(&written), &toml, before).unwrap();
+    assert_eq!((std::fs::read(&toml).unwrap().as_slice(), written.exists()), (before.as_slice(), false));
+    assert_eq!(std::fs::metadata(&toml).unwrap().permissions().mode() & 0o777, 0o600);
+    put_back(&directory, Some(&toml), &toml, before).unwrap();
+    assert!(toml.exists());
+    let elsewhere = put_back(&directory, None, &site.path("other.toml"), before);
+    assert!(matches!(elsewhere, Err(WriteError::Outside(_))), "{elsewhere:?}");
 
     // Nothing outside is touched.
     let outside = site.path("outside.json");
