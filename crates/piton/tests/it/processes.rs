@@ -188,6 +188,27 @@ fn what_cannot_be_started_is_not_kept() {
     }
 }
 
+/// A change that has begun comes to its end, which may be that it is undone.
+#[test]
+fn who_hangs_up_leaves_nothing_half_done() {
+    let site = Site::new();
+    let (_daemon, address) = serve(&site);
+    let go = site.path().join("go");
+    let command = format!("sh -c 'while [ ! -e {} ]; do sleep 0.1; done; exit 1'", go.display());
+    let bad = json!({ "name": "bad", "command": command, "start_duration": "20s" }).to_string();
+    let mut stream = connect(&address);
+    let head = format!("POST /api/register HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n");
+    stream.write_all(format!("{head}Content-Length: {}\r\n\r\n{bad}", bad.len()).as_bytes()).unwrap();
+    until("it is on its way", || get(&address, "/api/status?name=bad").json()["state"] == "starting");
+    drop(stream);
+    // The next change waits until it is known what becomes of this one.
+    fs::write(&go, "").unwrap();
+    done(&send(&address, "/api/register", &json!({ "name": "good", "command": "sleep 60" })));
+    assert!(!site.path().join("programs/bad.json").exists());
+    assert_eq!(get(&address, "/api/status?name=bad").code(), "process_not_found");
+    assert_eq!(status(&address, "good")["running"], true);
+}
+
 #[test]
 fn nonsense_is_refused_with_its_place() {
     let site = Site::new();

@@ -1,6 +1,7 @@
 //! Registering, changing and unregistering: what is declared over the API is a file like those that people write.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -53,12 +54,18 @@ async fn register(
 ) -> Answer<Json<api::ProcessesDone>> {
     let Json(body) = body.map_err(as_provisr)?;
     let spec = spec(body).map_err(as_provisr)?;
-    if app.about.served_by != "daemon" {
-        write(&app, move |layout, catalog| files::create(layout, catalog, &spec)).await.map_err(as_provisr)?;
-        app.reload.now().await;
-        return Ok(Json(api::ProcessesDone { ok: true, processes: vec![] }));
-    }
-    Ok(Json(declare(&app, &caller, spec).await.map_err(as_provisr)?))
+    let change = {
+        let app = app.clone();
+        async move {
+            if app.about.served_by == "daemon" {
+                return declare(&app, &caller, spec).await;
+            }
+            write(&app, move |layout, catalog| files::create(layout, catalog, &spec)).await?;
+            app.reload.now().await;
+            Ok(api::ProcessesDone { ok: true, processes: vec![] })
+        }
+    };
+    Ok(Json(app.applier.change(change).await.map_err(as_provisr)?))
 }
 
 async fn declare(app: &App, caller: &Caller, spec: api::ProcessSpec) -> Answer<api::ProcessesDone> {
@@ -74,17 +81,21 @@ async fn declare(app: &App, caller: &Caller, spec: api::ProcessSpec) -> Answer<a
 }
 
 /// Registers a process, or starts the same one that is registered already.
-pub(super) async fn start(app: &App, caller: &Caller, spec: api::ProcessSpec) -> Answer<api::ProcessesDone> {
-    let loaded = app.engine.loaded();
-    let known = Name::parse(&spec.name).ok().and_then(|name| loaded.catalog.processes.get(&name).cloned());
-    match known {
-        Some(known) if files::is_same(known.origin.file(), &spec) => {
-            let started = app.supervisor.start(&Selector::Name(spec.name.clone())).await.map_err(as_provisr)?;
+pub(super) async fn start(app: &App, caller: Caller, spec: api::ProcessSpec) -> Answer<api::ProcessesDone> {
+    let change = {
+        let app = app.clone();
+        async move {
+            let loaded = app.engine.loaded();
+            let known = Name::parse(&spec.name).ok().and_then(|name| loaded.catalog.processes.get(&name).cloned());
+            if !known.is_some_and(|known| files::is_same(known.origin.file(), &spec)) {
+                return declare(&app, &caller, spec).await;
+            }
+            let started = app.supervisor.start(&Selector::Name(spec.name.clone())).await?;
             app.auth.note(caller.deed(Act::ProcessStarted).to(spec.name)).await;
-            Ok(done(app, &started))
+            Ok(done(&app, &started))
         }
-        _ => declare(app, caller, spec).await.map_err(as_provisr),
-    }
+    };
+    app.applier.change(change).await.map_err(as_provisr)
 }
 
 /// Changes the declaration of a process that was registered, and restarts what runs. If the start fails, the process
@@ -101,16 +112,24 @@ async fn update(
     patience.time()?;
     let Json(body) = body.map_err(as_provisr)?;
     let spec = spec(body).map_err(as_provisr)?;
+    let change = {
+        let app = app.clone();
+        async move { redeclare(&app, &caller, spec).await }
+    };
+    Ok(Json(app.applier.change(change).await?))
+}
+
+async fn redeclare(app: &App, caller: &Caller, spec: api::ProcessSpec) -> Answer<api::ProcessesDone> {
     let name = spec.name.clone();
     let changes = app.supervisor.changes();
-    let changed =
-        write(&app, move |layout, catalog| files::update(layout, catalog, &spec)).await.map_err(unless_in_the_way)?;
-    if let Err(refusal) = put_in_force(&app, &name, changes).await {
-        undo(&app, changed).await;
+    let update = write(app, move |layout, catalog| files::update(layout, catalog, &spec));
+    let changed = update.await.map_err(unless_in_the_way)?;
+    if let Err(refusal) = put_in_force(app, &name, changes).await {
+        undo(app, changed).await;
         return Err(as_provisr(refusal));
     }
     app.auth.note(caller.deed(Act::ProcessUpdated).to(&name)).await;
-    Ok(Json(done(&app, &app.supervisor.status(&Selector::Name(name))?)))
+    Ok(done(app, &app.supervisor.status(&Selector::Name(name))?))
 }
 
 /// Stops processes, and removes their declarations. The name of an instance means its whole process.
@@ -122,25 +141,48 @@ async fn unregister(
     caller: Caller,
 ) -> Answer<Json<api::ProcessesDone>> {
     let (selector, wait) = (which.required()?, patience.time()?);
-    let names = read::processes(&app, &selector).map_err(as_provisr)?;
+    let change = {
+        let app = app.clone();
+        async move { undeclare(&app, &caller, &selector, wait).await }
+    };
+    Ok(Json(app.applier.change(change).await?))
+}
+
+async fn undeclare(
+    app: &App,
+    caller: &Caller,
+    which: &Selector,
+    wait: Option<Duration>,
+) -> Answer<api::ProcessesDone> {
+    let names = read::processes(app, which).map_err(as_provisr)?;
     let loaded = app.engine.loaded();
     for name in &names {
         files::own_file(&loaded.catalog, name).map_err(unless_in_the_way)?;
     }
-    for name in &names {
-        if app.about.served_by == "daemon" {
-            let all = Selector::Name(name.to_string());
-            app.supervisor.stop(&all, wait).await.map_err(as_provisr)?;
+    let mut removed = Ok(());
+    for name in names {
+        removed = remove(app, caller, name, wait).await;
+        if removed.is_err() {
+            break;
         }
-        let gone = name.clone();
-        write(&app, move |layout, catalog| files::remove(layout, catalog, &gone)).await.map_err(unless_in_the_way)?;
-        app.auth.note(caller.deed(Act::ProcessUnregistered).to(name.to_string())).await;
     }
+    // Those before one that would not go are gone all the same.
     app.reload.now().await;
     if app.about.served_by == "daemon" {
         app.applier.apply().await?;
     }
-    Ok(Json(done(&app, &[])))
+    removed.map(|()| done(app, &[]))
+}
+
+async fn remove(app: &App, caller: &Caller, name: Name, wait: Option<Duration>) -> Answer<()> {
+    if app.about.served_by == "daemon" {
+        app.supervisor.stop(&Selector::Name(name.to_string()), wait).await.map_err(as_provisr)?;
+    }
+    let deed = caller.deed(Act::ProcessUnregistered).to(name.to_string());
+    let gone = write(app, move |layout, catalog| files::remove(layout, catalog, &name));
+    gone.await.map_err(unless_in_the_way)?;
+    app.auth.note(deed).await;
+    Ok(())
 }
 
 /// A process as it is declared, with the members that provisr has for it, and `provisioned`.
