@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
+use super::daemon;
 use super::selector::plain;
 use crate::extract::{Json, Path, Query};
 use crate::logs::frame;
@@ -78,6 +79,8 @@ async fn show(
     Query(part): Query<Part>,
     headers: HeaderMap,
 ) -> Answer<Response> {
+    // Where an instance writes is known to whoever supervises it.
+    daemon(&app)?;
     let log = open(&app, &plain(&name)?, part.stream).await?;
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     let limit = part.tail.or(part.limit).unwrap_or(USUAL).min(MOST);
