@@ -137,12 +137,12 @@ pub async fn create(context: &Context, kind: Kind, spec: &Value) -> Result<Exit,
     context
         .with_session(purpose, async |session| {
             if kind == Kind::CronJob {
-                let made: Scheduled = session.client().post("/cronjobs", spec).await?;
+                let made: Scheduled = session.client().create("/cronjobs", spec).await?;
                 let name = spec["name"].as_str().unwrap_or_default();
                 context.out.show(&made, || format!("CronJob '{name}' created\n"))?;
                 return Ok(Exit::Ok);
             }
-            let job: BatchJob = session.client().post("/jobs", spec).await?;
+            let job: BatchJob = session.client().create("/jobs", spec).await?;
             show(context, &job)?;
             if session.is_local() {
                 context

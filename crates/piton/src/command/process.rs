@@ -188,7 +188,7 @@ async fn register(context: &Context, spec: Value) -> Result<Exit, Failure> {
     let name = spec["name"].as_str().unwrap_or_default().to_owned();
     context
         .with_session(Purpose::Look, async |session| {
-            let done: ProcessesDone = session.patient_client().post("/register", &spec).await?;
+            let done: ProcessesDone = session.patient_client().create("/register", &spec).await?;
             context.out.show(&done, || format!("Process '{name}' registered\n"))?;
             if session.is_local() {
                 context.out.say("no daemon is running; `piton serve` starts it");

@@ -396,7 +396,11 @@ fn jobs_and_cronjobs_are_kept_from_the_command_line() {
     }
     assert!(site.path().join("programs/tick.cronjob.json").exists());
     let said = site.piton(["job", "create", "--file", "bad.json"]);
-    assert!(said.code != 0 && said.err.contains("completions"), "{said}");
+    assert!(said.code == 2 && said.err.contains("completions"), "{said}");
+    for file in ["import.toml", "tick.yaml"] {
+        let said = site.piton(["job", "create", "--file", file]);
+        assert_eq!(said.code, 5, "{said}");
+    }
     let phase = |name: &str| site.json(["job", "status", name])["status"]["phase"].as_str().unwrap().to_owned();
     until("both have ended", || phase("import") == "Succeeded" && phase("bare") == "Failed");
     let shown = site.piton(["job", "status", "bare"]);

@@ -10,6 +10,7 @@ use piton_supervisor::{Declared, Error, Supervisor};
 use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::problem::{Answer, Refusal};
 
@@ -53,11 +54,11 @@ impl Applier {
         change: impl Future<Output = Answer<T>> + Send + 'static,
     ) -> Answer<T> {
         let changing = Arc::clone(&self.0.changing);
-        let task = tokio::spawn(async move {
+        let change = async move {
             let _turn = changing.lock_owned().await;
             change.await
-        });
-        task.await.map_err(|error| Refusal::internal(&error))?
+        };
+        tokio::spawn(change.in_current_span()).await.map_err(|error| Refusal::internal(&error))?
     }
 
     /// Applies whatever is loaded anew, until `stop`.
