@@ -1,6 +1,7 @@
 //! `piton process …`
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -143,8 +144,10 @@ fn spec(args: &RegisterArgs) -> Result<Value, Failure> {
     spec.insert("command".to_owned(), json!(args.command));
     let absolute = |path: &std::path::Path| -> Result<Value, Failure> {
         let path = std::path::absolute(path).map_err(|error| usage(format!("{}: {error}", path.display())))?;
+        // Without a slash at its end, but for the one that is all of it.
+        let path: PathBuf = path.components().collect();
         let text = path.to_str().ok_or_else(|| usage(format!("{} is no text", path.display())))?;
-        Ok(json!(text.trim_end_matches('/')))
+        Ok(json!(text))
     };
     if let Some(work_dir) = &args.work_dir {
         spec.insert("work_dir".to_owned(), absolute(work_dir)?);
@@ -312,6 +315,8 @@ mod tests {
             "env": ["A=b"], "instances": 2, "auto_restart": true,
         });
         assert_eq!(spec(&args).unwrap(), wanted);
+        let root = RegisterArgs { work_dir: Some("/".into()), ..args.clone() };
+        assert_eq!(spec(&root).unwrap()["work_dir"], "/");
         let bad = RegisterArgs { env: vec!["A".to_owned()], ..args };
         assert_eq!(spec(&bad).unwrap_err().exit(), Exit::Usage);
     }
