@@ -100,13 +100,15 @@ async fn show(
 
 async fn open(app: &App, instance: &str, which: Option<Which>) -> Answer<MergedLog> {
     let (stdout, stderr) = app.supervisor.log_files(instance)?;
-    let books = app.about.data_directory.join("log-order");
+    let (kind, stdout, stderr) = match which {
+        None => ("both", stdout, stderr),
+        Some(Which::Stdout) => ("stdout", stdout.clone(), stdout),
+        Some(Which::Stderr) => ("stderr", stderr.clone(), stderr),
+    };
+    // Apart from one another, since `web.stdout` may be the name of an instance too.
+    let books = app.about.data_directory.join("log-order").join(kind);
     tokio::fs::create_dir_all(&books).await.map_err(|error| Refusal::internal(&error))?;
-    Ok(match which {
-        None => MergedLog::new(stdout, stderr, books.join(instance)),
-        Some(Which::Stdout) => MergedLog::new(stdout.clone(), stdout, books.join(format!("{instance}.stdout"))),
-        Some(Which::Stderr) => MergedLog::new(stderr.clone(), stderr, books.join(format!("{instance}.stderr"))),
-    })
+    Ok(MergedLog::new(stdout, stderr, books.join(instance)))
 }
 
 fn view(page: MergedPage) -> api::ProcessLog {
