@@ -280,7 +280,7 @@ async fn change(
         cron_files::change(&about.layout, &loaded.catalog, &job, &Value::Object(body))
     });
     let subject = changed.await.map_err(|error| Refusal::internal(&error))?.map_err(unless_in_the_way)?;
-    app.auth.note(caller.deed(Act::JobCreated).to(subject.to_string())).await;
+    app.auth.note(caller.deed(Act::JobUpdated).to(subject.to_string())).await;
     app.reload.now().await;
     answer(&app, &*find_declared(&app, &subject)?, &caller).await
 }

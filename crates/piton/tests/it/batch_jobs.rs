@@ -376,6 +376,16 @@ fn operators_run_jobs_and_administrators_say_what_they_do() {
     assert_eq!(refused.status, 403, "{}", refused.text());
     assert_eq!(admin.send("DELETE", "/api/jobs/load", "").status, 200);
     assert_eq!(operator.send("DELETE", "/api/jobs/once", "").status, 200);
+    let trail = admin.send("GET", "/api/audit?limit=100", "").json();
+    let about = |job: &str| -> Vec<String> {
+        let entries = trail["items"].as_array().unwrap().iter().rev();
+        let of_job = entries.filter(|entry| entry["target"] == job);
+        of_job.map(|entry| entry["act"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(about("job/once"), ["job_created", "job_updated", "job_deleted"]);
+    assert_eq!(about("job/load"), ["job_deleted"]);
+    let tick = ["job_created", "job_suspended", "job_resumed", "job_updated", "job_resumed"];
+    assert_eq!(about("job/tick"), tick);
 }
 
 #[test]
