@@ -119,6 +119,16 @@ fn registering_writes_a_file_and_unregistering_removes_it() {
         (&json!("web"), &json!(true), &json!(false))
     );
     assert_eq!(spec["restart_interval"], 1_000_000_000_u64, "{spec}");
+    // What was answered can be sent back, changed or not.
+    let mut same = spec.clone();
+    same["wait"] = json!("5s");
+    let before = pid(&address, "web");
+    done(&send(&address, "/api/update", &same));
+    assert_eq!(pid(&address, "web"), before, "it is the same");
+    let kept = get(&address, "/api/processes/web/spec").json();
+    assert_eq!(kept, spec);
+    same["wait"] = json!(5);
+    assert_eq!(send(&address, "/api/update", &same).code(), "invalid_selector");
 
     let before = pid(&address, "web");
     let changed = json!({ "name": "web", "command": "sleep 61", "auto_restart": true });

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use utoipa_axum::routes;
 
 use super::files::{self, Changed};
-use super::selector::{Patience, Which, plain};
+use super::selector::{self, Patience, Which, plain};
 use super::{as_provisr, daemon, done, read, settled, unless_in_the_way};
 use crate::caller::Caller;
 use crate::extract::{Json, Path, Query};
@@ -30,9 +30,10 @@ pub(super) fn routes() -> Table {
         .at(Permission::Read, routes!(show))
 }
 
-/// A declaration from a body that may lack its name.
+/// A declaration from a body that may lack its name, and may be what `GET …/spec` answered.
 pub(super) fn spec(body: Map<String, Value>) -> Answer<api::ProcessSpec> {
     let mut members: BTreeMap<String, Value> = body.into_iter().collect();
+    members.remove("provisioned");
     match members.remove("name") {
         Some(Value::String(name)) => Ok(api::ProcessSpec { name, members }),
         Some(_) | None => {
@@ -108,9 +109,15 @@ async fn update(
     body: Answer<Json<Map<String, Value>>>,
 ) -> Answer<Json<api::ProcessesDone>> {
     daemon(&app)?;
+    let Json(mut body) = body.map_err(as_provisr)?;
+    let in_body = match body.remove("wait") {
+        Some(wait) => Some(serde_json::from_value(wait).map_err(|_| selector::refused("`wait`: a text is needed"))?),
+        None => None,
+    };
     // How long the old ones may take is declared with them; here it only has to make sense.
-    patience.time()?;
-    let Json(body) = body.map_err(as_provisr)?;
+    for patience in [patience, Patience { wait: in_body }] {
+        patience.time()?;
+    }
     let spec = spec(body).map_err(as_provisr)?;
     let change = {
         let app = app.clone();
