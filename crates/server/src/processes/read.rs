@@ -11,7 +11,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
-use super::selector::{self, Which, plain};
+use super::selector::{Which, plain};
 use super::{as_provisr, view};
 use crate::extract::{Json, Path, Query};
 use crate::problem::{Answer, Refusal};
@@ -49,7 +49,7 @@ pub(super) fn look(app: &App, which: &Selector) -> Answer<Vec<InstanceStatus>> {
         }
     }
     found.extend(held.into_values());
-    found.retain(|instance| selector::fits(which, &instance.name, &instance.process));
+    found.retain(|instance| which.matches(&instance.name, &instance.process));
     found.sort_by(|a, b| a.name.cmp(&b.name));
     let is_declared = |name: &str| app.engine.loaded().catalog.processes.contains_key(name);
     match which {
@@ -140,7 +140,7 @@ struct Pattern {
 /// Instances, as a debugger wants to see them.
 #[utoipa::path(get, path = "/debug/processes", tag = "processes", responses((status = 200, body = Vec<api::ProcessDebug>), (status = 400, description = "It is no pattern.")))]
 async fn debug(State(app): State<App>, Query(which): Query<Pattern>) -> Answer<Json<Vec<api::ProcessDebug>>> {
-    let found = look(&app, &selector::wildcard(which.pattern.as_deref().unwrap_or("*"))?)?;
+    let found = look(&app, &Selector::wildcard(which.pattern.as_deref().unwrap_or("*")).map_err(Refusal::from)?)?;
     let seen = view::statuses(&app, &found).into_iter().zip(&found).map(|(status, instance)| api::ProcessDebug {
         internal_state: status.phase.clone(),
         health_check: health(instance).to_owned(),
