@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use axum::Router;
 use jiff::tz::TimeZone;
+use piton_api::ServedBy;
 use piton_engine::{Clock, Engine, Executing, Executor, Heartbeat, Loader, Passed, Task};
 use piton_exec::archive::{Archive, ArchiveError, ArchivePlace};
 use piton_exec::request::Rules;
@@ -250,7 +251,7 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
         about: Arc::new(About {
             version: env!("CARGO_PKG_VERSION"),
             commit: option_env!("PITON_COMMIT"),
-            served_by: if listens_on.is_some() { "daemon" } else { "local" },
+            served_by: if listens_on.is_some() { ServedBy::Daemon } else { ServedBy::Local },
             listen: listens_on,
             started_at: clock.now(),
             directory: place.root.clone(),

@@ -58,7 +58,7 @@ async fn register(
     let change = {
         let app = app.clone();
         async move {
-            if app.about.served_by == "daemon" {
+            if app.about.supervises() {
                 return declare(&app, &caller, spec).await;
             }
             write(&app, move |layout, catalog| files::create(layout, catalog, &spec)).await?;
@@ -175,14 +175,14 @@ async fn undeclare(
     }
     // Those before one that would not go are gone all the same.
     app.reload.now().await;
-    if app.about.served_by == "daemon" {
+    if app.about.supervises() {
         app.applier.apply().await?;
     }
     removed.map(|()| done(app, &[]))
 }
 
 async fn remove(app: &App, caller: &Caller, name: Name, wait: Option<Duration>) -> Answer<()> {
-    if app.about.served_by == "daemon" {
+    if app.about.supervises() {
         app.supervisor.stop(&Selector::Name(name.to_string()), wait).await.map_err(as_provisr)?;
     }
     let deed = caller.deed(Act::ProcessUnregistered).to(name.to_string());

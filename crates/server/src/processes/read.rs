@@ -33,7 +33,7 @@ pub(super) fn routes() -> Table {
 /// A command that opens the data directory itself supervises nothing: what the keeper holds is seen all the same, and
 /// what is declared beside it does not run.
 pub(super) fn look(app: &App, which: &Selector) -> Answer<Vec<InstanceStatus>> {
-    if app.about.served_by == "daemon" {
+    if app.about.supervises() {
         return Ok(app.supervisor.status(which)?);
     }
     let held = app.supervisor.status(&Selector::All)?;
