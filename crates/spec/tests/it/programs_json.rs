@@ -255,7 +255,8 @@ fn jobs_that_are_written_are_read_again() {
             "lifecycle": {"post_stop": [{"name": "x", "command": "y", "run_mode": "async"}]}}),
         json!({"name": "a", "command": "a | b", "completion_mode": "Indexed", "completions": 9, "work_dir": "/srv",
             "backoff_limit_per_index": 2, "max_failed_indexes": 3,
-            "pod_failure_policy": {"rules": [{"action": "FailIndex", "on_exit_codes": {"operator": "NotIn", "values": [0, 3]}}]},
+            "pod_failure_policy": {"rules": [{"action": "FailIndex", "on_exit_codes": {"operator": "NotIn", "values": [0, 3]}},
+                {"action": "Ignore", "on_pod_conditions": [{"type": "DisruptionTarget"}]}]},
             "success_policy": {"rules": [{"succeeded_indexes": "1-3,5", "succeeded_count": 2}, {"succeeded_count": 1}]}}),
     ] {
         let (job, _) = parse_job(&json, &around).map_err(|found| shown(&found)).unwrap();
@@ -274,6 +275,20 @@ fn jobs_that_are_written_are_read_again() {
         assert_eq!(again, job, "{written:#}");
         assert!(!cronjob_to_json(&job, &around, Secrets::Masked).to_string().contains("B=2"));
     }
+}
+
+/// Who holds a job back does not declare another one.
+#[test]
+fn to_suspend_a_job_is_no_other_declaration() {
+    let around = Surroundings::default();
+    let digest = |json: &serde_json::Value| {
+        let (job, _) = parse_job(json, &around).map_err(|found| shown(&found)).unwrap();
+        job.declared().unwrap().clone()
+    };
+    let plain = digest(&json!({"name": "a", "command": "true"}));
+    assert_eq!(digest(&json!({"name": "a", "command": "true", "suspend": true})), plain);
+    assert_eq!(digest(&json!({"name": "a", "suspend": false, "command": "true"})), plain);
+    assert_ne!(digest(&json!({"name": "a", "command": "false"})), plain);
 }
 
 #[test]
