@@ -269,7 +269,9 @@ mod tests {
         ] {
             assert_eq!(problem(status).exit(), exit, "{status}");
         }
-        for (code, exit) in [("not_found", Exit::NotFound), ("job_exists", Exit::Conflict), ("invalid_job", Exit::Usage)] {
+        for (code, exit) in
+            [("not_found", Exit::NotFound), ("job_exists", Exit::Conflict), ("invalid_job", Exit::Usage)]
+        {
             let as_provisr = Failure::Problem(Box::new(Problem::new(400, code, "y", None)));
             assert_eq!(as_provisr.exit(), exit, "{code}");
         }

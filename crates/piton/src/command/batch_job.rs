@@ -23,7 +23,7 @@ pub async fn find(session: &Session, workspace: Option<&str>, name: &str) -> Res
     }
     match session.client().get(&path(name)).await.map_err(Failure::from) {
         Ok(job) => Ok(Some(job)),
-        Err(Failure::Problem(problem)) if matches!(problem.status, 404 | 405) => Ok(None),
+        Err(Failure::Problem(problem)) if problem.status == 404 => Ok(None),
         Err(failure) => Err(failure),
     }
 }
@@ -41,12 +41,7 @@ pub async fn find_made(session: &Session, workspace: Option<&str>, name: &str) -
 
 /// Adds jobs to a list that no file declares.
 pub async fn add_made(session: &Session, jobs: &mut Vec<Job>) -> Result<(), Failure> {
-    let made: Vec<BatchJob> = match session.client().get("/jobs").await.map_err(Failure::from) {
-        Ok(made) => made,
-        // A server that has none.
-        Err(Failure::Problem(problem)) if matches!(problem.status, 404 | 405) => return Ok(()),
-        Err(failure) => return Err(failure),
-    };
+    let made: Vec<BatchJob> = session.client().get("/jobs").await?;
     let is_new =
         |made: &BatchJob| !made.scheduled && !jobs.iter().any(|job| job.workspace.is_none() && job.name == made.name);
     let new: Vec<Job> = made.into_iter().filter(is_new).map(as_listed).collect();
