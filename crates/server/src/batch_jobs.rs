@@ -35,7 +35,7 @@ pub(crate) fn routes() -> Table {
 #[utoipa::path(get, path = "/jobs", responses((status = 200, body = Vec<api::BatchJob>)))]
 async fn list(State(app): State<App>, caller: Caller) -> Answer<Json<Vec<api::BatchJob>>> {
     let loaded = app.engine.loaded();
-    let secrets = batch_view::secrets_for(caller.role);
+    let secrets = caller.secrets();
     let jobs = app.engine.jobs().await?;
     Ok(Json(jobs.iter().map(|job| batch_view::job(job, &loaded.catalog, secrets)).collect()))
 }
@@ -123,7 +123,7 @@ async fn release(State(app): State<App>, Path(name): Path<String>, caller: Calle
 
 async fn seen(app: &App, name: &str, caller: &Caller) -> Answer<api::BatchJob> {
     let job = app.engine.job_object(name).await?;
-    Ok(batch_view::job(&job, &app.engine.loaded().catalog, batch_view::secrets_for(caller.role)))
+    Ok(batch_view::job(&job, &app.engine.loaded().catalog, caller.secrets()))
 }
 
 /// A job from a body.

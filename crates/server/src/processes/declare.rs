@@ -6,9 +6,8 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::StatusCode;
 use piton_api as api;
-use piton_auth::Role;
 use piton_model::{Act, Name, Process};
-use piton_spec::provisr::{Secrets, process_to_json};
+use piton_spec::provisr::process_to_json;
 use piton_supervisor::Selector;
 use serde_json::{Map, Value};
 use utoipa_axum::routes;
@@ -73,7 +72,7 @@ async fn declare(app: &App, caller: &Caller, spec: api::ProcessSpec) -> Answer<a
     let name = spec.name.clone();
     let changes = app.supervisor.changes();
     let changed = write(app, move |layout, catalog| files::create(layout, catalog, &spec)).await?;
-    if let Err(refusal) = put_in_force(app, &name, changes).await {
+    if let Err(refusal) = put_in_force(app, &name, changes, "nothing of it was kept").await {
         undo(app, changed).await;
         return Err(refusal);
     }
@@ -131,7 +130,7 @@ async fn redeclare(app: &App, caller: &Caller, spec: api::ProcessSpec) -> Answer
     let changes = app.supervisor.changes();
     let update = write(app, move |layout, catalog| files::update(layout, catalog, &spec));
     let changed = update.await.map_err(unless_in_the_way)?;
-    if let Err(refusal) = put_in_force(app, &name, changes).await {
+    if let Err(refusal) = put_in_force(app, &name, changes, "it is declared as it was before").await {
         undo(app, changed).await;
         return Err(as_provisr(refusal));
     }
@@ -155,12 +154,7 @@ async fn unregister(
     Ok(Json(app.applier.change(change).await?))
 }
 
-async fn undeclare(
-    app: &App,
-    caller: &Caller,
-    which: &Selector,
-    wait: Option<Duration>,
-) -> Answer<api::ProcessesDone> {
+async fn undeclare(app: &App, caller: &Caller, which: &Selector, wait: Option<Duration>) -> Answer<api::ProcessesDone> {
     let names = read::processes(app, which).map_err(as_provisr)?;
     let loaded = app.engine.loaded();
     for name in &names {
@@ -208,8 +202,7 @@ async fn show(State(app): State<App>, Path(name): Path<String>, caller: Caller) 
             process.ok_or(piton_supervisor::Error::UnknownProcess(name))?
         }
     };
-    let secrets = if caller.role == Role::Admin { Secrets::Shown } else { Secrets::Masked };
-    let mut body = process_to_json(&found.process, loaded.catalog.surroundings(), secrets);
+    let mut body = process_to_json(&found.process, loaded.catalog.surroundings(), caller.secrets());
     body["provisioned"] = Value::Bool(found.origin.is_configuration());
     serde_json::from_value(body).map(Json).map_err(|error| Refusal::internal(&error))
 }
@@ -223,11 +216,13 @@ async fn write(
     changed.await.map_err(|error| Refusal::internal(&error))?
 }
 
-/// Loads what the files say now, applies it, and waits until the process came up.
+/// Loads what the files say now, applies it, and waits until the process came up. Where it does not, the caller undoes
+/// it, and `undone` says so.
 async fn put_in_force(
     app: &App,
     name: &str,
     changes: tokio::sync::broadcast::Receiver<piton_supervisor::Change>,
+    undone: &str,
 ) -> Answer<()> {
     let before = app.supervisor.process(name);
     let old = app.supervisor.status(&Selector::Name(name.to_owned())).unwrap_or_default();
@@ -243,10 +238,9 @@ async fn put_in_force(
     if app.supervisor.process(name).is_some_and(|process| !process.auto_start || process.instances == 0) {
         return Ok(());
     }
-    settled::came_up(&app.supervisor, changes, name, &replaced).await.map_err(|reason| {
-        let hint = Some("nothing of it was kept".to_owned());
-        Refusal::new(StatusCode::CONFLICT, "process_start_failed", reason, hint)
-    })
+    settled::came_up(&app.supervisor, changes, name, &replaced)
+        .await
+        .map_err(|reason| Refusal::new(StatusCode::CONFLICT, "process_start_failed", reason, Some(undone.to_owned())))
 }
 
 /// Makes the files as they were, and what is supervised too.

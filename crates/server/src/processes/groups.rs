@@ -101,8 +101,7 @@ async fn restart(
 ) -> Answer<Json<api::Done>> {
     daemon(&app)?;
     let (group, wait) = (which.name()?, patience.time()?);
-    app.supervisor.stop_group(&group, wait).await.map_err(as_provisr)?;
-    app.supervisor.start_group(&group).await.map_err(as_provisr)?;
+    app.supervisor.restart_group(&group, wait).await.map_err(as_provisr)?;
     app.auth.note(caller.deed(Act::ProcessRestarted).to(format!("group {group}"))).await;
     Ok(Json(api::Done { ok: true }))
 }

@@ -44,7 +44,10 @@ pub(super) fn look(app: &App, which: &Selector) -> Answer<Vec<InstanceStatus>> {
         for name in (1..=process.instances).map(|number| process.instance_name(number)) {
             found.push(match held.remove(&name) {
                 Some(instance) => InstanceStatus { process: process.name.to_string(), ..instance },
-                None => at_rest(name, process.name.to_string()),
+                None => InstanceStatus {
+                    reason: Some("no daemon keeps it running".to_owned()),
+                    ..InstanceStatus::at_rest(&name, process.name.as_str())
+                },
             });
         }
     }
@@ -71,24 +74,6 @@ pub(super) fn processes(app: &App, which: &Selector) -> Answer<BTreeSet<Name>> {
     let declared = loaded.catalog.processes.keys().filter(|name| !with_instances.contains(*name));
     meant.extend(declared.filter(|name| which.matches(name.as_str(), name.as_str())).cloned());
     Ok(meant)
-}
-
-fn at_rest(name: String, process: String) -> InstanceStatus {
-    InstanceStatus {
-        name,
-        process,
-        state: InstanceState::Stopped,
-        pid: None,
-        started_at: None,
-        stopped_at: None,
-        last_exit: None,
-        restarts: 0,
-        next_start: None,
-        ready: false,
-        reason: Some("no daemon keeps it running".to_owned()),
-        detected_by: "not-found".to_owned(),
-        usage: None,
-    }
 }
 
 /// The one instance of a name, or the instances that a selector names, in the order of their names.
@@ -172,7 +157,7 @@ struct Part {
     cursor: Option<String>,
 }
 
-/// What happened to processes, the latest first.
+/// What happened to processes, the latest first: those of every daemon that shares the database.
 #[utoipa::path(get, path = "/history", tag = "processes", responses((status = 200, body = api::Page<api::ProcessHistoryRow>), (status = 400, description = "It is no name, or no cursor.")))]
 async fn history(State(app): State<App>, Query(part): Query<Part>) -> Answer<Json<api::Page<api::ProcessHistoryRow>>> {
     let before = part.cursor.map(|cursor| cursor.parse::<i64>()).transpose().map_err(|_| {
