@@ -61,6 +61,6 @@ pub use run::{
 };
 pub use skip::Skip;
 pub use sse::{SseEvent, SseParser};
-pub use status::{Diagnostic, Overview, Version};
+pub use status::{Diagnostic, Overview, ServedBy, Version};
 pub use template::{NewTemplate, Template, TemplateUpdate, Validation, ValidationFinding};
 pub use workspace::{DeployRequest, ModeRequest, ScheduleLine, Upcoming, Workspace};

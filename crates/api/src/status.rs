@@ -8,13 +8,23 @@ use utoipa::ToSchema;
 
 use crate::Upcoming;
 
+/// What kind of process answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ServedBy {
+    /// A daemon, which executes runs and keeps processes running.
+    Daemon,
+    /// A command that opened the data directory itself, for as long as it takes.
+    Local,
+}
+
 /// One page about everything.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Overview {
     /// The program that answers.
     pub version: Version,
-    /// `daemon`, or `local` where a command opened the data directory itself.
-    pub served_by: String,
+    /// What kind of process answers.
+    pub served_by: ServedBy,
     /// The address of its HTTP API, where it listens on one.
     #[serde(default)]
     pub listen: Option<String>,

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use piton_model::{Name, Origin, Projection, Run, RunId};
 use piton_spec::Job;
 
-use crate::job_objects::{is_scheduled, scheduled_name};
+use crate::job_objects::scheduled_name;
 use crate::{Engine, Error};
 
 /// A schedule that makes jobs.
@@ -38,23 +38,21 @@ pub struct CronJobRun {
 }
 
 impl Engine {
-    /// All jobs with a schedule, by subject.
-    pub async fn cron_jobs(&self) -> Result<Vec<CronJob>, Error> {
-        let loaded = self.loaded();
-        let mut found = vec![];
-        for job in loaded.catalog.jobs.values().filter(|job| is_scheduled(job)) {
-            found.push(self.cron_job_of(job.clone()).await?);
-        }
-        Ok(found)
-    }
-
     /// A job with a schedule.
     pub async fn cron_job(&self, workspace: Option<&str>, name: &str) -> Result<CronJob, Error> {
         let job = self.job(workspace, name)?;
-        if !is_scheduled(&job) {
+        if !job.is_scheduled() {
             return Err(Error::NotFound { what: "cronjob", name: name.escape_debug().to_string(), nearest: None });
         }
-        self.cron_job_of(job).await
+        let suspended = self.is_suspended(&job).await?;
+        let (last_schedule, last_successful) = match self.0.store.projection(&job.subject).await? {
+            Some(Projection::Job(state)) => (state.last_schedule, state.last_success),
+            _ => (None, None),
+        };
+        let active = self.0.store.active_of(&job.subject).await?;
+        let next = if suspended { None } else { self.next_run(job.workspace().map(Name::as_str), job.name.as_str())? };
+        let active = active.iter().map(|run| (scheduled_name(run), run.id)).collect();
+        Ok(CronJob { job, suspended, last_schedule, last_successful, next, active })
     }
 
     /// The jobs that a schedule made and that are kept, the newest first.
@@ -66,18 +64,6 @@ impl Engine {
         runs.dedup_by_key(|run| run.id);
         let told = |run: Run| CronJobRun { name: scheduled_name(&run), scheduled: fire_of(&run), run };
         Ok(runs.into_iter().map(told).collect())
-    }
-
-    async fn cron_job_of(&self, job: Arc<Job>) -> Result<CronJob, Error> {
-        let suspended = job.rules.suspended || self.0.store.suspended().await?.contains(&job.subject);
-        let (last_schedule, last_successful) = match self.0.store.projection(&job.subject).await? {
-            Some(Projection::Job(state)) => (state.last_schedule, state.last_success),
-            _ => (None, None),
-        };
-        let active = self.0.store.active_of(&job.subject).await?;
-        let next = if suspended { None } else { self.next_run(job.workspace().map(Name::as_str), job.name.as_str())? };
-        let active = active.iter().map(|run| (scheduled_name(run), run.id)).collect();
-        Ok(CronJob { job, suspended, last_schedule, last_successful, next, active })
     }
 }
 

@@ -1,15 +1,17 @@
 //! Jobs as objects: what Kubernetes calls a Job is a run here, and its name is told by what made it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use piton_model::{
-    Action, Batch, BatchProgress, BatchReason, By, Digest, Name, Origin, Outcome, Phase, Run, RunState, Subject,
-    SubjectKind,
+    Action, Batch, BatchProgress, BatchReason, By, Name, Origin, Outcome, Phase, Run, RunState, Subject, SubjectKind,
 };
 
-use piton_spec::{Job, JobTrigger};
+use piton_spec::Job;
+use piton_store::Submitted;
 
+use crate::suspend::is_suspended;
 use crate::{Engine, Error};
 
 /// A job: of a declaration, of a schedule, or one that somebody made.
@@ -134,13 +136,14 @@ impl Engine {
         let suspended = self.0.store.suspended().await?;
         let mut runs = vec![];
         for run in self.0.store.latest_of_kind(SubjectKind::Job).await? {
-            let scheduled = loaded.catalog.jobs.get(&run.subject).is_some_and(|job| is_scheduled(job));
+            let scheduled = loaded.catalog.jobs.get(&run.subject).is_some_and(|job| job.is_scheduled());
             if run.subject.workspace().is_some() || scheduled {
                 continue;
             }
             runs.push(run);
         }
-        for job in loaded.catalog.jobs_of(None).filter(|job| is_scheduled(job)) {
+        let is_cron_job = |job: &&Arc<Job>| job.is_scheduled() && job.batch().is_some();
+        for job in loaded.catalog.jobs_of(None).filter(is_cron_job) {
             runs.extend(self.0.store.active_of(&job.subject).await?);
             runs.extend(self.0.store.ended_of(&job.subject).await?.into_iter().map(|ended| ended.run));
         }
@@ -160,7 +163,7 @@ impl Engine {
         let loaded = self.loaded();
         let suspended = self.0.store.suspended().await?;
         let declared = loaded.catalog.jobs.get(&subject);
-        if declared.is_none_or(|job| !is_scheduled(job)) {
+        if declared.is_none_or(|job| !job.is_scheduled()) {
             let found = self.0.store.latest_of(&subject).await?.and_then(|run| self.object(run, &suspended));
             if let Some(found) = found {
                 return Ok(found);
@@ -174,7 +177,7 @@ impl Engine {
         // A run of a schedule is called after that.
         let (schedule, _) = name.rsplit_once('-').ok_or_else(not_found)?;
         let subject = standalone(schedule)
-            .filter(|subject| loaded.catalog.jobs.get(subject).is_some_and(|job| is_scheduled(job)));
+            .filter(|subject| loaded.catalog.jobs.get(subject).is_some_and(|job| job.is_scheduled()));
         let subject = subject.ok_or_else(not_found)?;
         let mut runs = self.0.store.active_of(&subject).await?;
         runs.extend(self.0.store.ended_of(&subject).await?.into_iter().map(|ended| ended.run));
@@ -276,23 +279,34 @@ impl Engine {
     /// Lets the triggers of a subject go on, and what of it was held back. A declared job that waited for it begins now.
     pub(crate) async fn resume_subject(&self, subject: &Subject) -> Result<(), Error> {
         self.0.store.resume(subject).await?;
-        self.0.tell_suspended().await?;
+        // Before anything of it goes on: what an older declaration began gives way.
+        self.begin_declared(subject).await?;
+        self.0.tell_suspended().await
+    }
+
+    /// Begins a declared job that was not begun since it was declared.
+    async fn begin_declared(&self, subject: &Subject) -> Result<(), Error> {
         let loaded = self.loaded();
-        let Some(job) = loaded.catalog.jobs.get(subject).filter(|job| loaded.catalog.is_enabled(&job.subject)) else {
+        let job = loaded.catalog.jobs.get(subject);
+        let Some(job) = job.filter(|job| !job.rules.suspended && loaded.catalog.is_enabled(subject)) else {
             return Ok(());
         };
-        if let Some(digest) = declaration(job).filter(|_| !job.rules.suspended) {
-            let now = self.0.clock.now();
-            let origin = Origin::Change { digest: digest.clone() };
-            let run = self.0.new_job_run(job, &loaded.catalog, origin, now);
-            self.0.store.submit(vec![run], now).await?;
+        let Some(digest) = job.declared() else { return Ok(()) };
+        let live = self.0.store.active_of(subject).await?;
+        let now = self.0.clock.now();
+        let run = self.0.new_job_run(job, &loaded.catalog, Origin::Change { digest: digest.clone() }, now);
+        let newer = run.id;
+        if self.0.store.submit(vec![run], now).await?.iter().any(|submitted| matches!(submitted, Submitted::New(_))) {
+            for older in live {
+                self.supersede(older.id, newer).await?;
+            }
         }
         Ok(())
     }
 
     /// A job that is declared and was not begun. One that was, and whose run is gone, is gone with it.
     async fn unbegun(&self, job: &Job, suspended: &BTreeSet<Subject>) -> Result<Option<JobObject>, Error> {
-        let (Some(batch), Some(digest)) = (job.batch(), declaration(job)) else { return Ok(None) };
+        let (Some(batch), Some(digest)) = (job.batch(), job.declared()) else { return Ok(None) };
         let key = Origin::Change { digest: digest.clone() }.dedup_key(&job.subject);
         if let Some(key) = key
             && self.0.store.run_of_key(&key).await?.is_some()
@@ -304,14 +318,14 @@ impl Engine {
             subject: job.subject.clone(),
             batch: batch.as_ref().clone(),
             run: None,
-            suspended: job.rules.suspended || suspended.contains(&job.subject),
+            suspended: is_suspended(job, suspended),
             scheduled: false,
         }))
     }
 
     fn object(&self, run: Run, suspended: &BTreeSet<Subject>) -> Option<JobObject> {
         let Action::Batch(batch) = &run.action else { return None };
-        let scheduled = self.loaded().catalog.jobs.get(&run.subject).is_some_and(|job| is_scheduled(job));
+        let scheduled = self.loaded().catalog.jobs.get(&run.subject).is_some_and(|job| job.is_scheduled());
         Some(JobObject {
             name: if scheduled { scheduled_name(&run) } else { run.subject.name().into_owned() },
             batch: batch.clone(),
@@ -321,19 +335,6 @@ impl Engine {
             run: Some(run),
         })
     }
-}
-
-/// The digest of a declaration that a job is run once for.
-pub(crate) fn declaration(job: &Job) -> Option<&Digest> {
-    job.triggers.iter().find_map(|trigger| match trigger {
-        JobTrigger::Declared(digest) => Some(digest),
-        JobTrigger::Cron(_) | JobTrigger::Word(_) => None,
-    })
-}
-
-/// Whether it is a CronJob: what it does is one thing for each time it is due.
-pub(crate) fn is_scheduled(job: &Job) -> bool {
-    job.triggers.iter().any(|trigger| matches!(trigger, JobTrigger::Cron(_)))
 }
 
 /// What a run of a schedule is called as a job: after when it was due, or when somebody asked for it.

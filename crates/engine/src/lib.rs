@@ -46,6 +46,7 @@ mod follow;
 mod heartbeat;
 mod ids;
 mod job_objects;
+mod leap;
 mod leftover;
 mod nap;
 mod news;

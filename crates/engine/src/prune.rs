@@ -1,7 +1,7 @@
 //! Removes the runs of jobs that are to go before retention takes them: those beyond the limits of a history, and those
 //! that are over for as long as their jobs say.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -12,6 +12,7 @@ use piton_store::Ended;
 use crate::catalog::Loaded;
 use crate::clock::{RETRY, after};
 use crate::follow::{BATCH, grown};
+use crate::leap::Doubt;
 use crate::{Error, Shared};
 
 pub(crate) struct Pruner {
@@ -21,24 +22,36 @@ pub(crate) struct Pruner {
     known: Option<Arc<Loaded>>,
     /// Jobs whose history may have grown beyond its limits.
     grown: BTreeSet<Subject>,
-    /// When runs are to go.
-    expiring: BTreeSet<(Timestamp, RunId)>,
+    /// When runs are to go, and the entries of the ledger that tell of their ends, where they were read.
+    expiring: BTreeMap<(Timestamp, RunId), Option<Seq>>,
+    doubt: Doubt,
+    /// Whether the wall clock was believed in the last round.
+    trusts: bool,
 }
 
 impl Pruner {
     pub(crate) fn new(shared: Arc<Shared>) -> Pruner {
-        Pruner { shared, seen: None, known: None, grown: BTreeSet::new(), expiring: BTreeSet::new() }
+        Pruner {
+            shared,
+            seen: None,
+            known: None,
+            grown: BTreeSet::new(),
+            expiring: BTreeMap::new(),
+            doubt: Doubt::default(),
+            trusts: true,
+        }
     }
 
-    /// When the next run is to go.
+    /// When the next run is to go; none as long as the wall clock is not believed.
     pub(crate) fn next(&self) -> Option<Timestamp> {
-        self.expiring.first().map(|(at, _)| *at)
+        self.expiring.keys().next().map(|(at, _)| *at).filter(|_| self.trusts)
     }
 
     /// Removes what is to go; how many runs that were.
     pub(crate) async fn handle(&mut self) -> Result<usize, Error> {
         self.take_over_catalog();
         self.follow().await?;
+        self.trusts = self.doubt.believes(&self.shared.clock);
         let is_limited = |subject: &Subject| {
             let rules = self.known.as_ref().and_then(|loaded| loaded.catalog.jobs.get(subject)).map(|job| &job.rules);
             rules.is_some_and(is_limited)
@@ -49,6 +62,7 @@ impl Pruner {
         }
         let followed = self.shared.store.followed().await?.unwrap_or(0);
         let mut go = self.expired(followed).await?;
+        let mut settled = vec![];
         for subject in self.grown.clone() {
             let rules =
                 self.known.as_ref().and_then(|loaded| loaded.catalog.jobs.get(&subject)).map(|job| job.rules.clone());
@@ -59,15 +73,20 @@ impl Pruner {
                 too_many.into_iter().partition(|ended| ended.seq <= followed);
             go.extend(ready.into_iter().map(|ended| ended.run.id));
             if waiting.is_empty() {
-                self.grown.remove(&subject);
+                settled.push(subject);
             }
         }
-        if go.is_empty() {
-            return Ok(0);
+        let removed = if go.is_empty() {
+            vec![]
+        } else {
+            self.shared.store.remove(go, By::System, self.shared.clock.now()).await?
+        };
+        // Only now: what could not be removed is looked at once more.
+        for subject in settled {
+            self.grown.remove(&subject);
         }
-        let removed = self.shared.store.remove(go, By::System, self.shared.clock.now()).await?;
         let count = removed.len();
-        self.expiring.retain(|(_, run)| !removed.contains(run));
+        self.expiring.retain(|(_, run), _| !removed.contains(run));
         // The log goes after the run: a crash in between leaves a log that nobody finds, not a run without one.
         self.shared.executor.forget(removed).await;
         Ok(count)
@@ -89,7 +108,7 @@ impl Pruner {
             Some(seen) => seen,
             None => {
                 let head = store.head().await?;
-                self.expiring.extend(store.with_ttl().await?.iter().filter_map(expiry));
+                self.expiring.extend(store.with_ttl().await?.iter().filter_map(expiry).map(|key| (key, None)));
                 *self.seen.insert(head)
             }
         };
@@ -100,7 +119,8 @@ impl Pruner {
                 let Record::Run { run, subject, outcome: Some(_), .. } = &entry.record else { continue };
                 if subject.kind() == SubjectKind::Job {
                     self.grown.insert(subject.clone());
-                    self.expiring.extend(store.run(*run).await?.as_ref().and_then(expiry));
+                    let expiry = store.run(*run).await?.as_ref().and_then(expiry);
+                    self.expiring.extend(expiry.map(|key| (key, Some(entry.seq))));
                 }
             }
             seen = last.seq;
@@ -109,15 +129,29 @@ impl Pruner {
         Ok(())
     }
 
+    /// What is to go by now, and of whose end every follower knows.
     async fn expired(&mut self, followed: Seq) -> Result<Vec<RunId>, Error> {
+        if !self.trusts {
+            return Ok(vec![]);
+        }
         let now = self.shared.clock.now();
         let mut expired = vec![];
-        let due: Vec<(Timestamp, RunId)> = self.expiring.iter().take_while(|(at, _)| *at <= now).copied().collect();
-        for (at, run) in due {
-            let ended = self.shared.store.entries_of(run).await?.last().map_or(0, |entry| entry.seq);
+        let due = self.expiring.iter().take_while(|((at, _), _)| *at <= now);
+        for ((at, run), ended) in due.map(|(key, ended)| (*key, *ended)).collect::<Vec<_>>() {
             if self.shared.store.run(run).await?.is_none() {
                 self.expiring.remove(&(at, run));
-            } else if ended <= followed {
+                continue;
+            }
+            let ended = match ended {
+                Some(ended) => ended,
+                // From before the first round: looked up once.
+                None => {
+                    let ended = self.shared.store.entries_of(run).await?.last().map_or(0, |entry| entry.seq);
+                    self.expiring.insert((at, run), Some(ended));
+                    ended
+                }
+            };
+            if ended <= followed {
                 expired.push(run);
             }
         }

@@ -5,35 +5,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
-use crate::clock::{after, before};
+use crate::clock::before;
+use crate::leap::Doubt;
 use crate::{Error, Shared};
 
 const PAUSE: Duration = Duration::from_secs(3600);
 
-/// How far the wall clock may run ahead of the time that goes by between two rounds, on a host that may sleep meanwhile.
-const LEAP: Duration = Duration::from_secs(3600);
-
-/// For how long a wall clock that leapt must be left alone before anything is removed by it.
-const PROBATION: Duration = Duration::from_secs(24 * 3600);
-
 pub(crate) struct Retainer {
     shared: Arc<Shared>,
-    /// What the wall clock showed in the last round, and how long after the boot that was.
-    seen: Option<(Timestamp, Duration)>,
-    /// The wall clock leapt, and is believed again so long after the boot.
-    believed: Option<Duration>,
+    doubt: Doubt,
 }
 
 impl Retainer {
     pub(crate) fn new(shared: Arc<Shared>) -> Retainer {
-        Retainer { shared, seen: None, believed: None }
+        Retainer { shared, doubt: Doubt::default() }
     }
 
     /// Removes what is old enough; how many runs that were.
     pub(crate) async fn handle(&mut self) -> Result<usize, Error> {
-        if !self.believes() {
+        if !self.doubt.believes(&self.shared.clock) {
             return Ok(0);
         }
         let shared = &self.shared;
@@ -44,19 +34,6 @@ impl Retainer {
         // The log goes after the run: a crash in between leaves a log that nobody finds, not a run without one.
         shared.executor.forget(removed.runs).await;
         Ok(count)
-    }
-
-    /// Whether the wall clock is right, as far as can be seen.
-    fn believes(&mut self) -> bool {
-        let (now, up) = (self.shared.clock.now(), self.shared.clock.since_boot());
-        if let Some((then, before)) = self.seen.replace((now, up)) {
-            let gone = up.saturating_sub(before);
-            if now > after(then, gone.saturating_add(LEAP)) {
-                tracing::warn!(%then, %now, "the wall clock leapt ahead: no old runs are removed for a day");
-                self.believed = Some(up.saturating_add(PROBATION));
-            }
-        }
-        self.believed.is_none_or(|from| up >= from)
     }
 
     pub(crate) async fn run(mut self) {

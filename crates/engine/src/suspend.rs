@@ -1,10 +1,24 @@
 //! Jobs that are held back while they run.
 
+use std::collections::BTreeSet;
+
 use piton_model::{Action, Run, Subject};
+use piton_spec::Job;
 use tokio::sync::watch;
 
-use crate::job_objects::is_scheduled;
-use crate::{Error, Shared};
+use crate::{Engine, Error, Shared};
+
+/// Whether a job begins nothing by itself: its file says so, or somebody does, as these `suspended` subjects tell.
+pub(crate) fn is_suspended(job: &Job, suspended: &BTreeSet<Subject>) -> bool {
+    job.rules.suspended || suspended.contains(&job.subject)
+}
+
+impl Engine {
+    /// Whether a job begins nothing by itself at present.
+    pub async fn is_suspended(&self, job: &Job) -> Result<bool, Error> {
+        Ok(is_suspended(job, &self.0.store.suspended().await?))
+    }
+}
 
 impl Shared {
     /// What has to be suspended for a run to be held back: the job itself. A schedule that is suspended holds back no
@@ -13,7 +27,7 @@ impl Shared {
         let Action::Batch(_) = run.action else { return None };
         let catalog = self.catalog.borrow();
         let declared = catalog.catalog.jobs.get(&run.subject);
-        (!declared.is_some_and(|job| is_scheduled(job))).then(|| run.subject.clone())
+        (!declared.is_some_and(|job| job.is_scheduled())).then(|| run.subject.clone())
     }
 
     /// Tells a run that is about to do a step whether it is held back.

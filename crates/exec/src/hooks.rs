@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use futures_util::future::join_all;
 use piton_logs::RunLog;
-use piton_model::{Failure, FailureClass, FailureMode, Hook, HookPhase, Hooks, Name, RunMode};
+use piton_model::{
+    AfterTry, Failure, FailureClass, HOOK_RETRY_DELAY, Hook, HookOutcome, HookPhase, Hooks, Name, RunMode,
+};
 use piton_process::{Environment, Error, Exit, ExitStatus, Invocation, Limits, Policy, StopSequence};
 use tokio_util::sync::CancellationToken;
 
@@ -14,9 +16,6 @@ use crate::pass::{Pass, log_failure, runner_failure};
 use crate::real_time::pause;
 use crate::verdict::Doing;
 use crate::{environment, failing};
-
-/// How often a hook is tried whose failure mode says so.
-const TRIES: u32 = 2;
 
 /// Runs the hooks of one job. Like all of a step they may be run again after a restart of the daemon, and are not
 /// started twice.
@@ -66,34 +65,38 @@ impl HookRunner<'_> {
     }
 
     async fn run(&self, phase: HookPhase, hook: &Hook, stop: &CancellationToken) -> Result<(), Failure> {
-        let tries = if hook.failure_mode == FailureMode::Retry { TRIES } else { 1 };
-        let mut number = 1;
+        let mut attempt = 1;
         loop {
-            let failure = match self.once(phase, hook, number, stop).await {
-                Ok(()) => return Ok(()),
-                Err(failure) => failure,
+            let (outcome, failure) = match self.once(phase, hook, attempt, stop).await {
+                Try::Passed => return Ok(()),
+                Try::Stopped(failure) => return Err(failure),
+                Try::Failed(outcome, failure) => (outcome, failure),
             };
-            if failure.class == FailureClass::Interrupted {
-                return Err(failure);
+            match hook.after_try(attempt, &outcome) {
+                AfterTry::Again => attempt += 1,
+                AfterTry::Passed => {
+                    self.tell(phase, hook, &failure).await;
+                    return Ok(());
+                }
+                AfterTry::Failed => return Err(failure),
             }
-            if number < tries {
-                number += 1;
-                continue;
+            tokio::select! {
+                () = pause(HOOK_RETRY_DELAY) => {}
+                () = stop.cancelled() => return Err(failing::stopped_before(&describe(phase, &hook.name))),
             }
-            if hook.failure_mode == FailureMode::Ignore {
-                self.tell(phase, hook, &failure).await;
-                return Ok(());
-            }
-            return Err(failure);
         }
     }
 
-    async fn once(&self, phase: HookPhase, hook: &Hook, number: u32, stop: &CancellationToken) -> Result<(), Failure> {
+    async fn once(&self, phase: HookPhase, hook: &Hook, number: u32, stop: &CancellationToken) -> Try {
+        let env = match self.environment_of(phase, hook) {
+            Ok(env) => env,
+            Err(failure) => return Try::Failed(HookOutcome::NotStarted(failure.message.clone()), failure),
+        };
         let input = self.pass.input;
         let invocation = Invocation {
             token: format!("{}/{}/{phase}/{}-{number}", input.run.id, input.attempt, hook.name),
             argv: vec!["/bin/sh".to_owned(), "-c".to_owned(), hook.command.clone()],
-            env: self.environment_of(phase, hook)?,
+            env,
             cwd: hook.work_dir.clone().unwrap_or_else(|| self.cwd.clone()),
             header: format!("{phase} {}: $ {}", hook.name, first_line(&hook.command)),
             stop: StopSequence::job(),
@@ -117,47 +120,60 @@ impl HookRunner<'_> {
     fn environment_of(&self, phase: HookPhase, hook: &Hook) -> Result<BTreeMap<String, String>, Failure> {
         let mut env = self.environment.clone();
         env.extend(environment::declare(&Environment::default(), &hook.env, Policy::Job)?.into_variables());
-        for (name, value) in [
-            ("PITON_HOOK_NAME", hook.name.as_str()),
-            ("PITON_HOOK_PHASE", phase.as_str()),
-            ("PROVISR_PROCESS_NAME", self.pass.input.run.subject.name().as_ref()),
-            ("PROVISR_HOOK_NAME", hook.name.as_str()),
-            ("PROVISR_HOOK_PHASE", phase.as_str()),
-        ] {
-            env.insert(name.to_owned(), value.to_owned());
-        }
+        let told = hook.variables(&self.pass.input.run.subject.name(), phase);
+        env.extend(told.map(|(name, value)| (name.to_owned(), value)));
         Ok(env)
     }
 
     /// Says in the log that a hook failed in vain.
     async fn tell(&self, phase: HookPhase, hook: &Hook, failure: &Failure) {
-        let key = self.pass.token(&format!("{phase}/{}/failed", hook.name));
+        let input = self.pass.input;
+        let key = format!("{}/{}/{phase}/{}/failed", input.run.id, input.attempt, hook.name);
         if let Err(error) = self.log.note(&key, &format!("piton: {}", failure.message)).await {
-            tracing::warn!(run = %self.pass.input.run.id, failure = %log_failure(&error).message, "a failed hook is not in the log");
+            tracing::warn!(run = %input.run.id, failure = %log_failure(&error).message, "a failed hook is not in the log");
         }
     }
 }
 
-fn judge(phase: HookPhase, hook: &Hook, ended: Result<Exit, Error>, late: bool) -> Result<(), Failure> {
+/// How one try of a hook ended.
+enum Try {
+    Passed,
+    /// Somebody ended it, for reasons that are not its own.
+    Stopped(Failure),
+    Failed(HookOutcome, Failure),
+}
+
+fn judge(phase: HookPhase, hook: &Hook, ended: Result<Exit, Error>, late: bool) -> Try {
     let failed = |what: String| failing::permanent("hook_failed", format!("the {phase} hook `{}` {what}", hook.name));
+    let unseen = |what: &str| Try::Failed(HookOutcome::Interrupted(what.to_owned()), failed(what.to_owned()));
     match ended {
         // However it takes that it is stopped.
         Ok(exit) if late && exit.stopped => {
-            Err(failed(format!("took longer than {} s and was stopped", hook.timeout.as_secs_f64())))
+            let what = format!("took longer than {} s and was stopped", hook.timeout.as_secs_f64());
+            Try::Failed(HookOutcome::TimedOut, failed(what))
         }
-        Ok(exit) if exit.success() => Ok(()),
-        Ok(exit) if exit.stopped => Err(failing::stopped_before(&describe(phase, &hook.name))),
-        Ok(exit) => Err(match exit.status {
-            ExitStatus::Code(code) => failed(format!("failed with exit code {code}")).exit_code(code),
-            ExitStatus::Signal(signal) => failed(format!("was killed by signal {signal}")).exit_code(128 + signal),
-            ExitStatus::Unknown => failed("ended unseen".to_owned()),
-        }),
-        Err(Error::NotStarted) => Err(failing::stopped_before(&describe(phase, &hook.name))),
-        Err(Error::Lost { .. } | Error::StartUncertain(_)) => {
-            Err(failed("ended unseen: its keeper had died".to_owned()))
+        Ok(exit) if exit.success() => Try::Passed,
+        Ok(exit) if exit.stopped => Try::Stopped(failing::stopped_before(&describe(phase, &hook.name))),
+        Ok(exit) => match exit.status {
+            ExitStatus::Code(code) => {
+                Try::Failed(HookOutcome::Code(code), failed(format!("failed with exit code {code}")).exit_code(code))
+            }
+            ExitStatus::Signal(signal) => {
+                let failure = failed(format!("was killed by signal {signal}")).exit_code(128 + signal);
+                Try::Failed(HookOutcome::Signal(signal), failure)
+            }
+            ExitStatus::Unknown => unseen("ended unseen"),
+        },
+        Err(Error::NotStarted) => Try::Stopped(failing::stopped_before(&describe(phase, &hook.name))),
+        Err(Error::Lost { .. } | Error::StartUncertain(_)) => unseen("ended unseen: its keeper had died"),
+        Err(error @ Error::Spawn { .. }) => {
+            let outcome = HookOutcome::NotStarted(error.to_string());
+            Try::Failed(outcome, failed(format!("could not be started: {error}")))
         }
-        Err(error @ Error::Spawn { .. }) => Err(failed(format!("could not be started: {error}"))),
-        Err(error) => Err(runner_failure(Doing::Init, error)),
+        Err(error) => match runner_failure(Doing::Init, error) {
+            failure if failure.class == FailureClass::Interrupted => Try::Stopped(failure),
+            failure => Try::Failed(HookOutcome::Interrupted(failure.message.clone()), failure),
+        },
     }
 }
 

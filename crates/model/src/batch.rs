@@ -73,6 +73,31 @@ pub struct Batch {
     pub confinement: Confinement,
 }
 
+impl Batch {
+    /// One task, with what holds where nobody says anything else.
+    pub fn new(program: Program) -> Batch {
+        Batch {
+            program,
+            env: BTreeMap::new(),
+            inherit_env: false,
+            work_dir: None,
+            parallelism: 1,
+            completions: Some(1),
+            completion_mode: CompletionMode::NonIndexed,
+            backoff_limit: 6,
+            backoff_limit_per_index: None,
+            max_failed_indexes: None,
+            restart_policy: TaskRestart::Never,
+            active_deadline: None,
+            ttl_after_finished: None,
+            failure_policy: Vec::new(),
+            success_policy: Vec::new(),
+            hooks: Hooks::default(),
+            confinement: Confinement::default(),
+        }
+    }
+}
+
 /// Whether each completion of a [`Batch`] has a number of its own.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CompletionMode {

@@ -92,13 +92,15 @@ acts! {
     KeyRotated = "key_rotated",
     /// Every token that was given out until then is worth nothing any more.
     TokensRevoked = "tokens_revoked",
-    /// A standalone job was declared.
+    /// A job was made, or the declaration of one.
     JobCreated = "job_created",
-    /// The declaration of a standalone job was removed.
+    /// A job was made anew in its place, or its declaration was changed.
+    JobUpdated = "job_updated",
+    /// A job was removed, or its declaration.
     JobDeleted = "job_deleted",
-    /// The schedule of a job waits.
+    /// A job is held back, or its schedule.
     JobSuspended = "job_suspended",
-    /// The schedule of a job is in force again.
+    /// A job goes on, or its schedule.
     JobResumed = "job_resumed",
     /// A template was registered.
     TemplateAdded = "template_added",

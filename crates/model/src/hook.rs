@@ -101,6 +101,21 @@ impl fmt::Display for HookPhase {
     }
 }
 
+impl Hook {
+    /// What it is told of itself beside its environment, in variables: whose it is, its name, and when it is run.
+    pub fn variables(&self, owner: &str, phase: HookPhase) -> [(&'static str, String); 5] {
+        let (name, phase) = (self.name.as_str(), phase.as_str());
+        [
+            ("PITON_HOOK_NAME", name),
+            ("PITON_HOOK_PHASE", phase),
+            ("PROVISR_PROCESS_NAME", owner),
+            ("PROVISR_HOOK_NAME", name),
+            ("PROVISR_HOOK_PHASE", phase),
+        ]
+        .map(|(variable, value)| (variable, value.to_owned()))
+    }
+}
+
 impl Hooks {
     /// The hooks of a phase.
     pub fn of(&self, phase: HookPhase) -> &[Hook] {

@@ -55,8 +55,8 @@ pub use action::{
 };
 pub use backoff::Backoff;
 pub use batch::{
-    Batch, BatchCounts, BatchEnd, BatchProgress, BatchReason, CodeOperator, CompletionMode, FailureAction, FailureRule,
-    SuccessRule, TaskCondition, TaskRestart,
+    Batch, BatchCounts, BatchEnd, BatchProgress, BatchReason, CodeOperator, CompletionMode, DISRUPTION_TARGET,
+    FailureAction, FailureRule, SuccessRule, TaskCondition, TaskRestart,
 };
 pub use deed::{Act, Deed};
 pub use event::{Event, LedgerEntry, Record, SkipReason};

@@ -7,12 +7,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use piton_model::RunId;
+use piton_model::{IacStep, RunId, Step};
 use piton_process::Runner;
 use piton_server::Admission;
 
-/// The steps in which code from elsewhere runs, as they stand in the tokens of children: `<run>/<attempt>/<step>/<what>`.
-const CONFINED: [&str; 4] = ["init", "plan", "apply", "outputs"];
+/// The steps in which code from elsewhere runs. They stand in the tokens of children: `<run>/<attempt>/<step>/<what>`.
+const CONFINED: [IacStep; 4] = [IacStep::Init, IacStep::Plan, IacStep::Apply, IacStep::Outputs];
 
 /// Keeps confined code away from the socket of this data directory.
 pub fn admission(runner: Runner, data_dir: PathBuf) -> Admission {
@@ -42,7 +42,8 @@ fn is_confined(token: &str) -> bool {
     let mut parts = token.split('/');
     // Supervised processes have other tokens.
     let is_of_run = parts.next().is_some_and(|run| run.parse::<RunId>().is_ok());
-    is_of_run && parts.nth(1).is_some_and(|step| CONFINED.contains(&step))
+    let is_confined = |step: &str| CONFINED.into_iter().any(|confined| Step::Iac(confined).as_str() == step);
+    is_of_run && parts.nth(1).is_some_and(is_confined)
 }
 
 /// The keeper of a data directory, if one runs.

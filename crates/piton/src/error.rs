@@ -69,11 +69,13 @@ impl Exit {
         }
     }
 
-    /// Older clients of the process manager read 400 where something is not there.
+    /// Older clients of the process manager read 400 where something is not there, or is in the way.
     fn of_problem(problem: &Problem) -> Exit {
         match problem.code.as_str() {
-            "process_not_found" | "group_not_found" => Exit::NotFound,
-            "process_exists" | "process_start_failed" => Exit::Conflict,
+            "process_not_found" | "group_not_found" | "not_found" => Exit::NotFound,
+            "process_exists" | "process_start_failed" | "job_exists" | "job_of_schedule" | "not_running" => {
+                Exit::Conflict
+            }
             _ => Exit::of_status(problem.status),
         }
     }
@@ -266,6 +268,12 @@ mod tests {
             (504, Exit::TimedOut),
         ] {
             assert_eq!(problem(status).exit(), exit, "{status}");
+        }
+        for (code, exit) in
+            [("not_found", Exit::NotFound), ("job_exists", Exit::Conflict), ("invalid_job", Exit::Usage)]
+        {
+            let as_provisr = Failure::Problem(Box::new(Problem::new(400, code, "y", None)));
+            assert_eq!(as_provisr.exit(), exit, "{code}");
         }
         let source = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         assert_eq!(Failure::from(Error::Unreachable { place: "x".into(), source }).exit(), Exit::Unreachable);

@@ -34,6 +34,7 @@ mod logging;
 mod logins;
 mod output;
 mod password;
+mod pause;
 mod place;
 mod prompt;
 mod remote;

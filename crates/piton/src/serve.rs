@@ -20,6 +20,7 @@ use crate::args::{Global, ServeArgs};
 use crate::error::{CommandError, Exit};
 use crate::keeping::History;
 use crate::listeners::Listeners;
+use crate::pause::pause;
 use crate::place::Place;
 use crate::wiring::{self, DataLock, LockRefused, Opened};
 use crate::{identity, keeping, logging, session};
@@ -95,7 +96,7 @@ async fn lock(place: &Place) -> Result<DataLock, CommandError> {
             Err(LockRefused::Held { .. }) if tries > 0 => tries -= 1,
             taken => return Ok(taken?),
         }
-        tokio::time::timeout(Duration::from_millis(50), std::future::pending::<()>()).await.ok();
+        pause(Duration::from_millis(50)).await;
     }
 }
 
@@ -106,13 +107,16 @@ async fn run(
     signals: &mut Signals,
     took: Duration,
 ) -> Result<(), CommandError> {
-    let Opened { app, engine, loader, router, runner, admission, shutdown, upkeep, node, lock } = opened;
+    let Opened { app, engine, loader, router, runner, admission, shutdown, upkeep, lock } = opened;
     let over = CancellationToken::new();
     let loading = tokio::spawn(loader.run(over.clone()));
     let history = place.config.history.enabled.then(|| {
-        let (store, clock, retention) =
-            (engine.store().clone(), engine.clock().clone(), place.config.history.retention);
-        let history = History { store, node, clock, retention };
+        let history = History {
+            store: engine.store().clone(),
+            node: engine.worker().to_string(),
+            clock: engine.clock().clone(),
+            retention: place.config.history.retention,
+        };
         tokio::spawn(keeping::write_history(app.supervisor.clone(), history, over.clone()))
     });
     // Before anybody is told that this is ready; those who ask find every process that is declared.
@@ -343,7 +347,7 @@ async fn daemonize(place: &Place) -> Result<(), CommandError> {
             let message = format!("the daemon does not answer yet; see {}", log.display());
             return Err(CommandError::new(Exit::TimedOut, message));
         }
-        tokio::time::timeout(Duration::from_millis(20), std::future::pending::<()>()).await.ok();
+        pause(Duration::from_millis(20)).await;
     }
 }
 

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::args::Global;
 use crate::error::{CommandError, Exit};
+use crate::pause::pause;
 use crate::place::Place;
 use crate::wiring::{self, DataLock, LockRefused, Opened};
 
@@ -68,7 +69,7 @@ impl Session {
             match DataLock::take(&place.data_dir, "a piton command") {
                 Ok(lock) => return Session::open_locally(&place, lock, purpose).await,
                 Err(LockRefused::Held { .. }) if Instant::now() < deadline => {
-                    tokio::time::timeout(PAUSE, std::future::pending::<()>()).await.ok();
+                    pause(PAUSE).await;
                 }
                 Err(LockRefused::Held { holder }) => {
                     let message = format!("the data directory is in use by {holder}, which does not answer");

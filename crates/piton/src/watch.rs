@@ -146,7 +146,7 @@ impl Watch<'_> {
                 return Err(error.hint(format!("the run goes on without it; later: {}", self.look_again())).into());
             }
             tokio::select! {
-                () = rest(pause) => {}
+                () = crate::pause::pause(pause) => {}
                 _ = self.interrupts.recv() => return Ok(self.go_away()),
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -234,10 +234,6 @@ impl Watch<'_> {
 /// Swallows an error that may pass.
 fn pass_over(error: Error) -> Result<(), Failure> {
     if error.may_pass() { Ok(()) } else { Err(error.into()) }
-}
-
-async fn rest(pause: Duration) {
-    let _ = tokio::time::timeout(pause, std::future::pending::<()>()).await;
 }
 
 /// Tells on a terminal which program runs, and how long it took to come there.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use axum::Router;
 use jiff::tz::TimeZone;
+use piton_api::ServedBy;
 use piton_engine::{Clock, Engine, Executing, Executor, Heartbeat, Loader, Passed, Task};
 use piton_exec::archive::{Archive, ArchiveError, ArchivePlace};
 use piton_exec::request::Rules;
@@ -83,8 +84,6 @@ pub struct Opened {
     pub admission: Admission,
     pub shutdown: CancellationToken,
     pub upkeep: Upkeep,
-    /// By what name this one is known to others that share its database.
-    pub node: String,
     /// Held as long as this lives.
     pub lock: DataLock,
 }
@@ -195,8 +194,7 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
     let layout = config.layout(TimeZone::system());
     let loader = Loader::new(layout.clone(), clock.clone(), Duration::from_secs(60));
     let worker = worker_id(data_dir)?;
-    let node = worker.as_str().to_owned();
-    let mut settings = piton_engine::Config::new(worker);
+    let mut settings = piton_engine::Config::new(worker.clone());
     if let Some(limit) = config.scheduler.max_concurrent_runs {
         settings.max_concurrent_runs = usize::try_from(limit.get()).unwrap_or(usize::MAX);
         settings.max_concurrent_deployments = settings.max_concurrent_runs.div_ceil(2);
@@ -230,7 +228,7 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
     if listens_on.is_some() {
         renew_keeper(data_dir).await;
     }
-    let supervisor = supervisor(place, &store, &node, listens_on.is_some()).await?;
+    let supervisor = supervisor(place, &store, worker.as_str(), listens_on.is_some()).await?;
     let applier = Applier::new(supervisor.clone(), loader.subscribe());
     let engine = Engine::new(settings, store, clock.clone(), executor, loader.subscribe());
     let shutdown = CancellationToken::new();
@@ -250,7 +248,7 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
         about: Arc::new(About {
             version: env!("CARGO_PKG_VERSION"),
             commit: option_env!("PITON_COMMIT"),
-            served_by: if listens_on.is_some() { "daemon" } else { "local" },
+            served_by: if listens_on.is_some() { ServedBy::Daemon } else { ServedBy::Local },
             listen: listens_on,
             started_at: clock.now(),
             directory: place.root.clone(),
@@ -263,7 +261,7 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
         base: piton_server::BASE.into(),
     };
     let router = piton_server::router(app.clone(), piton_server::BASE);
-    Ok(Opened { app, engine, loader, router, runner, admission, shutdown, upkeep, node, lock })
+    Ok(Opened { app, engine, loader, router, runner, admission, shutdown, upkeep, lock })
 }
 
 /// The real executor: everything that runs do goes through `piton-exec`.
@@ -327,7 +325,7 @@ impl Executor for Real {
             };
             let mut strangers = std::collections::BTreeSet::new();
             // Those that are kept running are the supervisor's.
-            let of_runs = |child: &piton_keeper::Child| !child.token.as_str().starts_with("service/");
+            let of_runs = |child: &piton_keeper::Child| !piton_supervisor::is_supervised(&child.token);
             for child in children.into_iter().filter(of_runs) {
                 let run = child.token.as_str().split('/').next().and_then(|run| run.parse::<RunId>().ok());
                 match run {

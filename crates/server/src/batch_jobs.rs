@@ -35,7 +35,7 @@ pub(crate) fn routes() -> Table {
 #[utoipa::path(get, path = "/jobs", responses((status = 200, body = Vec<api::BatchJob>)))]
 async fn list(State(app): State<App>, caller: Caller) -> Answer<Json<Vec<api::BatchJob>>> {
     let loaded = app.engine.loaded();
-    let secrets = batch_view::secrets_for(caller.role);
+    let secrets = caller.secrets();
     let jobs = app.engine.jobs().await?;
     Ok(Json(jobs.iter().map(|job| batch_view::job(job, &loaded.catalog, secrets)).collect()))
 }
@@ -57,7 +57,9 @@ async fn create(
 ) -> Answer<Json<api::BatchJob>> {
     let Json(body) = body.map_err(as_provisr)?;
     let job = parse(&app, body).map_err(as_provisr)?;
-    Ok(Json(make(&app, &caller, &job).await.map_err(as_provisr)?))
+    make(&app, &caller, &job).await.map_err(as_provisr)?;
+    app.auth.note(caller.deed(Act::JobCreated).to(job.subject.to_string())).await;
+    Ok(Json(seen(&app, job.name.as_str(), &caller).await.map_err(as_provisr)?))
 }
 
 /// Stops a job, removes it, and makes it anew as the body says. One that a file declares is not declared any more then.
@@ -86,7 +88,11 @@ async fn change(
         caller.check_admin("to change what a job does", hint)?;
     }
     discard(&app, &caller, &old).await.map_err(unless_in_the_way)?;
-    Ok(Json(make(&app, &caller, &job).await.map_err(as_provisr)?))
+    let made = make(&app, &caller, &job).await.map_err(as_provisr);
+    let act = if made.is_ok() { Act::JobUpdated } else { Act::JobDeleted };
+    app.auth.note(caller.deed(act).to(job.subject.to_string())).await;
+    made?;
+    Ok(Json(seen(&app, &name, &caller).await.map_err(as_provisr)?))
 }
 
 /// Stops a job if it is active, and removes it, with the file that declares it.
@@ -95,6 +101,7 @@ async fn remove(State(app): State<App>, Path(name): Path<String>, caller: Caller
     let last = seen(&app, &name, &caller).await.map_err(as_provisr)?;
     let old = app.engine.job_object(&name).await.map_err(as_provisr)?;
     discard(&app, &caller, &old).await.map_err(unless_in_the_way)?;
+    app.auth.note(caller.deed(Act::JobDeleted).to(format!("job/{name}"))).await;
     Ok(Json(last))
 }
 
@@ -116,7 +123,7 @@ async fn release(State(app): State<App>, Path(name): Path<String>, caller: Calle
 
 async fn seen(app: &App, name: &str, caller: &Caller) -> Answer<api::BatchJob> {
     let job = app.engine.job_object(name).await?;
-    Ok(batch_view::job(&job, &app.engine.loaded().catalog, batch_view::secrets_for(caller.role)))
+    Ok(batch_view::job(&job, &app.engine.loaded().catalog, caller.secrets()))
 }
 
 /// A job from a body.
@@ -148,7 +155,7 @@ pub(crate) fn check_name(body: &Map<String, Value>, name: &str) -> Answer<()> {
     Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_job", detail, hint).at(fault))
 }
 
-async fn make(app: &App, caller: &Caller, job: &Job) -> Answer<api::BatchJob> {
+async fn make(app: &App, caller: &Caller, job: &Job) -> Answer<()> {
     let Some(batch) = job.batch() else { return Err(Refusal::internal(&"a job without tasks")) };
     let (name, batch, by) = (job.name.clone(), batch.as_ref().clone(), caller.by.clone());
     if job.rules.suspended {
@@ -156,8 +163,7 @@ async fn make(app: &App, caller: &Caller, job: &Job) -> Answer<api::BatchJob> {
     } else {
         app.engine.create_job(name, batch, by).await?;
     }
-    app.auth.note(caller.deed(Act::JobCreated).to(job.subject.to_string())).await;
-    seen(app, job.name.as_str(), caller).await
+    Ok(())
 }
 
 /// Stops a job and removes all of it.
@@ -176,7 +182,6 @@ async fn discard(app: &App, caller: &Caller, job: &JobObject) -> Answer<()> {
     if job.run.is_some() {
         app.engine.delete_job(&job.name, caller.by.clone()).await?;
     }
-    app.auth.note(caller.deed(Act::JobDeleted).to(format!("job/{}", job.name))).await;
     Ok(())
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use piton_api as api;
-use piton_auth::Role;
 use piton_engine::{CronJob, CronJobRun, JobObject};
 use piton_model::{BatchReason, Outcome, Run, RunState};
 use piton_spec::provisr::{self, Secrets, Surroundings};
@@ -11,11 +10,6 @@ use piton_spec::{Catalog, Job};
 use serde_json::{Map, Value};
 
 use crate::view;
-
-/// What is secret in a declaration is for those who may change it.
-pub(crate) fn secrets_for(role: Role) -> Secrets {
-    if role == Role::Admin { Secrets::Shown } else { Secrets::Masked }
-}
 
 /// A job.
 pub(crate) fn job(job: &JobObject, catalog: &Catalog, secrets: Secrets) -> api::BatchJob {
@@ -64,7 +58,7 @@ fn reason_word(reason: String) -> String {
 pub(crate) fn cron_job(
     job: &Job,
     told: api::Job,
-    cron: Option<&CronJob>,
+    cron: &CronJob,
     around: &Surroundings,
     secrets: Secrets,
 ) -> api::Scheduled {
@@ -74,12 +68,12 @@ pub(crate) fn cron_job(
     for own in ["name", "schedule", "status"] {
         all.remove(own);
     }
-    let active = cron.iter().flat_map(|cron| &cron.active);
+    let active = cron.active.iter();
     let status = api::CronJobStatus {
         state: told.status,
         active: active.map(|(name, run)| api::ActiveJob { name: name.clone(), uid: run.to_string() }).collect(),
-        last_schedule_time: cron.and_then(|cron| cron.last_schedule),
-        last_successful_time: cron.map_or(told.last_success, |cron| cron.last_successful),
+        last_schedule_time: cron.last_schedule,
+        last_successful_time: cron.last_successful,
     };
     let schedule = match told.schedule.as_slice() {
         [line] => api::OneOrMany::One(line.clone()),
@@ -159,5 +153,66 @@ pub(crate) fn without_answer(spec: &mut Map<String, Value>) {
     ];
     for member in ANSWER {
         spec.remove(member);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use piton_model::{JobState, Subject};
+    use piton_spec::Layout;
+
+    use super::*;
+
+    /// Whatever an answer has beside the declaration is taken out again: what is left declares the same.
+    #[test]
+    fn what_was_answered_can_be_sent_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::new(directory.path(), &directory.path().join(".piton"));
+        std::fs::create_dir_all(&layout.programs).unwrap();
+        let write = |file: &str, text: &str| std::fs::write(layout.programs.join(file), text).unwrap();
+        write("load.json", r#"{"type": "job", "spec": {"name": "load", "command": "true", "env": ["A=1"]}}"#);
+        write(
+            "tick.json",
+            r#"{"type": "cronjob", "spec": {"name": "tick", "schedule": "@daily", "job_template": {"command": "true"}}}"#,
+        );
+        let (catalog, found) = piton_spec::load(&layout, None);
+        assert_eq!(found, []);
+        let around = catalog.surroundings();
+        let declared = |name: &str| {
+            let name = piton_model::Name::parse(name).unwrap();
+            catalog.jobs[&Subject::Job { workspace: None, name }].clone()
+        };
+        let stripped = |answer: Value| {
+            let Value::Object(mut body) = answer else { panic!("{answer}") };
+            without_answer(&mut body);
+            Value::Object(body)
+        };
+
+        let load = declared("load");
+        let object = JobObject {
+            name: "load".to_owned(),
+            subject: load.subject.clone(),
+            batch: load.batch().unwrap().as_ref().clone(),
+            run: None,
+            suspended: false,
+            scheduled: false,
+        };
+        let body = stripped(serde_json::to_value(job(&object, &catalog, Secrets::Shown)).unwrap());
+        let again = provisr::parse_job(&body, around).unwrap_or_else(|found| panic!("{body}: {found:?}")).0;
+        assert_eq!(again.batch(), load.batch());
+
+        let tick = declared("tick");
+        let told = view::job(&tick, &JobState::default(), true, false);
+        let cron = CronJob {
+            job: tick.clone(),
+            suspended: false,
+            last_schedule: None,
+            last_successful: None,
+            next: None,
+            active: vec![],
+        };
+        let body = stripped(serde_json::to_value(cron_job(&tick, told, &cron, around, Secrets::Shown)).unwrap());
+        let again = provisr::parse_cronjob(&body, around).unwrap_or_else(|found| panic!("{body}: {found:?}")).0;
+        assert_eq!((again.batch(), &again.triggers, &again.rules), (tick.batch(), &tick.triggers, &tick.rules));
     }
 }

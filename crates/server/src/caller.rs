@@ -10,6 +10,7 @@ use axum::response::Response;
 use jiff::Timestamp;
 use piton_auth::Role;
 use piton_model::{Act, By, Deed};
+use piton_spec::provisr::Secrets;
 
 use crate::problem::Refusal;
 use crate::transport::Peer;
@@ -69,6 +70,11 @@ pub(crate) struct Session {
 impl Caller {
     pub(crate) fn new(by: By, role: Role, known: Known) -> Caller {
         Caller { by, role, known, from: None }
+    }
+
+    /// What is secret in a declaration is for those who may change it.
+    pub(crate) fn secrets(&self) -> Secrets {
+        if self.role == Role::Admin { Secrets::Shown } else { Secrets::Masked }
     }
 
     /// The user or client, where it is one.

@@ -42,7 +42,8 @@ pub(crate) fn change(layout: &Layout, catalog: &Catalog, old: &Job, spec: &Value
     let made = made.map_err(|error| Refusal::internal(&error))?;
     let declared = declared_by(layout, catalog, &made);
     if declared.is_err() {
-        put_back(layout, &made, &old.file, &before).map_err(|error| Refusal::internal(&error))?;
+        let put_back = provisr::put_back(&layout.programs, Some(&made), &old.file, &before);
+        put_back.map_err(|error| Refusal::internal(&error))?;
     }
     declared
 }
@@ -56,16 +57,6 @@ pub(crate) fn wake(layout: &Layout, job: &Job) -> Answer<()> {
     spec["suspend"] = Value::Bool(false);
     let written = provisr::write_program(&layout.programs, kind, &job.name, &spec, Some(&job.file));
     written.map(drop).map_err(|error| Refusal::internal(&error))
-}
-
-fn put_back(layout: &Layout, made: &Path, path: &Path, before: &[u8]) -> Result<(), WriteError> {
-    if made != path {
-        provisr::remove_program(&layout.programs, made)?;
-    }
-    // Nobody takes it for a declaration before it is whole.
-    let partial = path.with_extension("partial~");
-    let written = fs::write(&partial, before).and_then(|()| fs::rename(&partial, path));
-    written.map_err(|source| WriteError::Io { doing: "put back", path: path.to_path_buf(), source })
 }
 
 fn is_program(layout: &Layout, file: &Path) -> bool {

@@ -112,7 +112,7 @@ async fn show(State(app): State<App>) -> Answer<Json<api::Overview>> {
     let about = &app.about;
     Ok(Json(api::Overview {
         version: api::Version { version: about.version.to_owned(), commit: about.commit.map(str::to_owned) },
-        served_by: about.served_by.to_owned(),
+        served_by: about.served_by,
         listen: about.listen.map(|address| address.to_string()),
         pid: std::process::id(),
         started_at: about.started_at,

@@ -91,15 +91,10 @@ async fn told(app: &App, job: &Job, view: api::Job, caller: &Caller) -> Answer<a
         return Ok(api::Scheduled::Job(Box::new(view)));
     }
     let (workspace, name) = scope_of(job);
-    let cron = match app.engine.cron_job(workspace, name).await {
-        Ok(cron) => Some(cron),
-        // It runs at certain events only.
-        Err(piton_engine::Error::NotFound { .. }) => None,
-        Err(error) => return Err(error.into()),
-    };
+    let cron = app.engine.cron_job(workspace, name).await?;
     let loaded = app.engine.loaded();
-    let secrets = batch_view::secrets_for(caller.role);
-    Ok(batch_view::cron_job(job, view, cron.as_ref(), loaded.catalog.surroundings(), secrets))
+    let secrets = caller.secrets();
+    Ok(batch_view::cron_job(job, view, &cron, loaded.catalog.surroundings(), secrets))
 }
 
 async fn answer(app: &App, job: &Job, caller: &Caller) -> Answer<Json<api::Scheduled>> {
@@ -112,7 +107,7 @@ async fn full(app: &App, job: &Job) -> Answer<api::Job> {
         Some(Projection::Job(state)) => state,
         Some(Projection::Workspace(_)) | None => JobState::default(),
     };
-    let suspended = job.rules.suspended || app.engine.store().suspended().await?.contains(&job.subject);
+    let suspended = app.engine.is_suspended(job).await?;
     let enabled = app.engine.loaded().catalog.is_enabled(&job.subject);
     let mut view = view::job(job, &state, enabled, suspended);
     let workspace = job.workspace().map(piton_model::Name::as_str);
@@ -221,7 +216,8 @@ async fn history(
     let job = find(&app, &name)?;
     let limit = limit.limit.unwrap_or(20).clamp(1, 1000);
     let (workspace, short) = scope_of(&job);
-    if let Ok(rows) = app.engine.cron_history(workspace, short).await {
+    if job.is_scheduled() {
+        let rows = app.engine.cron_history(workspace, short).await?;
         let items = rows.iter().take(limit).map(batch_view::history).collect();
         return Ok(Json(api::Page { items, next: None }));
     }
@@ -280,7 +276,7 @@ async fn change(
         cron_files::change(&about.layout, &loaded.catalog, &job, &Value::Object(body))
     });
     let subject = changed.await.map_err(|error| Refusal::internal(&error))?.map_err(unless_in_the_way)?;
-    app.auth.note(caller.deed(Act::JobCreated).to(subject.to_string())).await;
+    app.auth.note(caller.deed(Act::JobUpdated).to(subject.to_string())).await;
     app.reload.now().await;
     answer(&app, &*find_declared(&app, &subject)?, &caller).await
 }

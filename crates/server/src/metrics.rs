@@ -159,8 +159,12 @@ pub(crate) fn routes(public: bool) -> Table {
 #[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 pub(crate) async fn show(State(app): State<App>) -> Answer<Response> {
     let metrics = &app.front.metrics;
-    metrics.0.moment.look(&app, &metrics.0.deployments).await;
-    metrics.0.jobs.look(&app).await;
+    let census = app.engine.store().census().await;
+    metrics.0.moment.look(&app, census.as_ref().ok()).await;
+    if let Ok(census) = &census {
+        metrics.0.deployments.look(&census.begun);
+        metrics.0.jobs.look(&app, &census.begun).await;
+    }
     // Where nothing can be asked, nothing is told.
     metrics.0.processes.look(&app.supervisor.status(&piton_supervisor::Selector::All).unwrap_or_default());
     let text = metrics.encode().map_err(|error| Refusal::internal(&error))?;

@@ -44,7 +44,7 @@ pub(crate) fn routes(has_base: bool) -> Table {
 
 /// What is done to processes is done by the daemon that supervises them.
 fn daemon(app: &App) -> Answer<()> {
-    if app.about.served_by == "daemon" {
+    if app.about.supervises() {
         return Ok(());
     }
     let detail = "no daemon keeps processes running here";

@@ -41,7 +41,7 @@ pub(crate) async fn checks(app: &App) -> Vec<Check> {
     let store = tokio::time::timeout(PATIENCE, app.engine.store().head()).await;
     let answers = store.is_ok_and(|head| head.is_ok());
     let keeper = app.probes.keeper_children().await;
-    let supervises = app.about.served_by != "daemon" || app.applier.has_applied();
+    let supervises = !app.about.supervises() || app.applier.has_applied();
     let check = |name, fault: Option<&str>| Check { name, fault: fault.map(str::to_owned) };
     vec![
         check("accepting", ending.then_some("the daemon ends")),

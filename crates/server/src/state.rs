@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use piton_api::ServedBy;
 use piton_engine::{Engine, Reload};
 use piton_exec::Templates;
 use piton_exec::request::Rules;
@@ -73,6 +74,13 @@ impl Probes {
     }
 }
 
+impl About {
+    /// Whether processes are kept running here.
+    pub(crate) fn supervises(&self) -> bool {
+        self.served_by == ServedBy::Daemon
+    }
+}
+
 impl fmt::Debug for Probes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Probes").finish_non_exhaustive()
@@ -86,8 +94,8 @@ pub struct About {
     pub version: &'static str,
     /// The commit it was built from.
     pub commit: Option<&'static str>,
-    /// `daemon` or `local`.
-    pub served_by: &'static str,
+    /// What kind of process this is.
+    pub served_by: ServedBy,
     /// The address that it listens on, if it does.
     pub listen: Option<SocketAddr>,
     /// When it started.

@@ -121,9 +121,27 @@ impl Job {
         }
     }
 
-    /// Whether it runs once for its declaration: a file of `type = "job"`.
+    /// The digest of the declaration that it runs once for: that of a file of `type = "job"`.
+    pub fn declared(&self) -> Option<&Digest> {
+        self.triggers.iter().find_map(|trigger| match trigger {
+            JobTrigger::Declared(digest) => Some(digest),
+            JobTrigger::Cron(_) | JobTrigger::Word(_) => None,
+        })
+    }
+
+    /// Whether it runs once for its declaration.
     pub fn runs_once(&self) -> bool {
-        self.triggers.iter().any(|trigger| matches!(trigger, JobTrigger::Declared(_)))
+        self.declared().is_some()
+    }
+
+    /// Whether it is a schedule, such as a CronJob: it runs once for each time that it is due, or that what it waits for
+    /// happens.
+    pub fn is_scheduled(&self) -> bool {
+        let starts_again = |trigger: &JobTrigger| match trigger {
+            JobTrigger::Cron(_) | JobTrigger::Word(_) => true,
+            JobTrigger::Declared(_) => false,
+        };
+        self.triggers.iter().any(starts_again)
     }
 
     /// The jobs it depends on.

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::board::Board;
 use crate::clock::Now;
-use crate::incarnation::Incarnation;
+use crate::incarnation::{HOOKS, Incarnation};
 use crate::instance::{End, Event};
 use crate::probe::ProbeVerdict;
 use crate::real_time::pause;
@@ -103,7 +103,7 @@ impl Actor {
         for child in held {
             if let Some((instance, of)) = Incarnation::parse(&child.token) {
                 found.entry(instance.to_owned()).or_default().push(Found { of, child });
-            } else if child.token.as_str().starts_with(effect::HOOKS) {
+            } else if child.token.as_str().starts_with(HOOKS) {
                 hooks_found.push(child);
             }
         }

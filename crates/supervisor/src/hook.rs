@@ -202,13 +202,7 @@ fn spec(owner: &HookOwner, phase: HookPhase, hook: &Hook) -> Spec {
     let mut env = owner.env.clone();
     env.extend(hook.env.iter().map(|(name, value)| (name.clone(), value.expose().clone())));
     env.entry("PATH".to_owned()).or_insert_with(|| DEFAULT_PATH.to_owned());
-    for (name, value) in [
-        ("PROVISR_PROCESS_NAME", owner.name.as_str()),
-        ("PROVISR_HOOK_NAME", hook.name.as_str()),
-        ("PROVISR_HOOK_PHASE", phase.as_str()),
-    ] {
-        env.insert(name.to_owned(), value.to_owned());
-    }
+    env.extend(hook.variables(&owner.name, phase).map(|(name, value)| (name.to_owned(), value)));
     let argv: Vec<String> = match &owner.log {
         Output::Null => ["/bin/sh", "-c", &hook.command].map(str::to_owned).into(),
         _ => {

@@ -12,6 +12,17 @@ use sha2::{Digest as _, Sha256};
 /// How tokens of supervised children begin.
 const PREFIX: &str = "service/";
 
+/// How the tokens of hooks begin.
+pub(crate) const HOOKS: &str = "hook/";
+
+/// How the tokens of commands begin that are asked how an instance does.
+pub(crate) const QUESTIONS: &str = "ask/";
+
+/// Whether a child that the keeper holds under this token is a supervisor's: an instance, or what is run for one.
+pub fn is_supervised(token: &Token) -> bool {
+    [PREFIX, HOOKS, QUESTIONS].iter().any(|prefix| token.as_str().starts_with(prefix))
+}
+
 /// A short digest of what a child was started from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub(crate) struct Digest([u8; 8]);
@@ -124,6 +135,9 @@ mod tests {
             let token = incarnation.token(instance).unwrap();
             assert_eq!(Incarnation::parse(&token), Some((instance, incarnation)));
         }
+        let supervised = |text: &str| is_supervised(&text.parse().unwrap());
+        assert!(supervised("service/web/0011223344556677/1/0") && supervised("hook/web/1/pre_start/a/1"));
+        assert!(supervised("ask/web/1") && !supervised("01890a5d-ac96-774b-bcce-b302099a8057/1/apply/apply"));
         for other in ["run/1/2/3/4", "service/web", "service/web/00/1/1", "service/web/0011223344556677/1/1/1"] {
             assert_eq!(Incarnation::parse(&other.parse().unwrap()), None, "{other}");
         }

@@ -12,6 +12,7 @@ use piton_process::{Environment, Policy};
 use crate::Settings;
 use crate::accounts::{Accounts, User};
 use crate::command::Surroundings;
+use crate::incarnation::QUESTIONS;
 
 /// One instance of a process, with what it takes from its supervisor.
 #[derive(Debug, Clone, Copy)]
@@ -110,7 +111,7 @@ impl Launch<'_> {
 
     /// Around what commands for the instance are run.
     pub(crate) fn surroundings(&self) -> Result<Surroundings, String> {
-        let token_prefix = format!("ask/{}", self.instance);
+        let token_prefix = format!("{QUESTIONS}{}", self.instance);
         Ok(Surroundings { token_prefix, env: self.environment(None)?, work_dir: self.work_dir() })
     }
 

@@ -63,6 +63,7 @@ mod supervisor;
 
 pub use command::{Surroundings, clear_asked};
 pub use error::Error;
+pub use incarnation::is_supervised;
 pub use memory::file::FileMemory;
 pub use memory::{Memory, Remembering, Wish};
 pub use piton_keeper::ExitStatus;

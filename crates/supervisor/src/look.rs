@@ -24,18 +24,12 @@ fn seen(child: &Child) -> Option<InstanceStatus> {
         State::Exited { .. } => false,
     };
     runs.then(|| InstanceStatus {
-        name: instance.to_owned(),
-        process: instance.to_owned(),
         state: InstanceState::Running,
         pid: Some(child.identity.pid),
         started_at: timestamp(child.spawned_at_unix_us),
-        stopped_at: None,
-        last_exit: None,
         restarts: of.restarts,
-        next_start: None,
         ready: true,
-        reason: None,
         detected_by: "exec:pid".to_owned(),
-        usage: None,
+        ..InstanceStatus::at_rest(instance, instance)
     })
 }

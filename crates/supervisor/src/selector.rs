@@ -66,6 +66,9 @@ fn check(text: &str, also: &str) -> Result<String, InvalidSelector> {
         return invalid("it is longer than any name");
     }
     let known = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c) || also.contains(c);
+    if text.contains("..") {
+        return invalid("no name contains `..`");
+    }
     if !text.chars().all(known) {
         return invalid("only letters, digits, `.`, `_`, `-` and, in a pattern, `*` are allowed");
     }
@@ -120,6 +123,9 @@ mod tests {
     #[test]
     fn what_selects_nothing_is_refused() {
         assert!(Selector::name("").is_err() && Selector::name("a*").is_err() && Selector::wildcard("a b").is_err());
+        for bad in ["..", "a..b", "../*", "a/*", "a..*"] {
+            assert!(Selector::wildcard(bad).is_err(), "{bad}");
+        }
         let huge = Selector::wildcard(&"*a".repeat(500_000)).unwrap_err();
         assert!(huge.text.len() < 100, "{huge}");
     }

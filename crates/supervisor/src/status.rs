@@ -129,6 +129,38 @@ pub struct Change {
     pub now: InstanceStatus,
 }
 
+impl InstanceStatus {
+    /// An instance that was never started.
+    pub fn at_rest(name: &str, process: &str) -> InstanceStatus {
+        InstanceStatus {
+            name: name.to_owned(),
+            process: process.to_owned(),
+            state: InstanceState::Stopped,
+            pid: None,
+            started_at: None,
+            stopped_at: None,
+            last_exit: None,
+            restarts: 0,
+            next_start: None,
+            ready: false,
+            reason: None,
+            detected_by: "not-found".to_owned(),
+            usage: None,
+        }
+    }
+}
+
+impl GroupState {
+    /// The state's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            GroupState::Running => "running",
+            GroupState::Degraded => "degraded",
+            GroupState::Stopped => "stopped",
+        }
+    }
+}
+
 impl InstanceState {
     /// All states.
     pub const ALL: [InstanceState; 8] = [

@@ -237,6 +237,12 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Stops the members of a group, and starts them again.
+    pub async fn restart_group(&self, group: &str, wait: Option<Duration>) -> Result<(), Error> {
+        self.stop_group(group, wait).await?;
+        self.start_group(group).await
+    }
+
     /// The instances that are meant, by name; empty where a base or a pattern fits none.
     pub fn status(&self, which: &Selector) -> Result<Vec<InstanceStatus>, Error> {
         self.inner.board.status(which)

@@ -16,6 +16,7 @@ use super::time::listening;
 use crate::catalog::Loaded;
 use crate::clock::{RETRY, after};
 use crate::follow::{BATCH, grown};
+use crate::suspend::is_suspended;
 use crate::{Engine, Error, Shared};
 
 /// The name under which the store keeps how far this follower has come.
@@ -272,7 +273,7 @@ fn cascade(catalog: &Catalog, heard: Vec<Heard>, suspended: &BTreeSet<Subject>) 
         if !seen.insert(job.subject.clone()) {
             continue;
         }
-        let verdict = if suspended.contains(&job.subject) { Err(SkipReason::Suspended) } else { verdict };
+        let verdict = if is_suspended(&job, suspended) { Err(SkipReason::Suspended) } else { verdict };
         if let (Err(_), Origin::Event { word, .. }) = (&verdict, &origin) {
             let reason = SkipReason::Dependency { job: job.name.to_string() };
             let depends = |other: &&Arc<Job>| other.dependencies().any(|dependency| dependency == job.subject);

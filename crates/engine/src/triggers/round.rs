@@ -13,7 +13,7 @@ use crate::Error;
 use crate::admit::{self, Admit, Dependency, Wanted};
 use crate::catalog::Loaded;
 use crate::clock::before;
-use crate::job_objects::declaration;
+use crate::suspend::is_suspended;
 
 /// What a round decided about one subject.
 pub(super) enum Verdict {
@@ -147,7 +147,7 @@ impl Round<'_> {
         loaded: &Loaded,
         cursor: Option<Timestamp>,
     ) -> Result<Verdict, Error> {
-        if let Some(digest) = declaration(job) {
+        if let Some(digest) = job.declared() {
             return self.declared(subject, job, digest, loaded, cursor).await;
         }
         let lines = job_lines(job);
@@ -165,7 +165,7 @@ impl Round<'_> {
         };
         let live = self.time.shared.store.active_of(subject).await?;
         let dependencies = self.dependencies(job, loaded).await?;
-        let suspended = job.rules.suspended || self.suspended.contains(subject);
+        let suspended = is_suspended(job, self.suspended);
         let admit = admit::job(suspended, late, &live, job.rules.concurrency, &dependencies);
         match admit {
             Admit::Skip(reason) => fire.skipped.push(skip(subject, &lines, &due, reason)),
@@ -188,6 +188,10 @@ impl Round<'_> {
         loaded: &Loaded,
         cursor: Option<Timestamp>,
     ) -> Result<Verdict, Error> {
+        if job.rules.suspended {
+            // Another declaration lets it begin, and that is news.
+            return Ok(Verdict::Nothing);
+        }
         let shared = &self.time.shared;
         let run = shared.new_job_run(job, &loaded.catalog, Origin::Change { digest: digest.clone() }, self.now);
         if let Some(key) = &run.dedup_key
@@ -195,7 +199,7 @@ impl Round<'_> {
         {
             return Ok(Verdict::Nothing);
         }
-        if job.rules.suspended || self.suspended.contains(subject) {
+        if self.suspended.contains(subject) {
             return Ok(Verdict::Wait);
         }
         let live: Vec<RunId> = shared.store.active_of(subject).await?.iter().map(|run| run.id).collect();
@@ -236,7 +240,11 @@ impl Round<'_> {
         let (Some((lines, zone)), Some(cursor)) = (lines_of(loaded, subject), self.time.cursor(subject)) else {
             return false;
         };
-        !self.suspended.contains(subject) && line::due(&lines, zone, cursor, self.now).is_some()
+        let held_back = match loaded.catalog.jobs.get(subject) {
+            Some(job) => is_suspended(job, self.suspended),
+            None => self.suspended.contains(subject),
+        };
+        !held_back && line::due(&lines, zone, cursor, self.now).is_some()
     }
 
     fn is_late(&self, fire: Timestamp) -> bool {

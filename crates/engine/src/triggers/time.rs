@@ -18,6 +18,7 @@ use super::round::{Decided, Round};
 use crate::catalog::Loaded;
 use crate::clock::{RETRY, after, before};
 use crate::follow::grown;
+use crate::suspend::is_suspended;
 use crate::{Engine, Error, Shared};
 
 /// How many subjects are decided about at once; their commits share one transaction.
@@ -137,7 +138,7 @@ impl Time {
         let catalog = &loaded.catalog;
         let suspended = self.shared.store.suspended().await?;
         let runs: Vec<NewRun> = listening(catalog, TriggerWord::Reboot)
-            .filter(|job| !suspended.contains(&job.subject))
+            .filter(|job| !is_suspended(job, &suspended))
             .map(|job| self.shared.new_job_run(job, catalog, origin.clone(), now))
             .collect();
         if !runs.is_empty() {

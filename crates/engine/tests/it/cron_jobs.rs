@@ -205,3 +205,22 @@ async fn schedules_are_read_in_their_zone() {
     assert!(lines.iter().any(|line| line.starts_with("Mon 02 02:00:00 job/utc")), "{told}");
     assert_eq!(lines.iter().filter(|line| line.contains("job/often")).count(), 2, "{told}");
 }
+
+/// It is a schedule as any other, though no time is ever due.
+#[tokio::test]
+async fn a_cronjob_that_runs_at_boot_only() {
+    let mut simulation = Simulation::new(7, monday("08:00:00")).await.unwrap();
+    cron_job(&simulation, "mount", r#""schedule": "@reboot""#);
+    cron_job(&simulation, "asleep", r#""schedule": "@reboot", "suspend": true"#);
+    simulation.reload().unwrap();
+    simulation.configure = |config| piton_engine::Config { boot_id: Some("first".to_owned()), ..config };
+    simulation.start("one").await.unwrap();
+    simulation.run_for(minutes(5)).await.unwrap();
+    let done = (format!("mount-{}", monday("08:00:00").as_second()), Some(OutcomeKind::Succeeded));
+    assert_eq!(outcomes(&simulation, "mount").await, [done.clone()]);
+    assert_eq!(outcomes(&simulation, "asleep").await, [], "it is suspended");
+    let jobs = simulation.node(0).jobs().await.unwrap();
+    let jobs: Vec<(&str, bool)> = jobs.iter().map(|job| (job.name.as_str(), job.scheduled)).collect();
+    assert_eq!(jobs, [(done.0.as_str(), true)]);
+    assert!(simulation.node(0).job_object(&done.0).await.unwrap().scheduled);
+}

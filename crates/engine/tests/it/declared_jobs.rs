@@ -3,31 +3,13 @@
 use std::time::Duration;
 
 use piton_engine::{Error, JobPhase};
-use piton_model::{Batch, CompletionMode, Confinement, FailureClass, Hooks, Name, Program, TaskRestart};
+use piton_model::{Batch, FailureClass, Name, Program};
 use piton_testkit::simulation::Simulation;
 
 use crate::site::{ana, assert_story, begin, failing, hangs, lasting, minutes, monday, program, told};
 
 fn batch() -> Batch {
-    Batch {
-        program: Program::Shell { line: "true".to_owned() },
-        env: [].into(),
-        inherit_env: false,
-        work_dir: None,
-        parallelism: 1,
-        completions: Some(1),
-        completion_mode: CompletionMode::NonIndexed,
-        backoff_limit: 6,
-        backoff_limit_per_index: None,
-        max_failed_indexes: None,
-        restart_policy: TaskRestart::Never,
-        active_deadline: None,
-        ttl_after_finished: None,
-        failure_policy: vec![],
-        success_policy: vec![],
-        hooks: Hooks::default(),
-        confinement: Confinement::default(),
-    }
+    Batch::new(Program::Shell { line: "true".to_owned() })
 }
 
 fn name(text: &str) -> Name {
@@ -119,6 +101,40 @@ async fn a_suspended_job_begins_when_it_is_resumed() {
 }
 
 #[tokio::test]
+async fn to_suspend_a_job_in_its_file_runs_it_no_second_time() {
+    let mut simulation = begin(monday("08:00:00"), |s| program(s, "job", "load", r#""command": "true""#)).await;
+    simulation.run_for(minutes(5)).await.unwrap();
+    for members in [r#""command": "true", "suspend": true"#, r#""command": "true""#] {
+        program(&simulation, "job", "load", members);
+        simulation.reload().unwrap();
+        simulation.run_for(minutes(5)).await.unwrap();
+    }
+    assert_eq!(told(&simulation).await.matches("submitted").count(), 1);
+}
+
+/// What the older declaration began is not let go on, or else both would run.
+#[tokio::test]
+async fn a_held_job_that_was_declared_anew_gives_way_when_it_is_released() {
+    let mut simulation = begin(monday("08:00:00"), |s| {
+        s.scripted.play(|task| if task.run.subject.to_string() == "job/load" { hangs() } else { lasting(1) });
+        program(s, "job", "load", r#""command": "true""#);
+    })
+    .await;
+    simulation.run_for(minutes(1)).await.unwrap();
+    simulation.node(0).hold_job("load", ana()).await.unwrap();
+    program(&simulation, "job", "load", r#""command": "false""#);
+    simulation.reload().unwrap();
+    simulation.run_for(minutes(5)).await.unwrap();
+    assert_eq!(told(&simulation).await.matches("submitted").count(), 1, "it waits");
+    simulation.node(0).release_job("load").await.unwrap();
+    simulation.run_for(minutes(1)).await.unwrap();
+    let told = told(&simulation).await;
+    assert!(told.contains("job/load #1 superseded"), "{told}");
+    assert!(told.contains("job/load #2 claimed by one"), "{told}");
+    assert_eq!(simulation.store().audit().await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn a_job_goes_some_time_after_its_end() {
     let mut simulation = begin(monday("08:00:00"), |s| {
         s.scripted.play(|_| lasting(10));
@@ -141,6 +157,21 @@ async fn a_job_goes_some_time_after_its_end() {
     assert_eq!(told.matches("submitted").count(), 3, "{told}");
     assert!(told.contains("Mon 02 08:10:00 job/quick #"), "{told}");
     assert!(told.contains("Mon 02 08:15:00 job/load #1 removed by"), "{told}");
+}
+
+/// A wall clock that was set wrong removes nothing before its time.
+#[tokio::test]
+async fn a_clock_that_leaps_takes_no_job_away() {
+    let mut simulation = begin(monday("08:00:00"), |_| {}).await;
+    let ttl = |seconds| Batch { ttl_after_finished: Some(Duration::from_secs(seconds)), ..batch() };
+    simulation.node(0).create_job(name("load"), ttl(1800), ana()).await.unwrap();
+    simulation.run_for(minutes(5)).await.unwrap();
+    simulation.clock.jump(monday("20:00:00"));
+    simulation.run_for(minutes(5)).await.unwrap();
+    assert_eq!(names(&simulation).await, [("load".to_owned(), JobPhase::Succeeded)]);
+    simulation.clock.jump(monday("08:10:00"));
+    simulation.run_for(minutes(24 * 60)).await.unwrap();
+    assert_eq!(names(&simulation).await, []);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use piton_model::{Batch, FailureMode, Hook, Hooks, RunMode};
+use piton_model::{Batch, FailureMode, HOOK_RETRY_DELAY, Hook, Hooks, RunMode};
 
 use crate::batches::{assert_succeeded, batch, begun, run, scene, soon};
 use crate::scene::{Scene, env, failure, name};
@@ -70,7 +70,7 @@ pub(crate) async fn failure_modes() {
     let hooks = Hooks {
         pre_start: vec![
             Hook { failure_mode: FailureMode::Ignore, ..hook("ignored", "exit 1") },
-            Hook { failure_mode: FailureMode::Retry, ..hook("twice", "echo x >> twice; ! mkdir once") },
+            Hook { failure_mode: FailureMode::Retry, ..hook("twice", "date +%s%N >> twice; ! mkdir once") },
             Hook {
                 failure_mode: FailureMode::Ignore,
                 timeout: Duration::from_millis(50),
@@ -86,7 +86,10 @@ pub(crate) async fn failure_modes() {
     assert!(log.contains("piton: the pre_start hook `ignored` failed with exit code 1"), "{log}");
     assert!(log.contains("piton: the pre_start hook `slow` took longer than 0.05 s"), "{log}");
     assert!(log.contains("piton: the post_stop hook `late` failed with exit code 9"), "{log}");
-    assert_eq!(fs::read_to_string(scene.path("twice")).unwrap().lines().count(), 2);
+    let tries = fs::read_to_string(scene.path("twice")).unwrap();
+    let tries: Vec<u128> = tries.lines().map(|line| line.parse().unwrap()).collect();
+    assert_eq!(tries.len(), 2);
+    assert!(tries[1] - tries[0] >= HOOK_RETRY_DELAY.as_nanos(), "it rested: {tries:?}");
     let always = Hook { failure_mode: FailureMode::Retry, ..hook("always", "exit 2") };
     let hooks = Hooks { pre_start: vec![always], ..Hooks::default() };
     let failed = failure(&self::run(&scene, Batch { hooks, ..batch(&scene, "true") }).await);

@@ -6,8 +6,8 @@ use std::time::Duration;
 use piton_exec::Config;
 use piton_model::batch::RetryDelay;
 use piton_model::{
-    Action, Batch, BatchProgress, BatchReason, CodeOperator, CompletionMode, Confinement, FailureAction, FailureClass,
-    FailureRule, Hooks, Outcome, Program, Run, Subject, SuccessRule, TaskRestart,
+    Action, Batch, BatchProgress, BatchReason, CodeOperator, CompletionMode, FailureAction, FailureClass, FailureRule,
+    Outcome, Program, Run, Subject, SuccessRule, TaskRestart,
 };
 
 use crate::scene::{Scene, env, failure, name};
@@ -24,25 +24,7 @@ pub(crate) fn soon(config: Config) -> Config {
 
 /// A job that runs this line in the directory of the scene.
 pub(crate) fn batch(scene: &Scene, line: &str) -> Batch {
-    Batch {
-        program: Program::Shell { line: line.to_owned() },
-        env: env(&[]),
-        inherit_env: false,
-        work_dir: Some(scene.path("")),
-        parallelism: 1,
-        completions: Some(1),
-        completion_mode: CompletionMode::NonIndexed,
-        backoff_limit: 6,
-        backoff_limit_per_index: None,
-        max_failed_indexes: None,
-        restart_policy: TaskRestart::Never,
-        active_deadline: None,
-        ttl_after_finished: None,
-        failure_policy: vec![],
-        success_policy: vec![],
-        hooks: Hooks::default(),
-        confinement: Confinement::default(),
-    }
+    Batch { work_dir: Some(scene.path("")), ..Batch::new(shell(line)) }
 }
 
 fn indexed(scene: &Scene, count: u32, line: &str) -> Batch {

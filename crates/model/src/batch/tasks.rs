@@ -106,13 +106,6 @@ pub struct Task {
     pub state: TaskState,
 }
 
-impl Task {
-    /// Whether it has not ended.
-    pub fn is_running(&self) -> bool {
-        self.state == TaskState::Running
-    }
-}
-
 /// All tasks of a job that were ever started, and since when the job is active.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tasks {

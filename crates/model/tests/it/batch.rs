@@ -8,7 +8,7 @@ use piton_model::batch::{
     Batch, CodeOperator, CompletionMode, FailureAction, FailureRule, Next, RetryDelay, SuccessRule, Task, TaskExit,
     TaskId, TaskRestart, TaskState, Tasks,
 };
-use piton_model::{BatchReason, Confinement, Hooks, Program};
+use piton_model::{BatchReason, Program};
 use proptest::prelude::*;
 
 use crate::samples::at;
@@ -16,25 +16,7 @@ use crate::samples::at;
 const DELAY: RetryDelay = RetryDelay::KUBERNETES;
 
 pub fn batch() -> Batch {
-    Batch {
-        program: Program::Shell { line: "true".to_owned() },
-        env: [].into(),
-        inherit_env: false,
-        work_dir: None,
-        parallelism: 1,
-        completions: Some(1),
-        completion_mode: CompletionMode::NonIndexed,
-        backoff_limit: 6,
-        backoff_limit_per_index: None,
-        max_failed_indexes: None,
-        restart_policy: TaskRestart::Never,
-        active_deadline: None,
-        ttl_after_finished: None,
-        failure_policy: vec![],
-        success_policy: vec![],
-        hooks: Hooks::default(),
-        confinement: Confinement::default(),
-    }
+    Batch::new(Program::Shell { line: "true".to_owned() })
 }
 
 pub fn indexed(parallelism: u32, completions: u32) -> Batch {

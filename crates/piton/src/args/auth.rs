@@ -60,7 +60,8 @@ pub enum AuthCommand {
     /// Clients: programs that log in with an id and a secret.
     #[command(subcommand, visible_alias = "clients")]
     Client(ClientCommand),
-    /// Who logged in, or failed to, and who changed users, clients and keys; the latest first.
+    /// Who logged in, or failed to, and who changed users, clients, keys, jobs, templates and processes;
+    /// the latest first.
     Audit(AuditArgs),
 }
 

@@ -23,7 +23,7 @@ pub async fn find(session: &Session, workspace: Option<&str>, name: &str) -> Res
     }
     match session.client().get(&path(name)).await.map_err(Failure::from) {
         Ok(job) => Ok(Some(job)),
-        Err(Failure::Problem(problem)) if matches!(problem.status, 404 | 405) => Ok(None),
+        Err(Failure::Problem(problem)) if problem.status == 404 => Ok(None),
         Err(failure) => Err(failure),
     }
 }
@@ -41,12 +41,7 @@ pub async fn find_made(session: &Session, workspace: Option<&str>, name: &str) -
 
 /// Adds jobs to a list that no file declares.
 pub async fn add_made(session: &Session, jobs: &mut Vec<Job>) -> Result<(), Failure> {
-    let made: Vec<BatchJob> = match session.client().get("/jobs").await.map_err(Failure::from) {
-        Ok(made) => made,
-        // A server that has none.
-        Err(Failure::Problem(problem)) if matches!(problem.status, 404 | 405) => return Ok(()),
-        Err(failure) => return Err(failure),
-    };
+    let made: Vec<BatchJob> = session.client().get("/jobs").await?;
     let is_new =
         |made: &BatchJob| !made.scheduled && !jobs.iter().any(|job| job.workspace.is_none() && job.name == made.name);
     let new: Vec<Job> = made.into_iter().filter(is_new).map(as_listed).collect();
@@ -137,12 +132,12 @@ pub async fn create(context: &Context, kind: Kind, spec: &Value) -> Result<Exit,
     context
         .with_session(purpose, async |session| {
             if kind == Kind::CronJob {
-                let made: Scheduled = session.client().post("/cronjobs", spec).await?;
+                let made: Scheduled = session.client().create("/cronjobs", spec).await?;
                 let name = spec["name"].as_str().unwrap_or_default();
                 context.out.show(&made, || format!("CronJob '{name}' created\n"))?;
                 return Ok(Exit::Ok);
             }
-            let job: BatchJob = session.client().post("/jobs", spec).await?;
+            let job: BatchJob = session.client().create("/jobs", spec).await?;
             show(context, &job)?;
             if session.is_local() {
                 context

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::{CommandError, Exit, Failure};
+use crate::pause::pause;
 use crate::place::Place;
 use crate::render;
 use crate::session::Purpose;
@@ -137,24 +138,20 @@ pub async fn shutdown(context: &Context) -> Result<Exit, Failure> {
             if session.is_elsewhere() {
                 let health = client.at_root();
                 while health.get::<Value>("/health").await.map_or_else(|error| is_answer(&error), |_| true) {
-                    rest().await;
+                    pause(PAUSE).await;
                 }
             } else {
                 let data_dir = Place::resolve(&context.global)?.data_dir;
                 // The lock of the data directory is the last thing that goes: whoever copies the directory now copies
                 // a closed database.
                 while let Err(LockRefused::Held { .. }) = DataLock::take(&data_dir, "piton shutdown") {
-                    rest().await;
+                    pause(PAUSE).await;
                 }
             }
             context.out.show(&json!({ "stopped": true }), || "piton has stopped\n".to_owned())?;
             Ok(Exit::Ok)
         })
         .await
-}
-
-async fn rest() {
-    let _ = tokio::time::timeout(PAUSE, std::future::pending::<()>()).await;
 }
 
 /// Whether a server that is asked for its health still runs: it says something, or is too busy to.

@@ -1,11 +1,13 @@
 //! `piton process …`
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use piton_api::{LogItem, LogStart, Page, ProcessLog, ProcessStatus, ProcessesDone};
+use piton_spec::provisr::{self, Kind};
 use serde_json::{Map, Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
@@ -14,6 +16,7 @@ use crate::args::{LogsArgs, ManyArgs, ProcessCommand, RegisterArgs, StopArgs, Wh
 use crate::clock::Clock;
 use crate::context::{Context, Sessions};
 use crate::error::{CommandError, Exit, Failure, failed, usage};
+use crate::pause::pause;
 use crate::session::{Purpose, Session};
 use crate::{render, routes};
 
@@ -143,8 +146,10 @@ fn spec(args: &RegisterArgs) -> Result<Value, Failure> {
     spec.insert("command".to_owned(), json!(args.command));
     let absolute = |path: &std::path::Path| -> Result<Value, Failure> {
         let path = std::path::absolute(path).map_err(|error| usage(format!("{}: {error}", path.display())))?;
+        // Without a slash at its end, but for the one that is all of it.
+        let path: PathBuf = path.components().collect();
         let text = path.to_str().ok_or_else(|| usage(format!("{} is no text", path.display())))?;
-        Ok(json!(text.trim_end_matches('/')))
+        Ok(json!(text))
     };
     if let Some(work_dir) = &args.work_dir {
         spec.insert("work_dir".to_owned(), absolute(work_dir)?);
@@ -169,18 +174,16 @@ fn spec(args: &RegisterArgs) -> Result<Value, Failure> {
 
 /// The declaration in a file: the spec itself, or what a program file holds.
 fn read(file: &std::path::Path) -> Result<Value, Failure> {
-    let text = std::fs::read_to_string(file).map_err(|error| {
+    let text = std::fs::read(file).map_err(|error| {
         let exit = if error.kind() == std::io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Usage };
         CommandError::new(exit, format!("cannot read {}: {error}", file.display()))
     })?;
-    let document: Value = serde_json::from_str(&text).map_err(|error| usage(format!("{}: {error}", file.display())))?;
-    let Value::Object(mut members) = document else {
-        return Err(usage(format!("{}: a process is a JSON object", file.display())));
-    };
-    match (members.get("type").and_then(Value::as_str), members.contains_key("spec")) {
-        (Some("process"), true) => Ok(members.remove("spec").unwrap_or_default()),
-        (Some(kind), true) => Err(usage(format!("{}: this declares a {kind}, not a process", file.display()))),
-        (_, _) => Ok(Value::Object(members)),
+    match provisr::read_declaration(file, text).map_err(|found| usage(found.to_string()))? {
+        (Some(Kind::Process), spec) => Ok(spec),
+        (Some(kind), _) => Err(usage(format!("{}: this declares a {}, not a process", file.display(), kind.as_str()))),
+        // A member `type` that names nothing known is for the server to refuse.
+        (None, spec) if spec.is_object() => Ok(spec),
+        (None, _) => Err(usage(format!("{}: a process is an object", file.display()))),
     }
 }
 
@@ -188,7 +191,7 @@ async fn register(context: &Context, spec: Value) -> Result<Exit, Failure> {
     let name = spec["name"].as_str().unwrap_or_default().to_owned();
     context
         .with_session(Purpose::Look, async |session| {
-            let done: ProcessesDone = session.patient_client().post("/register", &spec).await?;
+            let done: ProcessesDone = session.patient_client().create("/register", &spec).await?;
             context.out.show(&done, || format!("Process '{name}' registered\n"))?;
             if session.is_local() {
                 context.out.say("no daemon is running; `piton serve` starts it");
@@ -254,7 +257,7 @@ async fn follow(context: &Context, session: &Session, path: &str, args: &LogsArg
                     return Err(error.into());
                 }
                 tokio::select! {
-                    () = rest() => continue,
+                    () = pause(PAUSE) => continue,
                     _ = interrupts.recv() => return Ok(Exit::Ok),
                 }
             }
@@ -282,14 +285,10 @@ async fn follow(context: &Context, session: &Session, path: &str, args: &LogsArg
             return Ok(Exit::Ok);
         }
         tokio::select! {
-            () = rest() => {}
+            () = pause(PAUSE) => {}
             _ = interrupts.recv() => return Ok(Exit::Ok),
         }
     }
-}
-
-async fn rest() {
-    let _ = tokio::time::timeout(PAUSE, std::future::pending::<()>()).await;
 }
 
 #[cfg(test)]
@@ -312,6 +311,8 @@ mod tests {
             "env": ["A=b"], "instances": 2, "auto_restart": true,
         });
         assert_eq!(spec(&args).unwrap(), wanted);
+        let root = RegisterArgs { work_dir: Some("/".into()), ..args.clone() };
+        assert_eq!(spec(&root).unwrap()["work_dir"], "/");
         let bad = RegisterArgs { env: vec!["A".to_owned()], ..args };
         assert_eq!(spec(&bad).unwrap_err().exit(), Exit::Usage);
     }
@@ -330,6 +331,9 @@ mod tests {
         for bad in ["[]", "{", r#"{"type": "job", "spec": {}}"#] {
             assert_eq!(read_text(bad).unwrap_err().exit(), Exit::Usage, "{bad}");
         }
+        let yaml = directory.path().join("web.yaml");
+        std::fs::write(&yaml, "type: process\nspec:\n  name: web\n  command: x\n").unwrap();
+        assert_eq!(read(&yaml).unwrap(), wanted);
         assert_eq!(read(&directory.path().join("none")).unwrap_err().exit(), Exit::NotFound);
     }
 }

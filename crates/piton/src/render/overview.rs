@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use piton_api::{Diagnostic, Overview};
+use piton_api::{Diagnostic, Overview, ServedBy};
 
 use super::workspace::effect;
 use crate::clock::{Clock, length};
@@ -16,7 +16,7 @@ pub fn page(overview: &Overview, clock: &Clock) -> String {
         Some(commit) => format!("{} ({commit})", overview.version.version),
         None => overview.version.version.clone(),
     };
-    let daemon = if overview.served_by == "daemon" {
+    let daemon = if overview.served_by == ServedBy::Daemon {
         format!("running as process {} for {}", overview.pid, length(overview.started_at, clock.now))
     } else {
         "not running".to_owned()

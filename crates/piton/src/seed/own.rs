@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use piton_api::{LoginAnswer, StatusAnswer};
 use piton_model::Secret;
 use serde_json::json;
@@ -26,7 +27,7 @@ pub enum Own {
 #[derive(Debug, Args)]
 pub struct TemplateArgs {
     /// What kind.
-    #[arg(long = "type", value_name = "TYPE", value_parser = KINDS)]
+    #[arg(long = "type", value_name = "TYPE", value_parser = kinds())]
     pub kind: String,
     /// The name in it [default: TYPE-sample].
     #[arg(long)]
@@ -39,20 +40,10 @@ pub struct TemplateArgs {
     pub force: bool,
 }
 
-const KINDS: [&str; 12] = [
-    "web",
-    "api",
-    "worker",
-    "database",
-    "cron",
-    "simple",
-    "webapp",
-    "service",
-    "background",
-    "db",
-    "scheduled",
-    "basic",
-];
+fn kinds() -> PossibleValuesParser {
+    let (first, second): (Vec<_>, Vec<_>) = piton_server::KINDS.into_iter().unzip();
+    PossibleValuesParser::new([first, second].concat())
+}
 
 /// Who tries to log in.
 #[derive(Debug, Args)]

@@ -5,24 +5,8 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::auth::{Door, PASSWORD, guarded};
-use crate::site::{Daemon, Site, until};
-use crate::wire::{Reply, get, request};
-
-fn serve(site: &Site) -> (Daemon<'_>, String) {
-    let daemon = site.serve();
-    let address = daemon.address();
-    (daemon, address)
-}
-
-fn send(address: &str, path: &str, body: &Value) -> Reply {
-    request(address, "POST", path, &[], &body.to_string())
-}
-
-/// The answer to something that must work.
-fn done(reply: &Reply) -> Value {
-    assert_eq!(reply.status, 200, "{}", reply.text());
-    reply.json()
-}
+use crate::site::{Site, until};
+use crate::wire::{done, get, request, send};
 
 fn job(address: &str, name: &str) -> Value {
     done(&get(address, &format!("/api/jobs/{name}")))
@@ -64,7 +48,7 @@ fn lines(site: &Site, file: &str) -> Vec<String> {
 #[test]
 fn a_job_of_numbered_tasks_is_made_watched_and_removed() {
     let site = Site::new();
-    let (_daemon, address) = serve(&site);
+    let (_daemon, address) = site.serve_at();
     assert_eq!(get(&address, "/api/jobs").json(), json!([]));
     let spec = json!({
         "name": "import", "command": noting(&site, "out", "$JOB_NAME $JOB_COMPLETION_INDEX"),
@@ -110,7 +94,7 @@ fn a_job_of_numbered_tasks_is_made_watched_and_removed() {
 #[test]
 fn a_job_that_fails_takes_too_long_or_is_stopped_says_why() {
     let site = Site::new();
-    let (_daemon, address) = serve(&site);
+    let (_daemon, address) = site.serve_at();
     let make = |spec: Value| done(&send(&address, "/api/jobs", &spec));
     make(json!({ "name": "broken", "command": "sh -c 'exit 3'", "backoff_limit": 0 }));
     make(json!({ "name": "slow", "command": "sleep 300", "active_deadline_seconds": 1 }));
@@ -120,6 +104,9 @@ fn a_job_that_fails_takes_too_long_or_is_stopped_says_why() {
     assert_eq!(job(&address, "broken")["status"]["failed"], 1);
     assert_eq!(end(&address, "slow"), ended("Failed", "Failed", "DeadlineExceeded"));
     until("both tasks run", || job(&address, "long")["status"]["active"] == 2);
+    let series = get(&address, "/metrics").text();
+    assert!(series.lines().any(|line| line == r#"provisr_job_active{job_name="long"} 1"#), "{series}");
+    assert!(!series.contains("cronjob_name"), "there is no schedule: {series}");
     let run = job(&address, "long")["run"].clone();
     assert_eq!(done(&request(&address, "POST", "/api/jobs/long/kill", &[], "")), json!([run]));
     assert_eq!(end(&address, "long"), ended("Failed", "Failed", "JobStopped"));
@@ -145,7 +132,7 @@ fn a_job_that_fails_takes_too_long_or_is_stopped_says_why() {
 #[test]
 fn what_is_wrong_with_a_body_is_pointed_at() {
     let site = Site::new();
-    let (_daemon, address) = serve(&site);
+    let (_daemon, address) = site.serve_at();
     let template = json!({ "command": "true" });
     let table = [
         ("/api/jobs", json!({ "name": "x", "command": "true", "paralelism": 2 }), ""),
@@ -181,7 +168,7 @@ fn what_is_wrong_with_a_body_is_pointed_at() {
 #[test]
 fn a_cronjob_is_declared_triggered_suspended_and_removed() {
     let site = Site::new();
-    let (_daemon, address) = serve(&site);
+    let (_daemon, address) = site.serve_at();
     let spec = json!({
         "name": "tick", "schedule": "@every 1s", "successful_jobs_history_limit": 2, "concurrency_policy": "Forbid",
         "job_template": { "name": "tick-job", "command": noting(&site, "out", "$JOB_NAME"), "env": ["TOKEN=hush"] },
@@ -249,7 +236,7 @@ fn what_the_configuration_declares_is_changed_there() {
         "piton.toml",
         "[[cronjobs]]\nname = \"nightly\"\nschedule = \"0 2 * * *\"\n[cronjobs.job_template]\ncommand = \"true\"\n",
     );
-    let (_daemon, address) = serve(&site);
+    let (_daemon, address) = site.serve_at();
     let shown = done(&get(&address, "/api/cronjobs/nightly"));
     assert_eq!(shown["provisioned"], true, "{shown}");
     for (method, path, body) in [
@@ -277,10 +264,10 @@ fn a_declared_job_runs_once() {
         json!({ "type": "job", "spec": { "name": "load", "command": command } }).to_string()
     };
     site.write("programs/load.json", &text("first"));
-    let (daemon, address) = serve(&site);
+    let (daemon, address) = site.serve_at();
     assert_eq!(end(&address, "load"), ended("Succeeded", "Complete", "JobCompleted"));
     assert_eq!(daemon.terminate(), 0);
-    let (_daemon, address) = serve(&site);
+    let (_daemon, address) = site.serve_at();
     assert_eq!(end(&address, "load"), ended("Succeeded", "Complete", "JobCompleted"));
     assert_eq!(lines(&site, "out"), ["first"]);
     site.write("programs/load.json", &text("second"));
@@ -296,7 +283,7 @@ fn a_declared_job_runs_once() {
 #[test]
 fn a_daemon_that_is_killed_disturbs_no_job() {
     let site = Site::new();
-    let (daemon, address) = serve(&site);
+    let (daemon, address) = site.serve_at();
     let out = site.path().join("out");
     let command = format!(
         "sh -c 'echo begin $JOB_COMPLETION_INDEX >> {0}; sleep 3; echo end $JOB_COMPLETION_INDEX >> {0}'",
@@ -306,7 +293,7 @@ fn a_daemon_that_is_killed_disturbs_no_job() {
     done(&send(&address, "/api/jobs", &spec));
     until("two tasks run", || lines(&site, "out").len() >= 2);
     daemon.kill();
-    let (_daemon, address) = serve(&site);
+    let (_daemon, address) = site.serve_at();
     assert_eq!(end(&address, "import"), ended("Succeeded", "Complete", "JobCompleted"));
     let wanted: Vec<String> =
         ["begin", "end"].iter().flat_map(|word| (0..4).map(move |index| format!("{word} {index}"))).collect();
@@ -376,6 +363,16 @@ fn operators_run_jobs_and_administrators_say_what_they_do() {
     assert_eq!(refused.status, 403, "{}", refused.text());
     assert_eq!(admin.send("DELETE", "/api/jobs/load", "").status, 200);
     assert_eq!(operator.send("DELETE", "/api/jobs/once", "").status, 200);
+    let trail = admin.send("GET", "/api/audit?limit=100", "").json();
+    let about = |job: &str| -> Vec<String> {
+        let entries = trail["items"].as_array().unwrap().iter().rev();
+        let of_job = entries.filter(|entry| entry["target"] == job);
+        of_job.map(|entry| entry["act"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(about("job/once"), ["job_created", "job_updated", "job_deleted"]);
+    assert_eq!(about("job/load"), ["job_deleted"]);
+    let tick = ["job_created", "job_suspended", "job_resumed", "job_updated", "job_resumed"];
+    assert_eq!(about("job/tick"), tick);
 }
 
 #[test]
@@ -396,7 +393,11 @@ fn jobs_and_cronjobs_are_kept_from_the_command_line() {
     }
     assert!(site.path().join("programs/tick.cronjob.json").exists());
     let said = site.piton(["job", "create", "--file", "bad.json"]);
-    assert!(said.code != 0 && said.err.contains("completions"), "{said}");
+    assert!(said.code == 2 && said.err.contains("completions"), "{said}");
+    for file in ["import.toml", "tick.yaml"] {
+        let said = site.piton(["job", "create", "--file", file]);
+        assert_eq!(said.code, 5, "{said}");
+    }
     let phase = |name: &str| site.json(["job", "status", name])["status"]["phase"].as_str().unwrap().to_owned();
     until("both have ended", || phase("import") == "Succeeded" && phase("bare") == "Failed");
     let shown = site.piton(["job", "status", "bare"]);

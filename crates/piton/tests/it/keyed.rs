@@ -5,7 +5,7 @@ use std::io::Write;
 use serde_json::json;
 
 use super::site::{Site, until};
-use super::wire::{Reply, get, read_reply, request};
+use super::wire::{Reply, connect, get, read_reply, request};
 
 const JOB: &str = r#"{ "name": "once", "type": "command", "command": "true" }"#;
 
@@ -79,6 +79,30 @@ fn requests_at_the_same_time_make_one_run() {
         assert_eq!((reply.status, reply.code().as_str()), (409, "idempotency_in_flight"));
     }
     assert_eq!(site.runs("job/once").len(), 1);
+}
+
+/// A client whose connection breaks asks again, and finds what it asked for done.
+#[test]
+fn a_request_goes_on_without_its_client() {
+    let site = Site::new();
+    let daemon = site.serve();
+    let address = daemon.address();
+    let spec = json!({ "name": "slow", "command": "sleep 60", "start_duration": "2s" }).to_string();
+    let head = format!(
+        "POST /api/register HTTP/1.1\r\nHost: {address}\r\nIdempotency-Key: key\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        spec.len()
+    );
+    let mut stream = connect(&address);
+    stream.write_all(format!("{head}{spec}").as_bytes()).unwrap();
+    until("it is on its way", || get(&address, "/api/status?name=slow").json()["state"] == "starting");
+    drop(stream);
+    until("it is answered", || {
+        let reply = request(&address, "POST", "/api/register", &[("Idempotency-Key", "key")], &spec);
+        assert!(reply.status == 200 || reply.code() == "idempotency_in_flight", "{}", reply.text());
+        reply.header("idempotency-replayed") == Some("true")
+    });
+    assert_eq!(get(&address, "/api/status?name=slow").json()["state"], "running");
 }
 
 /// The daemon is killed while it works on keyed requests, wherever that catches it: sent again, each has made one run.

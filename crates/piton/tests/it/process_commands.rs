@@ -67,6 +67,11 @@ fn exit_codes_tell_what_went_wrong() {
     assert_eq!(code(&["process", "start", "a"]), 7);
     assert_eq!(code(&["process", "stop", "a"]), 7);
     assert_eq!(code(&["process", "scale", "a", "2"]), 7);
+    assert_eq!(code(&["process", "logs", "a"]), 7);
+    assert_eq!(code(&["process", "logs", "a", "--follow"]), 7);
+    assert_eq!(code(&["group", "list"]), 7);
+    assert_eq!(code(&["group", "status", "none"]), 7);
+    assert_eq!(code(&["group", "start", "none"]), 7);
     assert_eq!(code(&["process", "list"]), 0);
 }
 

@@ -7,30 +7,23 @@ use std::io::{Read, Write};
 use serde_json::{Value, json};
 
 use crate::auth::{Door, PASSWORD, guarded};
-use crate::site::{Daemon, Site, kill, until};
-use crate::wire::{Reply, connect, get, request};
+use crate::site::{Site, kill, until};
+use crate::wire::{self, Reply, connect, get, request, send};
 
 fn post(address: &str, path: &str) -> Reply {
     request(address, "POST", path, &[], "")
 }
 
-fn send(address: &str, path: &str, body: &Value) -> Reply {
-    request(address, "POST", path, &[], &body.to_string())
-}
-
 /// The answer to something that must work.
 fn done(reply: &Reply) -> Value {
-    assert_eq!(reply.status, 200, "{}", reply.text());
-    let answer = reply.json();
+    let answer = wire::done(reply);
     assert_eq!(answer["ok"], true, "{answer}");
     answer
 }
 
 /// The status of one instance.
 fn status(address: &str, name: &str) -> Value {
-    let reply = get(address, &format!("/api/status?name={name}"));
-    assert_eq!(reply.status, 200, "{}", reply.text());
-    reply.json()
+    wire::done(&get(address, &format!("/api/status?name={name}")))
 }
 
 fn pid(address: &str, name: &str) -> u64 {
@@ -54,17 +47,11 @@ fn all_run(site: &Site, count: usize) -> bool {
     instances.len() == count && instances.iter().all(|instance| instance["phase"] == "running")
 }
 
-fn serve(site: &Site) -> (Daemon<'_>, String) {
-    let daemon = site.serve();
-    let address = daemon.address();
-    (daemon, address)
-}
-
 /// The three lines of curl in provisr's document.
 #[test]
 fn the_documented_requests_are_answered_as_documented() {
     let site = Site::new();
-    let (_daemon, address) = serve(&site);
+    let (_daemon, address) = site.serve_at();
     let demo = json!({ "name": "demo", "command": "sleep 60", "instances": 2 });
     done(&send(&address, "/api/start", &demo));
 
@@ -101,7 +88,7 @@ fn the_documented_requests_are_answered_as_documented() {
 #[test]
 fn registering_writes_a_file_and_unregistering_removes_it() {
     let site = Site::new();
-    let (_daemon, address) = serve(&site);
+    let (_daemon, address) = site.serve_at();
     let web = json!({ "name": "web", "command": "sleep 60", "auto_restart": true, "restart_interval": 1_000_000_000 });
     done(&send(&address, "/api/register", &web));
     let file = site.path().join("programs/web.json");
@@ -119,6 +106,16 @@ fn registering_writes_a_file_and_unregistering_removes_it() {
         (&json!("web"), &json!(true), &json!(false))
     );
     assert_eq!(spec["restart_interval"], 1_000_000_000_u64, "{spec}");
+    // What was answered can be sent back, changed or not.
+    let mut same = spec.clone();
+    same["wait"] = json!("5s");
+    let before = pid(&address, "web");
+    done(&send(&address, "/api/update", &same));
+    assert_eq!(pid(&address, "web"), before, "it is the same");
+    let kept = get(&address, "/api/processes/web/spec").json();
+    assert_eq!(kept, spec);
+    same["wait"] = json!(5);
+    assert_eq!(send(&address, "/api/update", &same).code(), "invalid_selector");
 
     let before = pid(&address, "web");
     let changed = json!({ "name": "web", "command": "sleep 61", "auto_restart": true });
@@ -140,10 +137,39 @@ fn registering_writes_a_file_and_unregistering_removes_it() {
     assert_eq!(status(&address, "web")["running"], true, "nothing is remembered of the one before");
 }
 
+/// Nothing of it runs, so nothing but its declaration is there to be selected.
+#[test]
+fn a_process_without_instances_is_unregistered() {
+    let site = Site::new();
+    let (daemon, address) = site.serve_at();
+    for name in ["web", "web-old", "webber", "idle"] {
+        done(&send(&address, "/api/register", &json!({ "name": name, "command": "sleep 60" })));
+        done(&post(&address, &format!("/api/scale?name={name}&instances=0")));
+    }
+    let declared = |name: &str| site.path().join(format!("programs/{name}.json")).exists();
+    done(&post(&address, "/api/unregister?name=web"));
+    assert!(!declared("web") && declared("web-old") && declared("webber"));
+    done(&post(&address, "/api/unregister?base=web"));
+    assert!(!declared("web-old") && declared("webber"), "a base is no prefix");
+    done(&post(&address, "/api/unregister?wildcard=*ber"));
+    assert!(!declared("webber") && declared("idle"));
+    assert_eq!(post(&address, "/api/unregister?name=web").code(), "process_not_found");
+    site.write(
+        "programs/none.json",
+        r#"{"type": "process", "spec": {"name": "none", "command": "x", "instances": 0}}"#,
+    );
+    assert_eq!(daemon.terminate(), 0);
+    for name in ["idle", "none"] {
+        let said = site.piton(["process", "unregister", name]);
+        assert_eq!(said.code, 0, "{said}");
+        assert!(!declared(name), "{name}");
+    }
+}
+
 #[test]
 fn what_cannot_be_started_is_not_kept() {
     let site = Site::new();
-    let (_daemon, address) = serve(&site);
+    let (_daemon, address) = site.serve_at();
     for (what, spec) in [
         ("an unknown program", json!({ "name": "bad", "command": "/no/such/program --now" })),
         ("an unknown directory", json!({ "name": "bad", "command": "sleep 60", "work_dir": "/no/such/directory" })),
@@ -162,10 +188,31 @@ fn what_cannot_be_started_is_not_kept() {
     }
 }
 
+/// A change that has begun comes to its end, which may be that it is undone.
+#[test]
+fn who_hangs_up_leaves_nothing_half_done() {
+    let site = Site::new();
+    let (_daemon, address) = site.serve_at();
+    let go = site.path().join("go");
+    let command = format!("sh -c 'while [ ! -e {} ]; do sleep 0.1; done; exit 1'", go.display());
+    let bad = json!({ "name": "bad", "command": command, "start_duration": "20s" }).to_string();
+    let mut stream = connect(&address);
+    let head = format!("POST /api/register HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n");
+    stream.write_all(format!("{head}Content-Length: {}\r\n\r\n{bad}", bad.len()).as_bytes()).unwrap();
+    until("it is on its way", || get(&address, "/api/status?name=bad").json()["state"] == "starting");
+    drop(stream);
+    // The next change waits until it is known what becomes of this one.
+    fs::write(&go, "").unwrap();
+    done(&send(&address, "/api/register", &json!({ "name": "good", "command": "sleep 60" })));
+    assert!(!site.path().join("programs/bad.json").exists());
+    assert_eq!(get(&address, "/api/status?name=bad").code(), "process_not_found");
+    assert_eq!(status(&address, "good")["running"], true);
+}
+
 #[test]
 fn nonsense_is_refused_with_its_place() {
     let site = Site::new();
-    let (_daemon, address) = serve(&site);
+    let (_daemon, address) = site.serve_at();
     for (spec, pointer) in [
         (json!({ "name": "a", "command": "x", "work_dir": "relative" }), "/work_dir"),
         (json!({ "name": "a", "command": "x", "work_dir": "/a/../b" }), "/work_dir"),
@@ -235,7 +282,7 @@ fn groups_are_started_and_stopped_together() {
          [[processes]]\ntype = \"process\"\n[processes.spec]\nname = \"web\"\ncommand = \"sleep 60\"\ninstances = 2\n",
     );
     site.write("programs/api.toml", "type = \"process\"\n[spec]\nname = \"api\"\ncommand = \"sleep 60\"\n");
-    let (_daemon, address) = serve(&site);
+    let (_daemon, address) = site.serve_at();
     until("all run", || all_run(&site, 3));
     let group = |state: &str, running: usize| {
         json!([{
@@ -278,7 +325,7 @@ fn scaling_is_remembered_and_leaves_the_others_alone() {
         "programs/web.json",
         r#"{"type": "process", "spec": {"name": "web", "command": "sleep 60", "instances": 2}}"#,
     );
-    let (daemon, address) = serve(&site);
+    let (daemon, address) = site.serve_at();
     until("both run", || all_run(&site, 2));
     let before = marks(&site);
     done(&post(&address, "/api/scale?name=web&instances=4"));
@@ -286,7 +333,7 @@ fn scaling_is_remembered_and_leaves_the_others_alone() {
     let after = marks(&site);
     assert!(before.iter().all(|(name, marks)| after[name] == *marks), "{before:?} {after:?}");
     assert_eq!(daemon.terminate(), 0);
-    let (_daemon, address) = serve(&site);
+    let (_daemon, address) = site.serve_at();
     until("four run", || all_run(&site, 4));
     assert_eq!(marks(&site), after);
     let reply = send(&address, "/api/processes/web/scale", &json!({ "instances": 1 }));
@@ -297,7 +344,7 @@ fn scaling_is_remembered_and_leaves_the_others_alone() {
 #[test]
 fn what_is_printed_is_read_by_page_and_followed() {
     let site = Site::new();
-    let (_daemon, address) = serve(&site);
+    let (_daemon, address) = site.serve_at();
     let command = "sh -c 'for i in 1 2 3 4 5; do echo out $i; done; echo err >&2; sleep 60'";
     done(&send(&address, "/api/register", &json!({ "name": "talker", "command": command })));
     let page = |query: &str| get(&address, &format!("/api/processes/talker/logs?{query}")).json();
@@ -307,6 +354,12 @@ fn what_is_printed_is_read_by_page_and_followed() {
     until("all lines are there", || page("since=0&limit=1000")["lines"].as_array().unwrap().len() == 6);
     assert_eq!(texts(&page("stream=stdout&tail=2")), ["out 4", "out 5"]);
     assert_eq!(texts(&page("stream=stderr")), ["err"]);
+    // What one is called does not mix its lines with those of another.
+    let other = json!({ "name": "talker.stdout", "command": "sh -c 'echo other; sleep 60'" });
+    done(&send(&address, "/api/register", &other));
+    let others = || texts(&get(&address, "/api/processes/talker.stdout/logs").json());
+    until("it has printed", || others() == ["other"]);
+    assert_eq!(texts(&page("stream=stdout&tail=2")), ["out 4", "out 5"]);
     let mut found = vec![];
     let mut since = 0;
     loop {
@@ -339,7 +392,7 @@ fn what_is_printed_is_read_by_page_and_followed() {
 fn what_happens_is_measured_and_written_down() {
     let site = Site::new();
     site.write("piton.toml", "[metrics.process_metrics]\nenabled = true\ninterval = \"1s\"\nmax_history = 5\n");
-    let (_daemon, address) = serve(&site);
+    let (_daemon, address) = site.serve_at();
     done(&send(&address, "/api/register", &json!({ "name": "web", "command": "sleep 60", "instances": 2 })));
     until("it is measured", || get(&address, "/api/metrics?name=web-2").status == 200);
     let metrics = get(&address, "/api/metrics?name=web-1").json();
@@ -391,7 +444,7 @@ fn what_happens_is_measured_and_written_down() {
 #[test]
 fn samples_are_given_beside_the_templates_of_workspaces() {
     let site = Site::new();
-    let (_daemon, address) = serve(&site);
+    let (_daemon, address) = site.serve_at();
     assert_eq!(get(&address, "/api/templates").json()["items"], json!([]));
     assert_eq!(get(&address, "/api/process-kinds").json().as_array().unwrap().len(), 6);
     for path in ["/api/process-kinds/simple?name=mine", "/api/templates/basic?name=mine"] {

@@ -119,6 +119,13 @@ impl Site {
         self.serve_with(&[])
     }
 
+    /// The same, and the address of the daemon.
+    pub fn serve_at(&self) -> (Daemon<'_>, String) {
+        let daemon = self.serve();
+        let address = daemon.address();
+        (daemon, address)
+    }
+
     pub fn serve_with(&self, args: &[&str]) -> Daemon<'_> {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path().join("daemon.log")).unwrap();
         let mut command = self.command(PITON);

@@ -122,6 +122,17 @@ pub fn request(address: &str, method: &str, path: &str, headers: &[(&str, &str)]
     exchange(address, text.as_bytes()).unwrap_or_else(|| panic!("no answer to {method} {path}"))
 }
 
+/// POST of a value.
+pub fn send(address: &str, path: &str, body: &Value) -> Reply {
+    request(address, "POST", path, &[], &body.to_string())
+}
+
+/// The answer to something that must work.
+pub fn done(reply: &Reply) -> Value {
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    reply.json()
+}
+
 /// GET without more.
 pub fn get(address: &str, path: &str) -> Reply {
     request(address, "GET", path, &[], "")

@@ -28,7 +28,7 @@ struct Part {
     cursor: Option<String>,
 }
 
-/// Logins, failed ones too, and what was done to users, clients and keys; the latest first.
+/// Logins, failed ones too, and what was done to users, clients, keys, jobs, templates and processes; the latest first.
 #[utoipa::path(get, path = "/audit", tag = "auth", responses((status = 200, body = api::Page<api::AuditEntry>)))]
 async fn list(State(app): State<App>, Query(part): Query<Part>) -> Answer<Json<api::Page<api::AuditEntry>>> {
     let before = part.cursor.map(|cursor| cursor.parse::<Seq>()).transpose().map_err(|_| {

@@ -17,6 +17,7 @@ use piton_engine::{Call, Engine};
 use piton_model::{DedupKey, Digest};
 use piton_store::{Known, Request as Keyed};
 use serde::{Deserialize, Serialize};
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::condition;
@@ -84,8 +85,17 @@ impl Drop for Held {
 }
 
 /// Answers a request that creates something: anew, or as the first time.
+///
+/// One with a key is worked on to its end even where its client has gone: it finds the answer when it asks again.
 pub(crate) async fn answer(request: Request, next: Next) -> Response {
-    answer_keyed(request, next).await.unwrap_or_else(IntoResponse::into_response)
+    if !request.headers().contains_key(KEY) {
+        return condition::check(request, next).await;
+    }
+    let answering = piton_engine::calling(Call::current(), answer_keyed(request, next));
+    match tokio::spawn(answering.in_current_span()).await {
+        Ok(answer) => answer.unwrap_or_else(IntoResponse::into_response),
+        Err(error) => Refusal::internal(&error).into_response(),
+    }
 }
 
 async fn answer_keyed(request: Request, next: Next) -> Answer<Response> {

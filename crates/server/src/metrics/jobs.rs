@@ -6,8 +6,7 @@ use std::sync::atomic::AtomicU64;
 
 use jiff::Timestamp;
 use piton_model::{
-    Action, Batch, Event, LedgerEntry, Origin, Outcome, OutcomeKind, Phase, Projection, Record, Run, Subject,
-    SubjectKind,
+    Action, Batch, Event, LedgerEntry, Origin, Outcome, OutcomeKind, Projection, Record, Run, Subject, SubjectKind,
 };
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -151,35 +150,32 @@ impl Jobs {
         }
     }
 
-    /// What is so now. What cannot be asked stays as it was.
-    pub(super) async fn look(&self, app: &App) {
-        let store = app.engine.store();
-        let (Ok(live), Ok(states)) = (store.live().await, store.projections(SubjectKind::Job).await) else { return };
+    /// What is so now; `begun` are the runs that have begun and not ended. What cannot be asked stays as it was.
+    pub(super) async fn look(&self, app: &App, begun: &[Run]) {
+        let Ok(states) = app.engine.store().projections(SubjectKind::Job).await else { return };
         for family in [&self.cron_last, &self.cron_next] {
             family.clear();
         }
         self.active.clear();
         self.cron_active.clear();
-        let mut active: BTreeMap<&Subject, i64> = BTreeMap::new();
-        for run in live.iter().filter(|run| matches!(run.phase(), Phase::Running | Phase::Gated)) {
+        let loaded = app.engine.loaded();
+        // Those that are declared are told of even where none of their runs is active; others are jobs that somebody made.
+        let mut active: BTreeMap<&Subject, i64> = loaded.catalog.jobs.keys().map(|subject| (subject, 0)).collect();
+        for run in begun.iter().filter(|run| run.subject.kind() == SubjectKind::Job) {
             *active.entry(&run.subject).or_default() += 1;
         }
-        let loaded = app.engine.loaded();
-        for job in loaded.catalog.jobs.values() {
-            let count = active.get(&job.subject).copied().unwrap_or(0);
-            let own = name(&job.subject);
-            self.active.get_or_create(&JobName { job_name: own.clone() }).set(count);
+        for (subject, count) in &active {
+            self.active.get_or_create(&JobName { job_name: name(subject) }).set(*count);
+        }
+        for job in loaded.catalog.jobs.values().filter(|job| job.is_scheduled()) {
+            let labels = CronName { cronjob_name: name(&job.subject) };
+            self.cron_active.get_or_create(&labels).set(active.get(&job.subject).copied().unwrap_or(0));
             let workspace = job.workspace().map(piton_model::Name::as_str);
             let next = app.engine.next_run(workspace, job.name.as_str()).ok().flatten();
             let last = match states.get(&job.subject) {
                 Some(Projection::Job(state)) => state.last_run,
                 Some(Projection::Workspace(_)) | None => None,
             };
-            if next.is_none() && job.triggers.is_empty() {
-                continue;
-            }
-            let labels = CronName { cronjob_name: own };
-            self.cron_active.get_or_create(&labels).set(count);
             for (family, time) in [(&self.cron_last, last), (&self.cron_next, next)] {
                 if let Some(time) = time {
                     family.get_or_create(&labels).set(time.as_second() as f64);

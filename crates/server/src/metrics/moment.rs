@@ -12,7 +12,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::deployments::Deployments;
 use crate::state::App;
 
 type Seconds = Gauge<f64, AtomicU64>;
@@ -86,14 +85,12 @@ impl Gauges {
         gauges
     }
 
-    /// Looks at everything.
-    pub(super) async fn look(&self, app: &App, deployments: &Deployments) {
+    /// Looks at everything. There is a census where the database answers.
+    pub(super) async fn look(&self, app: &App, census: Option<&Census>) {
         let now = app.engine.clock().now();
-        let census = app.engine.store().census().await;
-        self.store.set(i64::from(census.is_ok()));
-        if let Ok(census) = census {
-            self.look_at_runs(&census, now);
-            deployments.look(&census.begun);
+        self.store.set(i64::from(census.is_some()));
+        if let Some(census) = census {
+            self.look_at_runs(census, now);
             let sizes = census.begun.iter().map(|run| size(&app.logs.run_dir(run.id).join("log")));
             self.log_bytes.set(sizes.sum());
         }

@@ -221,18 +221,8 @@ mod tests {
 
     fn instance(name: &str, state: InstanceState, restarts: u32) -> InstanceStatus {
         InstanceStatus {
-            name: name.to_owned(),
-            process: "web".to_owned(),
             state,
-            pid: None,
-            started_at: None,
-            stopped_at: None,
-            last_exit: None,
             restarts,
-            next_start: None,
-            ready: false,
-            reason: None,
-            detected_by: "no-pid".to_owned(),
             usage: Some(piton_supervisor::Usage {
                 cpu_percent: 12.5,
                 rss: 3 * 1024 * 1024,
@@ -240,6 +230,7 @@ mod tests {
                 fds: Some(7),
                 ..piton_supervisor::Usage::default()
             }),
+            ..InstanceStatus::at_rest(name, "web")
         }
     }
 

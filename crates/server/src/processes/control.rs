@@ -49,7 +49,7 @@ async fn start(
         let hint = Some("start one that is registered: `?name=NAME`".to_owned());
         caller.check_admin("to declare a process", hint)?;
         let spec = declare::spec(body).map_err(as_provisr)?;
-        return Ok(Json(declare::start(&app, &caller, spec).await?));
+        return Ok(Json(declare::start(&app, caller, spec).await?));
     }
     let selector = which.required()?;
     let started = app.supervisor.start(&selector).await.map_err(as_provisr)?;

@@ -1,19 +1,19 @@
 //! Registering, changing and unregistering: what is declared over the API is a file like those that people write.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use piton_api as api;
-use piton_auth::Role;
 use piton_model::{Act, Name, Process};
-use piton_spec::provisr::{Secrets, process_to_json};
+use piton_spec::provisr::process_to_json;
 use piton_supervisor::Selector;
 use serde_json::{Map, Value};
 use utoipa_axum::routes;
 
 use super::files::{self, Changed};
-use super::selector::{Patience, Which, plain};
+use super::selector::{self, Patience, Which, plain};
 use super::{as_provisr, daemon, done, read, settled, unless_in_the_way};
 use crate::caller::Caller;
 use crate::extract::{Json, Path, Query};
@@ -29,9 +29,10 @@ pub(super) fn routes() -> Table {
         .at(Permission::Read, routes!(show))
 }
 
-/// A declaration from a body that may lack its name.
+/// A declaration from a body that may lack its name, and may be what `GET …/spec` answered.
 pub(super) fn spec(body: Map<String, Value>) -> Answer<api::ProcessSpec> {
     let mut members: BTreeMap<String, Value> = body.into_iter().collect();
+    members.remove("provisioned");
     match members.remove("name") {
         Some(Value::String(name)) => Ok(api::ProcessSpec { name, members }),
         Some(_) | None => {
@@ -53,19 +54,25 @@ async fn register(
 ) -> Answer<Json<api::ProcessesDone>> {
     let Json(body) = body.map_err(as_provisr)?;
     let spec = spec(body).map_err(as_provisr)?;
-    if app.about.served_by != "daemon" {
-        write(&app, move |layout, catalog| files::create(layout, catalog, &spec)).await.map_err(as_provisr)?;
-        app.reload.now().await;
-        return Ok(Json(api::ProcessesDone { ok: true, processes: vec![] }));
-    }
-    Ok(Json(declare(&app, &caller, spec).await.map_err(as_provisr)?))
+    let change = {
+        let app = app.clone();
+        async move {
+            if app.about.supervises() {
+                return declare(&app, &caller, spec).await;
+            }
+            write(&app, move |layout, catalog| files::create(layout, catalog, &spec)).await?;
+            app.reload.now().await;
+            Ok(api::ProcessesDone { ok: true, processes: vec![] })
+        }
+    };
+    Ok(Json(app.applier.change(change).await.map_err(as_provisr)?))
 }
 
 async fn declare(app: &App, caller: &Caller, spec: api::ProcessSpec) -> Answer<api::ProcessesDone> {
     let name = spec.name.clone();
     let changes = app.supervisor.changes();
     let changed = write(app, move |layout, catalog| files::create(layout, catalog, &spec)).await?;
-    if let Err(refusal) = put_in_force(app, &name, changes).await {
+    if let Err(refusal) = put_in_force(app, &name, changes, "nothing of it was kept").await {
         undo(app, changed).await;
         return Err(refusal);
     }
@@ -74,17 +81,21 @@ async fn declare(app: &App, caller: &Caller, spec: api::ProcessSpec) -> Answer<a
 }
 
 /// Registers a process, or starts the same one that is registered already.
-pub(super) async fn start(app: &App, caller: &Caller, spec: api::ProcessSpec) -> Answer<api::ProcessesDone> {
-    let loaded = app.engine.loaded();
-    let known = Name::parse(&spec.name).ok().and_then(|name| loaded.catalog.processes.get(&name).cloned());
-    match known {
-        Some(known) if files::is_same(known.origin.file(), &spec) => {
-            let started = app.supervisor.start(&Selector::Name(spec.name.clone())).await.map_err(as_provisr)?;
+pub(super) async fn start(app: &App, caller: Caller, spec: api::ProcessSpec) -> Answer<api::ProcessesDone> {
+    let change = {
+        let app = app.clone();
+        async move {
+            let loaded = app.engine.loaded();
+            let known = Name::parse(&spec.name).ok().and_then(|name| loaded.catalog.processes.get(&name).cloned());
+            if !known.is_some_and(|known| files::is_same(known.origin.file(), &spec)) {
+                return declare(&app, &caller, spec).await;
+            }
+            let started = app.supervisor.start(&Selector::Name(spec.name.clone())).await?;
             app.auth.note(caller.deed(Act::ProcessStarted).to(spec.name)).await;
-            Ok(done(app, &started))
+            Ok(done(&app, &started))
         }
-        _ => declare(app, caller, spec).await.map_err(as_provisr),
-    }
+    };
+    app.applier.change(change).await.map_err(as_provisr)
 }
 
 /// Changes the declaration of a process that was registered, and restarts what runs. If the start fails, the process
@@ -97,20 +108,34 @@ async fn update(
     body: Answer<Json<Map<String, Value>>>,
 ) -> Answer<Json<api::ProcessesDone>> {
     daemon(&app)?;
+    let Json(mut body) = body.map_err(as_provisr)?;
+    let in_body = match body.remove("wait") {
+        Some(wait) => Some(serde_json::from_value(wait).map_err(|_| selector::refused("`wait`: a text is needed"))?),
+        None => None,
+    };
     // How long the old ones may take is declared with them; here it only has to make sense.
-    patience.time()?;
-    let Json(body) = body.map_err(as_provisr)?;
+    for patience in [patience, Patience { wait: in_body }] {
+        patience.time()?;
+    }
     let spec = spec(body).map_err(as_provisr)?;
+    let change = {
+        let app = app.clone();
+        async move { redeclare(&app, &caller, spec).await }
+    };
+    Ok(Json(app.applier.change(change).await?))
+}
+
+async fn redeclare(app: &App, caller: &Caller, spec: api::ProcessSpec) -> Answer<api::ProcessesDone> {
     let name = spec.name.clone();
     let changes = app.supervisor.changes();
-    let changed =
-        write(&app, move |layout, catalog| files::update(layout, catalog, &spec)).await.map_err(unless_in_the_way)?;
-    if let Err(refusal) = put_in_force(&app, &name, changes).await {
-        undo(&app, changed).await;
+    let update = write(app, move |layout, catalog| files::update(layout, catalog, &spec));
+    let changed = update.await.map_err(unless_in_the_way)?;
+    if let Err(refusal) = put_in_force(app, &name, changes, "it is declared as it was before").await {
+        undo(app, changed).await;
         return Err(as_provisr(refusal));
     }
     app.auth.note(caller.deed(Act::ProcessUpdated).to(&name)).await;
-    Ok(Json(done(&app, &app.supervisor.status(&Selector::Name(name))?)))
+    Ok(done(app, &app.supervisor.status(&Selector::Name(name))?))
 }
 
 /// Stops processes, and removes their declarations. The name of an instance means its whole process.
@@ -122,26 +147,43 @@ async fn unregister(
     caller: Caller,
 ) -> Answer<Json<api::ProcessesDone>> {
     let (selector, wait) = (which.required()?, patience.time()?);
-    let instances = read::look(&app, &selector).map_err(as_provisr)?;
-    let names: BTreeSet<Name> = instances.iter().filter_map(|one| Name::parse(&one.process).ok()).collect();
+    let change = {
+        let app = app.clone();
+        async move { undeclare(&app, &caller, &selector, wait).await }
+    };
+    Ok(Json(app.applier.change(change).await?))
+}
+
+async fn undeclare(app: &App, caller: &Caller, which: &Selector, wait: Option<Duration>) -> Answer<api::ProcessesDone> {
+    let names = read::processes(app, which).map_err(as_provisr)?;
     let loaded = app.engine.loaded();
     for name in &names {
         files::own_file(&loaded.catalog, name).map_err(unless_in_the_way)?;
     }
-    for name in &names {
-        if app.about.served_by == "daemon" {
-            let all = Selector::Name(name.to_string());
-            app.supervisor.stop(&all, wait).await.map_err(as_provisr)?;
+    let mut removed = Ok(());
+    for name in names {
+        removed = remove(app, caller, name, wait).await;
+        if removed.is_err() {
+            break;
         }
-        let gone = name.clone();
-        write(&app, move |layout, catalog| files::remove(layout, catalog, &gone)).await.map_err(unless_in_the_way)?;
-        app.auth.note(caller.deed(Act::ProcessUnregistered).to(name.to_string())).await;
     }
+    // Those before one that would not go are gone all the same.
     app.reload.now().await;
-    if app.about.served_by == "daemon" {
+    if app.about.supervises() {
         app.applier.apply().await?;
     }
-    Ok(Json(done(&app, &[])))
+    removed.map(|()| done(app, &[]))
+}
+
+async fn remove(app: &App, caller: &Caller, name: Name, wait: Option<Duration>) -> Answer<()> {
+    if app.about.supervises() {
+        app.supervisor.stop(&Selector::Name(name.to_string()), wait).await.map_err(as_provisr)?;
+    }
+    let deed = caller.deed(Act::ProcessUnregistered).to(name.to_string());
+    let gone = write(app, move |layout, catalog| files::remove(layout, catalog, &name));
+    gone.await.map_err(unless_in_the_way)?;
+    app.auth.note(deed).await;
+    Ok(())
 }
 
 /// A process as it is declared, with the members that provisr has for it, and `provisioned`.
@@ -160,8 +202,7 @@ async fn show(State(app): State<App>, Path(name): Path<String>, caller: Caller) 
             process.ok_or(piton_supervisor::Error::UnknownProcess(name))?
         }
     };
-    let secrets = if caller.role == Role::Admin { Secrets::Shown } else { Secrets::Masked };
-    let mut body = process_to_json(&found.process, loaded.catalog.surroundings(), secrets);
+    let mut body = process_to_json(&found.process, loaded.catalog.surroundings(), caller.secrets());
     body["provisioned"] = Value::Bool(found.origin.is_configuration());
     serde_json::from_value(body).map(Json).map_err(|error| Refusal::internal(&error))
 }
@@ -175,11 +216,13 @@ async fn write(
     changed.await.map_err(|error| Refusal::internal(&error))?
 }
 
-/// Loads what the files say now, applies it, and waits until the process came up.
+/// Loads what the files say now, applies it, and waits until the process came up. Where it does not, the caller undoes
+/// it, and `undone` says so.
 async fn put_in_force(
     app: &App,
     name: &str,
     changes: tokio::sync::broadcast::Receiver<piton_supervisor::Change>,
+    undone: &str,
 ) -> Answer<()> {
     let before = app.supervisor.process(name);
     let old = app.supervisor.status(&Selector::Name(name.to_owned())).unwrap_or_default();
@@ -195,10 +238,9 @@ async fn put_in_force(
     if app.supervisor.process(name).is_some_and(|process| !process.auto_start || process.instances == 0) {
         return Ok(());
     }
-    settled::came_up(&app.supervisor, changes, name, &replaced).await.map_err(|reason| {
-        let hint = Some("nothing of it was kept".to_owned());
-        Refusal::new(StatusCode::CONFLICT, "process_start_failed", reason, hint)
-    })
+    settled::came_up(&app.supervisor, changes, name, &replaced)
+        .await
+        .map_err(|reason| Refusal::new(StatusCode::CONFLICT, "process_start_failed", reason, Some(undone.to_owned())))
 }
 
 /// Makes the files as they were, and what is supervised too.

@@ -23,15 +23,11 @@ pub(super) struct Changed {
 impl Changed {
     /// Makes it as it was.
     pub(super) fn undo(self) -> Result<(), WriteError> {
-        let kept = self.before.as_ref().map(|(path, _)| path);
-        if let Some(made) = self.made.filter(|made| Some(made) != kept) {
-            provisr::remove_program(&self.directory, &made)?;
+        match (self.before, self.made) {
+            (Some((path, text)), made) => provisr::put_back(&self.directory, made.as_deref(), &path, &text),
+            (None, Some(made)) => provisr::remove_program(&self.directory, &made),
+            (None, None) => Ok(()),
         }
-        let Some((path, text)) = self.before else { return Ok(()) };
-        // Nobody takes it for a declaration before it is whole.
-        let partial = path.with_extension("partial~");
-        let written = fs::write(&partial, text).and_then(|()| fs::rename(&partial, &path));
-        written.map_err(|source| WriteError::Io { doing: "put back", path, source })
     }
 }
 

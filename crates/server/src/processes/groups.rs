@@ -49,8 +49,9 @@ impl Grouped {
 
 /// All groups, and how many of their instances run.
 #[utoipa::path(get, path = "/groups", tag = "processes", responses((status = 200, body = Vec<api::ProcessGroup>)))]
-async fn list(State(app): State<App>) -> Json<Vec<api::ProcessGroup>> {
-    Json(app.supervisor.groups().iter().map(view::group).collect())
+async fn list(State(app): State<App>) -> Answer<Json<Vec<api::ProcessGroup>>> {
+    daemon(&app)?;
+    Ok(Json(app.supervisor.groups().iter().map(view::group).collect()))
 }
 
 /// The instances of each member of a group.
@@ -59,6 +60,7 @@ async fn status(
     State(app): State<App>,
     Query(which): Query<Grouped>,
 ) -> Answer<Json<BTreeMap<String, Vec<api::ProcessStatus>>>> {
+    daemon(&app)?;
     let group = app.supervisor.group(&which.name()?)?;
     let members = group.members.into_iter();
     Ok(Json(members.map(|(name, instances)| (name, view::statuses(&app, &instances))).collect()))
@@ -99,8 +101,7 @@ async fn restart(
 ) -> Answer<Json<api::Done>> {
     daemon(&app)?;
     let (group, wait) = (which.name()?, patience.time()?);
-    app.supervisor.stop_group(&group, wait).await.map_err(as_provisr)?;
-    app.supervisor.start_group(&group).await.map_err(as_provisr)?;
+    app.supervisor.restart_group(&group, wait).await.map_err(as_provisr)?;
     app.auth.note(caller.deed(Act::ProcessRestarted).to(format!("group {group}"))).await;
     Ok(Json(api::Done { ok: true }))
 }

@@ -10,8 +10,15 @@ use crate::extract::{Json, Path, Query};
 use crate::problem::{Answer, Refusal};
 use crate::route::{Permission, Table};
 
-/// The kinds of samples.
-pub const KINDS: [&str; 6] = ["web", "api", "worker", "database", "cron", "simple"];
+/// The kinds of samples, each with the second name that it has.
+pub const KINDS: [(&str, &str); 6] = [
+    ("web", "webapp"),
+    ("api", "service"),
+    ("worker", "background"),
+    ("database", "db"),
+    ("cron", "scheduled"),
+    ("simple", "basic"),
+];
 
 /// What `GET {base}/templates/{name}` answers: a registered template or, where there is none of that name, a sample.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -30,7 +37,7 @@ pub(super) fn routes() -> Table {
 /// The kinds of samples. provisr has them at `/templates`, where the templates of workspaces are here.
 #[utoipa::path(get, path = "/process-kinds", tag = "processes", responses((status = 200, body = Vec<String>)))]
 async fn list() -> Json<Vec<String>> {
-    Json(KINDS.iter().map(|kind| (*kind).to_owned()).collect())
+    Json(KINDS.iter().map(|(kind, _)| (*kind).to_owned()).collect())
 }
 
 /// What the sample shall be called.
@@ -46,7 +53,7 @@ pub(crate) struct Called {
 async fn show(Path(kind): Path<String>, Query(called): Query<Called>) -> Answer<Json<api::ProcessSpec>> {
     sample(&kind, called.name.as_deref())?.map(Json).ok_or_else(|| {
         let detail = format!("there is no kind `{}`", kind.escape_debug());
-        let hint = Some(format!("the kinds are {}", KINDS.join(", ")));
+        let hint = Some(format!("the kinds are {}", KINDS.map(|(kind, _)| kind).join(", ")));
         Refusal::new(axum::http::StatusCode::NOT_FOUND, "kind_not_found", detail, hint)
     })
 }
@@ -58,17 +65,9 @@ pub(crate) fn sample(kind: &str, name: Option<&str>) -> Answer<Option<api::Proce
     made.map(|value| serde_json::from_value(value).map_err(|error| Refusal::internal(&error))).transpose()
 }
 
-/// A declaration of this kind, to begin with; nothing where there is no such kind. Some kinds have a second name.
+/// A declaration of this kind, to begin with; nothing where there is no such kind.
 pub fn sample_process(kind: &str, name: Option<&str>) -> Option<Value> {
-    let kind = match kind {
-        "webapp" => "web",
-        "service" => "api",
-        "background" => "worker",
-        "db" => "database",
-        "scheduled" => "cron",
-        "basic" => "simple",
-        kind => KINDS.into_iter().find(|known| *known == kind)?,
-    };
+    let (kind, _) = KINDS.into_iter().find(|(first, second)| [*first, *second].contains(&kind))?;
     let name = name.map_or_else(|| format!("{kind}-sample"), str::to_owned);
     const SECOND: u64 = 1_000_000_000;
     Some(match kind {
@@ -103,7 +102,7 @@ mod tests {
 
     #[test]
     fn every_kind_and_every_second_name_has_a_sample() {
-        for kind in KINDS.into_iter().chain(["webapp", "service", "background", "db", "scheduled", "basic"]) {
+        for kind in KINDS.into_iter().flat_map(|(first, second)| [first, second]) {
             let sample = sample(kind, Some("mine")).unwrap().unwrap();
             assert_eq!(sample.name, "mine");
             assert!(["command", "job_template"].iter().any(|member| sample.members.contains_key(*member)), "{kind}");

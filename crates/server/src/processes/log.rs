@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
+use super::daemon;
 use super::selector::plain;
 use crate::extract::{Json, Path, Query};
 use crate::logs::frame;
@@ -78,6 +79,8 @@ async fn show(
     Query(part): Query<Part>,
     headers: HeaderMap,
 ) -> Answer<Response> {
+    // Where an instance writes is known to whoever supervises it.
+    daemon(&app)?;
     let log = open(&app, &plain(&name)?, part.stream).await?;
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     let limit = part.tail.or(part.limit).unwrap_or(USUAL).min(MOST);
@@ -97,13 +100,15 @@ async fn show(
 
 async fn open(app: &App, instance: &str, which: Option<Which>) -> Answer<MergedLog> {
     let (stdout, stderr) = app.supervisor.log_files(instance)?;
-    let books = app.about.data_directory.join("log-order");
+    let (kind, stdout, stderr) = match which {
+        None => ("both", stdout, stderr),
+        Some(Which::Stdout) => ("stdout", stdout.clone(), stdout),
+        Some(Which::Stderr) => ("stderr", stderr.clone(), stderr),
+    };
+    // Apart from one another, since `web.stdout` may be the name of an instance too.
+    let books = app.about.data_directory.join("log-order").join(kind);
     tokio::fs::create_dir_all(&books).await.map_err(|error| Refusal::internal(&error))?;
-    Ok(match which {
-        None => MergedLog::new(stdout, stderr, books.join(instance)),
-        Some(Which::Stdout) => MergedLog::new(stdout.clone(), stdout, books.join(format!("{instance}.stdout"))),
-        Some(Which::Stderr) => MergedLog::new(stderr.clone(), stderr, books.join(format!("{instance}.stderr"))),
-    })
+    Ok(MergedLog::new(stdout, stderr, books.join(instance)))
 }
 
 fn view(page: MergedPage) -> api::ProcessLog {

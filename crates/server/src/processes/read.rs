@@ -1,16 +1,17 @@
 //! What is known of processes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use piton_api as api;
+use piton_model::Name;
 use piton_supervisor::{InstanceState, InstanceStatus, Selector};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
-use super::selector::{self, Which, plain};
+use super::selector::{Which, plain};
 use super::{as_provisr, view};
 use crate::extract::{Json, Path, Query};
 use crate::problem::{Answer, Refusal};
@@ -32,7 +33,7 @@ pub(super) fn routes() -> Table {
 /// A command that opens the data directory itself supervises nothing: what the keeper holds is seen all the same, and
 /// what is declared beside it does not run.
 pub(super) fn look(app: &App, which: &Selector) -> Answer<Vec<InstanceStatus>> {
-    if app.about.served_by == "daemon" {
+    if app.about.supervises() {
         return Ok(app.supervisor.status(which)?);
     }
     let held = app.supervisor.status(&Selector::All)?;
@@ -43,35 +44,36 @@ pub(super) fn look(app: &App, which: &Selector) -> Answer<Vec<InstanceStatus>> {
         for name in (1..=process.instances).map(|number| process.instance_name(number)) {
             found.push(match held.remove(&name) {
                 Some(instance) => InstanceStatus { process: process.name.to_string(), ..instance },
-                None => at_rest(name, process.name.to_string()),
+                None => InstanceStatus {
+                    reason: Some("no daemon keeps it running".to_owned()),
+                    ..InstanceStatus::at_rest(&name, process.name.as_str())
+                },
             });
         }
     }
     found.extend(held.into_values());
-    found.retain(|instance| selector::fits(which, &instance.name, &instance.process));
+    found.retain(|instance| which.matches(&instance.name, &instance.process));
     found.sort_by(|a, b| a.name.cmp(&b.name));
+    let is_declared = |name: &str| app.engine.loaded().catalog.processes.contains_key(name);
     match which {
-        Selector::Name(name) if found.is_empty() => Err(piton_supervisor::Error::UnknownProcess(name.clone()).into()),
+        Selector::Name(name) if found.is_empty() && !is_declared(name) => {
+            Err(piton_supervisor::Error::UnknownProcess(name.clone()).into())
+        }
         _ => Ok(found),
     }
 }
 
-fn at_rest(name: String, process: String) -> InstanceStatus {
-    InstanceStatus {
-        name,
-        process,
-        state: InstanceState::Stopped,
-        pid: None,
-        started_at: None,
-        stopped_at: None,
-        last_exit: None,
-        restarts: 0,
-        next_start: None,
-        ready: false,
-        reason: Some("no daemon keeps it running".to_owned()),
-        detected_by: "not-found".to_owned(),
-        usage: None,
-    }
+/// The processes whose instances are meant, and those that have none just now and are meant themselves.
+pub(super) fn processes(app: &App, which: &Selector) -> Answer<BTreeSet<Name>> {
+    let of = |instances: &[InstanceStatus]| -> BTreeSet<Name> {
+        instances.iter().filter_map(|one| Name::parse(&one.process).ok()).collect()
+    };
+    let mut meant = of(&look(app, which)?);
+    let with_instances = of(&look(app, &Selector::All)?);
+    let loaded = app.engine.loaded();
+    let declared = loaded.catalog.processes.keys().filter(|name| !with_instances.contains(*name));
+    meant.extend(declared.filter(|name| which.matches(name.as_str(), name.as_str())).cloned());
+    Ok(meant)
 }
 
 /// The one instance of a name, or the instances that a selector names, in the order of their names.
@@ -123,7 +125,7 @@ struct Pattern {
 /// Instances, as a debugger wants to see them.
 #[utoipa::path(get, path = "/debug/processes", tag = "processes", responses((status = 200, body = Vec<api::ProcessDebug>), (status = 400, description = "It is no pattern.")))]
 async fn debug(State(app): State<App>, Query(which): Query<Pattern>) -> Answer<Json<Vec<api::ProcessDebug>>> {
-    let found = look(&app, &selector::wildcard(which.pattern.as_deref().unwrap_or("*"))?)?;
+    let found = look(&app, &Selector::wildcard(which.pattern.as_deref().unwrap_or("*")).map_err(Refusal::from)?)?;
     let seen = view::statuses(&app, &found).into_iter().zip(&found).map(|(status, instance)| api::ProcessDebug {
         internal_state: status.phase.clone(),
         health_check: health(instance).to_owned(),
@@ -155,7 +157,7 @@ struct Part {
     cursor: Option<String>,
 }
 
-/// What happened to processes, the latest first.
+/// What happened to processes, the latest first: those of every daemon that shares the database.
 #[utoipa::path(get, path = "/history", tag = "processes", responses((status = 200, body = api::Page<api::ProcessHistoryRow>), (status = 400, description = "It is no name, or no cursor.")))]
 async fn history(State(app): State<App>, Query(part): Query<Part>) -> Answer<Json<api::Page<api::ProcessHistoryRow>>> {
     let before = part.cursor.map(|cursor| cursor.parse::<i64>()).transpose().map_err(|_| {

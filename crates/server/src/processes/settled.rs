@@ -116,19 +116,11 @@ mod tests {
     fn instance(state: InstanceState, exit: Option<ExitStatus>, reason: Option<&str>) -> InstanceStatus {
         let at = "2026-01-02T03:04:05Z".parse().unwrap();
         InstanceStatus {
-            name: "web".to_owned(),
-            process: "web".to_owned(),
             state,
-            pid: None,
             started_at: exit.map(|_| at),
-            stopped_at: None,
             last_exit: exit.map(|status| LastExit { status, at, unexpected: true }),
-            restarts: 0,
-            next_start: None,
-            ready: false,
             reason: reason.map(str::to_owned),
-            detected_by: "no-pid".to_owned(),
-            usage: None,
+            ..InstanceStatus::at_rest("web", "web")
         }
     }
 

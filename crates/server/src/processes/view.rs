@@ -49,7 +49,7 @@ fn shown(instance: &InstanceStatus, provisioned: bool) -> api::ProcessStatus {
     }
 }
 
-/// Whether there is a process that works or is about to.
+/// Whether it came up, and is not gone yet.
 fn is_up(state: InstanceState) -> bool {
     match state {
         InstanceState::Running | InstanceState::Stopping => true,
@@ -146,12 +146,7 @@ pub(super) fn group(group: &GroupStatus) -> api::ProcessGroup {
         members: members
             .map(|(name, instances)| api::GroupMember { name: name.clone(), instances: instances.len() })
             .collect(),
-        state: match group.state {
-            piton_supervisor::GroupState::Running => "running",
-            piton_supervisor::GroupState::Degraded => "degraded",
-            piton_supervisor::GroupState::Stopped => "stopped",
-        }
-        .to_owned(),
+        state: group.state.as_str().to_owned(),
         running: instances().filter(|instance| is_up(instance.state)).count(),
         total: instances().count(),
     }
@@ -166,19 +161,13 @@ mod tests {
     fn instance(state: InstanceState, exit: Option<ExitStatus>) -> InstanceStatus {
         let at = "2026-01-02T03:04:05Z".parse().unwrap();
         InstanceStatus {
-            name: "web-1".to_owned(),
-            process: "web".to_owned(),
             state,
             pid: (state == InstanceState::Running).then_some(42),
             started_at: Some(at),
-            stopped_at: None,
             last_exit: exit.map(|status| LastExit { status, at, unexpected: true }),
             restarts: 3,
-            next_start: None,
-            ready: false,
-            reason: None,
             detected_by: "exec:pid".to_owned(),
-            usage: None,
+            ..InstanceStatus::at_rest("web-1", "web")
         }
     }
 

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::bind::{Listener, Stream};
+use super::bind::{Accepted, Listener, Stream};
 use super::connection;
 use super::limits::{Full, Limits, Seats};
 use crate::metrics::Metrics;
@@ -48,7 +48,7 @@ impl Server {
         let mut reserve = Reserve::new();
         let connections = TaskTracker::new();
         loop {
-            let (stream, peer) = tokio::select! {
+            let Accepted { stream, peer, visitor } = tokio::select! {
                 () = stop.cancelled() => break,
                 accepted = listener.accept() => match accepted {
                     Ok(accepted) => accepted,
@@ -67,6 +67,13 @@ impl Server {
                 Ok(seat) => {
                     let (server, stop) = (self.clone(), stop.clone());
                     connections.spawn(async move {
+                        let admitted = tokio::select! {
+                            () = stop.cancelled() => false,
+                            admitted = visitor.is_admitted() => admitted,
+                        };
+                        if !admitted {
+                            return drop(seat);
+                        }
                         server.count(1);
                         server.attend(stream, peer, stop).await;
                         server.count(-1);
@@ -135,7 +142,7 @@ impl Reserve {
         }
         self.kept = None;
         let accepted = tokio::time::timeout(Duration::from_millis(100), listener.accept()).await;
-        let stream = accepted.ok()?.ok().map(|(stream, _)| stream);
+        let stream = accepted.ok()?.ok().map(|accepted| accepted.stream);
         self.kept = File::open("/dev/null").ok();
         self.told = self.kept.is_none();
         stream
@@ -162,4 +169,44 @@ async fn refuse(mut stream: Box<dyn Stream>, full: Full) {
         stream.shutdown().await
     };
     let _ = tokio::time::timeout(Duration::from_millis(100), told).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use tokio::io::AsyncReadExt;
+    use tokio::net::UnixStream;
+
+    use super::*;
+    use crate::transport::Admission;
+
+    /// The first to come is asked about for ever.
+    #[tokio::test]
+    async fn nobody_waits_until_it_is_known_whether_another_is_admitted() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("api.sock");
+        let asked = Arc::new(AtomicBool::new(false));
+        let admission = Admission::by(move |_| {
+            let first = !asked.swap(true, Ordering::SeqCst);
+            Box::pin(async move {
+                if first {
+                    std::future::pending::<()>().await;
+                }
+                true
+            })
+        });
+        let listener = Listener::unix(&socket, admission).unwrap();
+        let router = Router::new().route("/", axum::routing::get(async || "well"));
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(Server::new(router, Limits::default()).serve(listener, stop.clone()));
+        let _first = UnixStream::connect(&socket).await.unwrap();
+        let mut second = UnixStream::connect(&socket).await.unwrap();
+        second.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut text = String::new();
+        second.read_to_string(&mut text).await.unwrap();
+        assert!(text.ends_with("well"), "{text}");
+        stop.cancel();
+        serving.await.unwrap();
+    }
 }

@@ -16,12 +16,31 @@ impl Admission {
         Admission(Some(Arc::new(may)))
     }
 
-    pub(super) async fn admits(&self, pid: Option<u32>) -> bool {
+    async fn admits(&self, pid: Option<u32>) -> bool {
         match (&self.0, pid) {
             // Processes that have no id here are not below this one: they live in an outer namespace.
             (None, _) | (Some(_), None | Some(0)) => true,
             (Some(may), Some(pid)) => may(pid).await,
         }
+    }
+}
+
+/// Who connected, as far as that has to be asked about. It may take a while, so nobody else waits for the answer.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Visitor {
+    admission: Admission,
+    pid: Option<u32>,
+}
+
+impl Visitor {
+    /// The process of this id, of which is to be asked.
+    pub(super) fn new(admission: Admission, pid: Option<u32>) -> Visitor {
+        Visitor { admission, pid }
+    }
+
+    /// Whether it may speak here.
+    pub(super) async fn is_admitted(self) -> bool {
+        self.admission.admits(self.pid).await
     }
 }
 

@@ -9,7 +9,7 @@ use piton_spec::Listen;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 
-use super::admission::Admission;
+use super::admission::{Admission, Visitor};
 
 /// An address that could not be listened on.
 #[derive(Debug)]
@@ -52,6 +52,15 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
+/// A connection that was accepted.
+pub(super) struct Accepted {
+    pub(super) stream: Box<dyn Stream>,
+    /// From where it comes; none for unix sockets.
+    pub(super) peer: Option<SocketAddr>,
+    /// Has to be admitted before anything is read.
+    pub(super) visitor: Visitor,
+}
+
 impl Listener {
     /// Listens on an address. Every address of the host means IPv6 and IPv4 where the host has both.
     pub async fn tcp(listen: Listen) -> Result<Listener, BindError> {
@@ -93,22 +102,21 @@ impl Listener {
         }
     }
 
-    /// The next connection, and from where it comes.
-    pub(super) async fn accept(&self) -> io::Result<(Box<dyn Stream>, Option<SocketAddr>)> {
+    /// The next connection.
+    pub(super) async fn accept(&self) -> io::Result<Accepted> {
         match &self.0 {
             Kind::Tcp { listener, .. } => {
                 let (stream, peer) = listener.accept().await?;
                 // Frames of server-sent events are small and must not wait for one another.
                 stream.set_nodelay(true)?;
-                Ok((Box::new(stream), Some(peer)))
+                Ok(Accepted { stream: Box::new(stream), peer: Some(peer), visitor: Visitor::default() })
             }
-            Kind::Unix { listener, admission, .. } => loop {
+            Kind::Unix { listener, admission, .. } => {
                 let (stream, _) = listener.accept().await?;
                 let pid = stream.peer_cred()?.pid().and_then(|pid| u32::try_from(pid).ok());
-                if admission.admits(pid).await {
-                    return Ok((Box::new(stream), None));
-                }
-            },
+                let visitor = Visitor::new(admission.clone(), pid);
+                Ok(Accepted { stream: Box::new(stream), peer: None, visitor })
+            }
         }
     }
 }

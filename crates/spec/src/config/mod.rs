@@ -18,6 +18,7 @@ mod settings;
 mod tls;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,7 +47,7 @@ pub use settings::{Explained, Origin};
 pub use tls::{ClientAuth, Tls, TlsIdentity, TlsSubject, TlsVersion};
 
 /// What the configuration is made from. Nothing else of the process is looked at.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Sources {
     /// The directory of the process, absolute.
     pub current_dir: PathBuf,
@@ -62,6 +63,22 @@ pub struct Sources {
     pub superuser: bool,
     /// Directory of the system's configuration files; none for `/etc`.
     pub system_dir: Option<PathBuf>,
+}
+
+impl fmt::Debug for Sources {
+    /// With the names of the environment alone: its values are passwords and keys as well.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Sources { current_dir, dir, file, environment, flags, superuser, system_dir } = self;
+        f.debug_struct("Sources")
+            .field("current_dir", current_dir)
+            .field("dir", dir)
+            .field("file", file)
+            .field("environment", &environment.keys())
+            .field("flags", flags)
+            .field("superuser", superuser)
+            .field("system_dir", system_dir)
+            .finish()
+    }
 }
 
 /// The configuration of the daemon, validated.

@@ -34,7 +34,12 @@ pub(crate) fn read_job(mut fields: Fields<'_, '_>, file: &Arc<Path>, reading: Re
     let name = required_name(&whole, name_item.as_ref(), "job");
     let suspended = fields.get("suspend").and_then(|item| item.flag()).unwrap_or(false);
     let batch = read_batch(&mut fields, reading);
-    let digest = Digest::of(whole.node.value.to_json().to_string().as_bytes());
+    let mut said = whole.node.value.to_json();
+    if let Some(members) = said.as_object_mut() {
+        // Who suspends a job, or lets it go on, does not declare another one.
+        members.remove("suspend");
+    }
+    let digest = Digest::of(said.to_string().as_bytes());
     fields.finish(Severity::Error);
     let (name, batch) = (name?, batch?);
     let rules = RunRules { suspended, concurrency: ConcurrencyPolicy::Forbid, ..RunRules::default() };

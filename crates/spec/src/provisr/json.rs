@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use piton_model::{
-    Batch, CodeOperator, CompletionMode, Confinement, DependencyCondition, Detector, FailureAction, FailureMode, Hook,
-    HookPhase, Hooks, OutputPolicy, Probe, ProbeCheck, Process, Program, RestartPolicy, RestartWhen, RunMode, Secret,
-    StopPolicy, TaskRestart,
+    Batch, Confinement, DependencyCondition, Detector, Hook, HookPhase, Hooks, OutputPolicy, Probe, ProbeCheck,
+    Process, Program, RestartPolicy, RestartWhen, Secret, StopPolicy,
 };
 use serde_json::{Map, Value as Json, json};
 
@@ -210,17 +209,8 @@ fn log(output: &OutputPolicy) -> Json {
 
 fn hooks(hooks: &Hooks, secrets: Secrets) -> Json {
     let one = |hook: &Hook| {
-        let failure = match hook.failure_mode {
-            FailureMode::Fail => "fail",
-            FailureMode::Ignore => "ignore",
-            FailureMode::Retry => "retry",
-        };
-        let mode = match hook.run_mode {
-            RunMode::Blocking => "blocking",
-            RunMode::Async => "async",
-        };
         let mut json = json!({
-            "name": hook.name, "command": hook.command, "failure_mode": failure, "run_mode": mode,
+            "name": hook.name, "command": hook.command, "failure_mode": hook.failure_mode, "run_mode": hook.run_mode,
             "timeout": nanos(hook.timeout),
         });
         if !hook.env.is_empty() {
@@ -255,13 +245,8 @@ fn restart(policy: &RestartPolicy) -> Map<String, Json> {
     let usual = RestartPolicy::default();
     let mut keys = Map::new();
     let mut put = |key: &str, value: Json| drop(keys.insert(key.to_owned(), value));
-    let word = match policy.when {
-        RestartWhen::Always => "always",
-        RestartWhen::OnFailure => "on-failure",
-        RestartWhen::Never => "never",
-    };
     put("auto_restart", (policy.when != RestartWhen::Never).into());
-    put("restart", word.into());
+    put("restart", json!(policy.when));
     put("restart_interval", nanos(policy.delay));
     if policy.success_codes != usual.success_codes {
         put("success_codes", json!(policy.success_codes));
@@ -341,16 +326,8 @@ fn batch(batch: &Batch, around: &Surroundings, secrets: Secrets) -> Map<String, 
     put("parallelism", batch.parallelism.into());
     put("completions", batch.completions.map_or_else(|| "any".into(), Into::into));
     put("backoff_limit", batch.backoff_limit.into());
-    let mode = match batch.completion_mode {
-        CompletionMode::NonIndexed => "NonIndexed",
-        CompletionMode::Indexed => "Indexed",
-    };
-    put("completion_mode", mode.into());
-    let restart = match batch.restart_policy {
-        TaskRestart::Never => "Never",
-        TaskRestart::OnFailure => "OnFailure",
-    };
-    put("restart_policy", restart.into());
+    put("completion_mode", json!(batch.completion_mode));
+    put("restart_policy", json!(batch.restart_policy));
     for (key, value) in [
         ("active_deadline_seconds", batch.active_deadline.map(seconds)),
         ("ttl_seconds_after_finished", batch.ttl_after_finished.map(seconds)),
@@ -362,18 +339,9 @@ fn batch(batch: &Batch, around: &Surroundings, secrets: Secrets) -> Map<String, 
         }
     }
     if !batch.failure_policy.is_empty() {
-        let rule = |rule: &piton_model::FailureRule| {
-            let action = match rule.action {
-                FailureAction::FailJob => "FailJob",
-                FailureAction::FailIndex => "FailIndex",
-                FailureAction::Ignore => "Ignore",
-                FailureAction::Count => "Count",
-            };
-            let operator = match rule.operator {
-                CodeOperator::In => "In",
-                CodeOperator::NotIn => "NotIn",
-            };
-            json!({"action": action, "on_exit_codes": {"operator": operator, "values": rule.values}})
+        let rule = |rule: &piton_model::FailureRule| match rule.conditions.as_slice() {
+            [] => json!({"action": rule.action, "on_exit_codes": {"operator": rule.operator, "values": rule.values}}),
+            conditions => json!({"action": rule.action, "on_pod_conditions": conditions}),
         };
         put("pod_failure_policy", json!({"rules": batch.failure_policy.iter().map(rule).collect::<Vec<_>>()}));
     }

@@ -1,8 +1,8 @@
-//! What certain exit codes and certain successes mean to a job, in Kubernetes' words.
+//! What certain failures and certain successes mean to a job, in Kubernetes' words.
 
 use std::collections::BTreeSet;
 
-use piton_model::{CodeOperator, FailureAction, FailureRule, SuccessRule};
+use piton_model::{CodeOperator, DISRUPTION_TARGET, FailureAction, FailureRule, SuccessRule, TaskCondition};
 
 use super::items::{count, integer};
 use crate::diagnostic::Severity;
@@ -11,6 +11,7 @@ use crate::fields::{Fields, Item, shown};
 /// Kubernetes takes no more.
 const MOST_RULES: usize = 20;
 const MOST_CODES: usize = 255;
+const MOST_CONDITIONS: usize = 20;
 
 const ACTIONS: [(&str, FailureAction); 4] = [
     ("FailJob", FailureAction::FailJob),
@@ -51,9 +52,23 @@ pub(crate) fn read_failure_policy(item: &Item<'_, '_>, per_index: bool) -> Vec<F
         {
             item.report(item.error("conflicting_fields", "`FailIndex` needs `backoff_limit_per_index`"));
         }
-        let codes = required(&mut fields, "on_exit_codes");
+        let (codes, conditions) = (fields.get("on_exit_codes"), fields.get("on_pod_conditions"));
         fields.finish(Severity::Error);
-        let mut codes = codes?.table()?;
+        let rule = FailureRule { action: action?, operator: CodeOperator::In, values: vec![], conditions: vec![] };
+        let mut codes = match (codes, conditions) {
+            (Some(codes), None) => codes.table()?,
+            (None, Some(conditions)) => return Some(FailureRule { conditions: read_conditions(&conditions), ..rule }),
+            (None, None) => {
+                let message = "a rule needs `on_exit_codes` or `on_pod_conditions`";
+                item.report(item.error("missing_field", message));
+                return None;
+            }
+            (Some(_), Some(conditions)) => {
+                let message = "a rule looks at `on_exit_codes` or at `on_pod_conditions`, not at both";
+                conditions.report(conditions.error("conflicting_fields", message));
+                return None;
+            }
+        };
         let operator = required(&mut codes, "operator").and_then(|item| item.choice(&OPERATORS));
         let values = required(&mut codes, "values");
         // Kubernetes has a name of a container here; a task is one program.
@@ -61,9 +76,34 @@ pub(crate) fn read_failure_policy(item: &Item<'_, '_>, per_index: bool) -> Vec<F
         codes.finish(Severity::Error);
         let (operator, values_item) = (operator?, values?);
         let values = read_codes(&values_item, operator);
-        Some(FailureRule { action: action?, operator, values, conditions: Vec::new() })
+        Some(FailureRule { operator, values, ..rule })
     };
     rules(item).iter().filter_map(read).collect()
+}
+
+const STATUSES: [(&str, &str); 3] = [("True", "True"), ("False", "False"), ("Unknown", "Unknown")];
+
+/// Conditions of a task. Here it has one: that nobody saw its end, which Kubernetes says of pods that were disrupted.
+fn read_conditions(item: &Item<'_, '_>) -> Vec<TaskCondition> {
+    let items = item.list().unwrap_or_default();
+    if items.is_empty() || items.len() > MOST_CONDITIONS {
+        item.report(item.error("out_of_range", format!("this takes 1 to {MOST_CONDITIONS} conditions")));
+    }
+    let read = |item: &Item<'_, '_>| {
+        let mut fields = item.table()?;
+        let kind_item = required(&mut fields, "type");
+        let kind = kind_item.as_ref().and_then(Item::filled);
+        if let (Some(item), Some(kind)) = (&kind_item, kind)
+            && kind != DISRUPTION_TARGET
+        {
+            let warning = item.warning("unused_value", format!("no task ever has the condition `{}`", shown(kind)));
+            item.report(warning.hint(format!("`{DISRUPTION_TARGET}` is what a task has whose end nobody saw")));
+        }
+        let status = fields.get("status").map_or(Some("True"), |item| item.choice(&STATUSES));
+        fields.finish(Severity::Error);
+        Some(TaskCondition { kind: kind?.to_owned(), status: status?.to_owned() })
+    };
+    items.iter().filter_map(read).collect()
 }
 
 fn read_codes(item: &Item<'_, '_>, operator: CodeOperator) -> Vec<i32> {

@@ -60,7 +60,7 @@ pub fn write_program(
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed("make", directory))?;
     let in_place = replaces.filter(|file| Format::of(file) == Some(Format::Json));
     let target = in_place.map_or_else(|| directory.join(&file), Path::to_path_buf);
-    let draft = write_draft(directory, &file, &text)?;
+    let draft = write_draft(directory, &file, text.as_bytes())?;
     let placed = match in_place {
         Some(_) => fs::rename(&draft, &target).map_err(failed("replace", &target)),
         // A link is made only where nothing is, whoever else writes at the same time.
@@ -89,6 +89,23 @@ pub fn remove_program(directory: &Path, file: &Path) -> Result<(), WriteError> {
         Err(error) => return Err(error),
     }
     fs::remove_file(file).map_err(failed("remove", file))?;
+    sync(directory)
+}
+
+/// Makes the file of a program as it was before `made` was written in its place, in the same manner as it was written.
+pub fn put_back(directory: &Path, made: Option<&Path>, file: &Path, before: &[u8]) -> Result<(), WriteError> {
+    let name = file.file_name().and_then(|name| name.to_str());
+    let (Some(name), true) = (name, file.parent() == Some(directory)) else {
+        return Err(WriteError::Outside(file.to_path_buf()));
+    };
+    let draft = write_draft(directory, name, before)?;
+    let removed = made.filter(|made| *made != file).map_or(Ok(()), |made| remove_program(directory, made));
+    let placed = removed.and_then(|()| fs::rename(&draft, file).map_err(failed("put back", file)));
+    if placed.is_err() {
+        // It is hidden, so nobody would read it either.
+        let _ = fs::remove_file(&draft);
+    }
+    placed?;
     sync(directory)
 }
 
@@ -126,7 +143,7 @@ fn check_place(directory: &Path, file: &Path) -> Result<(), WriteError> {
 }
 
 /// Writes a hidden file, which nobody takes for a declaration.
-fn write_draft(directory: &Path, file: &str, text: &str) -> Result<PathBuf, WriteError> {
+fn write_draft(directory: &Path, file: &str, text: &[u8]) -> Result<PathBuf, WriteError> {
     for attempt in 0..100_u32 {
         let path = directory.join(format!(".{file}.{}.{attempt}", std::process::id()));
         let mut draft = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
@@ -135,7 +152,7 @@ fn write_draft(directory: &Path, file: &str, text: &str) -> Result<PathBuf, Writ
             Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
             Err(source) => return Err(failed("write", &path)(source)),
         };
-        return match draft.write_all(text.as_bytes()).and_then(|()| draft.sync_all()) {
+        return match draft.write_all(text).and_then(|()| draft.sync_all()) {
             Ok(()) => Ok(path),
             Err(source) => {
                 let _ = fs::remove_file(&path);

@@ -307,6 +307,8 @@ fn what_is_wrong_about_processes() {
     sources.environment =
         variables(&[("PITON_PROCESSES", "[{}]"), ("PITON_ENV", "A=1,B=2"), ("PITON_USE_OS_ENV", "yes")]);
     assert!(shown(&Config::load(&sources).unwrap_err()).contains("can only be declared in a file"));
+    let debug = format!("{sources:?}");
+    assert!(debug.contains("PITON_ENV") && !debug.contains("A=1"), "{debug}");
     sources.environment.remove("PITON_PROCESSES");
     let config = good(&sources);
     assert_eq!((config.processes.defaults.env.len(), config.processes.defaults.inherit_env), (2, true));

@@ -342,7 +342,10 @@ command = "true"
     assert_eq!(often.time_zone, TimeZone::get("Europe/Berlin").unwrap());
     assert_eq!((often.batch().unwrap().completions, often.batch().unwrap().parallelism), (None, 4));
 
+    assert!(often.is_scheduled() && cron.is_scheduled() && !job_declared.is_scheduled());
+
     let indexed = of("job/indexed");
+    assert!(indexed.declared().is_some() && often.declared().is_none());
     let batch = indexed.batch().unwrap();
     assert_eq!((batch.completion_mode, batch.backoff_limit), (CompletionMode::Indexed, i32::MAX as u32));
     assert_eq!(batch.failure_policy[0].action, FailureAction::FailIndex);

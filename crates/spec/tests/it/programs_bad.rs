@@ -144,6 +144,17 @@ fn keys_of_jobs() {
             "restart_policy = 'OnFailure'\npod_failure_policy = {rules = [{action = 'Count', on_exit_codes = {operator = 'In', values = [1]}}]}",
             "needs the restart policy `Never`",
         ),
+        ("pod_failure_policy = {rules = [{action = 'Ignore'}]}", "needs `on_exit_codes` or `on_pod_conditions`"),
+        (
+            "pod_failure_policy = {rules = [{action = 'Ignore', on_pod_conditions = [{type = 'DisruptionTarget'}], \
+             on_exit_codes = {operator = 'In', values = [1]}}]}",
+            "not at both",
+        ),
+        ("pod_failure_policy = {rules = [{action = 'Ignore', on_pod_conditions = []}]}", "1 to 20 conditions"),
+        (
+            "pod_failure_policy = {rules = [{action = 'Ignore', on_pod_conditions = [{type = 'ConfigIssue'}]}]}",
+            "no task ever has the condition `ConfigIssue`",
+        ),
         ("log = {dir = 'x'}", "warning: spec.log: what the tasks of a job say"),
         ("schedule = '* * * * *'", "unknown field `schedule`"),
     ] {

@@ -12,7 +12,7 @@ use piton_model::{
 };
 use piton_spec::provisr::{
     Kind, Secrets, Surroundings, WriteError, cronjob_to_json, job_to_json, mask, parse_cronjob, parse_job,
-    parse_process, process_to_json, program_file, read_program, remove_program, write_program,
+    parse_process, process_to_json, program_file, put_back, read_program, remove_program, write_program,
 };
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
@@ -255,7 +255,8 @@ fn jobs_that_are_written_are_read_again() {
             "lifecycle": {"post_stop": [{"name": "x", "command": "y", "run_mode": "async"}]}}),
         json!({"name": "a", "command": "a | b", "completion_mode": "Indexed", "completions": 9, "work_dir": "/srv",
             "backoff_limit_per_index": 2, "max_failed_indexes": 3,
-            "pod_failure_policy": {"rules": [{"action": "FailIndex", "on_exit_codes": {"operator": "NotIn", "values": [0, 3]}}]},
+            "pod_failure_policy": {"rules": [{"action": "FailIndex", "on_exit_codes": {"operator": "NotIn", "values": [0, 3]}},
+                {"action": "Ignore", "on_pod_conditions": [{"type": "DisruptionTarget"}]}]},
             "success_policy": {"rules": [{"succeeded_indexes": "1-3,5", "succeeded_count": 2}, {"succeeded_count": 1}]}}),
     ] {
         let (job, _) = parse_job(&json, &around).map_err(|found| shown(&found)).unwrap();
@@ -274,6 +275,20 @@ fn jobs_that_are_written_are_read_again() {
         assert_eq!(again, job, "{written:#}");
         assert!(!cronjob_to_json(&job, &around, Secrets::Masked).to_string().contains("B=2"));
     }
+}
+
+/// Who holds a job back does not declare another one.
+#[test]
+fn to_suspend_a_job_is_no_other_declaration() {
+    let around = Surroundings::default();
+    let digest = |json: &serde_json::Value| {
+        let (job, _) = parse_job(json, &around).map_err(|found| shown(&found)).unwrap();
+        job.declared().unwrap().clone()
+    };
+    let plain = digest(&json!({"name": "a", "command": "true"}));
+    assert_eq!(digest(&json!({"name": "a", "command": "true", "suspend": true})), plain);
+    assert_eq!(digest(&json!({"name": "a", "suspend": false, "command": "true"})), plain);
+    assert_ne!(digest(&json!({"name": "a", "command": "false"})), plain);
 }
 
 #[test]
@@ -316,7 +331,16 @@ fn files_of_programs_are_written_and_removed() {
     let toml = directory.join("other.toml");
     let db = json!({"name": "db", "command": "y"});
     let written = write_program(&directory, Kind::Process, &name("db"), &db, Some(&toml)).unwrap();
-    assert_eq!((written, toml.exists()), (directory.join("db.json"), false));
+    assert_eq!((&written, toml.exists()), (&directory.join("db.json"), false));
+    // And comes back where that was a mistake, for nobody's eyes but its owner's.
+    let before = b"type = 'process'\nspec = {name = 'db', command = 'x'}\n";
+    put_back(&directory, Some(&written), &toml, before).unwrap();
+    assert_eq!((std::fs::read(&toml).unwrap().as_slice(), written.exists()), (before.as_slice(), false));
+    assert_eq!(std::fs::metadata(&toml).unwrap().permissions().mode() & 0o777, 0o600);
+    put_back(&directory, Some(&toml), &toml, before).unwrap();
+    assert!(toml.exists());
+    let elsewhere = put_back(&directory, None, &site.path("other.toml"), before);
+    assert!(matches!(elsewhere, Err(WriteError::Outside(_))), "{elsewhere:?}");
 
     // Nothing outside is touched.
     let outside = site.path("outside.json");

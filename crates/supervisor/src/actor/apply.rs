@@ -7,11 +7,11 @@ use piton_keeper::BootId;
 use piton_model::{Name, Process};
 use tracing::info;
 
-use super::effect::HOOKS;
 use super::entry::{Entry, up_of};
 use super::{Actor, Found, end_of};
 use crate::board::View;
 use crate::clock::Now;
+use crate::incarnation::HOOKS;
 use crate::instance::{Effect, Event, Grave, State};
 use crate::{Declared, InstanceState, Wish, order};
 

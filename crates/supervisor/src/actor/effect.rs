@@ -15,15 +15,13 @@ use super::entry::up_of;
 use super::{Actor, Message};
 use crate::clock::Now;
 use crate::hook::{HookOwner, run_phase};
-use crate::incarnation::Incarnation;
+use crate::incarnation::{HOOKS, Incarnation};
 use crate::instance::{Effect, Event};
 use crate::launch::Launch;
 use crate::probe::{Probed, Prober};
 use crate::real_time::pause;
 use crate::{command, detector, pid_file};
 
-/// How the tokens of hooks begin.
-pub(super) const HOOKS: &str = "hook/";
 /// Between two attempts to reach the keeper.
 const AGAIN: Duration = Duration::from_millis(500);
 
