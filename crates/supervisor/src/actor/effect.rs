@@ -83,7 +83,7 @@ impl Actor {
     fn signal(&mut self, name: &str, of: Incarnation, index: usize) {
         let Some(entry) = self.entries.get(name) else { return };
         let Some(stage) = entry.process.stop.stages.get(index) else { return };
-        let identity = entry.instance.up().map(|up| up.identity.clone());
+        let identity = entry.identity_of(of);
         // What goes on without its first process has also left that one's group.
         let target = if identity.is_some() { Target::Group } else { Target::Tree };
         // A name that means nothing was refused where it was declared.
@@ -105,7 +105,7 @@ impl Actor {
 
     fn sweep(&mut self, name: &str, of: Incarnation) {
         let Some(entry) = self.entries.get(name) else { return };
-        let identity = entry.instance.up().map(|up| up.identity.clone());
+        let identity = entry.identity_of(of);
         let (keeping, Ok(token)) = (self.keeping.clone(), of.token(name)) else { return };
         self.beside(name, async move {
             let token = &token;

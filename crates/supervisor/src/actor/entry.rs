@@ -67,6 +67,12 @@ impl Entry {
         self.instance = Instance::adopted(up, now, &rules);
     }
 
+    /// Which process this child is, if it is the one that runs: what is asked of one that ended must not reach its
+    /// successor.
+    pub(super) fn identity_of(&self, of: Incarnation) -> Option<ProcessIdentity> {
+        self.instance.up().filter(|up| up.of == of).map(|up| up.identity.clone())
+    }
+
     pub(super) fn launch<'a>(&'a self, name: &'a str, settings: &'a Settings) -> Launch<'a> {
         Launch { settings, process: &self.process, instance: name, number: self.number }
     }
@@ -111,5 +117,27 @@ pub(super) fn up_of(of: Incarnation, child: &Child, now: Now) -> Up {
         identity: child.identity.clone(),
         since: after_boot(child.identity.start_ticks).min(now.moment),
         at: crate::real_time::timestamp(child.spawned_at_unix_us).unwrap_or(now.at),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use piton_model::{Name, Program};
+
+    use super::*;
+
+    #[test]
+    fn the_successor_is_not_taken_for_who_ended() {
+        let program = Program::Shell { line: "true".to_owned() };
+        let process = Arc::new(Process::new(Name::parse("web").unwrap(), program));
+        let mut entry = Entry::new("web", process, 1);
+        let now = Now { moment: Duration::from_secs(10), at: jiff::Timestamp::UNIX_EPOCH };
+        let of = Incarnation { number: 2, restarts: 1, digest: entry.digest };
+        let identity = ProcessIdentity::of(std::process::id()).unwrap();
+        entry.adopt(Up { of, identity: identity.clone(), since: now.moment, at: now.at }, now);
+        assert_eq!(entry.identity_of(of), Some(identity));
+        assert_eq!(entry.identity_of(Incarnation { number: 1, restarts: 0, ..of }), None);
     }
 }
