@@ -228,15 +228,16 @@ impl Actor {
         }
         entry.prober = None;
         let path = entry.launch(name, &self.settings).pid_file();
-        if let Some(old) = entry.in_pid_file.take()
-            && up.is_none()
-            && let Err(problem) = pid_file::remove(&path, &old)
+        // Where it was written: the declaration may name another file by now.
+        if let Some((written, old)) = entry.in_pid_file.take()
+            && (up.is_none() || written != path)
+            && let Err(problem) = pid_file::remove(&written, &old)
         {
-            warn!(instance = name, path = %path.display(), %problem, "a pid file could not be removed");
+            warn!(instance = name, path = %written.display(), %problem, "a pid file could not be removed");
         }
         let Some(up) = up else { return };
         match pid_file::write(&path, &up.identity, &pid_file::declaration(&entry.process, name)) {
-            Ok(()) => entry.in_pid_file = Some(up.identity.clone()),
+            Ok(()) => entry.in_pid_file = Some((path, up.identity.clone())),
             Err(problem) => warn!(instance = name, path = %path.display(), %problem, "a pid file could not be written"),
         }
         self.probe(name);

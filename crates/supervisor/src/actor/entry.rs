@@ -1,6 +1,7 @@
 //! An instance among the others.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,8 +31,8 @@ pub(super) struct Entry {
     pub(super) due: Option<Duration>,
     /// Probes the child.
     pub(super) prober: Option<Prober>,
-    /// Whose id is in the file.
-    pub(super) in_pid_file: Option<ProcessIdentity>,
+    /// The file with the process id, and whose it is.
+    pub(super) in_pid_file: Option<(PathBuf, ProcessIdentity)>,
     seed: u64,
 }
 

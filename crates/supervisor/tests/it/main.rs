@@ -95,6 +95,7 @@ fn main() -> ExitCode {
         pid_files::one_of_provisr_is_accepted,
         pid_files::nothing_but_a_pid_file_is_replaced,
         pid_files::no_secret_is_written,
+        pid_files::another_declared_file_leaves_none_behind,
         probing::commands_connections_and_requests,
         probing::startup_comes_first,
         probing::liveness_failures_are_always_told,
