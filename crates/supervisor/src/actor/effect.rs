@@ -69,7 +69,12 @@ impl Actor {
             let (token, spec) = (&token, &spec);
             let answer = insist(|| keeping.ask(|keeper| async move { keeper.spawn(token, spec).await })).await;
             Some(match answer {
-                Ok(child) => Event::Spawned(up_of(of, &child, Now::read())),
+                Ok(child) => {
+                    for missing in &child.warnings {
+                        warn!(instance, missing, "a process runs without something that it was to have");
+                    }
+                    Event::Spawned(up_of(of, &child, Now::read()))
+                }
                 Err((RefusalKind::StartUncertain, message)) => {
                     // It is not there now. Whatever it did, another one has another token.
                     forget(&keeping, token).await;
