@@ -184,6 +184,7 @@ mod tests {
             environment: environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             measure_every: None,
             measurements: 0,
+            keep_logs_every: None,
         }
     }
 

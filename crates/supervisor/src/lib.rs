@@ -60,6 +60,7 @@ mod real_time;
 mod selector;
 mod status;
 mod supervisor;
+mod upkeep;
 
 pub use command::{Surroundings, clear_asked};
 pub use error::Error;

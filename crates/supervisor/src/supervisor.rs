@@ -20,6 +20,7 @@ use crate::look;
 use crate::measure::Sampler;
 use crate::patience::{self, within};
 use crate::real_time::{now, pause};
+use crate::upkeep::keep_logs;
 use crate::{Change, Error, GroupStatus, InstanceState, InstanceStatus, Memory, Selector, Usage, Wish, order};
 
 /// Everything that is declared.
@@ -50,6 +51,8 @@ pub struct Settings {
     pub measure_every: Option<Duration>,
     /// How many measurements of each instance are kept.
     pub measurements: usize,
+    /// How often it is looked what was put aside of logs, to compress or remove it as is declared; none for never.
+    pub keep_logs_every: Option<Duration>,
 }
 
 /// So many processes are measured as often as is asked for; twice as many half as often, and so on.
@@ -100,6 +103,9 @@ impl Supervisor {
         tokio::spawn(end.clone().run_until_cancelled_owned(hears));
         if let Some(every) = settings.measure_every.filter(|_| settings.measurements > 0) {
             tokio::spawn(end.clone().run_until_cancelled_owned(measure(Arc::clone(&board), every)));
+        }
+        if let Some(every) = settings.keep_logs_every {
+            tokio::spawn(end.clone().run_until_cancelled_owned(keep_logs(Arc::clone(&board), every)));
         }
         let (wishes, end) = (Mutex::new(wishes), end.drop_guard());
         Ok(Supervisor { inner: Arc::new(Inner { board, actor: outbox, memory, wishes, end }) })

@@ -10,6 +10,7 @@ mod declarations;
 mod detecting;
 mod hooks;
 mod life;
+mod logs;
 mod many;
 mod measuring;
 mod pid_files;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         life::output_goes_to_the_files_that_are_named,
         life::a_process_that_detaches_is_seen_by_its_pid_file,
         life::an_unready_process_holds_up_who_needs_it_healthy,
+        logs::what_is_put_aside_is_compressed_and_read_as_one_log,
         many::three_hundred_instances,
         refusals::what_cannot_start_says_why,
         refusals::what_nobody_declared_is_unknown,

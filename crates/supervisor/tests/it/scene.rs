@@ -122,6 +122,7 @@ pub(crate) fn settings(dir: &Path) -> Settings {
         environment: BTreeMap::from([("PATH".to_owned(), path)]),
         measure_every: Some(Duration::from_millis(50)),
         measurements: 5,
+        keep_logs_every: Some(Duration::from_millis(20)),
     }
 }
 
