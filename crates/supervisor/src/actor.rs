@@ -4,10 +4,11 @@ mod apply;
 mod command;
 mod effect;
 mod entry;
+mod hooks;
 mod settle;
 mod watch;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ use crate::real_time::pause;
 use crate::{Change, Declared, InstanceState, Settings, Wish};
 pub(crate) use apply::{is_wished, wished};
 use entry::Entry;
+use hooks::{HOOKS, Phase};
 pub(crate) use settle::{Failed, Want};
 use settle::{HeldBack, Waiter};
 pub(crate) use watch::{listen, pass_on};
@@ -49,8 +51,8 @@ pub(crate) enum Message {
     Ended(Child),
     /// There is a new connection to the keeper, which holds these.
     Listed(Vec<Child>),
-    /// A phase of hooks under this prefix of tokens is over.
-    HooksOver(String),
+    /// A phase of hooks is over, with all that ran beside it.
+    HooksOver(Phase),
 }
 
 /// A child that a supervisor before has left with the keeper.
@@ -80,8 +82,8 @@ pub(crate) struct Actor {
     changed: VecDeque<String>,
     waiters: Vec<Waiter>,
     held_back: BTreeMap<String, HeldBack>,
-    /// Prefixes of the tokens of hooks that run.
-    hooking: HashSet<String>,
+    /// Phases of hooks, and how many need what the keeper knows of each.
+    hooking: HashMap<Phase, usize>,
     /// What a supervisor before has left, until the first declaration says what to make of it.
     found: Option<BTreeMap<String, Vec<Found>>>,
     hooks_found: Vec<Child>,
@@ -103,7 +105,7 @@ impl Actor {
         for child in held {
             if let Some((instance, of)) = Incarnation::parse(&child.token) {
                 found.entry(instance.to_owned()).or_default().push(Found { of, child });
-            } else if child.token.as_str().starts_with(effect::HOOKS) {
+            } else if child.token.as_str().starts_with(HOOKS) {
                 hooks_found.push(child);
             }
         }
@@ -126,7 +128,7 @@ impl Actor {
             changed: VecDeque::new(),
             waiters: Vec::new(),
             held_back: BTreeMap::new(),
-            hooking: HashSet::new(),
+            hooking: HashMap::new(),
             found: Some(found),
             hooks_found,
             count: 0,
@@ -167,7 +169,7 @@ impl Actor {
             Message::Event { instance, event } => self.step(&instance, event),
             Message::Ended(child) => self.ended(&child),
             Message::Listed(children) => self.compare(children),
-            Message::HooksOver(prefix) => self.hooks_over(&prefix),
+            Message::HooksOver(of) => self.hooks_over(&of),
         }
         self.settle();
     }

@@ -15,8 +15,8 @@ use piton_model::{AfterTry, HOOK_RETRY_DELAY, Hook, HookOutcome, HookPhase, Name
 use piton_process::identity::age_of;
 use piton_process::{Error, Keeping, Stage, StopSequence, Target};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use crate::command::DEFAULT_PATH;
 use crate::real_time::{now, pause, timestamp};
@@ -40,7 +40,7 @@ pub struct HookOwner {
     /// that: an [`Output::File`] would be written over.
     pub log: Output,
     /// Who is told how each try ended.
-    pub reports: Option<mpsc::UnboundedSender<HookReport>>,
+    pub reports: mpsc::UnboundedSender<HookReport>,
 }
 
 /// How one try of a hook ended. After a restart of the supervisor the same may be told again; the owner, phase, hook,
@@ -75,22 +75,24 @@ pub struct HookFailure {
     pub outcome: HookOutcome,
 }
 
-/// Runs the hooks of a phase: blocking ones one after the other, asynchronous ones beside them, which go on when the
-/// phase is over. Dropping the future lets what runs go on; [`Keeping::abandon`] with the prefix ends it.
+/// Runs the hooks of a phase: blocking ones one after the other, asynchronous ones in tasks of `beside`, which go on when
+/// the phase is over and retry and time out by themselves. Dropping the future and the tasks lets what runs go on;
+/// [`Keeping::abandon`] with the prefix ends it.
 ///
-/// The keeper remembers every try until [`Keeping::release`] is called with the prefix.
+/// The keeper remembers every try until [`Keeping::release`] is called with the prefix, which has to wait for the tasks.
 pub async fn run_phase(
     keeping: &Keeping,
     owner: &HookOwner,
     phase: HookPhase,
     hooks: &[Hook],
+    beside: &mut JoinSet<()>,
 ) -> Result<(), HookFailure> {
     let mut outcomes = Vec::new();
     loop {
         let next = next_hooks(hooks, &outcomes);
         for hook in next.beside.into_iter().filter_map(|index| hooks.get(index)) {
             let (keeping, owner, hook) = (keeping.clone(), owner.clone(), hook.clone());
-            tokio::spawn(async move { run_beside(&keeping, &owner, phase, &hook).await });
+            beside.spawn(async move { run_beside(&keeping, &owner, phase, &hook).await });
         }
         match next.then {
             NextHook::Done => return Ok(()),
@@ -112,12 +114,8 @@ async fn run_beside(keeping: &Keeping, owner: &HookOwner, phase: HookPhase, hook
     loop {
         let outcome = run_try(keeping, owner, phase, hook, attempt, delay).await;
         match hook.after_try(attempt, &outcome) {
-            AfterTry::Passed => return,
+            AfterTry::Passed | AfterTry::Failed => return,
             AfterTry::Again => (attempt, delay) = (attempt + 1, HOOK_RETRY_DELAY),
-            AfterTry::Failed => {
-                warn!(owner = owner.name, %phase, hook = %hook.name, %outcome, "a hook failed beside its phase");
-                return;
-            }
         }
     }
 }
@@ -140,12 +138,17 @@ async fn run_try(
             execute(keeping, &token, &spec(owner, phase, hook), hook.timeout).await
         }
     };
-    if let Some(reports) = &owner.reports {
-        let (owner, hook) = (owner.name.clone(), hook.name.clone());
-        // Whoever wanted to know may be gone.
-        let _ =
-            reports.send(HookReport { owner, phase, hook, attempt, started_at, ended_at, outcome: outcome.clone() });
-    }
+    let report = HookReport {
+        owner: owner.name.clone(),
+        phase,
+        hook: hook.name.clone(),
+        attempt,
+        started_at,
+        ended_at,
+        outcome: outcome.clone(),
+    };
+    // Whoever wanted to know may be gone.
+    let _ = owner.reports.send(report);
     outcome
 }
 

@@ -7,8 +7,8 @@ use piton_keeper::BootId;
 use piton_model::{Name, Process};
 use tracing::info;
 
-use super::effect::HOOKS;
 use super::entry::{Entry, up_of};
+use super::hooks::HOOKS;
 use super::{Actor, Found, end_of};
 use crate::board::View;
 use crate::clock::Now;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use piton_keeper::client::Error as KeeperError;
 use piton_keeper::protocol::{RefusalKind, Target};
-use piton_keeper::{Child, ProcessIdentity, Signal, Token, is_alive};
-use piton_model::{Detector, HookPhase, Program};
+use piton_keeper::{ProcessIdentity, Signal, Token, is_alive};
+use piton_model::{Detector, Program};
 use piton_process::Keeping;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -14,7 +14,6 @@ use tracing::warn;
 use super::entry::up_of;
 use super::{Actor, Message};
 use crate::clock::Now;
-use crate::hook::{HookOwner, run_phase};
 use crate::incarnation::Incarnation;
 use crate::instance::{Effect, Event};
 use crate::launch::Launch;
@@ -22,8 +21,6 @@ use crate::probe::{Probed, Prober};
 use crate::real_time::pause;
 use crate::{command, detector, pid_file};
 
-/// How the tokens of hooks begin.
-pub(super) const HOOKS: &str = "hook/";
 /// Between two attempts to reach the keeper.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -134,50 +131,6 @@ impl Actor {
     fn acknowledge(&mut self, name: &str, of: Incarnation) {
         let (keeping, Ok(token)) = (self.keeping.clone(), of.token(name)) else { return };
         self.tasks.spawn(async move { forget(&keeping, &token).await });
-    }
-
-    fn run_hooks(&mut self, name: &str, phase: HookPhase, number: u64) {
-        let Some(entry) = self.entries.get(name) else { return };
-        let hooks = entry.process.hooks.of(phase).to_vec();
-        let launch = entry.launch(name, &self.settings);
-        let prefix = format!("{HOOKS}{name}/{number}");
-        let owner = launch.environment(None).map(|env| HookOwner {
-            name: name.to_owned(),
-            token_prefix: prefix.clone(),
-            env,
-            work_dir: launch.work_dir(),
-            log: launch.outputs().0,
-            reports: None,
-        });
-        let keeping = self.keeping.clone();
-        let outbox = self.outbox.clone();
-        self.hooking.insert(prefix.clone());
-        self.beside(name, async move {
-            let result = match owner {
-                Ok(owner) => run_phase(&keeping, &owner, phase, &hooks).await.map_err(|failure| failure.to_string()),
-                Err(reason) => Err(reason),
-            };
-            let _ = outbox.send(Message::HooksOver(prefix));
-            Some(Event::Hooked { phase, number, result })
-        });
-    }
-
-    /// The keeper may forget the hooks of a phase. Those that run beside it are forgotten when they end.
-    pub(super) fn hooks_over(&mut self, prefix: &str) {
-        self.hooking.remove(prefix);
-        let (keeping, prefix) = (self.keeping.clone(), prefix.to_owned());
-        self.tasks.spawn(async move {
-            let _ = keeping.release(&format!("{prefix}/")).await;
-        });
-    }
-
-    pub(super) fn hook_ended(&mut self, child: &Child) {
-        let token = child.token.as_str();
-        let is_active = || self.hooking.iter().any(|prefix| token.starts_with(&format!("{prefix}/")));
-        if token.starts_with(HOOKS) && !is_active() {
-            let (keeping, token) = (self.keeping.clone(), child.token.clone());
-            self.tasks.spawn(async move { forget(&keeping, &token).await });
-        }
     }
 
     fn stop_command(&mut self, name: &str, of: Incarnation, timeout: Duration) {

@@ -90,6 +90,7 @@ fn main() -> ExitCode {
         hooks::a_supervisor_that_comes_back_counts_each_once,
         hooks::one_whose_keeper_died_is_interrupted,
         hooks::what_cannot_start_fails,
+        hooks::those_beside_a_start_are_attended_to_their_end,
         measuring::a_process_and_its_descendants,
         measuring::a_thousand_take_little_time,
         pid_files::what_was_written_is_read_and_removed,
