@@ -179,10 +179,12 @@ impl Actor {
         let now = Now::read();
         let Some(entry) = self.entries.get_mut(name) else { return };
         let (before, shown) = (entry.instance.up().map(|up| up.of), entry.instance.shown());
+        let planned = entry.instance.planned;
         let effects = entry.step(event, now);
         for effect in effects {
             self.perform(name, effect);
         }
+        self.plan_changed(name, planned);
         self.follow_child(name, before);
         self.publish(name, shown, now);
         self.changed.push_back(name.to_owned());

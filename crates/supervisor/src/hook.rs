@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use piton_keeper::{Child, ExitStatus, Limits, Output, Signal, Spec, State, Token};
 use piton_model::{AfterTry, HOOK_RETRY_DELAY, Hook, HookOutcome, HookPhase, Name, NextHook, next_hooks};
 use piton_process::identity::age_of;
-use piton_process::{Error, Keeping, Stage, StopSequence, Target};
+use piton_process::{Error, Exit, Keeping, Stage, StopSequence, Target};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -164,20 +164,7 @@ async fn execute(
         Err(error) => return (None, now(), HookOutcome::NotStarted(error.to_string())),
     };
     let started_at = timestamp(child.spawned_at_unix_us);
-    let stop = CancellationToken::new();
-    let sequence = StopSequence(vec![Stage { signal: Signal::Kill, target: Target::Tree, wait: Duration::ZERO }]);
-    let age = age_of(&child.identity).unwrap_or_default();
-    let end = async {
-        let attending = keeping.attend(&child, &sequence, &stop);
-        tokio::pin!(attending);
-        tokio::select! {
-            biased;
-            end = &mut attending => return end,
-            () = pause(timeout.saturating_sub(age)), if child.exit().is_none() => stop.cancel(),
-        }
-        attending.await
-    };
-    let end = end.await;
+    let end = attend(keeping, &child, timeout).await;
     let ended_at = ended_at(keeping, token).await.unwrap_or_else(now);
     let took = started_at.and_then(|start| Duration::try_from(ended_at.duration_since(start)).ok());
     let outcome = match end {
@@ -192,6 +179,21 @@ async fn execute(
         Err(error) => HookOutcome::Interrupted(error.to_string()),
     };
     (started_at, ended_at, outcome)
+}
+
+/// Waits until a try is gone with all it started, which is killed when it takes longer than this since its start.
+pub(crate) async fn attend(keeping: &Keeping, child: &Child, timeout: Duration) -> Result<Exit, Error> {
+    let stop = CancellationToken::new();
+    let sequence = StopSequence(vec![Stage { signal: Signal::Kill, target: Target::Tree, wait: Duration::ZERO }]);
+    let age = age_of(&child.identity).unwrap_or_default();
+    let attending = keeping.attend(child, &sequence, &stop);
+    tokio::pin!(attending);
+    tokio::select! {
+        biased;
+        end = &mut attending => return end,
+        () = pause(timeout.saturating_sub(age)), if child.exit().is_none() => stop.cancel(),
+    }
+    attending.await
 }
 
 async fn ended_at(keeping: &Keeping, token: &Token) -> Option<Timestamp> {
@@ -229,6 +231,13 @@ fn spec(owner: &HookOwner, phase: HookPhase, hook: &Hook) -> Spec {
     }
 }
 
+/// Whether the token is that of a try of this hook.
+pub(crate) fn is_try_of(try_: &Token, prefix: &str, phase: HookPhase, hook: &Name) -> bool {
+    let first = token(prefix, phase, hook, 1);
+    let without_number = |token: &Token| token.as_str().rsplit_once('/').map(|(before, _)| before.to_owned());
+    first.is_ok_and(|first| without_number(&first) == without_number(try_))
+}
+
 /// `PREFIX/PHASE/HOOK/TRY`, with what stands for the hook's name where that is too long.
 fn token(prefix: &str, phase: HookPhase, hook: &Name, attempt: u32) -> Result<Token, piton_keeper::TokenError> {
     let full = format!("{prefix}/{phase}/{hook}/{attempt}");
@@ -259,5 +268,16 @@ mod tests {
         let tokens = [of(&prefix, &format!("{long}a"), 1), of(&prefix, &format!("{long}b"), 1)];
         assert_ne!(tokens[0], tokens[1]);
         assert!(tokens.iter().all(|token| token.starts_with(&format!("{prefix}/pre_start/"))));
+        for (text, hook) in tokens.iter().zip(["a", "b"]) {
+            let is_of = |hook: &str| {
+                is_try_of(
+                    &text.parse().unwrap(),
+                    &prefix,
+                    HookPhase::PreStart,
+                    &format!("{long}{hook}").parse().unwrap(),
+                )
+            };
+            assert_eq!((is_of("a"), is_of("b")), (hook == "a", hook == "b"));
+        }
     }
 }

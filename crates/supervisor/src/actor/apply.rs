@@ -8,7 +8,6 @@ use piton_model::{Name, Process};
 use tracing::info;
 
 use super::entry::{Entry, up_of};
-use super::hooks::HOOKS;
 use super::{Actor, Found, end_of};
 use crate::board::View;
 use crate::clock::Now;
@@ -77,12 +76,14 @@ impl Actor {
             self.adopt_undeclared(&name, left);
             stop.push(name);
         }
-        self.take_back_hooks();
+        self.plan_hooks(&start);
         info!(start = start.len(), stop = stop.len(), replace = replace.len(), "processes are declared");
         self.stop_in_order(stop, &Event::Stop { wait: None });
         self.stop_in_order(replace, &Event::Restart { wait: None });
         self.start_all(&start);
         self.settle();
+        // After all that goes on with them has begun.
+        self.attend_left_hooks();
     }
 
     /// Gives an instance another declaration; replaces its child only where that has to be.
@@ -166,24 +167,6 @@ impl Actor {
         self.retiring.insert(name.to_owned());
         self.entries.insert(name.to_owned(), entry);
         self.adopt(name, left, false);
-    }
-
-    /// Hooks before a start are taken back by that start; all others are forgotten when they end.
-    fn take_back_hooks(&mut self) {
-        for child in std::mem::take(&mut self.hooks_found) {
-            let token = child.token.as_str().to_owned();
-            let mut parts = token.strip_prefix(HOOKS).unwrap_or_default().split('/');
-            let (instance, number, phase) = (parts.next(), parts.next(), parts.next());
-            let number = number.and_then(|number| number.parse::<u64>().ok());
-            if let (Some(entry), Some(number), Some("pre_start")) =
-                (instance.and_then(|name| self.entries.get_mut(name)), number, phase)
-                && entry.instance.up().is_none()
-            {
-                entry.instance.planned = Some(number);
-            } else if child.exit().is_some() {
-                self.hook_ended(&child);
-            }
-        }
     }
 }
 

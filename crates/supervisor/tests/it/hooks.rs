@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use piton_keeper::Output;
 use piton_model::{FailureMode, Hook, HookOutcome, HookPhase, RunMode, Secret};
+use piton_supervisor::InstanceState;
 use piton_supervisor::hook::{HookOwner, HookReport, run_phase};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 
 use crate::children::{Children, lives, until};
-use crate::scene::{Scene, idle};
+use crate::scene::{Scene, idle, name_of};
 
 fn hook(name: &str, command: &str) -> Hook {
     Hook {
@@ -233,5 +234,67 @@ pub(crate) async fn those_beside_a_start_are_attended_to_their_end() {
         left.push(scene.pid_in(&format!("left-{number}")).await);
     }
     until("all that they left behind to be killed", || !left.iter().any(|pid| lives(*pid))).await;
+    scene.until_no_hook_is_held().await;
+}
+
+pub(crate) async fn one_left_before_a_start_is_taken_back() {
+    let declared = || {
+        let mut web = idle("web");
+        web.hooks.pre_start = vec![hook("h", "echo ran >> ran; until [ -e go ]; do sleep 0.01; done")];
+        [web]
+    };
+    let scene = Scene::with(declared()).await;
+    until("the hook to run", || scene.read("ran") == "ran\n").await;
+    let scene = scene.come_back().await;
+    scene.apply(declared()).await;
+    scene.touch("go");
+    scene.until_state("web", InstanceState::Running).await;
+    assert_eq!(scene.read("ran"), "ran\n");
+    scene.until_no_hook_is_held().await;
+}
+
+pub(crate) async fn one_that_nobody_takes_back_ends_in_its_time() {
+    let timeout = Duration::from_secs(1);
+    let declared = |auto_start| {
+        let (mut web, mut beside) = (idle("web"), idle("beside"));
+        let command = "echo $$ >> ran; [ -e go ] || exec sleep 100000";
+        web.hooks.pre_start = vec![Hook { timeout, ..hook("h", command) }];
+        web.auto_start = auto_start;
+        let aside = Hook { timeout, run_mode: RunMode::Async, ..hook("h", "echo $$ > aside; exec sleep 100000") };
+        beside.hooks.post_start = vec![aside];
+        [web, beside]
+    };
+    let scene = Scene::with(declared(true)).await;
+    let (before, aside) = (scene.pid_in("ran").await, scene.pid_in("aside").await);
+    let scene = scene.come_back().await;
+    scene.apply(declared(false)).await;
+    until("both to be killed", || !lives(before) && !lives(aside)).await;
+    scene.until_no_hook_is_held().await;
+    scene.touch("go");
+    scene.supervisor.start(&name_of("web")).await.unwrap();
+    assert_eq!(scene.read("ran").lines().count(), 2, "what was left counts for no other start");
+}
+
+pub(crate) async fn a_stop_takes_its_hooks_back() {
+    let declared = || {
+        let mut web = idle("web");
+        web.hooks.pre_stop = vec![
+            hook("first", "echo first >> ran"),
+            hook("second", "echo second >> ran; until [ -e go ]; do sleep 0.01; done"),
+        ];
+        [web]
+    };
+    let scene = Scene::with(declared()).await;
+    scene.until_state("web", InstanceState::Running).await;
+    let supervisor = scene.supervisor.clone();
+    let stopping = tokio::spawn(async move { supervisor.stop(&name_of("web"), None).await });
+    until("the hooks to run", || scene.read("ran") == "first\nsecond\n").await;
+    stopping.abort();
+    assert!(stopping.await.unwrap_err().is_cancelled());
+    let scene = scene.come_back().await;
+    scene.apply(declared()).await;
+    scene.touch("go");
+    scene.until_state("web", InstanceState::Stopped).await;
+    assert_eq!(scene.read("ran"), "first\nsecond\n");
     scene.until_no_hook_is_held().await;
 }
