@@ -100,18 +100,7 @@ impl Actor {
         held: Vec<Child>,
     ) -> Actor {
         let (outbox, inbox) = channel;
-        let mut found: BTreeMap<String, Vec<Found>> = BTreeMap::new();
-        let mut hooks_found = Vec::new();
-        for child in held {
-            if let Some((instance, of)) = Incarnation::parse(&child.token) {
-                found.entry(instance.to_owned()).or_default().push(Found { of, child });
-            } else if child.token.as_str().starts_with(HOOKS) {
-                hooks_found.push(child);
-            }
-        }
-        for children in found.values_mut() {
-            children.sort_by_key(|found| found.of.number);
-        }
+        let (found, hooks_found) = sort_out(held);
         Actor {
             settings,
             keeping,
@@ -244,6 +233,23 @@ impl Actor {
             self.step(instance, Event::Ended { number: of.number, end });
         }
     }
+}
+
+/// The children of instances, the oldest of each first, and hooks.
+fn sort_out(held: Vec<Child>) -> (BTreeMap<String, Vec<Found>>, Vec<Child>) {
+    let mut found: BTreeMap<String, Vec<Found>> = BTreeMap::new();
+    let mut hooks = Vec::new();
+    for child in held {
+        if let Some((instance, of)) = Incarnation::parse(&child.token) {
+            found.entry(instance.to_owned()).or_default().push(Found { of, child });
+        } else if child.token.as_str().starts_with(HOOKS) {
+            hooks.push(child);
+        }
+    }
+    for children in found.values_mut() {
+        children.sort_by_key(|found| found.of.number);
+    }
+    (found, hooks)
 }
 
 /// How and when a child ended, if it did.

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use piton_keeper::{Child, ExitStatus, ProcessIdentity, Token, is_alive};
+use jiff::Timestamp;
+use piton_keeper::{Child, ExitStatus, ProcessIdentity, State, Token, is_alive};
 use piton_process::Keeping;
 use tokio::sync::mpsc;
 
 use super::effect::insist;
-use super::{Actor, Message, end_of};
+use super::{Actor, Found, Message, end_of, sort_out};
 use crate::incarnation::Incarnation;
 use crate::instance::{End, Event};
 use crate::real_time::{now, pause};
@@ -59,6 +60,12 @@ pub(crate) async fn pass_on(
 impl Actor {
     /// Compares what another keeper holds with what should be there.
     pub(super) fn compare(&mut self, held: Vec<Child>) {
+        if let Some(before) = self.found.take() {
+            return self.find_again(before, held);
+        }
+        for child in held.iter().filter(|child| child.exit().is_some()) {
+            self.hook_ended(child);
+        }
         let held: BTreeMap<Token, Child> = held.into_iter().map(|child| (child.token.clone(), child)).collect();
         let mut ended = Vec::new();
         for (name, entry) in &self.entries {
@@ -76,16 +83,45 @@ impl Actor {
         }
     }
 
+    /// Nothing is declared yet: what counts is what this keeper holds, and what lives although it does not know it.
+    fn find_again(&mut self, before: BTreeMap<String, Vec<Found>>, held: Vec<Child>) {
+        let (mut found, hooks) = sort_out(held);
+        for (name, children) in before {
+            for known in children {
+                let now = found.entry(name.clone()).or_default();
+                if now.iter().any(|now| now.of == known.of) || !is_alive(&known.child.identity) {
+                    continue;
+                }
+                let (outbox, child) = (self.outbox.clone(), known.child.clone());
+                now.push(known);
+                now.sort_by_key(|found| found.of.number);
+                self.tasks.spawn(async move {
+                    let at_unix_us = gone(&child.identity).await.as_microsecond();
+                    let state = State::Exited { status: ExitStatus::Unknown, at_unix_us };
+                    // Without an actor there is nobody to tell.
+                    let _ = outbox.send(Message::Ended(Child { state, ..child }));
+                });
+            }
+        }
+        found.retain(|_, children| !children.is_empty());
+        (self.found, self.hooks_found) = (Some(found), hooks);
+    }
+
     /// The records of a child are gone. The process itself cannot lie about being there.
     fn watch_unknown(&mut self, name: &str, of: Incarnation, identity: ProcessIdentity) {
         let (outbox, instance) = (self.outbox.clone(), name.to_owned());
         self.tasks.spawn(async move {
-            while is_alive(&identity) {
-                pause(LOOK).await;
-            }
-            let end = End { status: ExitStatus::Unknown, at: now() };
+            let end = End { status: ExitStatus::Unknown, at: gone(&identity).await };
             // Without an actor there is nobody to tell.
             let _ = outbox.send(Message::Event { instance, event: Event::Ended { number: of.number, end } });
         });
     }
+}
+
+/// Waits for the end of a process that no keeper tells of; gives when it was noticed.
+async fn gone(identity: &ProcessIdentity) -> Timestamp {
+    while is_alive(identity) {
+        pause(LOOK).await;
+    }
+    now()
 }

@@ -3,8 +3,9 @@
 use piton_keeper::ExitStatus;
 use piton_model::RestartWhen;
 use piton_supervisor::{InstanceState, Selector};
+use rustix::process::Signal;
 
-use crate::scene::{Scene, idle, kill, lives, name_of, process, until};
+use crate::scene::{Scene, idle, kill, lives, name_of, process, send, until};
 
 pub(crate) async fn a_supervisor_that_comes_back_finds_everything_as_it_was() {
     let declared = || {
@@ -118,6 +119,24 @@ pub(crate) async fn a_killed_keeper_costs_no_process() {
     assert_eq!(status.last_exit.unwrap().status, ExitStatus::Unknown, "only its parent could have known");
     scene.supervisor.stop(&name_of("api"), None).await.unwrap();
     assert!(!lives(api));
+}
+
+pub(crate) async fn an_end_that_another_keeper_tells_before_anything_is_declared_counts() {
+    let scene = Scene::with([idle("web")]).await;
+    scene.until_state("web", InstanceState::Running).await;
+    let web = scene.pid("web");
+    let scene = scene.come_back().await;
+    let keeper: u32 = scene.read("keeper.lock").trim().parse().unwrap();
+    // Nobody hears of the end but the next keeper.
+    send(keeper, Signal::STOP);
+    kill(web);
+    scene.kill_keeper().await;
+    until("its death", || !lives(web)).await;
+    let exited = |child: &piton_keeper::Child| child.identity.pid == web && child.exit().is_some();
+    assert!(scene.held().await.iter().any(exited));
+    scene.apply([idle("web")]).await;
+    let status = scene.until_status("web", "replaced", |status| status.pid.is_some_and(|pid| pid != web)).await;
+    assert_eq!((status.restarts, status.last_exit.unwrap().status), (1, ExitStatus::Unknown));
 }
 
 pub(crate) async fn what_was_stopped_by_hand_stays_stopped() {
