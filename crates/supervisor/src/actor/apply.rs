@@ -7,12 +7,13 @@ use piton_keeper::BootId;
 use piton_model::{Name, Process};
 use tracing::info;
 
+use super::effect::remove_pid_file;
 use super::entry::{Entry, up_of};
 use super::{Actor, Found, end_of};
 use crate::board::View;
 use crate::clock::Now;
 use crate::instance::{Effect, Event, Grave, State};
-use crate::{Declared, InstanceState, Wish, order};
+use crate::{Declared, Wish, order};
 
 /// The processes with the numbers of instances that are wished.
 pub(crate) fn wished(declared: &Declared, wishes: &BTreeMap<String, Wish>) -> BTreeMap<Name, Arc<Process>> {
@@ -131,27 +132,36 @@ impl Actor {
         let tells = |found: &Found| wanted && of_this_boot(found) && found.of.digest == digest;
         let current = alive.or_else(|| left.len().checked_sub(1).filter(|last| tells(&left[*last])));
         let current = current.map(|index| left.remove(index));
-        let mut adopted = Adopted::Dead;
-        if let Some(Found { of, child }) = &current {
-            entry.adopt(up_of(*of, child, now), now);
-            adopted =
-                if child.exit().is_some() { Adopted::Ended } else { Adopted::Alive { same: of.digest == digest } };
+        let pid_file = entry.launch(name, &self.settings).pid_file();
+        let (mut adopted, mut ended) = (Adopted::Dead, None);
+        if let Some(Found { of, child }) = current {
+            entry.adopt(up_of(of, &child, now), now);
+            adopted = Adopted::Alive { same: of.digest == digest };
+            if let Some(end) = end_of(&child) {
+                adopted = Adopted::Ended;
+                ended = Some(Event::Ended { number: of.number, end });
+                // The supervisor before wrote it.
+                entry.in_pid_file = Some((pid_file.clone(), child.identity));
+            }
         }
         let mut effects = Vec::new();
         for found in left {
             entry.instance.number = entry.instance.number.max(found.of.number);
             entry.instance.graves.push(Grave { of: found.of, asked: true, swept: false, settled: true });
             effects.push(Effect::Sweep(found.of));
+            remove_pid_file(name, &pid_file, &found.child.identity);
         }
+        let shown = entry.instance.shown();
         for effect in effects {
             self.perform(name, effect);
         }
-        self.follow_child(name, None);
-        self.publish(name, InstanceState::Stopped, now);
-        if let Some(Found { of, child }) = current
-            && let Some(end) = end_of(&child)
-        {
-            self.step(name, Event::Ended { number: of.number, end });
+        // That there is another supervisor changes nothing; an end that the one before did not see does.
+        match ended {
+            Some(event) => self.step(name, event),
+            None => {
+                self.follow_child(name, None);
+                self.publish(name, shown, now);
+            }
         }
         self.changed.push_back(name.to_owned());
         adopted

@@ -1,5 +1,6 @@
 //! Doing what the state machines say. Everything that takes time is done beside the actor.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -189,9 +190,8 @@ impl Actor {
         // Where it was written: the declaration may name another file by now.
         if let Some((written, old)) = entry.in_pid_file.take()
             && (up.is_none() || written != path)
-            && let Err(problem) = pid_file::remove(&written, &old)
         {
-            warn!(instance = name, path = %written.display(), %problem, "a pid file could not be removed");
+            remove_pid_file(name, &written, &old);
         }
         let Some(up) = up else { return };
         match pid_file::write(&path, &up.identity, &pid_file::declaration(&entry.process, name)) {
@@ -246,6 +246,12 @@ where
 pub(super) async fn forget(keeping: &Keeping, token: &Token) {
     if let Err((_, message)) = insist(|| keeping.ask(|keeper| async move { keeper.acknowledge(token).await })).await {
         warn!(token = token.as_str(), message, "the keeper could not forget a child");
+    }
+}
+
+pub(super) fn remove_pid_file(instance: &str, path: &Path, identity: &ProcessIdentity) {
+    if let Err(problem) = pid_file::remove(path, identity) {
+        warn!(instance, path = %path.display(), %problem, "a pid file could not be removed");
     }
 }
 
