@@ -36,6 +36,7 @@
 //! No retries and no timeouts: a timeout is a stop that somebody asks for. No interpretation of exit codes. No pseudo
 //! terminal: a command whose terminal goes away is killed by it.
 
+mod accounts;
 mod age;
 mod attend;
 pub mod confinement;
@@ -55,11 +56,12 @@ pub mod identity {
     pub use piton_keeper::{BootId, ProcessIdentity, is_alive};
 }
 
+pub use accounts::{AccountError, User};
 pub use environment::{Environment, EnvironmentError, Policy};
 pub use error::Error;
 pub use invocation::{Captured, Exit, Invocation};
 pub use keeping::Keeping;
-pub use limits::{Accounts, UnknownAccount};
+pub use limits::limits_of;
 pub use piton_keeper::client::Error as KeeperError;
 pub use piton_keeper::protocol::{RefusalKind, Target};
 pub use piton_keeper::{Child, ExitStatus, Limits, LogFile, Output, Signal, Spec, State, Token, TokenError};

@@ -5,12 +5,11 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use piton_keeper::{Limits, LogFile, Output, Spec};
+use piton_keeper::{LogFile, Output, Spec};
 use piton_model::{Process, Program};
-use piton_process::{Environment, Policy};
+use piton_process::{Environment, Policy, User, limits_of};
 
 use crate::Settings;
-use crate::accounts::{Accounts, User};
 use crate::command::Surroundings;
 
 /// One instance of a process, with what it takes from its supervisor.
@@ -38,10 +37,7 @@ const DAEMONS_OWN: [&str; 8] = [
 impl Launch<'_> {
     /// All that the keeper has to know. Makes the directories of the output. The error says what is wrong in words.
     pub(crate) fn spec(&self) -> Result<Spec, String> {
-        let confinement = &self.process.confinement;
-        let (user, group) = (confinement.user.as_deref(), confinement.group.as_deref());
-        let identity = if user.is_some() || group.is_some() { Accounts::read()?.identity(user, group)? } else { None };
-        let (identity, user) = identity.map_or((None, None), |(identity, user)| (Some(identity), user));
+        let (limits, user) = limits_of(&self.process.confinement).map_err(|error| error.to_string())?;
         let (stdout, stderr) = self.outputs();
         for output in [&stdout, &stderr] {
             if let Some(dir) = output.path().and_then(Path::parent) {
@@ -55,22 +51,7 @@ impl Launch<'_> {
             cwd: self.work_dir(),
             stdout,
             stderr,
-            limits: Limits {
-                identity,
-                umask: confinement.umask,
-                nice: confinement.nice,
-                oom_score_adj: confinement.oom_score_adj,
-                no_new_privileges: confinement.no_new_privileges,
-                stdin: confinement.stdin.clone(),
-                rlimits: confinement
-                    .rlimits
-                    .iter()
-                    .map(|(name, limit)| (name.clone(), (limit.soft, limit.hard)))
-                    .collect(),
-                memory_max: confinement.memory_max,
-                cpu_percent: confinement.cpu_percent,
-                pids_max: confinement.pids_max,
-            },
+            limits,
         })
     }
 

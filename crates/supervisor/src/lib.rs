@@ -38,7 +38,6 @@
 //!
 //! Files and their formats, HTTP, and schedules: jobs that end are runs, and not of this crate.
 
-mod accounts;
 mod actor;
 mod board;
 mod clock;
