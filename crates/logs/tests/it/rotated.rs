@@ -307,6 +307,9 @@ async fn two_outputs_are_one_log_with_lasting_places() {
         lines.extend(page.lines);
     }
     assert_eq!(lines, all.lines);
+    // One of them alone says which it is.
+    let alone = MergedLog::one(OutputStream::Stderr, both.err.path(), both.err.dir.path().join("err.order"));
+    assert_eq!(texts(&alone.page(Some(0), 10).await.unwrap()), ["Stderr E"]);
     // A number of another time, and a file that is gone.
     assert!(both.log().page(Some(10_000), 1).await.unwrap().gap);
     fs::remove_file(both.out.backup(0).with_extension("log.gz")).unwrap();

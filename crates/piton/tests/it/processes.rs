@@ -306,7 +306,10 @@ fn what_is_printed_is_read_by_page_and_followed() {
     };
     until("all lines are there", || page("since=0&limit=1000")["lines"].as_array().unwrap().len() == 6);
     assert_eq!(texts(&page("stream=stdout&tail=2")), ["out 4", "out 5"]);
-    assert_eq!(texts(&page("stream=stderr")), ["err"]);
+    let errors = page("stream=stderr");
+    assert_eq!((texts(&errors), &errors["lines"][0]["stream"]), (vec!["err".to_owned()], &json!("stderr")));
+    assert_eq!(errors["gap"], json!(false));
+    assert_eq!(page("since=1000000")["gap"], json!(true));
     let mut found = vec![];
     let mut since = 0;
     loop {
