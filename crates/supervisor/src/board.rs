@@ -124,7 +124,7 @@ impl Board {
         GroupStatus { name: group.name.to_string(), state, members }
     }
 
-    /// The process of an instance, and its number.
+    /// The files that an instance's output goes to: standard output, then standard error.
     pub(crate) fn log_files(&self, instance: &str) -> Result<(PathBuf, PathBuf), Error> {
         let view = self.view();
         let unknown = || Error::UnknownProcess(instance.to_owned());
