@@ -45,14 +45,14 @@ mod error;
 mod invocation;
 mod keeping;
 mod limits;
-mod orphan;
+pub mod orphan;
 mod runner;
 mod stop;
-mod wait;
+pub mod wait;
 
 /// Which process a pid means, over restarts and clock changes.
 pub mod identity {
-    pub use crate::age::{after_boot, age_of, boot_time};
+    pub use crate::age::{after_boot, age_of, boot_time, since_boot};
     pub use piton_keeper::{BootId, ProcessIdentity, is_alive};
 }
 

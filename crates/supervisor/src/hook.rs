@@ -10,10 +10,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use piton_keeper::{Child, ExitStatus, Limits, Output, Signal, Spec, State, Token};
+use piton_keeper::{Child, ExitStatus, Limits, Output, Spec, State, Token};
 use piton_model::{AfterTry, HOOK_RETRY_DELAY, Hook, HookOutcome, HookPhase, Name, NextHook, next_hooks};
 use piton_process::identity::age_of;
-use piton_process::{Error, Exit, Keeping, Stage, StopSequence, Target};
+use piton_process::{Error, Exit, Keeping, StopSequence};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -184,7 +184,7 @@ async fn execute(
 /// Waits until a try is gone with all it started, which is killed when it takes longer than this since its start.
 pub(crate) async fn attend(keeping: &Keeping, child: &Child, timeout: Duration) -> Result<Exit, Error> {
     let stop = CancellationToken::new();
-    let sequence = StopSequence(vec![Stage { signal: Signal::Kill, target: Target::Tree, wait: Duration::ZERO }]);
+    let sequence = StopSequence::kill();
     let age = age_of(&child.identity).unwrap_or_default();
     let attending = keeping.attend(child, &sequence, &stop);
     tokio::pin!(attending);

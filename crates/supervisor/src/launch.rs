@@ -6,11 +6,11 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use piton_keeper::{LogFile, Output, Spec};
-use piton_model::{Process, Program};
+use piton_model::Process;
 use piton_process::{Environment, Policy, User, limits_of};
 
 use crate::Settings;
-use crate::command::Surroundings;
+use crate::command::{Surroundings, argv};
 
 /// One instance of a process, with what it takes from its supervisor.
 #[derive(Debug, Clone, Copy)]
@@ -46,25 +46,13 @@ impl Launch<'_> {
         }
         let env = self.environment(user.as_ref())?;
         Ok(Spec {
-            argv: self.argv()?.into_iter().map(Into::into).collect(),
+            argv: argv(&self.process.program)?.into_iter().map(Into::into).collect(),
             env: env.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
             cwd: self.work_dir(),
             stdout,
             stderr,
             limits,
         })
-    }
-
-    fn argv(&self) -> Result<Vec<String>, String> {
-        let shell = |line: &str| ["/bin/sh", "-c", line].map(str::to_owned).into();
-        match &self.process.program {
-            Program::Exec { argv } => Ok(argv.clone()),
-            Program::Shell { line } => Ok(shell(line)),
-            Program::Script { text } if text.starts_with("#!") => {
-                Err("a script with an interpreter of its own has to be put into a file".to_owned())
-            }
-            Program::Script { text } => Ok(shell(text)),
-        }
     }
 
     /// The environment of the instance: what it may know of the daemon's, then who it is, then what is declared.
@@ -150,7 +138,7 @@ pub(crate) fn make_dir(dir: &Path) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use piton_model::{Name, Secret};
+    use piton_model::{Name, Program, Secret};
 
     use super::*;
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use piton_keeper::client::Error as KeeperError;
 use piton_keeper::protocol::{RefusalKind, Target};
-use piton_keeper::{ProcessIdentity, Signal, Token, is_alive};
+use piton_keeper::{ProcessIdentity, Signal, Token};
 use piton_model::{Detector, Program};
-use piton_process::Keeping;
+use piton_process::{Keeping, orphan};
+use rustix::io::Errno;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -98,7 +99,7 @@ impl Actor {
             if let Err((kind, message)) = insist(ask).await {
                 match (kind, identity) {
                     (RefusalKind::NotRunning, _) => {}
-                    (RefusalKind::UnknownToken, Some(identity)) => signal_unknown(&identity, signal),
+                    (RefusalKind::UnknownToken, Some(identity)) => signal_unknown(&identity, signal, target),
                     _ => warn!(token = token.as_str(), %signal, message, "a signal could not be sent"),
                 }
             }
@@ -116,7 +117,7 @@ impl Actor {
                 Ok(report) => report.survivors,
                 Err((RefusalKind::UnknownToken, _)) => {
                     if let Some(identity) = identity {
-                        signal_unknown(&identity, Signal::Kill);
+                        signal_unknown(&identity, Signal::Kill, Target::Tree);
                     }
                     Vec::new()
                 }
@@ -260,13 +261,12 @@ fn may_pass(kind: RefusalKind) -> bool {
     matches!(kind, RefusalKind::Resources | RefusalKind::Journal | RefusalKind::Output | RefusalKind::Other)
 }
 
-/// For a child whose records are gone. While it lives, its group is its own.
-fn signal_unknown(identity: &ProcessIdentity, signal: Signal) {
-    let pid = i32::try_from(identity.pid).ok().and_then(rustix::process::Pid::from_raw);
-    let raw = rustix::process::Signal::from_named_raw(signal.number());
-    if let (Some(pid), Some(raw), true) = (pid, raw, is_alive(identity)) {
+/// For a child whose records are gone.
+fn signal_unknown(identity: &ProcessIdentity, signal: Signal, target: Target) {
+    match orphan::signal(identity, signal, target) {
         // It may have ended in this moment, which is what was wanted.
-        let _ = rustix::process::kill_process_group(pid, raw);
+        Ok(()) | Err(Errno::SRCH) => {}
+        Err(error) => warn!(pid = identity.pid, %signal, %error, "a signal could not be sent"),
     }
 }
 

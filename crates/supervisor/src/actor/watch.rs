@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use piton_keeper::{Child, ExitStatus, ProcessIdentity, State, Token, is_alive};
-use piton_process::Keeping;
+use piton_process::{Keeping, orphan};
 use tokio::sync::mpsc;
 
 use super::effect::insist;
@@ -13,7 +13,7 @@ use crate::incarnation::Incarnation;
 use crate::instance::{End, Event};
 use crate::real_time::{now, pause};
 
-/// How often a process is looked at that no keeper knows of.
+/// Before a keeper is asked again that does not say what it holds.
 const LOOK: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// The ends of children from now on, and those that are held.
@@ -120,8 +120,6 @@ impl Actor {
 
 /// Waits for the end of a process that no keeper tells of; gives when it was noticed.
 async fn gone(identity: &ProcessIdentity) -> Timestamp {
-    while is_alive(identity) {
-        pause(LOOK).await;
-    }
+    orphan::gone(identity).await;
     now()
 }
