@@ -98,7 +98,7 @@ impl Actor {
         replace: &mut Vec<String>,
     ) {
         let Some(entry) = self.entries.get_mut(name) else { return };
-        let probes_change = entry.process.probes != process.probes || entry.process.env != process.env;
+        let probes_change = entry.process.probes != process.probes;
         let is_other = entry.process != *process;
         let fresh = Entry::new(name, Arc::clone(process), number);
         let needs_another = std::mem::replace(&mut entry.digest, fresh.digest) != fresh.digest;
