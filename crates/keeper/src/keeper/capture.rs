@@ -267,7 +267,7 @@ impl Captures {
         for path in due {
             if let Some(log) = self.logs.get_mut(&path) {
                 let was_open = log.is_open();
-                log.attend(&path, waited_for.contains(&path), &self.scratch);
+                log.attend(&path, waited_for.contains(&path));
                 self.open_files = self.open_files + usize::from(log.is_open()) - usize::from(was_open);
             }
             self.look_after(&path);
