@@ -41,6 +41,8 @@ const LARGE_PIPE: usize = 256 * 1024;
 const LARGE_PIPES: usize = 64;
 /// So many files stay open between two turns; opening another is cheap, descriptors are not.
 const OPEN_FILES: usize = 256;
+/// How soon the kernel is asked again to watch a pipe.
+const WATCH_AGAIN: Duration = Duration::from_millis(200);
 
 /// All pipes and logs.
 #[derive(Debug)]
@@ -54,6 +56,9 @@ pub(super) struct Captures {
     queue: VecDeque<u64>,
     /// Pipes whose log takes nothing.
     blocked: BTreeSet<u64>,
+    /// Pipes that the kernel would not watch, and when it is asked again.
+    unwatched: BTreeSet<u64>,
+    watch_after: Option<Instant>,
     /// Logs that have to be looked after although nothing arrives.
     troubled: BTreeSet<Rc<Path>>,
     open_files: usize,
@@ -68,6 +73,7 @@ struct Pipe {
     owner: u32,
     line_begins: bool,
     queued: bool,
+    /// It is not watched: its log takes nothing, or the kernel would not.
     blocked: bool,
     large: bool,
 }
@@ -89,6 +95,8 @@ impl Captures {
             next: 0,
             queue: VecDeque::new(),
             blocked: BTreeSet::new(),
+            unwatched: BTreeSet::new(),
+            watch_after: None,
             troubled: BTreeSet::new(),
             open_files: 0,
             large_pipes: 0,
@@ -189,7 +197,7 @@ impl Captures {
         if !self.queue.is_empty() {
             return Some(Duration::ZERO);
         }
-        let due = self.troubled.iter().filter_map(|path| self.logs.get(path)?.due()).min()?;
+        let due = self.troubled.iter().filter_map(|path| self.logs.get(path)?.due()).chain(self.watch_after).min()?;
         Some(due.saturating_duration_since(Instant::now()))
     }
 
@@ -247,6 +255,12 @@ impl Captures {
 
     /// Gives blocked pipes another try, and tells of what was lost.
     fn attend(&mut self) {
+        if self.watch_after.is_some_and(|after| after <= Instant::now()) {
+            self.watch_after = None;
+            for id in std::mem::take(&mut self.unwatched) {
+                self.enqueue(id);
+            }
+        }
         if self.troubled.is_empty() {
             return;
         }
@@ -298,12 +312,13 @@ impl Captures {
         }
         match end {
             End::More | End::Empty if pipe.blocked => {
-                pipe.blocked = false;
                 self.blocked.remove(&id);
-                if self.readiness.add(&pipe.reader, id).is_err() {
-                    // Not enough memory in the kernel: tried again like a disk that is full.
-                    pipe.blocked = true;
-                    self.blocked.insert(id);
+                self.unwatched.remove(&id);
+                pipe.blocked = self.readiness.add(&pipe.reader, id).is_err();
+                if pipe.blocked {
+                    // Not enough memory in the kernel, most likely.
+                    self.unwatched.insert(id);
+                    self.watch_after = Some(Instant::now() + WATCH_AGAIN);
                 }
             }
             End::More | End::Empty => {}
@@ -363,5 +378,34 @@ impl Captures {
             self.logs.entry(Rc::clone(&path)).or_insert_with(|| Log::new(&log)).set_lost(bytes, why);
             self.troubled.insert(path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_that_the_kernel_would_not_watch_is_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let settings = LogFile { path: path.clone(), max_size: 0, max_backups: 0, timestamps: false };
+        let mut captures = Captures::new().unwrap();
+        let Prepared { id, writer } = captures.prepare(&settings).unwrap();
+        assert_eq!(captures.timeout(), None);
+        // It refuses what it watches already.
+        captures.pipes.get_mut(&id).unwrap().blocked = true;
+        rustix::io::write(&writer, b"one\n").unwrap();
+        captures.serve(id, TURN);
+        assert_eq!(std::fs::read(&path).unwrap(), b"one\n");
+        assert!(captures.unwatched.contains(&id) && captures.timeout().is_some_and(|after| after <= WATCH_AGAIN));
+        captures.readiness.remove(&captures.pipes[&id].reader);
+        rustix::io::write(&writer, b"two\n").unwrap();
+        captures.watch_after = Some(Instant::now());
+        captures.work(false);
+        assert_eq!(std::fs::read(&path).unwrap(), b"one\ntwo\n");
+        assert!(captures.unwatched.is_empty() && captures.timeout().is_none());
+        rustix::io::write(&writer, b"three\n").unwrap();
+        assert_eq!(captures.readiness.ready(), [id]);
     }
 }
