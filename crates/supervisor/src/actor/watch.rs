@@ -123,3 +123,63 @@ async fn gone(identity: &ProcessIdentity) -> Timestamp {
     orphan::gone(identity).await;
     now()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use piton_keeper::Output;
+
+    use super::*;
+    use crate::Settings;
+    use crate::board::Board;
+    use crate::incarnation::Digest;
+
+    fn actor(held: Vec<Child>) -> Actor {
+        let settings = Arc::new(Settings {
+            keeper_dir: "/nowhere".into(),
+            keeper_argv: Vec::new(),
+            work_dir: "/nowhere".into(),
+            log_dir: "/nowhere".into(),
+            pid_dir: "/nowhere".into(),
+            environment: BTreeMap::new(),
+            measure_every: None,
+            measurements: 0,
+            keep_logs_every: None,
+        });
+        let keeping = Keeping::new("/nowhere".into(), Vec::new());
+        let board = Arc::new(Board::new(Arc::clone(&settings)));
+        Actor::new(settings, keeping, board, mpsc::unbounded_channel(), held)
+    }
+
+    fn child(instance: &str, lives: bool, state: State) -> Child {
+        let of = Incarnation { number: 1, restarts: 0, digest: Digest::default() };
+        let me = ProcessIdentity::of(std::process::id()).unwrap();
+        Child {
+            token: of.token(instance).unwrap(),
+            identity: ProcessIdentity { start_ticks: me.start_ticks + u64::from(!lives), ..me },
+            state,
+            spawned_at_unix_us: 0,
+            stdout: Output::Null,
+            stderr: Output::Null,
+            warnings: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn before_anything_is_declared_the_next_keeper_is_believed() {
+        let exited = State::Exited { status: ExitStatus::Unknown, at_unix_us: 7 };
+        let hook = Child { token: "hook/web/1/pre_start/h/1".parse().unwrap(), ..child("x", false, exited) };
+        let mut actor = actor(vec![
+            child("ended", true, State::Running),
+            child("gone", false, State::Running),
+            child("unknown", true, State::Running),
+        ]);
+        actor.compare(vec![child("ended", true, exited), child("new", true, State::Orphaned), hook.clone()]);
+        let found = actor.found.unwrap();
+        let states: Vec<_> = found.iter().map(|(name, found)| (name.as_str(), found[0].child.state)).collect();
+        assert_eq!(states, [("ended", exited), ("new", State::Orphaned), ("unknown", State::Running)]);
+        assert_eq!(actor.hooks_found, [hook]);
+        assert_eq!(actor.tasks.len(), 1, "the one that no keeper tells of is watched");
+    }
+}
