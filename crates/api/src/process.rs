@@ -182,6 +182,9 @@ pub struct ProcessLog {
     pub lines: Vec<ProcessLogLine>,
     /// What to pass as `since` to go on.
     pub next: u64,
+    /// Lines that were asked for are gone: they were rotated away.
+    #[serde(default)]
+    pub gap: bool,
 }
 
 /// A line that an instance printed.

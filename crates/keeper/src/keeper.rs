@@ -103,8 +103,9 @@ pub fn run(dir: &Path) -> Result<(), Error> {
 
 /// Writes a line into the keeper's diary.
 fn note(what: fmt::Arguments<'_>) {
+    let now = now_unix_us();
     // If the diary cannot be written there is nobody left to tell.
-    let _ = writeln!(io::stderr(), "{}.{:06} {what}", now_unix_us() / 1_000_000, now_unix_us() % 1_000_000);
+    let _ = writeln!(io::stderr(), "{}.{:06} {what}", now / 1_000_000, now % 1_000_000);
 }
 
 #[expect(

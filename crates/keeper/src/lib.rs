@@ -55,7 +55,8 @@
 //! - No signal reaches a process that is not the child's: pids are checked against their start, groups against their
 //!   session.
 //! - One keeper per directory, by a lock that ends with its holder (`place::one_keeper_per_directory`).
-//! - No child gives the keeper orders (`wire::children_are_not_listened_to`).
+//! - No child that can gain no privileges, as all confined code, gives the keeper orders
+//!   (`wire::children_that_are_held_down_are_not_listened_to`).
 //! - The keeper never writes environments or arguments to disk or log: they hold secrets.
 //!
 //! # Deliberately absent

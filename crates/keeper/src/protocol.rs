@@ -77,10 +77,10 @@ pub enum Request {
     },
     /// Send this connection an [`Event`] for each child that ends from now on. Answered by [`Reply::Done`].
     Subscribe,
-    /// End the keeper. Children that still run go on, but their exit statuses will be lost. Answered by
-    /// [`Reply::Done`].
+    /// End the keeper. Children that still run go on, but their exit statuses will be lost, and with the pipes of their
+    /// logs those that write to one are killed by the kernel. Answered by [`Reply::Done`].
     Stop {
-        /// Refuse if anything still runs.
+        /// Refuse if a child of this keeper runs, a sweep is under way or a log is open to be written to.
         if_idle: bool,
     },
     /// Replace the keeper's program while it keeps its pid and so its children. On success the connection closes

@@ -76,8 +76,7 @@ pub use parts::Part;
 pub use read::TAIL_LIMIT;
 pub use redact::Redactor;
 pub use rotated::{
-    BadCursor, Cursor, LINE_LIMIT, Lines, MergedLine, MergedLog, MergedPage, OutputStream, Piece, RotatedLog, Upkeep,
-    UpkeepDone,
+    Cursor, LINE_LIMIT, Lines, MergedLine, MergedLog, MergedPage, OutputStream, Piece, RotatedLog, Upkeep, UpkeepDone,
 };
 pub use run_log::{RunLog, Section};
 pub use store::{Chunk, DEFAULT_CAP, LogStore};

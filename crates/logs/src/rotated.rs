@@ -24,7 +24,7 @@ use crate::run_log::blocking;
 use crate::wait::{Backoff, pause};
 use reader::Reader;
 
-pub use cursor::{BadCursor, Cursor};
+pub use cursor::Cursor;
 pub use lines::{LINE_LIMIT, Lines};
 pub use merged::{MergedLine, MergedLog, MergedPage, OutputStream};
 pub use upkeep::{Upkeep, UpkeepDone};
@@ -78,13 +78,6 @@ impl RotatedLog {
     pub async fn tail(&self, lines: usize) -> Result<Piece, Error> {
         let path = self.path.clone();
         blocking(move || search::tail(&path, lines).during("read", &path)).await
-    }
-
-    /// Where the first line begins that was written at `time` or later: exactly, if lines begin with a time, else as
-    /// exactly as the files tell.
-    pub async fn since(&self, time: Timestamp) -> Result<Cursor, Error> {
-        let path = self.path.clone();
-        blocking(move || search::since(&path, time).during("read", &path)).await
     }
 
     /// The end of the log as it is now.

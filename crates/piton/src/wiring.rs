@@ -35,6 +35,9 @@ use crate::keeping::StoredWishes;
 use crate::place::{Place, environment};
 use crate::upkeep::Upkeep;
 
+/// How often it is looked whether logs of processes were rotated.
+const KEEP_LOGS: Duration = Duration::from_secs(60);
+
 /// What children may know of the daemon's environment besides the usual: the credentials that providers of OpenTofu and
 /// Terraform look for, and what is meant for the tools themselves.
 const PASSED_ON: [&str; 34] = [
@@ -371,6 +374,7 @@ async fn supervisor(place: &Place, store: &Store, node: &str, serves: bool) -> R
         environment: environment(),
         measure_every: processes.metrics.enabled.then_some(processes.metrics.interval),
         measurements: processes.metrics.history,
+        keep_logs_every: Some(KEEP_LOGS),
     };
     let memory = Arc::new(StoredWishes::new(store.clone(), node.to_owned()));
     let supervisor =

@@ -27,7 +27,8 @@ pub fn after_boot(ticks: u64) -> Duration {
     Duration::from_secs(ticks / each) + Duration::from_nanos((ticks % each) * 1_000_000_000 / each)
 }
 
-fn since_boot() -> Duration {
+/// How long ago this boot was. Nobody sets this clock, and every process of the boot counts alike.
+pub fn since_boot() -> Duration {
     let now = clock_gettime(ClockId::Boottime);
     duration(now.tv_sec, now.tv_nsec)
 }

@@ -36,6 +36,7 @@
 //! No retries and no timeouts: a timeout is a stop that somebody asks for. No interpretation of exit codes. No pseudo
 //! terminal: a command whose terminal goes away is killed by it.
 
+mod accounts;
 mod age;
 mod attend;
 pub mod confinement;
@@ -44,22 +45,23 @@ mod error;
 mod invocation;
 mod keeping;
 mod limits;
-mod orphan;
+pub mod orphan;
 mod runner;
 mod stop;
-mod wait;
+pub mod wait;
 
 /// Which process a pid means, over restarts and clock changes.
 pub mod identity {
-    pub use crate::age::{after_boot, age_of, boot_time};
+    pub use crate::age::{after_boot, age_of, boot_time, since_boot};
     pub use piton_keeper::{BootId, ProcessIdentity, is_alive};
 }
 
+pub use accounts::{AccountError, User};
 pub use environment::{Environment, EnvironmentError, Policy};
 pub use error::Error;
 pub use invocation::{Captured, Exit, Invocation};
 pub use keeping::Keeping;
-pub use limits::{Accounts, UnknownAccount};
+pub use limits::limits_of;
 pub use piton_keeper::client::Error as KeeperError;
 pub use piton_keeper::protocol::{RefusalKind, Target};
 pub use piton_keeper::{Child, ExitStatus, Limits, LogFile, Output, Signal, Spec, State, Token, TokenError};

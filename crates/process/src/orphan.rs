@@ -10,7 +10,7 @@ use rustix::process::{Pid, PidfdFlags, Signal as RawSignal, kill_process_group, 
 use crate::wait::pause;
 
 /// Waits until the process is gone.
-pub(crate) async fn gone(identity: &ProcessIdentity) {
+pub async fn gone(identity: &ProcessIdentity) {
     // Polled because it happens once in a blue moon, and works for processes of whatever parent.
     let mut delay = Duration::from_millis(5);
     while is_alive(identity) {
@@ -20,7 +20,7 @@ pub(crate) async fn gone(identity: &ProcessIdentity) {
 }
 
 /// Signals the process itself, without a keeper: its group if more than the process is meant.
-pub(crate) fn signal(identity: &ProcessIdentity, signal: Signal, target: Target) -> Result<(), Errno> {
+pub fn signal(identity: &ProcessIdentity, signal: Signal, target: Target) -> Result<(), Errno> {
     let raw = RawSignal::from_named_raw(signal.number()).ok_or(Errno::INVAL)?;
     let pid = i32::try_from(identity.pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
     let fd = pidfd_open(pid, PidfdFlags::empty())?;

@@ -77,9 +77,13 @@ impl Runner {
             }
         };
         // A log that cannot be written must not leave the command unattended: its error has to wait.
-        let pump = async { Ok(section.pump(&raw, output_ended).await) };
-        let (end, pumped) = tokio::try_join!(live, pump)?;
+        let pump = async {
+            let noted = note_warnings(log, &child).await;
+            Ok((noted, section.pump(&raw, output_ended).await))
+        };
+        let (end, (noted, pumped)) = tokio::try_join!(live, pump)?;
         note_leftovers(log, &invocation.token, &end).await?;
+        noted?;
         pumped?;
         end.exit
     }
@@ -162,6 +166,15 @@ impl Runner {
         };
         self.keeping.start(token, &spec).await
     }
+}
+
+/// What the command has to do without.
+async fn note_warnings(log: &RunLog, child: &Child) -> Result<(), Error> {
+    for (number, warning) in child.warnings.iter().enumerate() {
+        let key = format!("{}/warning/{number}", child.token.as_str());
+        log.note(&key, &format!("piton: {warning}")).await?;
+    }
+    Ok(())
 }
 
 async fn note_leftovers(log: &RunLog, token: &str, end: &End) -> Result<(), Error> {

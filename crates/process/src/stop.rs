@@ -41,6 +41,11 @@ impl StopSequence {
         ])
     }
 
+    /// For short commands that save nothing: SIGKILL to the command and all it started.
+    pub fn kill() -> StopSequence {
+        StopSequence(vec![Stage { signal: Signal::Kill, target: Target::Tree, wait: Duration::ZERO }])
+    }
+
     /// The same with another time to react to the first signal.
     pub fn with_grace(mut self, grace: Duration) -> StopSequence {
         if let Some(first) = self.0.first_mut() {
@@ -101,7 +106,9 @@ mod tests {
 
     #[test]
     fn only_the_last_stage_kills() {
-        for sequence in [StopSequence::infrastructure(), StopSequence::job().with_grace(Duration::ZERO)] {
+        for sequence in
+            [StopSequence::infrastructure(), StopSequence::job().with_grace(Duration::ZERO), StopSequence::kill()]
+        {
             let (last, polite) = sequence.0.split_last().unwrap();
             assert_eq!(last.signal, Signal::Kill);
             assert!(

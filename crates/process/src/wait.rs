@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+/// Lets real time pass.
 #[expect(clippy::disallowed_methods, reason = "a child's grace passes in real time even where schedules are simulated")]
-pub(crate) async fn pause(duration: Duration) {
+pub async fn pause(duration: Duration) {
     tokio::time::sleep(duration).await;
 }
 
-/// The time at which the end of a process was noticed, for people.
+/// What the wall clock shows, for people.
 #[expect(clippy::disallowed_methods, reason = "real processes end in real time; nothing is decided by this value")]
-pub(crate) fn now() -> jiff::Timestamp {
+pub fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }

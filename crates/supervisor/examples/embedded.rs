@@ -48,6 +48,7 @@ async fn application(once: bool) -> Result<(), Box<dyn Error>> {
         environment: std::env::vars().collect(),
         measure_every: Some(Duration::from_secs(5)),
         measurements: 100,
+        keep_logs_every: Some(Duration::from_secs(60)),
     };
     let supervisor = Supervisor::open(settings, Arc::new(FileMemory::new(dir.join("wishes.json")))).await?;
     supervisor.apply(declared()?).await?;

@@ -41,6 +41,7 @@ async fn measure(dir: &Path, instances: u32) -> Result<(), Box<dyn Error>> {
         environment: BTreeMap::new(),
         measure_every: None,
         measurements: 0,
+        keep_logs_every: None,
     };
     let memory = Arc::new(FileMemory::new(dir.join("wishes.json")));
     let supervisor = Supervisor::open(settings, memory).await?;

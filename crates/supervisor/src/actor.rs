@@ -4,10 +4,11 @@ mod apply;
 mod command;
 mod effect;
 mod entry;
+mod hooks;
 mod settle;
 mod watch;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ use crate::real_time::pause;
 use crate::{Change, Declared, InstanceState, Settings, Wish};
 pub(crate) use apply::{is_wished, wished};
 use entry::Entry;
+use hooks::Phase;
 pub(crate) use settle::{Failed, Want};
 use settle::{HeldBack, Waiter};
 pub(crate) use watch::{listen, pass_on};
@@ -49,8 +51,8 @@ pub(crate) enum Message {
     Ended(Child),
     /// There is a new connection to the keeper, which holds these.
     Listed(Vec<Child>),
-    /// A phase of hooks under this prefix of tokens is over.
-    HooksOver(String),
+    /// A phase of hooks is over, with all that ran beside it.
+    HooksOver(Phase),
 }
 
 /// A child that a supervisor before has left with the keeper.
@@ -80,8 +82,8 @@ pub(crate) struct Actor {
     changed: VecDeque<String>,
     waiters: Vec<Waiter>,
     held_back: BTreeMap<String, HeldBack>,
-    /// Prefixes of the tokens of hooks that run.
-    hooking: HashSet<String>,
+    /// Phases of hooks, and how many need what the keeper knows of each.
+    hooking: HashMap<Phase, usize>,
     /// What a supervisor before has left, until the first declaration says what to make of it.
     found: Option<BTreeMap<String, Vec<Found>>>,
     hooks_found: Vec<Child>,
@@ -98,18 +100,7 @@ impl Actor {
         held: Vec<Child>,
     ) -> Actor {
         let (outbox, inbox) = channel;
-        let mut found: BTreeMap<String, Vec<Found>> = BTreeMap::new();
-        let mut hooks_found = Vec::new();
-        for child in held {
-            if let Some((instance, of)) = Incarnation::parse(&child.token) {
-                found.entry(instance.to_owned()).or_default().push(Found { of, child });
-            } else if child.token.as_str().starts_with(HOOKS) {
-                hooks_found.push(child);
-            }
-        }
-        for children in found.values_mut() {
-            children.sort_by_key(|found| found.of.number);
-        }
+        let (found, hooks_found) = sort_out(held);
         Actor {
             settings,
             keeping,
@@ -126,7 +117,7 @@ impl Actor {
             changed: VecDeque::new(),
             waiters: Vec::new(),
             held_back: BTreeMap::new(),
-            hooking: HashSet::new(),
+            hooking: HashMap::new(),
             found: Some(found),
             hooks_found,
             count: 0,
@@ -167,7 +158,7 @@ impl Actor {
             Message::Event { instance, event } => self.step(&instance, event),
             Message::Ended(child) => self.ended(&child),
             Message::Listed(children) => self.compare(children),
-            Message::HooksOver(prefix) => self.hooks_over(&prefix),
+            Message::HooksOver(of) => self.hooks_over(&of),
         }
         self.settle();
     }
@@ -177,10 +168,12 @@ impl Actor {
         let now = Now::read();
         let Some(entry) = self.entries.get_mut(name) else { return };
         let (before, shown) = (entry.instance.up().map(|up| up.of), entry.instance.shown());
+        let planned = entry.instance.planned;
         let effects = entry.step(event, now);
         for effect in effects {
             self.perform(name, effect);
         }
+        self.plan_changed(name, planned);
         self.follow_child(name, before);
         self.publish(name, shown, now);
         self.changed.push_back(name.to_owned());
@@ -240,6 +233,23 @@ impl Actor {
             self.step(instance, Event::Ended { number: of.number, end });
         }
     }
+}
+
+/// The children of instances, the oldest of each first, and hooks.
+fn sort_out(held: Vec<Child>) -> (BTreeMap<String, Vec<Found>>, Vec<Child>) {
+    let mut found: BTreeMap<String, Vec<Found>> = BTreeMap::new();
+    let mut hooks = Vec::new();
+    for child in held {
+        if let Some((instance, of)) = Incarnation::parse(&child.token) {
+            found.entry(instance.to_owned()).or_default().push(Found { of, child });
+        } else if child.token.as_str().starts_with(HOOKS) {
+            hooks.push(child);
+        }
+    }
+    for children in found.values_mut() {
+        children.sort_by_key(|found| found.of.number);
+    }
+    (found, hooks)
 }
 
 /// How and when a child ended, if it did.

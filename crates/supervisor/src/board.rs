@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use piton_logs::Upkeep;
 use piton_model::{Group, Name, Process};
 use tokio::sync::broadcast;
 
@@ -123,12 +124,28 @@ impl Board {
         GroupStatus { name: group.name.to_string(), state, members }
     }
 
-    /// The process of an instance, and its number.
+    /// The files that an instance's output goes to: standard output, then standard error.
     pub(crate) fn log_files(&self, instance: &str) -> Result<(PathBuf, PathBuf), Error> {
         let view = self.view();
         let unknown = || Error::UnknownProcess(instance.to_owned());
         let (process, number) = view.find(instance).ok_or_else(unknown)?;
         Ok(Launch { settings: &self.settings, process, instance, number }.log_files())
+    }
+
+    /// The logs of all that is declared, and what becomes of what is put aside of them.
+    pub(crate) fn logs(&self) -> BTreeMap<PathBuf, Upkeep> {
+        let mut logs = BTreeMap::new();
+        for process in self.view().processes.values() {
+            let policy = &process.output;
+            let upkeep = Upkeep { max_backups: policy.max_backups, max_age: policy.max_age, compress: policy.compress };
+            for number in 1..=process.instances {
+                let instance = process.instance_name(number);
+                let (stdout, stderr) =
+                    Launch { settings: &self.settings, process, instance: &instance, number }.log_files();
+                logs.extend([(stdout, upkeep), (stderr, upkeep)]);
+            }
+        }
+        logs
     }
 
     /// Everything that runs: its name and process id.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use piton_process::identity::since_boot;
 
 use crate::real_time;
 
@@ -18,8 +19,7 @@ pub(crate) struct Now {
 impl Now {
     /// By the machine's clocks.
     pub(crate) fn read() -> Now {
-        let up = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        Now { moment: Duration::try_from(up).unwrap_or_default(), at: real_time::now() }
+        Now { moment: since_boot(), at: real_time::now() }
     }
 
     /// What the wall clock shows at this moment, unless it is set before.

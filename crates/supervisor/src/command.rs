@@ -6,9 +6,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use piton_keeper::{Child, Limits, Output, ProcessIdentity, Signal, Spec, Token};
+use piton_keeper::{Child, Limits, Output, ProcessIdentity, Spec, Token};
 use piton_model::Program;
-use piton_process::{Error, Keeping, Stage, StopSequence, Target};
+use piton_process::{Error, Keeping, StopSequence};
 use tokio_util::sync::CancellationToken;
 
 use crate::real_time::pause;
@@ -53,7 +53,7 @@ pub(crate) async fn ask(
     };
     // A child of the given token, so that the one stops with the other and the timeout stops this one alone.
     let over = stop.child_token();
-    let sequence = StopSequence(vec![Stage { signal: Signal::Kill, target: Target::Tree, wait: Duration::ZERO }]);
+    let sequence = StopSequence::kill();
     let attending = keeping.attend(&child, &sequence, &over);
     tokio::pin!(attending);
     let end = tokio::select! {
@@ -99,14 +99,15 @@ fn spec(around: &Surroundings, program: &Program) -> Result<Spec, String> {
     })
 }
 
-fn argv(program: &Program) -> Result<Vec<String>, String> {
+/// The command line of a program.
+pub(crate) fn argv(program: &Program) -> Result<Vec<String>, String> {
     let shell = |line: &str| ["/bin/sh", "-c", line].map(str::to_owned).into();
     match program {
         Program::Exec { argv } if argv.first().is_none_or(String::is_empty) => Err("the command is empty".to_owned()),
         Program::Exec { argv } => Ok(argv.clone()),
         Program::Shell { line } => Ok(shell(line)),
         Program::Script { text } if text.starts_with("#!") => {
-            Err("a script with an interpreter of its own cannot be a probe; put it into a file".to_owned())
+            Err("a script with an interpreter of its own has to be put into a file".to_owned())
         }
         Program::Script { text } => Ok(shell(text)),
     }

@@ -10,13 +10,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use piton_keeper::{Child, ExitStatus, Limits, Output, Signal, Spec, State, Token};
+use piton_keeper::{Child, ExitStatus, Limits, Output, Spec, State, Token};
 use piton_model::{AfterTry, HOOK_RETRY_DELAY, Hook, HookOutcome, HookPhase, Name, NextHook, next_hooks};
 use piton_process::identity::age_of;
-use piton_process::{Error, Keeping, Stage, StopSequence, Target};
+use piton_process::{Error, Exit, Keeping, StopSequence};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use crate::command::DEFAULT_PATH;
 use crate::real_time::{now, pause, timestamp};
@@ -40,7 +40,7 @@ pub struct HookOwner {
     /// that: an [`Output::File`] would be written over.
     pub log: Output,
     /// Who is told how each try ended.
-    pub reports: Option<mpsc::UnboundedSender<HookReport>>,
+    pub reports: mpsc::UnboundedSender<HookReport>,
 }
 
 /// How one try of a hook ended. After a restart of the supervisor the same may be told again; the owner, phase, hook,
@@ -75,22 +75,24 @@ pub struct HookFailure {
     pub outcome: HookOutcome,
 }
 
-/// Runs the hooks of a phase: blocking ones one after the other, asynchronous ones beside them, which go on when the
-/// phase is over. Dropping the future lets what runs go on; [`Keeping::abandon`] with the prefix ends it.
+/// Runs the hooks of a phase: blocking ones one after the other, asynchronous ones in tasks of `beside`, which go on when
+/// the phase is over and retry and time out by themselves. Dropping the future and the tasks lets what runs go on;
+/// [`Keeping::abandon`] with the prefix ends it.
 ///
-/// The keeper remembers every try until [`Keeping::release`] is called with the prefix.
+/// The keeper remembers every try until [`Keeping::release`] is called with the prefix, which has to wait for the tasks.
 pub async fn run_phase(
     keeping: &Keeping,
     owner: &HookOwner,
     phase: HookPhase,
     hooks: &[Hook],
+    beside: &mut JoinSet<()>,
 ) -> Result<(), HookFailure> {
     let mut outcomes = Vec::new();
     loop {
         let next = next_hooks(hooks, &outcomes);
         for hook in next.beside.into_iter().filter_map(|index| hooks.get(index)) {
             let (keeping, owner, hook) = (keeping.clone(), owner.clone(), hook.clone());
-            tokio::spawn(async move { run_beside(&keeping, &owner, phase, &hook).await });
+            beside.spawn(async move { run_beside(&keeping, &owner, phase, &hook).await });
         }
         match next.then {
             NextHook::Done => return Ok(()),
@@ -112,12 +114,8 @@ async fn run_beside(keeping: &Keeping, owner: &HookOwner, phase: HookPhase, hook
     loop {
         let outcome = run_try(keeping, owner, phase, hook, attempt, delay).await;
         match hook.after_try(attempt, &outcome) {
-            AfterTry::Passed => return,
+            AfterTry::Passed | AfterTry::Failed => return,
             AfterTry::Again => (attempt, delay) = (attempt + 1, HOOK_RETRY_DELAY),
-            AfterTry::Failed => {
-                warn!(owner = owner.name, %phase, hook = %hook.name, %outcome, "a hook failed beside its phase");
-                return;
-            }
         }
     }
 }
@@ -140,12 +138,17 @@ async fn run_try(
             execute(keeping, &token, &spec(owner, phase, hook), hook.timeout).await
         }
     };
-    if let Some(reports) = &owner.reports {
-        let (owner, hook) = (owner.name.clone(), hook.name.clone());
-        // Whoever wanted to know may be gone.
-        let _ =
-            reports.send(HookReport { owner, phase, hook, attempt, started_at, ended_at, outcome: outcome.clone() });
-    }
+    let report = HookReport {
+        owner: owner.name.clone(),
+        phase,
+        hook: hook.name.clone(),
+        attempt,
+        started_at,
+        ended_at,
+        outcome: outcome.clone(),
+    };
+    // Whoever wanted to know may be gone.
+    let _ = owner.reports.send(report);
     outcome
 }
 
@@ -161,20 +164,7 @@ async fn execute(
         Err(error) => return (None, now(), HookOutcome::NotStarted(error.to_string())),
     };
     let started_at = timestamp(child.spawned_at_unix_us);
-    let stop = CancellationToken::new();
-    let sequence = StopSequence(vec![Stage { signal: Signal::Kill, target: Target::Tree, wait: Duration::ZERO }]);
-    let age = age_of(&child.identity).unwrap_or_default();
-    let end = async {
-        let attending = keeping.attend(&child, &sequence, &stop);
-        tokio::pin!(attending);
-        tokio::select! {
-            biased;
-            end = &mut attending => return end,
-            () = pause(timeout.saturating_sub(age)), if child.exit().is_none() => stop.cancel(),
-        }
-        attending.await
-    };
-    let end = end.await;
+    let end = attend(keeping, &child, timeout).await;
     let ended_at = ended_at(keeping, token).await.unwrap_or_else(now);
     let took = started_at.and_then(|start| Duration::try_from(ended_at.duration_since(start)).ok());
     let outcome = match end {
@@ -189,6 +179,21 @@ async fn execute(
         Err(error) => HookOutcome::Interrupted(error.to_string()),
     };
     (started_at, ended_at, outcome)
+}
+
+/// Waits until a try is gone with all it started, which is killed when it takes longer than this since its start.
+pub(crate) async fn attend(keeping: &Keeping, child: &Child, timeout: Duration) -> Result<Exit, Error> {
+    let stop = CancellationToken::new();
+    let sequence = StopSequence::kill();
+    let age = age_of(&child.identity).unwrap_or_default();
+    let attending = keeping.attend(child, &sequence, &stop);
+    tokio::pin!(attending);
+    tokio::select! {
+        biased;
+        end = &mut attending => return end,
+        () = pause(timeout.saturating_sub(age)), if child.exit().is_none() => stop.cancel(),
+    }
+    attending.await
 }
 
 async fn ended_at(keeping: &Keeping, token: &Token) -> Option<Timestamp> {
@@ -218,6 +223,13 @@ fn spec(owner: &HookOwner, phase: HookPhase, hook: &Hook) -> Spec {
         stderr: owner.log.clone(),
         limits: Limits::default(),
     }
+}
+
+/// Whether the token is that of a try of this hook.
+pub(crate) fn is_try_of(try_: &Token, prefix: &str, phase: HookPhase, hook: &Name) -> bool {
+    let first = token(prefix, phase, hook, 1);
+    let without_number = |token: &Token| token.as_str().rsplit_once('/').map(|(before, _)| before.to_owned());
+    first.is_ok_and(|first| without_number(&first) == without_number(try_))
 }
 
 /// `PREFIX/PHASE/HOOK/TRY`, with what stands for the hook's name where that is too long.
@@ -250,5 +262,16 @@ mod tests {
         let tokens = [of(&prefix, &format!("{long}a"), 1), of(&prefix, &format!("{long}b"), 1)];
         assert_ne!(tokens[0], tokens[1]);
         assert!(tokens.iter().all(|token| token.starts_with(&format!("{prefix}/pre_start/"))));
+        for (text, hook) in tokens.iter().zip(["a", "b"]) {
+            let is_of = |hook: &str| {
+                is_try_of(
+                    &text.parse().unwrap(),
+                    &prefix,
+                    HookPhase::PreStart,
+                    &format!("{long}{hook}").parse().unwrap(),
+                )
+            };
+            assert_eq!((is_of("a"), is_of("b")), (hook == "a", hook == "b"));
+        }
     }
 }

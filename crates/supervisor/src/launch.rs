@@ -5,13 +5,12 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use piton_keeper::{Limits, LogFile, Output, Spec};
-use piton_model::{Process, Program};
-use piton_process::{Environment, Policy};
+use piton_keeper::{LogFile, Output, Spec};
+use piton_model::Process;
+use piton_process::{Environment, Policy, User, limits_of};
 
 use crate::Settings;
-use crate::accounts::{Accounts, User};
-use crate::command::Surroundings;
+use crate::command::{Surroundings, argv};
 use crate::incarnation::QUESTIONS;
 
 /// One instance of a process, with what it takes from its supervisor.
@@ -39,10 +38,7 @@ const DAEMONS_OWN: [&str; 8] = [
 impl Launch<'_> {
     /// All that the keeper has to know. Makes the directories of the output. The error says what is wrong in words.
     pub(crate) fn spec(&self) -> Result<Spec, String> {
-        let confinement = &self.process.confinement;
-        let (user, group) = (confinement.user.as_deref(), confinement.group.as_deref());
-        let identity = if user.is_some() || group.is_some() { Accounts::read()?.identity(user, group)? } else { None };
-        let (identity, user) = identity.map_or((None, None), |(identity, user)| (Some(identity), user));
+        let (limits, user) = limits_of(&self.process.confinement).map_err(|error| error.to_string())?;
         let (stdout, stderr) = self.outputs();
         for output in [&stdout, &stderr] {
             if let Some(dir) = output.path().and_then(Path::parent) {
@@ -51,40 +47,13 @@ impl Launch<'_> {
         }
         let env = self.environment(user.as_ref())?;
         Ok(Spec {
-            argv: self.argv()?.into_iter().map(Into::into).collect(),
+            argv: argv(&self.process.program)?.into_iter().map(Into::into).collect(),
             env: env.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
             cwd: self.work_dir(),
             stdout,
             stderr,
-            limits: Limits {
-                identity,
-                umask: confinement.umask,
-                nice: confinement.nice,
-                oom_score_adj: confinement.oom_score_adj,
-                no_new_privileges: confinement.no_new_privileges,
-                stdin: confinement.stdin.clone(),
-                rlimits: confinement
-                    .rlimits
-                    .iter()
-                    .map(|(name, limit)| (name.clone(), (limit.soft, limit.hard)))
-                    .collect(),
-                memory_max: confinement.memory_max,
-                cpu_percent: confinement.cpu_percent,
-                pids_max: confinement.pids_max,
-            },
+            limits,
         })
-    }
-
-    fn argv(&self) -> Result<Vec<String>, String> {
-        let shell = |line: &str| ["/bin/sh", "-c", line].map(str::to_owned).into();
-        match &self.process.program {
-            Program::Exec { argv } => Ok(argv.clone()),
-            Program::Shell { line } => Ok(shell(line)),
-            Program::Script { text } if text.starts_with("#!") => {
-                Err("a script with an interpreter of its own has to be put into a file".to_owned())
-            }
-            Program::Script { text } => Ok(shell(text)),
-        }
     }
 
     /// The environment of the instance: what it may know of the daemon's, then who it is, then what is declared.
@@ -170,7 +139,7 @@ pub(crate) fn make_dir(dir: &Path) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use piton_model::{Name, Secret};
+    use piton_model::{Name, Program, Secret};
 
     use super::*;
 
@@ -185,6 +154,7 @@ mod tests {
             environment: environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             measure_every: None,
             measurements: 0,
+            keep_logs_every: None,
         }
     }
 

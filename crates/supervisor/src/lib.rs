@@ -17,6 +17,8 @@
 //! supervisor that comes back needs nothing else. So a child that ended is acknowledged only once its successor runs, or
 //! nobody wants one.
 //!
+//! What the keeper has put aside of logs is compressed and removed beside all that, as it is declared.
+//!
 //! A start waits for what the process depends on and for instances that are on their way out under an old name; stops go
 //! the other way. A declaration is compared with the one before: what a running child cannot be given replaces the
 //! child, everything else changes in place.
@@ -32,13 +34,13 @@
 //!   `adoption::what_changed_meanwhile_is_replaced_and_what_did_not_is_not`).
 //! - A supervisor that comes back finds process ids, ages and counts of restarts as they were
 //!   (`adoption::a_supervisor_that_comes_back_finds_everything_as_it_was`).
+//! - A hook is run once and ends in its time, also over restarts (`hooks::*`).
 //! - Nothing is done that could not be remembered (`refusals::what_cannot_be_remembered_is_not_done`).
 //!
 //! # Deliberately absent
 //!
 //! Files and their formats, HTTP, and schedules: jobs that end are runs, and not of this crate.
 
-mod accounts;
 mod actor;
 mod board;
 mod clock;
@@ -60,6 +62,7 @@ mod real_time;
 mod selector;
 mod status;
 mod supervisor;
+mod upkeep;
 
 pub use command::{Surroundings, clear_asked};
 pub use error::Error;

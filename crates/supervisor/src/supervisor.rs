@@ -20,6 +20,7 @@ use crate::look;
 use crate::measure::Sampler;
 use crate::patience::{self, within};
 use crate::real_time::{now, pause};
+use crate::upkeep::keep_logs;
 use crate::{Change, Error, GroupStatus, InstanceState, InstanceStatus, Memory, Selector, Usage, Wish, order};
 
 /// Everything that is declared.
@@ -50,6 +51,8 @@ pub struct Settings {
     pub measure_every: Option<Duration>,
     /// How many measurements of each instance are kept.
     pub measurements: usize,
+    /// How often it is looked what was put aside of logs, to compress or remove it as is declared; none for never.
+    pub keep_logs_every: Option<Duration>,
 }
 
 /// So many processes are measured as often as is asked for; twice as many half as often, and so on.
@@ -101,6 +104,9 @@ impl Supervisor {
         if let Some(every) = settings.measure_every.filter(|_| settings.measurements > 0) {
             tokio::spawn(end.clone().run_until_cancelled_owned(measure(Arc::clone(&board), every)));
         }
+        if let Some(every) = settings.keep_logs_every {
+            tokio::spawn(end.clone().run_until_cancelled_owned(keep_logs(Arc::clone(&board), every)));
+        }
         let (wishes, end) = (Mutex::new(wishes), end.drop_guard());
         Ok(Supervisor { inner: Arc::new(Inner { board, actor: outbox, memory, wishes, end }) })
     }
@@ -148,9 +154,8 @@ impl Supervisor {
     /// are left alone. Gives the instances that are meant.
     pub async fn start(&self, which: &Selector) -> Result<Vec<InstanceStatus>, Error> {
         let instances = self.inner.board.select(which)?;
-        let (needed, patience) = self.with_dependencies(&instances);
-        let others = needed.into_iter().skip(instances.len()).filter(|name| !self.is_done(name));
-        let others: Vec<String> = others.collect();
+        let Needed { others, patience } = self.needed_by(&instances);
+        let others: Vec<String> = others.into_iter().filter(|name| !self.is_done(name)).collect();
         self.wish(&[instances.as_slice(), &others].concat(), true).await?;
         // What it depends on may fail in its own way; what counts is what was asked for.
         drop(self.ask(|done| Message::Want { instances: others, want: Want::Up, done }));
@@ -181,7 +186,7 @@ impl Supervisor {
                     continue;
                 }
                 let one = vec![name];
-                let patience = patience::of_stop([process], wait) + self.with_dependencies(&one).1;
+                let patience = patience::of_stop([process], wait) + self.needed_by(&one).patience;
                 let want = Want::Anew { wait };
                 let up = self.ask(|done| Message::Want { instances: one.clone(), want, done });
                 started(within(patience, up, "restart", &one).await?)?;
@@ -211,7 +216,7 @@ impl Supervisor {
         let gone: Vec<String> = gone.into_iter().filter(|name| !names.contains(name)).collect();
         let wanted: Vec<String> = names.into_iter().filter(|name| is_wished(now, name, &wishes)).collect();
         drop(wishes);
-        let patience = patience::of_stop([now], None) + self.with_dependencies(&wanted).1;
+        let patience = patience::of_stop([now], None) + self.needed_by(&wanted).patience;
         let down = self.ask(|done| Message::Await { instances: gone.clone(), up: false, done });
         within(patience, down, "stop", &gone).await?;
         let up = self.ask(|done| Message::Await { instances: wanted.clone(), up: true, done });
@@ -314,8 +319,8 @@ impl Supervisor {
         Ok(())
     }
 
-    /// These instances and all of what they depend on, and how long they may take to start.
-    fn with_dependencies(&self, instances: &[String]) -> (Vec<String>, Duration) {
+    /// What it takes to start these instances.
+    fn needed_by(&self, instances: &[String]) -> Needed {
         let view = self.inner.board.view();
         let meant: BTreeSet<Name> =
             instances.iter().filter_map(|name| view.find(name)).map(|(process, _)| process.name.clone()).collect();
@@ -325,7 +330,7 @@ impl Supervisor {
         });
         let processes = || needed.iter().filter_map(|name| view.processes.get(name));
         let others = processes().filter(|process| !meant.contains(&process.name)).flat_map(instance_names);
-        (instances.iter().cloned().chain(others).collect(), patience::of_start(processes()))
+        Needed { others: others.collect(), patience: patience::of_start(processes()) }
     }
 
     /// Whether an instance did already what others wait for: it is not started again for them.
@@ -378,6 +383,14 @@ impl Supervisor {
     }
 }
 
+/// What it takes to start instances.
+struct Needed {
+    /// The instances of what they depend on.
+    others: Vec<String>,
+    /// How long all of them may take.
+    patience: Duration,
+}
+
 fn instance_names(process: &Arc<Process>) -> Vec<String> {
     (1..=process.instances).map(|number| process.instance_name(number)).collect()
 }
@@ -402,10 +415,9 @@ fn started(failed: Vec<Failed>) -> Result<(), Error> {
 
 /// Measures everything that runs, again and again.
 async fn measure(board: Arc<Board>, every: Duration) {
-    let Ok(sampler) = Sampler::new() else {
+    let Ok(mut sampler) = Sampler::new() else {
         return warn!("nothing can be measured without /proc");
     };
-    let mut sampler = Some(sampler);
     let mut count = 0;
     loop {
         // Looking takes longer the more there are, and shall not be what an idle machine is busy with.
@@ -415,14 +427,16 @@ async fn measure(board: Arc<Board>, every: Duration) {
         if running.is_empty() {
             continue;
         }
-        let Some(mut taken) = sampler.take() else { return };
         let measured = tokio::task::spawn_blocking(move || {
-            let usages = taken.sample(now(), &running);
+            let usages = sampler.sample(now(), &running);
             let usages: Vec<(String, Usage)> = usages.into_iter().map(|(name, usage)| (name.clone(), usage)).collect();
-            (taken, usages)
+            (sampler, usages)
         });
-        let Ok((taken, usages)) = measured.await else { return };
+        let usages;
+        (sampler, usages) = match measured.await {
+            Ok(measured) => measured,
+            Err(_) => return,
+        };
         board.measured(&usages);
-        sampler = Some(taken);
     }
 }

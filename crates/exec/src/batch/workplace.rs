@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use piton_logs::RunLog;
 use piton_model::batch::TaskId;
-use piton_model::{Batch, CompletionMode, Confinement, Failure, Name};
-use piton_process::{Accounts, Environment, Invocation, Limits, Policy, StopSequence};
+use piton_model::{Batch, CompletionMode, Failure, Name};
+use piton_process::{AccountError, Environment, Invocation, Limits, Policy, StopSequence};
 
 use crate::command::{DEFAULT_PATH, STANDALONE, program};
 use crate::hooks::HookRunner;
@@ -76,11 +76,11 @@ impl<'a> Workplace<'a> {
 }
 
 fn limits_of(batch: &Batch) -> Result<Limits, Failure> {
-    if batch.confinement == Confinement::default() {
-        return Ok(Limits::default());
+    match piton_process::limits_of(&batch.confinement) {
+        Ok((limits, _)) => Ok(limits),
+        Err(AccountError::Unreadable { path, source }) => Err(failing::io("read", Path::new(path), &source)),
+        Err(unknown) => Err(failing::permanent("spawn_failed", unknown.to_string())),
     }
-    let accounts = Accounts::read().map_err(|error| failing::io("read", Path::new("/etc/passwd"), &error))?;
-    accounts.limits(&batch.confinement).map_err(|unknown| failing::permanent("spawn_failed", unknown.to_string()))
 }
 
 fn environment_of(pass: &Pass<'_>, batch: &Batch, base: &Environment) -> Result<BTreeMap<String, String>, Failure> {

@@ -8,6 +8,8 @@ mod log;
 mod rotation;
 mod scratch;
 mod stamp;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
@@ -41,6 +43,8 @@ const LARGE_PIPE: usize = 256 * 1024;
 const LARGE_PIPES: usize = 64;
 /// So many files stay open between two turns; opening another is cheap, descriptors are not.
 const OPEN_FILES: usize = 256;
+/// How soon the kernel is asked again to watch a pipe.
+const WATCH_AGAIN: Duration = Duration::from_millis(200);
 
 /// All pipes and logs.
 #[derive(Debug)]
@@ -54,6 +58,9 @@ pub(super) struct Captures {
     queue: VecDeque<u64>,
     /// Pipes whose log takes nothing.
     blocked: BTreeSet<u64>,
+    /// Pipes that the kernel would not watch, and when it is asked again.
+    unwatched: BTreeSet<u64>,
+    watch_after: Option<Instant>,
     /// Logs that have to be looked after although nothing arrives.
     troubled: BTreeSet<Rc<Path>>,
     open_files: usize,
@@ -68,6 +75,7 @@ struct Pipe {
     owner: u32,
     line_begins: bool,
     queued: bool,
+    /// It is not watched: its log takes nothing, or the kernel would not.
     blocked: bool,
     large: bool,
 }
@@ -89,6 +97,8 @@ impl Captures {
             next: 0,
             queue: VecDeque::new(),
             blocked: BTreeSet::new(),
+            unwatched: BTreeSet::new(),
+            watch_after: None,
             troubled: BTreeSet::new(),
             open_files: 0,
             large_pipes: 0,
@@ -189,7 +199,7 @@ impl Captures {
         if !self.queue.is_empty() {
             return Some(Duration::ZERO);
         }
-        let due = self.troubled.iter().filter_map(|path| self.logs.get(path)?.due()).min()?;
+        let due = self.troubled.iter().filter_map(|path| self.logs.get(path)?.due()).chain(self.watch_after).min()?;
         Some(due.saturating_duration_since(Instant::now()))
     }
 
@@ -247,6 +257,12 @@ impl Captures {
 
     /// Gives blocked pipes another try, and tells of what was lost.
     fn attend(&mut self) {
+        if self.watch_after.is_some_and(|after| after <= Instant::now()) {
+            self.watch_after = None;
+            for id in std::mem::take(&mut self.unwatched) {
+                self.enqueue(id);
+            }
+        }
         if self.troubled.is_empty() {
             return;
         }
@@ -267,7 +283,7 @@ impl Captures {
         for path in due {
             if let Some(log) = self.logs.get_mut(&path) {
                 let was_open = log.is_open();
-                log.attend(&path, waited_for.contains(&path), &self.scratch);
+                log.attend(&path, waited_for.contains(&path));
                 self.open_files = self.open_files + usize::from(log.is_open()) - usize::from(was_open);
             }
             self.look_after(&path);
@@ -298,12 +314,13 @@ impl Captures {
         }
         match end {
             End::More | End::Empty if pipe.blocked => {
-                pipe.blocked = false;
                 self.blocked.remove(&id);
-                if self.readiness.add(&pipe.reader, id).is_err() {
-                    // Not enough memory in the kernel: tried again like a disk that is full.
-                    pipe.blocked = true;
-                    self.blocked.insert(id);
+                self.unwatched.remove(&id);
+                pipe.blocked = self.readiness.add(&pipe.reader, id).is_err();
+                if pipe.blocked {
+                    // Not enough memory in the kernel, most likely.
+                    self.unwatched.insert(id);
+                    self.watch_after = Some(Instant::now() + WATCH_AGAIN);
                 }
             }
             End::More | End::Empty => {}

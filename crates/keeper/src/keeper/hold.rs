@@ -257,7 +257,7 @@ impl Keeper {
 
     pub(super) fn lose(&mut self, token: Token) {
         self.orphans.retain(|_, (orphan, _)| *orphan != token);
-        let ended = self.table.vanished(vec![token], now_unix_us());
+        let ended = self.table.vanished(token, now_unix_us());
         self.announce(ended);
     }
 

@@ -136,6 +136,8 @@ impl Keeper {
         if self.table.is_uncertain(&token) {
             return Err(start_uncertain(&token));
         }
+        // Before anything is written or made for it.
+        spec.validate().map_err(|error| Refusal::new(RefusalKind::BadSpec, error.to_string()))?;
         let boot_id =
             BootId::current().ok_or_else(|| Refusal::new(RefusalKind::Resources, "cannot read the boot id"))?;
         let starting = Starting {

@@ -32,7 +32,7 @@ pub(super) struct Started {
     pub(super) warnings: Vec<String>,
 }
 
-/// Starts the process.
+/// Starts the process; what can be seen without the system was validated before.
 pub(super) fn spawn(
     spec: &Spec,
     token: &Token,
@@ -41,10 +41,9 @@ pub(super) fn spawn(
     group: Option<&Path>,
     captures: &mut Captures,
 ) -> Result<Started, Refusal> {
-    let invalid = |error: &dyn std::error::Error| Refusal::new(RefusalKind::BadSpec, error.to_string());
-    spec.validate().map_err(|error| invalid(&error))?;
-    let Some(program) = spec.argv.first() else { return Err(invalid(&crate::SpecError::EmptyCommand)) };
-
+    let Some(program) = spec.argv.first() else {
+        return Err(Refusal::new(RefusalKind::BadSpec, crate::SpecError::EmptyCommand.to_string()));
+    };
     check_directory(&spec.cwd)?;
     let path = spec.env.get(OsStr::new("PATH")).map_or(OsStr::new(DEFAULT_PATH), |path| path.as_os_str());
     let resolved = resolve(program, path, &spec.cwd)?;

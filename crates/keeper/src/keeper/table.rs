@@ -135,10 +135,9 @@ impl Table {
         self.mark_ended(&tokens, at_unix_us)
     }
 
-    /// Notes that children of an earlier keeper are gone.
-    pub(super) fn vanished(&mut self, tokens: Vec<Token>, at_unix_us: i64) -> Vec<Child> {
-        let tokens: Vec<_> = tokens.into_iter().map(|token| (token, ExitStatus::Unknown)).collect();
-        self.mark_ended(&tokens, at_unix_us)
+    /// Notes that a child of an earlier keeper is gone.
+    pub(super) fn vanished(&mut self, token: Token, at_unix_us: i64) -> Vec<Child> {
+        self.mark_ended(&[(token, ExitStatus::Unknown)], at_unix_us)
     }
 
     fn mark_ended(&mut self, tokens: &[(Token, ExitStatus)], at_unix_us: i64) -> Vec<Child> {

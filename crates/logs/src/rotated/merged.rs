@@ -72,6 +72,11 @@ impl MergedLog {
         MergedLog { logs, book: book.into() }
     }
 
+    /// Only one of them, as a log of the same kind, with a book of its own.
+    pub fn one(stream: OutputStream, path: impl Into<PathBuf>, book: impl Into<PathBuf>) -> MergedLog {
+        MergedLog { logs: vec![(stream, RotatedLog::new(path))], book: book.into() }
+    }
+
     /// Up to `limit` lines from a place on; without a place the last ones.
     pub async fn page(&self, since: Option<u64>, limit: usize) -> Result<MergedPage, Error> {
         let log = self.clone();

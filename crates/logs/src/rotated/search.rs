@@ -1,10 +1,8 @@
-//! Finding places in a log: by lines from its end, and by time. Blocks.
+//! Finding places in a log by lines from its end. Blocks.
 
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
-
-use jiff::Timestamp;
 
 use super::reader::Reader;
 use super::volume::{OpenVolume, Volume, volumes};
@@ -14,8 +12,6 @@ use crate::read::TAIL_LIMIT;
 const BLOCK: usize = 64 * 1024;
 /// How far back lines are looked for in a file, which may be one line of a hundred gigabytes.
 const FURTHEST: u64 = 8 * TAIL_LIMIT;
-/// How long the time at the beginning of a line may be.
-const STAMP: usize = 40;
 
 pub(super) fn last_lines(log: &Path, lines: usize) -> io::Result<Cursor> {
     let all = volumes(log)?;
@@ -116,97 +112,4 @@ pub(super) fn tail(log: &Path, lines: usize) -> io::Result<Piece> {
 fn cut(piece: &mut Piece, limit: usize) {
     piece.bytes.drain(..piece.bytes.len() - limit);
     piece.gap = true;
-}
-
-pub(super) fn since(log: &Path, time: Timestamp) -> io::Result<Cursor> {
-    let all = volumes(log)?;
-    let wanted = i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX);
-    let Some(volume) = all.iter().find(|volume| volume.changed >= wanted) else {
-        return last_lines(log, 0);
-    };
-    let beginning = Cursor::new(volume.id, 0);
-    let Some(mut open) = OpenVolume::open(volume)? else { return Ok(beginning) };
-    if time_of_line(&mut open, 0, volume.length)?.is_none() {
-        return Ok(beginning);
-    }
-    if volume.compressed {
-        return scan(&mut open, volume, time);
-    }
-    // The first place behind which every line is late enough, as far as lines say when they were written.
-    let (mut early, mut late) = (0, volume.length);
-    while early < late {
-        let middle = early + (late - early) / 2;
-        match next_line(&mut open, middle, volume.length)? {
-            Some((_, when)) if when < time => early = middle + 1,
-            _ => late = middle,
-        }
-    }
-    let at = next_line(&mut open, early, volume.length)?.map_or(volume.length, |(at, _)| at);
-    Ok(Cursor::new(volume.id, at))
-}
-
-fn scan(open: &mut OpenVolume, volume: &Volume, time: Timestamp) -> io::Result<Cursor> {
-    let mut at = 0;
-    let mut kept = Vec::new();
-    let mut block = vec![0; BLOCK];
-    loop {
-        let count = open.read(at + kept.len() as u64, &mut block)?;
-        let ended = count == 0;
-        kept.extend_from_slice(&block[..count]);
-        let mut begin = 0;
-        for end in memchr::memchr_iter(b'\n', &kept) {
-            if parse_time(&kept[begin..end]).is_some_and(|when| when >= time) {
-                return Ok(Cursor::new(volume.id, at + begin as u64));
-            }
-            begin = end + 1;
-        }
-        if ended {
-            return Ok(Cursor::new(volume.id, volume.length));
-        }
-        // Of a line without an end only the beginning matters.
-        if begin == 0 && kept.len() > BLOCK {
-            begin = kept.len();
-        }
-        at += begin as u64;
-        kept.drain(..begin);
-    }
-}
-
-/// The first line that begins at a place or behind it and says when it was written.
-fn next_line(open: &mut OpenVolume, from: u64, length: u64) -> io::Result<Option<(u64, Timestamp)>> {
-    let mut at = from;
-    if at > 0 {
-        // A line begins here only if another ended right before.
-        at -= 1;
-    } else if let Some(when) = time_of_line(open, 0, length)? {
-        return Ok(Some((0, when)));
-    }
-    let mut block = vec![0; BLOCK];
-    while at < length {
-        let count = open.read(at, &mut block)?;
-        if count == 0 {
-            break;
-        }
-        for end in memchr::memchr_iter(b'\n', &block[..count]) {
-            let line = at + end as u64 + 1;
-            if let Some(when) = time_of_line(open, line, length)? {
-                return Ok(Some((line, when)));
-            }
-        }
-        at += count as u64;
-    }
-    Ok(None)
-}
-
-fn time_of_line(open: &mut OpenVolume, at: u64, length: u64) -> io::Result<Option<Timestamp>> {
-    let mut line = [0; STAMP];
-    let room = usize::try_from(length.saturating_sub(at)).unwrap_or(STAMP).min(STAMP);
-    let count = open.read(at, &mut line[..room])?;
-    Ok(parse_time(&line[..count]))
-}
-
-/// The time at the beginning of a line, as the keeper writes it.
-pub(super) fn parse_time(line: &[u8]) -> Option<Timestamp> {
-    let end = memchr::memchr(b' ', line.get(..STAMP.min(line.len()))?)?;
-    std::str::from_utf8(line.get(..end)?).ok()?.parse().ok()
 }

@@ -353,13 +353,16 @@ fn what_is_printed_is_read_by_page_and_followed() {
     };
     until("all lines are there", || page("since=0&limit=1000")["lines"].as_array().unwrap().len() == 6);
     assert_eq!(texts(&page("stream=stdout&tail=2")), ["out 4", "out 5"]);
-    assert_eq!(texts(&page("stream=stderr")), ["err"]);
     // What one is called does not mix its lines with those of another.
     let other = json!({ "name": "talker.stdout", "command": "sh -c 'echo other; sleep 60'" });
     done(&send(&address, "/api/register", &other));
     let others = || texts(&get(&address, "/api/processes/talker.stdout/logs").json());
     until("it has printed", || others() == ["other"]);
     assert_eq!(texts(&page("stream=stdout&tail=2")), ["out 4", "out 5"]);
+    let errors = page("stream=stderr");
+    assert_eq!((texts(&errors), &errors["lines"][0]["stream"]), (vec!["err".to_owned()], &json!("stderr")));
+    assert_eq!(errors["gap"], json!(false));
+    assert_eq!(page("since=1000000")["gap"], json!(true));
     let mut found = vec![];
     let mut since = 0;
     loop {

@@ -28,6 +28,9 @@ macro_rules! trials {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = piton_keeper::launch_if_asked() {
+        return code;
+    }
     let arguments: Vec<String> = std::env::args().collect();
     if let [_, word, dir] = arguments.as_slice()
         && word == "keeper"
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         output::a_hundred_side_by_side,
         output::captured_output_goes_to_files,
         output::what_cannot_start_says_why,
+        output::what_a_command_goes_without_is_noted,
         stop::a_polite_command_ends_by_itself,
         stop::a_stubborn_command_is_killed,
         stop::a_command_that_finishes_meanwhile_has_its_own_exit,

@@ -80,3 +80,17 @@ pub(crate) async fn what_cannot_start_says_why() {
     // What did not start may be started.
     assert!(scene.run(&fine).await.unwrap().success());
 }
+
+pub(crate) async fn what_a_command_goes_without_is_noted() {
+    let scene = Scene::new();
+    let mut invocation = scene.script("limited", "echo done");
+    // More than any kernel counts to, where it counts at all.
+    invocation.limits.pids_max = Some(u32::MAX);
+    for _ in 0..2 {
+        assert!(scene.run(&invocation).await.unwrap().success());
+    }
+    let log = scene.log();
+    let notes: Vec<&str> = log.lines().filter(|line| line.starts_with("piton: ") && line.contains("pids")).collect();
+    assert_eq!(notes.len(), 1, "{log}");
+    assert!(log.contains("$ limited\n") && log.contains("done\n"), "{log}");
+}

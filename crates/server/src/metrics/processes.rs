@@ -127,7 +127,9 @@ impl Processes {
             | InstanceState::Exited
             | InstanceState::Fatal => {}
         }
-        let before = seen.restarts.insert(change.now.name.clone(), change.now.restarts).unwrap_or(0);
+        // Those before it was first seen were counted by the daemon before, or by nobody.
+        let before = seen.restarts.insert(change.now.name.clone(), change.now.restarts);
+        let before = before.unwrap_or(change.now.restarts);
         let more = change.now.restarts.saturating_sub(before);
         if more > 0 {
             self.restarts.get_or_create(&name()).inc_by(u64::from(more));
@@ -264,11 +266,19 @@ mod tests {
             };
             processes.count(&change, &mut seen);
         }
+        // One that was taken over, with the restarts that it had.
+        for (number, (from, to, restarts)) in
+            [(S::Running, S::Starting, 7), (S::Starting, S::Running, 8)].into_iter().enumerate()
+        {
+            let now = instance("old", to, restarts);
+            processes.count(&Change { number: number as u64, at: Timestamp::UNIX_EPOCH, from, now }, &mut seen);
+        }
         processes.look(&[instance("web-1", S::Running, 1), instance("web-2", S::Stopped, 0)]);
         let text = encoded(&registry);
         for line in [
             r#"provisr_process_starts_total{name="web-1"} 2"#,
             r#"provisr_process_restarts_total{name="web-1"} 1"#,
+            r#"provisr_process_restarts_total{name="old"} 1"#,
             r#"provisr_process_stops_total{name="web-1"} 1"#,
             r#"provisr_process_start_duration_seconds_sum{name="web-1"} 2.0"#,
             r#"provisr_process_start_duration_seconds_count{name="web-1"} 2"#,

@@ -38,6 +38,9 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const FIRST_REST: Duration = Duration::from_millis(50);
 const LONGEST_REST: Duration = Duration::from_millis(500);
 
+/// Sent where lines are missing that were asked for.
+const GAP: &[u8] = b"event: gap\ndata: lines that stood here are gone\n\n";
+
 pub(super) fn routes() -> Table {
     Table::new().at(Permission::Read, routes!(show))
 }
@@ -71,7 +74,7 @@ struct Part {
 /// What an instance printed: a page of lines, or server-sent events for those who accept them or `follow`.
 ///
 /// An event is one line; its `id` is the place after it, to resume at with `Last-Event-ID`. One without an event tells
-/// first where the log begins.
+/// first where the log begins; `gap` says that lines are gone which should stand there.
 #[utoipa::path(get, path = "/processes/{name}/logs", responses((status = 200, content((api::ProcessLog = "application/json"), (String = "text/event-stream"))), (status = 400, description = "It is no name, or no place.")))]
 async fn show(
     State(app): State<App>,
@@ -108,7 +111,11 @@ async fn open(app: &App, instance: &str, which: Option<Which>) -> Answer<MergedL
     // Apart from one another, since `web.stdout` may be the name of an instance too.
     let books = app.about.data_directory.join("log-order").join(kind);
     tokio::fs::create_dir_all(&books).await.map_err(|error| Refusal::internal(&error))?;
-    Ok(MergedLog::new(stdout, stderr, books.join(instance)))
+    Ok(match which {
+        None => MergedLog::new(stdout, stderr, books.join(instance)),
+        Some(Which::Stdout) => MergedLog::one(OutputStream::Stdout, stdout, books.join(instance)),
+        Some(Which::Stderr) => MergedLog::one(OutputStream::Stderr, stderr, books.join(instance)),
+    })
 }
 
 fn view(page: MergedPage) -> api::ProcessLog {
@@ -126,6 +133,7 @@ fn view(page: MergedPage) -> api::ProcessLog {
             })
             .collect(),
         next: page.next,
+        gap: page.gap,
     }
 }
 
@@ -148,7 +156,7 @@ async fn feed(
     let begin = first.lines.first().map_or(first.next, |line| line.offset);
     frames.send(Bytes::from(format!("id: {begin}\n\n"))).await?;
     let mut next = first.next;
-    for frame in framed(first) {
+    for frame in framed(&first) {
         frames.send(frame).await?;
     }
     let (mut rest, mut quiet_since) = (FIRST_REST, Instant::now());
@@ -170,15 +178,17 @@ async fn feed(
             (rest, quiet_since) = (FIRST_REST, Instant::now());
         }
         next = page.next;
-        for frame in framed(page) {
+        for frame in framed(&page) {
             frames.send(frame).await?;
         }
     }
     frames.send(Bytes::from_static(b"event: end\ndata: interrupted\n\n")).await
 }
 
-/// Each line with the place after it.
-fn framed(page: MergedPage) -> Vec<Bytes> {
+/// Each line with the place after it, below an event that says that lines before them are gone.
+fn framed(page: &MergedPage) -> Vec<Bytes> {
     let after = page.lines.iter().skip(1).map(|line| line.offset).chain([page.next]).collect::<Vec<_>>();
-    page.lines.iter().zip(after).map(|(line, after)| frame(line.text.as_bytes(), after)).collect()
+    let gap = page.gap.then(|| Bytes::from_static(GAP));
+    let lines = page.lines.iter().zip(after).map(|(line, after)| frame(line.text.as_bytes(), after));
+    gap.into_iter().chain(lines).collect()
 }

@@ -7,13 +7,13 @@ use piton_keeper::BootId;
 use piton_model::{Name, Process};
 use tracing::info;
 
+use super::effect::remove_pid_file;
 use super::entry::{Entry, up_of};
 use super::{Actor, Found, end_of};
 use crate::board::View;
 use crate::clock::Now;
-use crate::incarnation::HOOKS;
 use crate::instance::{Effect, Event, Grave, State};
-use crate::{Declared, InstanceState, Wish, order};
+use crate::{Declared, Wish, order};
 
 /// The processes with the numbers of instances that are wished.
 pub(crate) fn wished(declared: &Declared, wishes: &BTreeMap<String, Wish>) -> BTreeMap<Name, Arc<Process>> {
@@ -77,12 +77,14 @@ impl Actor {
             self.adopt_undeclared(&name, left);
             stop.push(name);
         }
-        self.take_back_hooks();
+        self.plan_hooks(&start);
         info!(start = start.len(), stop = stop.len(), replace = replace.len(), "processes are declared");
         self.stop_in_order(stop, &Event::Stop { wait: None });
         self.stop_in_order(replace, &Event::Restart { wait: None });
         self.start_all(&start);
         self.settle();
+        // After all that goes on with them has begun.
+        self.attend_left_hooks();
     }
 
     /// Gives an instance another declaration; replaces its child only where that has to be.
@@ -96,7 +98,7 @@ impl Actor {
         replace: &mut Vec<String>,
     ) {
         let Some(entry) = self.entries.get_mut(name) else { return };
-        let probes_change = entry.process.probes != process.probes || entry.process.env != process.env;
+        let probes_change = entry.process.probes != process.probes;
         let is_other = entry.process != *process;
         let fresh = Entry::new(name, Arc::clone(process), number);
         let needs_another = std::mem::replace(&mut entry.digest, fresh.digest) != fresh.digest;
@@ -130,27 +132,36 @@ impl Actor {
         let tells = |found: &Found| wanted && of_this_boot(found) && found.of.digest == digest;
         let current = alive.or_else(|| left.len().checked_sub(1).filter(|last| tells(&left[*last])));
         let current = current.map(|index| left.remove(index));
-        let mut adopted = Adopted::Dead;
-        if let Some(Found { of, child }) = &current {
-            entry.adopt(up_of(*of, child, now), now);
-            adopted =
-                if child.exit().is_some() { Adopted::Ended } else { Adopted::Alive { same: of.digest == digest } };
+        let pid_file = entry.launch(name, &self.settings).pid_file();
+        let (mut adopted, mut ended) = (Adopted::Dead, None);
+        if let Some(Found { of, child }) = current {
+            entry.adopt(up_of(of, &child, now), now);
+            adopted = Adopted::Alive { same: of.digest == digest };
+            if let Some(end) = end_of(&child) {
+                adopted = Adopted::Ended;
+                ended = Some(Event::Ended { number: of.number, end });
+                // The supervisor before wrote it.
+                entry.in_pid_file = Some((pid_file.clone(), child.identity));
+            }
         }
         let mut effects = Vec::new();
         for found in left {
             entry.instance.number = entry.instance.number.max(found.of.number);
             entry.instance.graves.push(Grave { of: found.of, asked: true, swept: false, settled: true });
             effects.push(Effect::Sweep(found.of));
+            remove_pid_file(name, &pid_file, &found.child.identity);
         }
+        let shown = entry.instance.shown();
         for effect in effects {
             self.perform(name, effect);
         }
-        self.follow_child(name, None);
-        self.publish(name, InstanceState::Stopped, now);
-        if let Some(Found { of, child }) = current
-            && let Some(end) = end_of(&child)
-        {
-            self.step(name, Event::Ended { number: of.number, end });
+        // That there is another supervisor changes nothing; an end that the one before did not see does.
+        match ended {
+            Some(event) => self.step(name, event),
+            None => {
+                self.follow_child(name, None);
+                self.publish(name, shown, now);
+            }
         }
         self.changed.push_back(name.to_owned());
         adopted
@@ -166,24 +177,6 @@ impl Actor {
         self.retiring.insert(name.to_owned());
         self.entries.insert(name.to_owned(), entry);
         self.adopt(name, left, false);
-    }
-
-    /// Hooks before a start are taken back by that start; all others are forgotten when they end.
-    fn take_back_hooks(&mut self) {
-        for child in std::mem::take(&mut self.hooks_found) {
-            let token = child.token.as_str().to_owned();
-            let mut parts = token.strip_prefix(HOOKS).unwrap_or_default().split('/');
-            let (instance, number, phase) = (parts.next(), parts.next(), parts.next());
-            let number = number.and_then(|number| number.parse::<u64>().ok());
-            if let (Some(entry), Some(number), Some("pre_start")) =
-                (instance.and_then(|name| self.entries.get_mut(name)), number, phase)
-                && entry.instance.up().is_none()
-            {
-                entry.instance.planned = Some(number);
-            } else if child.exit().is_some() {
-                self.hook_ended(&child);
-            }
-        }
     }
 }
 

@@ -1,21 +1,22 @@
 //! Doing what the state machines say. Everything that takes time is done beside the actor.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use piton_keeper::client::Error as KeeperError;
 use piton_keeper::protocol::{RefusalKind, Target};
-use piton_keeper::{Child, ProcessIdentity, Signal, Token, is_alive};
-use piton_model::{Detector, HookPhase, Program};
-use piton_process::Keeping;
+use piton_keeper::{ProcessIdentity, Signal, Token};
+use piton_model::{Detector, Program};
+use piton_process::{Keeping, orphan};
+use rustix::io::Errno;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::entry::up_of;
 use super::{Actor, Message};
 use crate::clock::Now;
-use crate::hook::{HookOwner, run_phase};
-use crate::incarnation::{HOOKS, Incarnation};
+use crate::incarnation::Incarnation;
 use crate::instance::{Effect, Event};
 use crate::launch::Launch;
 use crate::probe::{Probed, Prober};
@@ -67,7 +68,12 @@ impl Actor {
             let (token, spec) = (&token, &spec);
             let answer = insist(|| keeping.ask(|keeper| async move { keeper.spawn(token, spec).await })).await;
             Some(match answer {
-                Ok(child) => Event::Spawned(up_of(of, &child, Now::read())),
+                Ok(child) => {
+                    for missing in &child.warnings {
+                        warn!(instance, missing, "a process runs without something that it was to have");
+                    }
+                    Event::Spawned(up_of(of, &child, Now::read()))
+                }
                 Err((RefusalKind::StartUncertain, message)) => {
                     // It is not there now. Whatever it did, another one has another token.
                     forget(&keeping, token).await;
@@ -81,7 +87,7 @@ impl Actor {
     fn signal(&mut self, name: &str, of: Incarnation, index: usize) {
         let Some(entry) = self.entries.get(name) else { return };
         let Some(stage) = entry.process.stop.stages.get(index) else { return };
-        let identity = entry.instance.up().map(|up| up.identity.clone());
+        let identity = entry.identity_of(of);
         // What goes on without its first process has also left that one's group.
         let target = if identity.is_some() { Target::Group } else { Target::Tree };
         // A name that means nothing was refused where it was declared.
@@ -93,7 +99,7 @@ impl Actor {
             if let Err((kind, message)) = insist(ask).await {
                 match (kind, identity) {
                     (RefusalKind::NotRunning, _) => {}
-                    (RefusalKind::UnknownToken, Some(identity)) => signal_unknown(&identity, signal),
+                    (RefusalKind::UnknownToken, Some(identity)) => signal_unknown(&identity, signal, target),
                     _ => warn!(token = token.as_str(), %signal, message, "a signal could not be sent"),
                 }
             }
@@ -103,7 +109,7 @@ impl Actor {
 
     fn sweep(&mut self, name: &str, of: Incarnation) {
         let Some(entry) = self.entries.get(name) else { return };
-        let identity = entry.instance.up().map(|up| up.identity.clone());
+        let identity = entry.identity_of(of);
         let (keeping, Ok(token)) = (self.keeping.clone(), of.token(name)) else { return };
         self.beside(name, async move {
             let token = &token;
@@ -111,7 +117,7 @@ impl Actor {
                 Ok(report) => report.survivors,
                 Err((RefusalKind::UnknownToken, _)) => {
                     if let Some(identity) = identity {
-                        signal_unknown(&identity, Signal::Kill);
+                        signal_unknown(&identity, Signal::Kill, Target::Tree);
                     }
                     Vec::new()
                 }
@@ -127,50 +133,6 @@ impl Actor {
     fn acknowledge(&mut self, name: &str, of: Incarnation) {
         let (keeping, Ok(token)) = (self.keeping.clone(), of.token(name)) else { return };
         self.tasks.spawn(async move { forget(&keeping, &token).await });
-    }
-
-    fn run_hooks(&mut self, name: &str, phase: HookPhase, number: u64) {
-        let Some(entry) = self.entries.get(name) else { return };
-        let hooks = entry.process.hooks.of(phase).to_vec();
-        let launch = entry.launch(name, &self.settings);
-        let prefix = format!("{HOOKS}{name}/{number}");
-        let owner = launch.environment(None).map(|env| HookOwner {
-            name: name.to_owned(),
-            token_prefix: prefix.clone(),
-            env,
-            work_dir: launch.work_dir(),
-            log: launch.outputs().0,
-            reports: None,
-        });
-        let keeping = self.keeping.clone();
-        let outbox = self.outbox.clone();
-        self.hooking.insert(prefix.clone());
-        self.beside(name, async move {
-            let result = match owner {
-                Ok(owner) => run_phase(&keeping, &owner, phase, &hooks).await.map_err(|failure| failure.to_string()),
-                Err(reason) => Err(reason),
-            };
-            let _ = outbox.send(Message::HooksOver(prefix));
-            Some(Event::Hooked { phase, number, result })
-        });
-    }
-
-    /// The keeper may forget the hooks of a phase. Those that run beside it are forgotten when they end.
-    pub(super) fn hooks_over(&mut self, prefix: &str) {
-        self.hooking.remove(prefix);
-        let (keeping, prefix) = (self.keeping.clone(), prefix.to_owned());
-        self.tasks.spawn(async move {
-            let _ = keeping.release(&format!("{prefix}/")).await;
-        });
-    }
-
-    pub(super) fn hook_ended(&mut self, child: &Child) {
-        let token = child.token.as_str();
-        let is_active = || self.hooking.iter().any(|prefix| token.starts_with(&format!("{prefix}/")));
-        if token.starts_with(HOOKS) && !is_active() {
-            let (keeping, token) = (self.keeping.clone(), child.token.clone());
-            self.tasks.spawn(async move { forget(&keeping, &token).await });
-        }
     }
 
     fn stop_command(&mut self, name: &str, of: Incarnation, timeout: Duration) {
@@ -226,15 +188,15 @@ impl Actor {
         }
         entry.prober = None;
         let path = entry.launch(name, &self.settings).pid_file();
-        if let Some(old) = entry.in_pid_file.take()
-            && up.is_none()
-            && let Err(problem) = pid_file::remove(&path, &old)
+        // Where it was written: the declaration may name another file by now.
+        if let Some((written, old)) = entry.in_pid_file.take()
+            && (up.is_none() || written != path)
         {
-            warn!(instance = name, path = %path.display(), %problem, "a pid file could not be removed");
+            remove_pid_file(name, &written, &old);
         }
         let Some(up) = up else { return };
         match pid_file::write(&path, &up.identity, &pid_file::declaration(&entry.process, name)) {
-            Ok(()) => entry.in_pid_file = Some(up.identity.clone()),
+            Ok(()) => entry.in_pid_file = Some((path, up.identity.clone())),
             Err(problem) => warn!(instance = name, path = %path.display(), %problem, "a pid file could not be written"),
         }
         self.probe(name);
@@ -288,18 +250,23 @@ pub(super) async fn forget(keeping: &Keeping, token: &Token) {
     }
 }
 
+pub(super) fn remove_pid_file(instance: &str, path: &Path, identity: &ProcessIdentity) {
+    if let Err(problem) = pid_file::remove(path, identity) {
+        warn!(instance, path = %path.display(), %problem, "a pid file could not be removed");
+    }
+}
+
 /// The machine, or the keeper, may be better off later.
 fn may_pass(kind: RefusalKind) -> bool {
     matches!(kind, RefusalKind::Resources | RefusalKind::Journal | RefusalKind::Output | RefusalKind::Other)
 }
 
-/// For a child whose records are gone. While it lives, its group is its own.
-fn signal_unknown(identity: &ProcessIdentity, signal: Signal) {
-    let pid = i32::try_from(identity.pid).ok().and_then(rustix::process::Pid::from_raw);
-    let raw = rustix::process::Signal::from_named_raw(signal.number());
-    if let (Some(pid), Some(raw), true) = (pid, raw, is_alive(identity)) {
+/// For a child whose records are gone.
+fn signal_unknown(identity: &ProcessIdentity, signal: Signal, target: Target) {
+    match orphan::signal(identity, signal, target) {
         // It may have ended in this moment, which is what was wanted.
-        let _ = rustix::process::kill_process_group(pid, raw);
+        Ok(()) | Err(Errno::SRCH) => {}
+        Err(error) => warn!(pid = identity.pid, %signal, %error, "a signal could not be sent"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! An instance among the others.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,8 +31,8 @@ pub(super) struct Entry {
     pub(super) due: Option<Duration>,
     /// Probes the child.
     pub(super) prober: Option<Prober>,
-    /// Whose id is in the file.
-    pub(super) in_pid_file: Option<ProcessIdentity>,
+    /// The file with the process id, and whose it is.
+    pub(super) in_pid_file: Option<(PathBuf, ProcessIdentity)>,
     seed: u64,
 }
 
@@ -65,6 +66,12 @@ impl Entry {
     pub(super) fn adopt(&mut self, up: Up, now: Now) {
         let rules = Rules { process: &self.process, digest: self.digest, seed: self.seed };
         self.instance = Instance::adopted(up, now, &rules);
+    }
+
+    /// Which process this child is, if it is the one that runs: what is asked of one that ended must not reach its
+    /// successor.
+    pub(super) fn identity_of(&self, of: Incarnation) -> Option<ProcessIdentity> {
+        self.instance.up().filter(|up| up.of == of).map(|up| up.identity.clone())
     }
 
     pub(super) fn launch<'a>(&'a self, name: &'a str, settings: &'a Settings) -> Launch<'a> {
@@ -111,5 +118,27 @@ pub(super) fn up_of(of: Incarnation, child: &Child, now: Now) -> Up {
         identity: child.identity.clone(),
         since: after_boot(child.identity.start_ticks).min(now.moment),
         at: crate::real_time::timestamp(child.spawned_at_unix_us).unwrap_or(now.at),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use piton_model::{Name, Program};
+
+    use super::*;
+
+    #[test]
+    fn the_successor_is_not_taken_for_who_ended() {
+        let program = Program::Shell { line: "true".to_owned() };
+        let process = Arc::new(Process::new(Name::parse("web").unwrap(), program));
+        let mut entry = Entry::new("web", process, 1);
+        let now = Now { moment: Duration::from_secs(10), at: jiff::Timestamp::UNIX_EPOCH };
+        let of = Incarnation { number: 2, restarts: 1, digest: entry.digest };
+        let identity = ProcessIdentity::of(std::process::id()).unwrap();
+        entry.adopt(Up { of, identity: identity.clone(), since: now.moment, at: now.at }, now);
+        assert_eq!(entry.identity_of(of), Some(identity));
+        assert_eq!(entry.identity_of(Incarnation { number: 1, restarts: 0, ..of }), None);
     }
 }

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use piton_keeper::{Child, ExitStatus, ProcessIdentity, Token, is_alive};
-use piton_process::Keeping;
+use jiff::Timestamp;
+use piton_keeper::{Child, ExitStatus, ProcessIdentity, State, Token, is_alive};
+use piton_process::{Keeping, orphan};
 use tokio::sync::mpsc;
 
 use super::effect::insist;
-use super::{Actor, Message, end_of};
+use super::{Actor, Found, Message, end_of, sort_out};
 use crate::incarnation::Incarnation;
 use crate::instance::{End, Event};
 use crate::real_time::{now, pause};
 
-/// How often a process is looked at that no keeper knows of.
+/// Before a keeper is asked again that does not say what it holds.
 const LOOK: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// The ends of children from now on, and those that are held.
@@ -59,6 +60,12 @@ pub(crate) async fn pass_on(
 impl Actor {
     /// Compares what another keeper holds with what should be there.
     pub(super) fn compare(&mut self, held: Vec<Child>) {
+        if let Some(before) = self.found.take() {
+            return self.find_again(before, held);
+        }
+        for child in held.iter().filter(|child| child.exit().is_some()) {
+            self.hook_ended(child);
+        }
         let held: BTreeMap<Token, Child> = held.into_iter().map(|child| (child.token.clone(), child)).collect();
         let mut ended = Vec::new();
         for (name, entry) in &self.entries {
@@ -76,16 +83,103 @@ impl Actor {
         }
     }
 
+    /// Nothing is declared yet: what counts is what this keeper holds, and what lives although it does not know it.
+    fn find_again(&mut self, before: BTreeMap<String, Vec<Found>>, held: Vec<Child>) {
+        let (mut found, hooks) = sort_out(held);
+        for (name, children) in before {
+            for known in children {
+                let now = found.entry(name.clone()).or_default();
+                if now.iter().any(|now| now.of == known.of) || !is_alive(&known.child.identity) {
+                    continue;
+                }
+                let (outbox, child) = (self.outbox.clone(), known.child.clone());
+                now.push(known);
+                now.sort_by_key(|found| found.of.number);
+                self.tasks.spawn(async move {
+                    let at_unix_us = gone(&child.identity).await.as_microsecond();
+                    let state = State::Exited { status: ExitStatus::Unknown, at_unix_us };
+                    // Without an actor there is nobody to tell.
+                    let _ = outbox.send(Message::Ended(Child { state, ..child }));
+                });
+            }
+        }
+        found.retain(|_, children| !children.is_empty());
+        (self.found, self.hooks_found) = (Some(found), hooks);
+    }
+
     /// The records of a child are gone. The process itself cannot lie about being there.
     fn watch_unknown(&mut self, name: &str, of: Incarnation, identity: ProcessIdentity) {
         let (outbox, instance) = (self.outbox.clone(), name.to_owned());
         self.tasks.spawn(async move {
-            while is_alive(&identity) {
-                pause(LOOK).await;
-            }
-            let end = End { status: ExitStatus::Unknown, at: now() };
+            let end = End { status: ExitStatus::Unknown, at: gone(&identity).await };
             // Without an actor there is nobody to tell.
             let _ = outbox.send(Message::Event { instance, event: Event::Ended { number: of.number, end } });
         });
+    }
+}
+
+/// Waits for the end of a process that no keeper tells of; gives when it was noticed.
+async fn gone(identity: &ProcessIdentity) -> Timestamp {
+    orphan::gone(identity).await;
+    now()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use piton_keeper::Output;
+
+    use super::*;
+    use crate::Settings;
+    use crate::board::Board;
+    use crate::incarnation::Digest;
+
+    fn actor(held: Vec<Child>) -> Actor {
+        let settings = Arc::new(Settings {
+            keeper_dir: "/nowhere".into(),
+            keeper_argv: Vec::new(),
+            work_dir: "/nowhere".into(),
+            log_dir: "/nowhere".into(),
+            pid_dir: "/nowhere".into(),
+            environment: BTreeMap::new(),
+            measure_every: None,
+            measurements: 0,
+            keep_logs_every: None,
+        });
+        let keeping = Keeping::new("/nowhere".into(), Vec::new());
+        let board = Arc::new(Board::new(Arc::clone(&settings)));
+        Actor::new(settings, keeping, board, mpsc::unbounded_channel(), held)
+    }
+
+    fn child(instance: &str, lives: bool, state: State) -> Child {
+        let of = Incarnation { number: 1, restarts: 0, digest: Digest::default() };
+        let me = ProcessIdentity::of(std::process::id()).unwrap();
+        Child {
+            token: of.token(instance).unwrap(),
+            identity: ProcessIdentity { start_ticks: me.start_ticks + u64::from(!lives), ..me },
+            state,
+            spawned_at_unix_us: 0,
+            stdout: Output::Null,
+            stderr: Output::Null,
+            warnings: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn before_anything_is_declared_the_next_keeper_is_believed() {
+        let exited = State::Exited { status: ExitStatus::Unknown, at_unix_us: 7 };
+        let hook = Child { token: "hook/web/1/pre_start/h/1".parse().unwrap(), ..child("x", false, exited) };
+        let mut actor = actor(vec![
+            child("ended", true, State::Running),
+            child("gone", false, State::Running),
+            child("unknown", true, State::Running),
+        ]);
+        actor.compare(vec![child("ended", true, exited), child("new", true, State::Orphaned), hook.clone()]);
+        let found = actor.found.unwrap();
+        let states: Vec<_> = found.iter().map(|(name, found)| (name.as_str(), found[0].child.state)).collect();
+        assert_eq!(states, [("ended", exited), ("new", State::Orphaned), ("unknown", State::Running)]);
+        assert_eq!(actor.hooks_found, [hook]);
+        assert_eq!(actor.tasks.len(), 1, "the one that no keeper tells of is watched");
     }
 }

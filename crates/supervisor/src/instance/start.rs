@@ -56,6 +56,7 @@ impl Instance {
 
     pub(super) fn spawn(&mut self, turn: &mut Turn<'_>) {
         self.prepared = true;
+        self.planned = None;
         self.number = self.next_number(turn);
         let restarts = self.restarts + u32::from(self.again);
         let of = Incarnation { number: self.number, restarts, digest: turn.rules.digest };

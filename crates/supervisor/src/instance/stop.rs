@@ -214,6 +214,7 @@ impl Instance {
         self.sweep_graves(turn);
         let stuck = self.reason.take().filter(|_| matches!(self.state, State::Stopping { .. }));
         self.tries = 0;
+        self.planned = None;
         if next == Then::Start {
             return self.begin_anew();
         }

@@ -1,10 +1,13 @@
 //! The supervisor goes and another comes; the keeper dies.
 
+use std::collections::BTreeMap;
+
 use piton_keeper::ExitStatus;
 use piton_model::RestartWhen;
 use piton_supervisor::{InstanceState, Selector};
+use rustix::process::Signal;
 
-use crate::scene::{Scene, idle, kill, lives, name_of, process, until};
+use crate::scene::{Scene, idle, kill, lives, name_of, process, send, until};
 
 pub(crate) async fn a_supervisor_that_comes_back_finds_everything_as_it_was() {
     let declared = || {
@@ -29,8 +32,10 @@ pub(crate) async fn a_supervisor_that_comes_back_finds_everything_as_it_was() {
     for _ in 0..10 {
         scene = scene.come_back().await;
         assert_eq!(what_counts(&scene), [], "nothing is touched before it is declared");
+        let mut changes = scene.supervisor.changes();
         scene.apply(declared()).await;
         assert_eq!(what_counts(&scene), before);
+        assert!(changes.try_recv().is_err(), "another supervisor is no change");
     }
     kill(scene.pid("web"));
     scene.until_status("web", "replaced", |status| status.restarts == 2 && status.pid.is_some()).await;
@@ -61,6 +66,7 @@ pub(crate) async fn an_end_while_nobody_looked_is_judged_by_the_policy() {
             move || !pids.iter().any(|pid| lives(*pid))
         })
         .await;
+    let mut changes = scene.supervisor.changes();
     scene.apply(declared()).await;
     let failed =
         scene.until_status("fails", "started again", |status| status.restarts == 1 && status.pid.is_some()).await;
@@ -68,6 +74,14 @@ pub(crate) async fn an_end_while_nobody_looked_is_judged_by_the_policy() {
     let succeeded = scene.until_state("succeeds", InstanceState::Exited).await;
     assert_eq!(succeeded.last_exit.unwrap().status, ExitStatus::Code(0));
     assert_eq!(scene.read("succeeds"), "x\n", "it was not started again");
+    assert!(!scene.file("pids/succeeds.pid").exists());
+    let mut first = BTreeMap::new();
+    while let Ok(change) = changes.try_recv() {
+        first.entry(change.now.name).or_insert((change.from, change.now.pid));
+    }
+    let running = InstanceState::Running;
+    let expected = [("fails", (running, None)), ("succeeds", (running, None))];
+    assert_eq!(first, BTreeMap::from(expected.map(|(name, change)| (name.to_owned(), change))));
 }
 
 pub(crate) async fn what_changed_meanwhile_is_replaced_and_what_did_not_is_not() {
@@ -118,6 +132,24 @@ pub(crate) async fn a_killed_keeper_costs_no_process() {
     assert_eq!(status.last_exit.unwrap().status, ExitStatus::Unknown, "only its parent could have known");
     scene.supervisor.stop(&name_of("api"), None).await.unwrap();
     assert!(!lives(api));
+}
+
+pub(crate) async fn an_end_that_another_keeper_tells_before_anything_is_declared_counts() {
+    let scene = Scene::with([idle("web")]).await;
+    scene.until_state("web", InstanceState::Running).await;
+    let web = scene.pid("web");
+    let scene = scene.come_back().await;
+    let keeper: u32 = scene.read("keeper.lock").trim().parse().unwrap();
+    // Nobody hears of the end but the next keeper.
+    send(keeper, Signal::STOP);
+    kill(web);
+    scene.kill_keeper().await;
+    until("its death", || !lives(web)).await;
+    let exited = |child: &piton_keeper::Child| child.identity.pid == web && child.exit().is_some();
+    assert!(scene.held().await.iter().any(exited));
+    scene.apply([idle("web")]).await;
+    let status = scene.until_status("web", "replaced", |status| status.pid.is_some_and(|pid| pid != web)).await;
+    assert_eq!((status.restarts, status.last_exit.unwrap().status), (1, ExitStatus::Unknown));
 }
 
 pub(crate) async fn what_was_stopped_by_hand_stays_stopped() {

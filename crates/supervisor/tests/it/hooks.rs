@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use piton_keeper::Output;
 use piton_model::{FailureMode, Hook, HookOutcome, HookPhase, RunMode, Secret};
+use piton_supervisor::InstanceState;
 use piton_supervisor::hook::{HookOwner, HookReport, run_phase};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::JoinSet;
 
 use crate::children::{Children, lives, until};
+use crate::scene::{Scene, idle, name_of};
 
 fn hook(name: &str, command: &str) -> Hook {
     Hook {
@@ -31,7 +34,7 @@ fn owner(children: &Children, prefix: &str) -> (HookOwner, UnboundedReceiver<Hoo
         env: Children::env(),
         work_dir: children.path().to_owned(),
         log: Output::File(children.file("log")),
-        reports: Some(reports),
+        reports,
     };
     (owner, told)
 }
@@ -48,7 +51,7 @@ pub(crate) async fn run_in_order_with_their_environment_and_a_headed_log() {
     fs::create_dir(&elsewhere).unwrap();
     let third = Hook { work_dir: Some(elsewhere.clone()), ..hook("third", "pwd >&2") };
     let hooks = [hook("first", "echo it\\'s 1"), second, third];
-    run_phase(&children.keeping, &owner, HookPhase::PreStart, &hooks).await.unwrap();
+    run_phase(&children.keeping, &owner, HookPhase::PreStart, &hooks, &mut JoinSet::new()).await.unwrap();
     let expected = format!(
         "$ hook first (pre_start)\nit's 1\n$ hook second (pre_start)\n/bin/sh web-1 second pre_start owner's more\n/\n\
          $ hook third (pre_start)\n{}\n",
@@ -76,7 +79,7 @@ pub(crate) async fn each_failure_mode_is_honoured() {
         let ledger = format!("{mode:?}");
         let failing = Hook { failure_mode: mode, ..hook("bad", &format!("echo try >> {ledger}; exit 3")) };
         let hooks = [failing, hook("next", &format!("echo next >> {ledger}"))];
-        let end = run_phase(&children.keeping, &owner, HookPhase::PreStop, &hooks).await;
+        let end = run_phase(&children.keeping, &owner, HookPhase::PreStop, &hooks, &mut JoinSet::new()).await;
         let next = if fails { "" } else { "next\n" };
         assert_eq!(children.text(&ledger), format!("{}{next}", "try\n".repeat(tries)));
         assert_eq!(end.is_err(), fails);
@@ -91,7 +94,7 @@ pub(crate) async fn each_failure_mode_is_honoured() {
     // The second try may succeed.
     let (owner, _told) = owner(&children, "process/second");
     let lucky = Hook { failure_mode: FailureMode::Retry, ..hook("h", "test -e been || { touch been; exit 1; }") };
-    run_phase(&children.keeping, &owner, HookPhase::PostStop, &[lucky]).await.unwrap();
+    run_phase(&children.keeping, &owner, HookPhase::PostStop, &[lucky], &mut JoinSet::new()).await.unwrap();
 }
 
 pub(crate) async fn one_that_takes_too_long_is_killed_with_all_it_started() {
@@ -99,7 +102,8 @@ pub(crate) async fn one_that_takes_too_long_is_killed_with_all_it_started() {
     let (owner, mut told) = owner(&children, "process/a");
     let command = "trap '' TERM; setsid sleep 1000 & echo $! > pid; echo $$ >> pid; wait";
     let slow = Hook { timeout: Duration::from_millis(700), ..hook("slow", command) };
-    let failure = run_phase(&children.keeping, &owner, HookPhase::PreStart, &[slow]).await.unwrap_err();
+    let failure =
+        run_phase(&children.keeping, &owner, HookPhase::PreStart, &[slow], &mut JoinSet::new()).await.unwrap_err();
     assert_eq!(failure.outcome, HookOutcome::TimedOut);
     assert_eq!(told.recv().await.unwrap().outcome, HookOutcome::TimedOut);
     let pids = children.numbers_in("pid", 2).await;
@@ -117,7 +121,8 @@ pub(crate) async fn an_asynchronous_one_goes_on_and_is_told() {
         slow,
         hook("blocks", "while ! test -e ledger; do sleep 0.01; done"),
     ];
-    run_phase(&children.keeping, &owner, HookPhase::PostStart, &hooks).await.unwrap();
+    let mut beside = JoinSet::new();
+    run_phase(&children.keeping, &owner, HookPhase::PostStart, &hooks, &mut beside).await.unwrap();
     assert_eq!(children.text("ledger"), "begun\n");
     fs::write(children.file("go"), "").unwrap();
     let mut outcomes = BTreeMap::new();
@@ -150,7 +155,8 @@ pub(crate) async fn a_supervisor_that_comes_back_counts_each_once() {
                 );
                 let hooks = [Hook { failure_mode, run_mode, ..hook("h", &command) }];
                 {
-                    let phase = run_phase(&children.keeping, &before, phase, &hooks);
+                    let mut beside = JoinSet::new();
+                    let phase = run_phase(&children.keeping, &before, phase, &hooks, &mut beside);
                     tokio::pin!(phase);
                     let begun = until("the hook to run", || children.text(&case) == "ran\n");
                     tokio::pin!(begun);
@@ -163,7 +169,8 @@ pub(crate) async fn a_supervisor_that_comes_back_counts_each_once() {
                 children.restart();
                 let (after, mut told) = owner(&children, &format!("process/{case}"));
                 fs::write(children.file(&format!("{case}.go")), "").unwrap();
-                let end = run_phase(&children.keeping, &after, phase, &hooks).await;
+                let mut beside = JoinSet::new();
+                let end = run_phase(&children.keeping, &after, phase, &hooks, &mut beside).await;
                 let first = told.recv().await.unwrap();
                 assert_eq!((first.attempt, &first.outcome), (1, &HookOutcome::Code(1)), "{case}");
                 let ran = if failure_mode == FailureMode::Retry {
@@ -186,7 +193,8 @@ pub(crate) async fn one_whose_keeper_died_is_interrupted() {
     let (owner, mut told) = owner(&children, "process/a");
     let command = "echo ran >> ledger; while ! test -e go; do sleep 0.01; done";
     let hooks = [Hook { failure_mode: FailureMode::Ignore, ..hook("h", command) }, hook("next", "true")];
-    let phase = run_phase(&children.keeping, &owner, HookPhase::PreStart, &hooks);
+    let mut beside = JoinSet::new();
+    let phase = run_phase(&children.keeping, &owner, HookPhase::PreStart, &hooks, &mut beside);
     let killing = async {
         until("the hook to run", || children.text("ledger") == "ran\n").await;
         children.kill_keeper().await;
@@ -204,8 +212,89 @@ pub(crate) async fn what_cannot_start_fails() {
     let children = Children::new();
     let (owner, mut told) = owner(&children, "process/a");
     let missing = Hook { work_dir: Some(children.file("missing")), ..hook("h", "true") };
-    let failure = run_phase(&children.keeping, &owner, HookPhase::PreStart, &[missing]).await.unwrap_err();
+    let failure =
+        run_phase(&children.keeping, &owner, HookPhase::PreStart, &[missing], &mut JoinSet::new()).await.unwrap_err();
     assert!(failure.to_string().contains("could not be started: working directory"), "{failure}");
     let report = told.recv().await.unwrap();
     assert_eq!((report.started_at, report.outcome), (None, failure.outcome));
+}
+
+pub(crate) async fn those_beside_a_start_are_attended_to_their_end() {
+    let mut web = idle("web");
+    web.hooks.post_start = (0..8)
+        .map(|number| {
+            let command =
+                format!("setsid sleep 100000 & echo $! > left-{number}.new; mv left-{number}.new left-{number}");
+            Hook { run_mode: RunMode::Async, ..hook(&format!("h{number}"), &command) }
+        })
+        .collect();
+    let scene = Scene::with([web]).await;
+    let mut left = Vec::new();
+    for number in 0..8 {
+        left.push(scene.pid_in(&format!("left-{number}")).await);
+    }
+    until("all that they left behind to be killed", || !left.iter().any(|pid| lives(*pid))).await;
+    scene.until_no_hook_is_held().await;
+}
+
+pub(crate) async fn one_left_before_a_start_is_taken_back() {
+    let declared = || {
+        let mut web = idle("web");
+        web.hooks.pre_start = vec![hook("h", "echo ran >> ran; until [ -e go ]; do sleep 0.01; done")];
+        [web]
+    };
+    let scene = Scene::with(declared()).await;
+    until("the hook to run", || scene.read("ran") == "ran\n").await;
+    let scene = scene.come_back().await;
+    scene.apply(declared()).await;
+    scene.touch("go");
+    scene.until_state("web", InstanceState::Running).await;
+    assert_eq!(scene.read("ran"), "ran\n");
+    scene.until_no_hook_is_held().await;
+}
+
+pub(crate) async fn one_that_nobody_takes_back_ends_in_its_time() {
+    let timeout = Duration::from_secs(1);
+    let declared = |auto_start| {
+        let (mut web, mut beside) = (idle("web"), idle("beside"));
+        let command = "echo $$ >> ran; [ -e go ] || exec sleep 100000";
+        web.hooks.pre_start = vec![Hook { timeout, ..hook("h", command) }];
+        web.auto_start = auto_start;
+        let aside = Hook { timeout, run_mode: RunMode::Async, ..hook("h", "echo $$ > aside; exec sleep 100000") };
+        beside.hooks.post_start = vec![aside];
+        [web, beside]
+    };
+    let scene = Scene::with(declared(true)).await;
+    let (before, aside) = (scene.pid_in("ran").await, scene.pid_in("aside").await);
+    let scene = scene.come_back().await;
+    scene.apply(declared(false)).await;
+    until("both to be killed", || !lives(before) && !lives(aside)).await;
+    scene.until_no_hook_is_held().await;
+    scene.touch("go");
+    scene.supervisor.start(&name_of("web")).await.unwrap();
+    assert_eq!(scene.read("ran").lines().count(), 2, "what was left counts for no other start");
+}
+
+pub(crate) async fn a_stop_takes_its_hooks_back() {
+    let declared = || {
+        let mut web = idle("web");
+        web.hooks.pre_stop = vec![
+            hook("first", "echo first >> ran"),
+            hook("second", "echo second >> ran; until [ -e go ]; do sleep 0.01; done"),
+        ];
+        [web]
+    };
+    let scene = Scene::with(declared()).await;
+    scene.until_state("web", InstanceState::Running).await;
+    let supervisor = scene.supervisor.clone();
+    let stopping = tokio::spawn(async move { supervisor.stop(&name_of("web"), None).await });
+    until("the hooks to run", || scene.read("ran") == "first\nsecond\n").await;
+    stopping.abort();
+    assert!(stopping.await.unwrap_err().is_cancelled());
+    let scene = scene.come_back().await;
+    scene.apply(declared()).await;
+    scene.touch("go");
+    scene.until_state("web", InstanceState::Stopped).await;
+    assert_eq!(scene.read("ran"), "first\nsecond\n");
+    scene.until_no_hook_is_held().await;
 }

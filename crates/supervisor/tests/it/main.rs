@@ -10,6 +10,7 @@ mod declarations;
 mod detecting;
 mod hooks;
 mod life;
+mod logs;
 mod many;
 mod measuring;
 mod pid_files;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         adoption::what_changed_meanwhile_is_replaced_and_what_did_not_is_not,
         adoption::what_is_no_longer_declared_is_stopped,
         adoption::a_killed_keeper_costs_no_process,
+        adoption::an_end_that_another_keeper_tells_before_anything_is_declared_counts,
         adoption::what_was_stopped_by_hand_stays_stopped,
         declarations::what_did_not_change_is_left_alone,
         declarations::policies_change_in_place,
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
         life::output_goes_to_the_files_that_are_named,
         life::a_process_that_detaches_is_seen_by_its_pid_file,
         life::an_unready_process_holds_up_who_needs_it_healthy,
+        logs::what_is_put_aside_is_compressed_and_read_as_one_log,
         many::three_hundred_instances,
         refusals::what_cannot_start_says_why,
         refusals::what_nobody_declared_is_unknown,
@@ -88,6 +91,10 @@ fn main() -> ExitCode {
         hooks::a_supervisor_that_comes_back_counts_each_once,
         hooks::one_whose_keeper_died_is_interrupted,
         hooks::what_cannot_start_fails,
+        hooks::those_beside_a_start_are_attended_to_their_end,
+        hooks::one_left_before_a_start_is_taken_back,
+        hooks::one_that_nobody_takes_back_ends_in_its_time,
+        hooks::a_stop_takes_its_hooks_back,
         measuring::a_process_and_its_descendants,
         measuring::a_thousand_take_little_time,
         pid_files::what_was_written_is_read_and_removed,
@@ -95,6 +102,7 @@ fn main() -> ExitCode {
         pid_files::one_of_provisr_is_accepted,
         pid_files::nothing_but_a_pid_file_is_replaced,
         pid_files::no_secret_is_written,
+        pid_files::another_declared_file_leaves_none_behind,
         probing::commands_connections_and_requests,
         probing::startup_comes_first,
         probing::liveness_failures_are_always_told,

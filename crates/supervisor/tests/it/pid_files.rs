@@ -5,10 +5,12 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use piton_model::{Process, Program, Secret};
 use piton_process::identity::{ProcessIdentity, after_boot, boot_time};
+use piton_supervisor::InstanceState;
 use piton_supervisor::pid_file::{Named, declaration, read, remove, write};
 use serde_json::{Value, json};
 
 use crate::children::{Children, kill, lives, until};
+use crate::scene::{Scene, idle};
 
 pub(crate) async fn what_was_written_is_read_and_removed() {
     let children = Children::new();
@@ -145,4 +147,23 @@ pub(crate) async fn no_secret_is_written() {
     assert_eq!(spec["name"], json!("web-1"));
     assert_eq!(spec["args"], json!(["web", "--port"]));
     assert!(!spec.to_string().contains("hunter2") && spec.get("env").is_none());
+}
+
+pub(crate) async fn another_declared_file_leaves_none_behind() {
+    let named = |scene: &Scene, file: &str| {
+        let mut web = idle("web");
+        web.pid_file = Some(scene.file(file));
+        web
+    };
+    let scene = Scene::new().await;
+    scene.apply([named(&scene, "one.pid")]).await;
+    scene.until_state("web", InstanceState::Running).await;
+    let pid = scene.pid("web");
+    assert!(scene.read("one.pid").starts_with(&format!("{pid}\n")));
+    scene.apply([named(&scene, "other.pid")]).await;
+    let is_replaced =
+        |status: &piton_supervisor::InstanceStatus| status.state == InstanceState::Running && status.pid != Some(pid);
+    scene.until_status("web", "replaced", is_replaced).await;
+    assert!(!scene.file("one.pid").exists(), "its process is gone");
+    assert!(scene.read("other.pid").starts_with(&format!("{}\n", scene.pid("web"))));
 }

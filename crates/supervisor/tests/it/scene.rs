@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use piton_model::{Group, Name, Process, Program, RestartWhen};
+use piton_process::Keeping;
 use piton_supervisor::{Declared, FileMemory, InstanceState, InstanceStatus, Selector, Settings, Supervisor};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -102,6 +103,22 @@ impl Scene {
         self.read(name).trim().parse().unwrap()
     }
 
+    /// What the keeper holds.
+    pub(crate) async fn held(&self) -> Vec<piton_keeper::Child> {
+        let Settings { keeper_dir, keeper_argv, .. } = settings(self.home.0.path());
+        Keeping::new(keeper_dir, keeper_argv).held().await.unwrap()
+    }
+
+    pub(crate) async fn until_no_hook_is_held(&self) {
+        let search = async {
+            let mut tick = tokio::time::interval(Duration::from_millis(5));
+            while self.held().await.iter().any(|child| child.token.as_str().starts_with("hook/")) {
+                tick.tick().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, search).await.expect("the keeper may forget all hooks");
+    }
+
     /// Kills the keeper as nothing should ever do, and waits until it is gone.
     pub(crate) async fn kill_keeper(&self) {
         let pid: u32 = self.read("keeper.lock").trim().parse().unwrap();
@@ -122,6 +139,7 @@ pub(crate) fn settings(dir: &Path) -> Settings {
         environment: BTreeMap::from([("PATH".to_owned(), path)]),
         measure_every: Some(Duration::from_millis(50)),
         measurements: 5,
+        keep_logs_every: Some(Duration::from_millis(20)),
     }
 }
 

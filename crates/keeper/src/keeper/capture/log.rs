@@ -138,8 +138,8 @@ impl Log {
     }
 
     /// Tries to tell of what was lost, which is due; `waited_for` if a pipe waits for this log and will try for itself.
-    pub(super) fn attend(&mut self, path: &Path, waited_for: bool, scratch: &Scratch) {
-        match self.ready(path, scratch) {
+    pub(super) fn attend(&mut self, path: &Path, waited_for: bool) {
+        match self.ready(path) {
             Err(error) => {
                 self.refused(path, error);
             }
@@ -194,7 +194,7 @@ impl Log {
         scratch: &mut Scratch,
     ) -> Result<(usize, End), Errno> {
         let told = self.lost > 0;
-        let size = self.ready(path, scratch)?;
+        let size = self.ready(path)?;
         *line_begins |= told;
         let Some(file) = &self.file else { return Err(Errno::BADF) };
         let limit = self.limit();
@@ -219,7 +219,7 @@ impl Log {
             Err(error) => return Err(error),
         }
         let (consumed, rotate) = if self.timestamps {
-            let now = scratch.stamp();
+            let now = time_in_front();
             let (window, out) = scratch.window_and_out();
             let stamped = stamp::stamp(window, *line_begins, &now, (size, limit), out);
             write_or_undo(file, out, size)?;
@@ -249,7 +249,7 @@ impl Log {
     }
 
     /// Opens the file if need be, says what was lost if anything was, and gives the file's size.
-    fn ready(&mut self, path: &Path, scratch: &Scratch) -> Result<u64, Errno> {
+    fn ready(&mut self, path: &Path) -> Result<u64, Errno> {
         // Asked every time: whoever shortens the file should not find a hole in it.
         let mut stat = rustix::fs::fstat(self.open(path).map_err(errno)?)?;
         if stat.st_nlink == 0 {
@@ -264,7 +264,7 @@ impl Log {
         let Some(file) = &self.file else { return Err(Errno::BADF) };
         let why = self.lost_why.map_or_else(|| "the log could not be written".to_owned(), in_words);
         let newline = if ends_with_line(file, size) { "" } else { "\n" };
-        let stamp = if self.timestamps { scratch.stamp() } else { String::new() };
+        let stamp = if self.timestamps { time_in_front() } else { String::new() };
         let line = format!("{newline}{stamp}piton: {} bytes of output were lost: {why}\n", self.lost);
         write_or_undo(file, line.as_bytes(), size)?;
         note(format_args!("{} takes output again; {} bytes were lost: {why}", path.display(), self.lost));
@@ -385,6 +385,12 @@ fn remove_surplus(path: &Path, keep: usize) {
             note(format_args!("cannot remove {}: {error}", dir.join(&name).display()));
         }
     }
+}
+
+/// The time in front of a line.
+fn time_in_front() -> String {
+    let now = jiff::Timestamp::from_microsecond(now_unix_us()).unwrap_or_default();
+    format!("{now:.3} ")
 }
 
 fn errno(error: io::Error) -> Errno {

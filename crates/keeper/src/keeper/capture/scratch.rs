@@ -8,8 +8,6 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice, tee};
 
-use crate::keeper::now_unix_us;
-
 /// How much is looked at: what a pipe holds.
 const WINDOW: usize = 64 * 1024;
 
@@ -51,13 +49,6 @@ impl Scratch {
     /// What was seen, and room for what is made of it.
     pub(super) fn window_and_out(&mut self) -> (&[u8], &mut Vec<u8>) {
         (&self.window, &mut self.out)
-    }
-
-    /// The time in front of a line.
-    #[expect(clippy::unused_self, reason = "it is part of what is needed to write a line")]
-    pub(super) fn stamp(&self) -> String {
-        let now = jiff::Timestamp::from_microsecond(now_unix_us()).unwrap_or_default();
-        format!("{now:.3} ")
     }
 
     /// Takes exactly so much out of the pipe, which is known to be there.
