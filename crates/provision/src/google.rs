@@ -21,7 +21,7 @@ pub use self::credentials::InvalidCredentials;
 use self::credentials::ServiceAccount;
 use crate::JobType;
 use crate::answer::Problem;
-use crate::session::{self, ApiAnswer, Dialect, Tokens, Told, below};
+use crate::session::{self, ApiAnswer, Dialect, Form, Tokens, Told, below};
 use crate::tape::Tape;
 use crate::targets::{InvalidTargets, address};
 use crate::wanted::{Wanted, incomplete};

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::JobType;
 use crate::answer::Problem;
-use crate::session::{self, ApiAnswer, Dialect, Tokens, Told, below, permanent, refusal};
+use crate::session::{self, ApiAnswer, Dialect, Form, Tokens, Told, below, permanent, refusal};
 use crate::tape::Tape;
 use crate::targets::{InvalidTargets, address};
 use crate::wanted::Wanted;
