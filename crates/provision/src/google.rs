@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::credentials::InvalidCredentials;
 use self::credentials::ServiceAccount;
 use crate::answer::Problem;
-use crate::session::{self, ApiAnswer, Dialect, Tokens, Told, below};
+use crate::session::{self, ApiAnswer, Dialect, Form, Tokens, Told, below};
 use crate::tape::Tape;
 use crate::targets::{InvalidTargets, address};
 use crate::wanted::{Wanted, incomplete};

@@ -15,7 +15,7 @@ use reqwest::{Method, Url};
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::Problem;
-use crate::session::{self, ApiAnswer, Dialect, Tokens, Told, below, permanent, refusal};
+use crate::session::{self, ApiAnswer, Dialect, Form, Tokens, Told, below, permanent, refusal};
 use crate::tape::Tape;
 use crate::targets::{InvalidTargets, address};
 use crate::wanted::Wanted;

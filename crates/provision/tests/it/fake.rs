@@ -37,20 +37,25 @@ impl Asked {
     }
 }
 
-/// What goes back; where there is none, nothing ever does.
-pub struct Reply(pub u16, pub Vec<(&'static str, String)>, pub String);
+/// What goes back.
+pub enum Reply {
+    /// Status, headers and body.
+    Answer(u16, Vec<(&'static str, String)>, String),
+    /// Nothing, ever.
+    Never,
+}
 
 impl Reply {
-    pub fn json(status: u16, body: &Value) -> Option<Reply> {
-        Some(Reply(status, vec![("content-type", "application/json".to_owned())], body.to_string()))
+    pub fn json(status: u16, body: &Value) -> Reply {
+        Reply::Answer(status, vec![("content-type", "application/json".to_owned())], body.to_string())
     }
 
-    pub fn text(status: u16, body: &str) -> Option<Reply> {
-        Some(Reply(status, Vec::new(), body.to_owned()))
+    pub fn text(status: u16, body: &str) -> Reply {
+        Reply::Answer(status, Vec::new(), body.to_owned())
     }
 
-    pub fn with(status: u16, name: &'static str, value: &str) -> Option<Reply> {
-        Some(Reply(status, vec![(name, value.to_owned())], String::new()))
+    pub fn with(status: u16, name: &'static str, value: &str) -> Reply {
+        Reply::Answer(status, vec![(name, value.to_owned())], String::new())
     }
 }
 
@@ -61,7 +66,7 @@ pub struct Fake {
 }
 
 impl Fake {
-    pub async fn start(answer: impl FnMut(&Asked) -> Option<Reply> + Send + 'static) -> Fake {
+    pub async fn start(answer: impl FnMut(&Asked) -> Reply + Send + 'static) -> Fake {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let sender = watch::Sender::new(Vec::new());
@@ -72,7 +77,7 @@ impl Fake {
                 let asked = read(request).await;
                 let reply = (answer.lock().unwrap())(&asked);
                 remember.send_modify(|all: &mut Vec<Asked>| all.push(asked));
-                let Some(Reply(status, headers, body)) = reply else { return std::future::pending().await };
+                let Reply::Answer(status, headers, body) = reply else { return std::future::pending().await };
                 let mut response = Response::builder().status(status);
                 for (name, value) in headers {
                     response = response.header(name, value);

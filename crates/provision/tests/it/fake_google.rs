@@ -46,7 +46,7 @@ impl Google {
     pub async fn start() -> Google {
         let state = Arc::new(Mutex::new(State::default()));
         let shared = Arc::clone(&state);
-        let fake = Fake::start(move |asked| Some(shared.lock().unwrap().answer(asked))).await;
+        let fake = Fake::start(move |asked| shared.lock().unwrap().answer(asked)).await;
         Google { fake, state }
     }
 
@@ -94,7 +94,7 @@ pub fn error(code: u16, domain: &str, reason: &str, message: &str) -> Value {
 }
 
 fn reply(status: u16, body: &Value) -> Reply {
-    Reply(status, vec![("content-type", "application/json; charset=UTF-8".to_owned())], body.to_string())
+    Reply::Answer(status, vec![("content-type", "application/json; charset=UTF-8".to_owned())], body.to_string())
 }
 
 fn refuse(code: u16, reason: &str, message: &str) -> Reply {
@@ -199,7 +199,7 @@ impl State {
                     "GET" => reply(200, &self.users[&address]),
                     "DELETE" => {
                         self.users.remove(&address);
-                        Reply(204, Vec::new(), String::new())
+                        Reply::Answer(204, Vec::new(), String::new())
                     }
                     "PUT" => {
                         let user = self.users.get_mut(&address).unwrap();
@@ -236,7 +236,7 @@ impl State {
             }
             ("DELETE", [member]) => {
                 if members.remove(*member) {
-                    return Reply(204, Vec::new(), String::new());
+                    return Reply::Answer(204, Vec::new(), String::new());
                 }
                 refuse(404, "notFound", "Resource Not Found: memberKey")
             }
@@ -270,7 +270,7 @@ impl State {
             }
             ("DELETE", ["roleassignments", id]) => {
                 self.assignments.retain(|(other, ..)| other != id);
-                Reply(204, Vec::new(), String::new())
+                Reply::Answer(204, Vec::new(), String::new())
             }
             _ => refuse(404, "notFound", "Not Found"),
         }

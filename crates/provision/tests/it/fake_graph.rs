@@ -14,6 +14,9 @@ pub const E3: &str = "6fd2c87f-b296-42f0-b197-1e91e994b900";
 pub const E5: &str = "c7df2760-2c81-4ef7-b578-5b5392b571df";
 const HELPDESK: &str = "729827e3-9c14-49f7-bb1b-9608f156bbb8";
 
+/// A part of a line, and the status, headers and body of its answer.
+type Fault = (&'static str, u16, Vec<(&'static str, String)>, Value);
+
 #[derive(Default)]
 pub struct State {
     /// By user principal name.
@@ -24,7 +27,7 @@ pub struct State {
     pub assignments: Vec<Value>,
     pub sessions_ended: usize,
     /// What is answered to the next call whose line contains this.
-    pub faults: VecDeque<(&'static str, u16, Vec<(&'static str, String)>, Value)>,
+    pub faults: VecDeque<Fault>,
     tokens: usize,
     /// No token before this one is good.
     pub oldest: usize,
@@ -39,7 +42,7 @@ impl Graph {
     pub async fn start() -> Graph {
         let state = Arc::new(Mutex::new(State::default()));
         let shared = Arc::clone(&state);
-        let fake = Fake::start(move |asked| Some(shared.lock().unwrap().answer(asked))).await;
+        let fake = Fake::start(move |asked| shared.lock().unwrap().answer(asked)).await;
         Graph { fake, state }
     }
 
@@ -74,11 +77,11 @@ fn refuse(status: u16, code: &str, message: &str) -> Reply {
 }
 
 fn reply(status: u16, body: &Value) -> Reply {
-    Reply(status, vec![("content-type", "application/json".to_owned())], body.to_string())
+    Reply::Answer(status, vec![("content-type", "application/json".to_owned())], body.to_string())
 }
 
 fn nothing() -> Reply {
-    Reply(204, Vec::new(), String::new())
+    Reply::Answer(204, Vec::new(), String::new())
 }
 
 fn not_found(what: &str) -> Reply {
@@ -92,7 +95,7 @@ impl State {
         if let Some(at) = self.faults.iter().position(|(line, ..)| asked.line().contains(line)) {
             let (_, status, mut headers, body) = self.faults.remove(at).unwrap();
             headers.push(("content-type", "application/json".to_owned()));
-            return Reply(status, headers, body.to_string());
+            return Reply::Answer(status, headers, body.to_string());
         }
         if asked.path == "/contoso.example/oauth2/v2.0/token" {
             return self.token(asked);

@@ -16,7 +16,7 @@ use crate::scene::{Scene, kind, request, settings};
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Answers with these, one after the other.
-async fn scripted(replies: impl IntoIterator<Item = Option<Reply>>) -> Fake {
+async fn scripted(replies: impl IntoIterator<Item = Reply>) -> Fake {
     let mut replies: VecDeque<_> = replies.into_iter().collect();
     Fake::start(move |_| replies.pop_front().unwrap_or_else(|| Reply::text(200, "ok"))).await
 }
@@ -31,7 +31,11 @@ fn provision() -> piton_provision::Request {
 async fn a_request_is_posted_signed_and_kept_without_its_secrets() {
     let echo = json!({"id": "u-1", "note": "set hunter22", "access_token": "abc", "key": "s3cr3t-value"});
     let target = scripted([
-        Some(Reply(201, vec![("x-request-id", "r-9".to_owned()), ("set-cookie", "a=b".to_owned())], echo.to_string())),
+        Reply::Answer(
+            201,
+            vec![("x-request-id", "r-9".to_owned()), ("set-cookie", "a=b".to_owned())],
+            echo.to_string(),
+        ),
         Reply::text(200, "again"),
     ])
     .await;
@@ -136,7 +140,7 @@ async fn a_target_that_asks_for_a_pause_gets_it_from_everybody() {
 
 #[tokio::test]
 async fn a_target_that_does_not_answer_in_time_is_called_again() {
-    let target = scripted([None]).await;
+    let target = scripted([Reply::Never]).await;
     let scene = Scene::at(&target.url);
     let call = scene.spawn(provision());
     target.wait_for(1).await;
@@ -149,7 +153,7 @@ async fn a_target_that_does_not_answer_in_time_is_called_again() {
 
 #[tokio::test]
 async fn a_call_that_is_told_to_stop_stops() {
-    let target = scripted([None]).await;
+    let target = scripted([Reply::Never]).await;
     let scene = Scene::at(&target.url);
     let call = scene.spawn(provision());
     target.wait_for(1).await;
@@ -180,7 +184,7 @@ async fn a_target_that_is_not_there_is_transient_and_opens_the_breaker() {
 
 #[tokio::test]
 async fn the_rate_and_the_number_at_a_time_are_kept_and_places_given_up() {
-    let target = scripted([None, Reply::text(200, "second"), Reply::text(200, "third")]).await;
+    let target = scripted([Reply::Never, Reply::text(200, "second"), Reply::text(200, "third")]).await;
     let rate = Some(Rate::new(2, 20 * SECOND).unwrap());
     let scene = Scene::new(Settings { concurrency: 1, rate, ..settings(&target.url) });
     let first = scene.spawn(provision());
