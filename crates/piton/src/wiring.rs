@@ -12,13 +12,13 @@ use std::time::Duration;
 use axum::Router;
 use jiff::tz::TimeZone;
 use piton_api::ServedBy;
-use piton_engine::{Clock, Engine, Executing, Executor, Heartbeat, Loader, Passed, Task};
+use piton_engine::{Clock, Engine, Heartbeat, Loader};
 use piton_exec::archive::{Archive, ArchiveError, ArchivePlace};
 use piton_exec::request::Rules;
 use piton_exec::{Confine, Exec, Git, Templates};
 use piton_keeper::client::Client;
 use piton_logs::LogStore;
-use piton_model::{Failure, Run, RunId, WorkerId};
+use piton_model::WorkerId;
 use piton_process::{Environment, Runner};
 use piton_server::{About, Admission, App, Applier, Auth, Front, Probes};
 use piton_store::{Options, Store};
@@ -30,9 +30,11 @@ use tokio_util::sync::CancellationToken;
 use crate::access;
 use crate::admission::admission;
 use crate::error::{CommandError, Exit};
+use crate::executor::Real;
 use crate::identity;
 use crate::keeping::StoredWishes;
 use crate::place::{Place, environment};
+use crate::provisioning::{self, Provisioning};
 use crate::upkeep::Upkeep;
 
 /// How often it is looked whether logs of processes were rotated.
@@ -209,6 +211,7 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
     settings.max_queued_deployments = config.deployments.max_queued;
     settings.max_queued_deployments_each = config.deployments.max_queued_each;
     settings.self_approval = config.deployments.self_approval;
+    settings.provisions = provisioning::rules(&config.provisioning);
     settings.boot_id = piton_keeper::BootId::current().map(|id| id.as_str().to_owned());
     settings.heartbeat = watchdog();
     let (tell_ended, ended) = mpsc::unbounded_channel();
@@ -220,7 +223,8 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
         data_dir: data_dir.clone(),
         ended,
     };
-    let executor = Arc::new(Real { exec, runner: runner.clone(), logs: logs.clone(), tell_ended });
+    let provisioning = Provisioning::new(&config.provisioning, access::guard(config)?, &clock)?;
+    let executor = Arc::new(Real { exec, runner: runner.clone(), logs: logs.clone(), provisioning, tell_ended });
     let accounts = match &config.auth.store_url {
         Some(url) if url != &config.store_url => {
             Store::open(url.expose(), Options::default()).await.map_err(store_error)?
@@ -265,88 +269,6 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
     };
     let router = piton_server::router(app.clone(), piton_server::BASE);
     Ok(Opened { app, engine, loader, router, runner, admission, shutdown, upkeep, lock })
-}
-
-/// The real executor: everything that runs do goes through `piton-exec`.
-#[derive(Debug)]
-struct Real {
-    exec: Exec,
-    runner: Runner,
-    logs: LogStore,
-    /// For who looks after what runs leave behind. In commands nobody does; the daemon finds it.
-    tell_ended: mpsc::UnboundedSender<RunId>,
-}
-
-impl Executor for Real {
-    fn execute<'a>(&'a self, task: &'a Task) -> Executing<'a, Result<Passed, Failure>> {
-        Box::pin(async move {
-            let input = piton_exec::StepInput {
-                run: &task.run,
-                step: task.step,
-                attempt: task.attempt,
-                stop: task.stop.clone(),
-                resumed: task.resumed,
-                progress: task.progress.clone(),
-                suspended: task.suspended.clone(),
-            };
-            Ok(match self.exec.step(input).await? {
-                piton_exec::Passed::Next(report) => Passed::Next(report),
-                piton_exec::Passed::Gate { gate, expires_in, report } => Passed::Gate { gate, expires_in, report },
-                piton_exec::Passed::Done(report) => Passed::Done(report),
-            })
-        })
-    }
-
-    fn ended<'a>(&'a self, run: &'a Run) -> Executing<'a, ()> {
-        Box::pin(async move {
-            self.exec.cleanup(run).await;
-            if let Err(error) = self.runner.release(run.id).await {
-                tracing::warn!(run = %run.id, %error, "the keeper still remembers the children of an ended run");
-            }
-            let _ = self.tell_ended.send(run.id);
-        })
-    }
-
-    fn forget(&self, runs: Vec<RunId>) -> Executing<'_, ()> {
-        Box::pin(async move {
-            for run in runs {
-                if let Err(error) = self.logs.remove(run).await {
-                    tracing::warn!(%run, %error, "the log of an old run was left behind");
-                }
-            }
-        })
-    }
-
-    fn reconcile<'a>(&'a self, held: &'a [RunId]) -> Executing<'a, ()> {
-        Box::pin(async move {
-            let children = match self.runner.held().await {
-                Ok(children) => children,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot ask the keeper what it holds");
-                    return;
-                }
-            };
-            let mut strangers = std::collections::BTreeSet::new();
-            // Those that are kept running are the supervisor's.
-            let of_runs = |child: &piton_keeper::Child| !piton_supervisor::is_supervised(&child.token);
-            for child in children.into_iter().filter(of_runs) {
-                let run = child.token.as_str().split('/').next().and_then(|run| run.parse::<RunId>().ok());
-                match run {
-                    Some(run) if held.contains(&run) => {}
-                    Some(run) => {
-                        strangers.insert(run);
-                    }
-                    None => tracing::warn!(token = %child.token, "the keeper holds a child that belongs to no run"),
-                }
-            }
-            for run in strangers {
-                tracing::warn!(%run, "the keeper holds children of a run that is over; they are stopped");
-                if let Err(error) = self.runner.abandon(run).await {
-                    tracing::warn!(%run, %error, "they could not be stopped");
-                }
-            }
-        })
-    }
 }
 
 /// A keeper of an earlier version goes on as this one, with the children it holds.
