@@ -18,9 +18,10 @@ use crate::{Engine, Error, Shared};
 
 /// How many rows are taken in one transaction.
 const BATCH: usize = 256;
-/// How long to wait before the next look when something could not be done: another program holds a row, or another
-/// node was faster.
-const NOT_NOW: Duration = Duration::from_secs(1);
+/// How long to wait before the next look when nothing could be done although something is due: another node is just taking
+/// it, or another program holds the row. At first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How scheduled provisions are executed.
 #[derive(Debug, Clone)]
@@ -43,11 +44,20 @@ pub(crate) struct Provisions {
     shared: Arc<Shared>,
     /// The answer to a take was lost: this worker may hold runs of which nothing is known here.
     unsure: bool,
+    /// How long to wait when nothing can be done although something is due.
+    pause: Duration,
 }
 
 impl Provisions {
     pub(crate) fn new(shared: Arc<Shared>) -> Provisions {
-        Provisions { shared, unsure: false }
+        Provisions { shared, unsure: false, pause: FIRST_PAUSE }
+    }
+
+    /// When to look again after a look that was of no use.
+    fn later(&mut self) -> Next {
+        let pause = self.pause;
+        self.pause = (pause * 2).min(LONGEST_PAUSE);
+        Next::At(after(self.shared.clock.now(), pause))
     }
 
     /// Takes what is due, as far as there is room, ready to be driven.
@@ -114,11 +124,12 @@ impl Provisions {
         }
         let Some(due) = shared.store.next_provision().await? else { return Ok(Next::WithNews) };
         let ahead = shared.config.provisions.ahead;
-        Ok(match before(due, ahead) {
-            at if at > shared.clock.now() => Next::At(at),
-            _ if taken > 0 => Next::Now,
-            _ => Next::At(after(shared.clock.now(), NOT_NOW)),
-        })
+        let at = before(due, ahead);
+        if at <= shared.clock.now() && taken == 0 {
+            return Ok(self.later());
+        }
+        self.pause = FIRST_PAUSE;
+        Ok(if at > shared.clock.now() { Next::At(at) } else { Next::Now })
     }
 
     pub(crate) async fn run(mut self) {
@@ -127,10 +138,14 @@ impl Provisions {
         let mut news = true;
         loop {
             changes.mark_unchanged();
-            let next = self.round(news).await.unwrap_or_else(|error| {
-                tracing::error!(%error, "could not execute scheduled provisions");
-                Next::At(after(shared.clock.now(), NOT_NOW))
-            });
+            let next = match self.round(news).await {
+                Ok(next) => next,
+                Err(error) => {
+                    tracing::error!(%error, "could not execute scheduled provisions");
+                    self.pause = LONGEST_PAUSE;
+                    self.later()
+                }
+            };
             if next == Next::Now && !shared.stages.closing.is_cancelled() {
                 news = false;
                 continue;

@@ -45,6 +45,10 @@ pub(crate) fn run_body(vault: &Vault, run: &Run) -> Result<String, Error> {
     if needs_no_secrets(run) {
         return write(&Run { action, forgotten: true, ..run.clone() });
     }
+    // The row of a scheduled provision holds the same in clear, beside it, where other programs write and read it.
+    if matches!(run.subject, Subject::Provision(_)) {
+        return write(run);
+    }
     let sealed = vault.seal(&run.id.to_string(), write(&run.action)?.as_bytes());
     let sealed = sealed.map_err(|error| Error::Refused(format!("a run's secrets cannot be sealed: {error}")))?;
     let Some(piton_vault::Sealed { key, text }) = sealed else { return write(run) };
