@@ -48,8 +48,9 @@ mod workspace;
 pub use catalog::{Catalog, Change, DeclaredIn, DeclaredProcess};
 pub use config::{
     ArchiveSettings, AuthConfig, ClientAuth, Config, Confine, Deployments, EncryptionKeys, Explained, GitSettings,
-    History, IacSettings, Listen, LogFormat, LogLevel, LogOutput, Logging, Metrics, Named, Origin, ProcessMetrics,
-    Processes, Scheduler, Server, Sources, Tls, TlsIdentity, TlsSubject, TlsVersion,
+    GoogleProvider, History, IacSettings, Listen, LogFormat, LogLevel, LogOutput, Logging, Metrics, MicrosoftProvider,
+    Named, Origin, ProcessMetrics, Processes, Provisioning, Scheduler, Server, Sources, Tls, TlsIdentity, TlsSubject,
+    TlsVersion,
 };
 pub use diagnostic::{Diagnostic, Place, Severity};
 pub use duration::{InvalidDuration, format_duration, parse_duration};

@@ -76,6 +76,9 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     ("git", "How code is fetched for deployments."),
     ("security", "What outgoing connections may reach, and how secrets are kept."),
     ("provisioning", "Delayed provisioning."),
+    ("provisioning.webhooks", "Targets of single types of delayed provisions, in place of `provisioning.api_url`."),
+    ("provisioning.providers.google", "Google Workspace, without a target in between."),
+    ("provisioning.providers.microsoft", "Microsoft 365, without a target in between."),
     ("worker", "The queue worker."),
     ("gitlab", "Where scaffolded repositories are created."),
     ("control_plane", "Where workers report."),
@@ -88,6 +91,7 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
 const PORT: Kind = Kind::Integer(1, 65_535);
 const COUNT: Kind = Kind::Integer(0, 1_000_000_000);
 const POSITIVE: Kind = Kind::Integer(1, 1_000_000);
+const WEB: Kind = Kind::Url(&["http", "https"]);
 const LEVELS: Kind = Kind::Choice(&["error", "warn", "info", "debug", "trace"]);
 const DATABASES: Kind = Kind::Choice(&["sqlite", "sqlite3", "postgres", "postgresql"]);
 
@@ -280,11 +284,53 @@ pub(crate) const KEYS: &[Key] = &[
     key("provisioning.retry_attempts", COUNT, "How often a failed call is tried again.")
         .default("3")
         .aliases(&["PROVISIONING_RETRY_ATTEMPTS"]),
-    key("provisioning.retry_delay", Kind::Seconds, "Time between two tries.")
+    key("provisioning.retry_delay", Kind::Seconds, "Time before the first further try; each later one takes twice as long.")
         .default("60")
         .aliases(&["PROVISIONING_RETRY_DELAY"]),
+    key("provisioning.retry_max_delay", Kind::Seconds, "Longest time between two tries, unless the target asks for more.")
+        .default("3600"),
     key("provisioning.headers", Kind::Table, "Headers of every call.").secret(),
     key("provisioning.secret", Kind::Text, "Secret that signs calls.").aliases(&["PROVISIONING_SECRET"]).secret(),
+    key("provisioning.max_concurrent", POSITIVE, "How many provisions may be under way at once.").default("64"),
+    key("provisioning.concurrency", POSITIVE, "How many calls to one host may be under way at once.").default("16"),
+    key("provisioning.rate", POSITIVE, "How many calls to one host may begin in a second.").otherwise("any number"),
+    key("provisioning.allow_past", Kind::Bool, "Take requests for a time that has passed, and execute them at once.")
+        .default("false"),
+    key(
+        "provisioning.approval_required",
+        Kind::Texts,
+        "Types that somebody has to approve before they are executed, such as `terminate`.",
+    )
+    .default(""),
+    key("provisioning.webhooks.provision", WEB, "Makes accounts."),
+    key("provisioning.webhooks.terminate", WEB, "Removes accounts for good.").aliases(&["TERMINATION_API_URL"]),
+    key("provisioning.webhooks.suspend", WEB, "Locks accounts."),
+    key("provisioning.webhooks.reactivate", WEB, "Unlocks accounts."),
+    key("provisioning.webhooks.modify_groups", WEB, "Changes the groups of accounts."),
+    key("provisioning.webhooks.modify_license", WEB, "Changes the licences of accounts."),
+    key("provisioning.webhooks.modify_role", WEB, "Changes the roles of accounts."),
+    key("provisioning.webhooks.password_reset", WEB, "Gives accounts new passwords."),
+    key("provisioning.webhooks.transfer_ownership", WEB, "Gives what an account owns to another one."),
+    key("provisioning.providers.google.credentials", Kind::Path, "File with the key of the service account, as Google made it."),
+    key("provisioning.providers.google.admin", Kind::Text, "Administrator for whom the service account acts."),
+    key("provisioning.providers.google.domain", Kind::Text, "The only domain whose accounts are touched.").otherwise("any"),
+    key("provisioning.providers.google.customer", Kind::Text, "Id of the customer.")
+        .otherwise("that of the administrator"),
+    key("provisioning.providers.google.api_url", WEB, "Address of the APIs.").otherwise("Google's own"),
+    key("provisioning.providers.google.token_url", WEB, "Address that gives tokens.")
+        .otherwise("the one in `credentials`"),
+    key("provisioning.providers.microsoft.tenant_id", Kind::Text, "Id of the directory, or one of its domains."),
+    key("provisioning.providers.microsoft.client_id", Kind::Text, "Id of the application."),
+    key("provisioning.providers.microsoft.client_secret", Kind::Text, "Secret of the application.").secret(),
+    key(
+        "provisioning.providers.microsoft.usage_location",
+        Kind::Text,
+        "Where people are that are not told to be elsewhere: two letters, which licences need.",
+    ),
+    key("provisioning.providers.microsoft.api_url", WEB, "Address of Microsoft Graph, for national clouds.")
+        .otherwise("`https://graph.microsoft.com/v1.0`"),
+    key("provisioning.providers.microsoft.token_url", WEB, "Address that gives tokens, for national clouds.")
+        .otherwise("that of `login.microsoftonline.com`"),
     key("worker.id", Kind::Text, "Name of this worker.").aliases(&["WORKER_ID"]),
     key("worker.rabbitmq_url", Kind::Url(&["amqp", "amqps"]), "The message broker.")
         .aliases(&["RABBITMQ_URL"])

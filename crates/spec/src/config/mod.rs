@@ -13,6 +13,7 @@ mod kind;
 mod listen;
 mod lookup;
 mod processes;
+mod provisioning;
 mod render;
 mod settings;
 mod tls;
@@ -42,6 +43,7 @@ pub use http::{Metrics, Server};
 pub(crate) use kind::parse_size;
 pub use listen::Listen;
 pub use processes::{History, ProcessMetrics, Processes};
+pub use provisioning::{GoogleProvider, MicrosoftProvider, Provisioning};
 pub use settings::{Explained, Origin};
 pub use tls::{ClientAuth, Tls, TlsIdentity, TlsSubject, TlsVersion};
 
@@ -87,6 +89,8 @@ pub struct Config {
     pub iac: IacSettings,
     /// What of `[iac]` is about deployments that people ask for.
     pub deployments: Deployments,
+    /// `[provisioning]`
+    pub provisioning: Provisioning,
     /// `[archive]`
     pub archive: Option<ArchiveSettings>,
     /// `[logging]`
@@ -281,6 +285,7 @@ impl Config {
                 mirror: s.text("iac.mirror").map(str::to_owned),
             },
             deployments: Deployments::read(s),
+            provisioning: Provisioning::read(s, &root, found),
             archive: ArchiveSettings::read(s),
             logging: Logging {
                 level: match s.text("logging.level") {

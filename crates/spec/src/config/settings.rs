@@ -229,6 +229,11 @@ impl Settings {
         self.origin(path).is_some_and(|origin| *origin != Origin::Default)
     }
 
+    /// A key that somebody said something about and whose path begins so.
+    pub(crate) fn given_below(&self, section: &str) -> Option<&'static str> {
+        self.values.keys().copied().find(|path| path.starts_with(section) && self.is_given(path))
+    }
+
     pub(crate) fn json(&self, path: &str) -> Option<&Json> {
         self.values.get(path).map(|setting| &setting.value)
     }

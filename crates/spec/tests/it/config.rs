@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use piton_model::ToolChoice;
+use piton_model::{Backoff, JobType, ToolChoice};
 use piton_spec::{
     CatchUp, ClientAuth, Config, Diagnostic, LogFormat, LogOutput, Origin, Sources, TlsIdentity, TlsVersion,
 };
@@ -110,6 +110,8 @@ fn variables_of_the_seeds() {
         ("ALLOWED_ORIGINS", "https://a.example, https://b.example"),
         ("REGISTRY_HOST", "http://registry.example:9080"),
         ("PROVISIONING_TIMEOUT", "300"),
+        ("PROVISIONING_API_URL", "http://n8n.example/provision"),
+        ("TERMINATION_API_URL", "http://n8n.example/terminate"),
         ("RABBITMQ_URL", "amqp://guest:guest@rabbit.example:5672/"),
         ("RABBITMQ_RETRY_DELAY", "5s"),
         ("GITLAB_GROUP_ID", "42"),
@@ -128,6 +130,9 @@ fn variables_of_the_seeds() {
     assert_eq!(config.server.allowed_origins, ["https://a.example", "https://b.example"]);
     assert_eq!(config.value("worker.max_template_size"), Some(&serde_json::json!(10 << 20)));
     assert_eq!(config.value("provisioning.timeout"), Some(&serde_json::json!("300s")));
+    assert_eq!(config.scheduler.check_interval.expression(), "*/5 * * * *");
+    assert_eq!(config.provisioning.api_url.as_deref(), Some("http://n8n.example/provision"));
+    assert_eq!(config.provisioning.webhooks[&JobType::Terminate], "http://n8n.example/terminate");
     assert_eq!(explained(&config, "gitlab.token"), ("***".into(), "$GITLAB_TOKEN".into()));
     assert_eq!(explained(&config, "worker.rabbitmq_url").0, "amqp://guest:***@rabbit.example:5672/");
 }
@@ -181,6 +186,13 @@ logging:
     let config = good(&Sources { file: Some("config.yaml".into()), ..sources(&site) });
     assert_eq!(config.store_url.expose(), "postgres://postgres:password@db.example:5432/oneclick?sslmode=prefer");
     assert_eq!(config.logging.output, LogOutput::File("/var/log/oneclick-scheduler.log".into()));
+    assert_eq!(config.logging.format, LogFormat::Json);
+    assert_eq!(config.scheduler.time_zone, Some(TimeZone::get("America/Los_Angeles").unwrap()));
+    let provisioning = &config.provisioning;
+    assert_eq!(provisioning.api_url.as_deref(), Some("http://n8n.example:3000/api/provision-n8n"));
+    assert_eq!((provisioning.timeout, provisioning.retry_attempts), (Duration::from_secs(300), 3));
+    let cap = Duration::from_secs(3600);
+    assert_eq!(provisioning.retry(), Backoff { max_attempts: 4, first: Duration::from_secs(60), cap });
 
     site.write(
         "config.toml",
@@ -465,4 +477,55 @@ fn certificates_come_from_where_the_configuration_says() {
         let told = told(text);
         assert!(told.contains(place) && told.contains("error") && told.contains(words), "{text}{told}");
     }
+}
+
+#[test]
+fn provisioning() {
+    let site = Site::new();
+    let plain = good(&sources(&site)).provisioning;
+    assert_eq!((plain.max_concurrent, plain.rate, plain.allow_past), (64, None, false));
+    assert!(plain.webhooks.is_empty() && plain.approval_required.is_empty() && plain.headers.is_empty());
+    assert_eq!((plain.google, plain.microsoft), (None, None));
+
+    site.write(
+        "piton.toml",
+        r#"
+[provisioning]
+retry_attempts = 0
+rate = 5
+allow_past = true
+approval_required = ["terminate", "modify_role"]
+secret = "hunter2"
+[provisioning.headers]
+Authorization = "Bearer hunter2"
+[provisioning.webhooks]
+suspend = "https://n8n.example/suspend"
+[provisioning.providers.google]
+credentials = "google.json"
+admin = "admin@example.org"
+[provisioning.providers.microsoft]
+tenant_id = "example.org"
+client_id = "1"
+client_secret = "hunter2"
+"#,
+    );
+    let config = good(&sources(&site));
+    let provisioning = &config.provisioning;
+    assert_eq!(provisioning.retry().delay(1), None, "no retries means one attempt");
+    assert_eq!(provisioning.rate.map(std::num::NonZeroU32::get), Some(5));
+    assert_eq!(provisioning.approval_required.len(), 2);
+    assert_eq!(provisioning.headers["Authorization"].expose(), "Bearer hunter2");
+    assert_eq!(provisioning.google.as_ref().unwrap().credentials, site.path("google.json"));
+    assert_eq!(provisioning.microsoft.as_ref().unwrap().client_secret.expose(), "hunter2");
+    assert!(!format!("{config:?}").contains("hunter2"));
+
+    insta::assert_snapshot!(told(
+        "[provisioning]\napproval_required = ['terminat']\n[provisioning.headers]\nX = 1\n[provisioning.webhooks]\nsuspnd = 'http://x'\n[provisioning.providers.google]\nadmin = 'a@b.example'\n"
+    ), @r#"
+    piton.toml:6:1: error: provisioning.webhooks.suspnd: unknown key `suspnd` in [provisioning.webhooks]
+      hint: did you mean `suspend`?
+    piton.toml:3: error: provisioning.headers: the value of the header `X` must be text
+    piton.toml:2: error: provisioning.approval_required: `terminat` is none of `provision`, `terminate`, `suspend`, `reactivate`, `modify_groups`, `modify_license`, `modify_role`, `password_reset`, `transfer_ownership`
+    piton.toml:8: error: provisioning.providers.google.admin: `provisioning.providers.google.credentials` is missing
+    "#);
 }
