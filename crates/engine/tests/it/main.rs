@@ -8,6 +8,7 @@ mod explanations;
 mod jobs;
 mod loops;
 mod nodes;
+mod provisions;
 mod site;
 mod stories;
 mod year;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use piton_model::FailureClass::{Permanent, Transient};
-use piton_provision::{JobType, Request, Settings};
+use piton_model::JobType;
+use piton_provision::{Request, Settings};
 use serde_json::{Value, json};
 
 use crate::fake_google::{Google, error};

@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use piton_model::JobType;
 use piton_model::guard::Guard;
 use piton_model::{FailureClass, Secret};
-use piton_provision::{BreakerRules, JobType, LONGEST_BODY, Rate, Settings};
+use piton_provision::{BreakerRules, LONGEST_BODY, Rate, Settings};
 use ring::hmac;
 use serde_json::json;
 use tokio::net::TcpListener;

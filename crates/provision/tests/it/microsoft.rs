@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use piton_model::FailureClass::{Permanent, Transient};
+use piton_model::JobType;
 use piton_model::Secret;
-use piton_provision::{JobType, MicrosoftSettings, Request, Settings};
+use piton_provision::{MicrosoftSettings, Request, Settings};
 use serde_json::{Value, json};
 
 use crate::fake_graph::{E3, E5, ENGINEERS, Graph, error};
