@@ -5,7 +5,7 @@
 --   next_attempt_at  when it is tried (again), where that is not `schedule_time`
 --   first_run        the run of the first of the tries it is in
 --   last_run         the run of the latest try
---postgres CREATE TABLE IF NOT EXISTS scheduled_provisions (
+--postgres CREATE TABLE IF NOT EXISTS public.scheduled_provisions (
 --postgres     id UUID PRIMARY KEY DEFAULT gen_random_uuid(),
 --postgres     employee_data JSONB NOT NULL,
 --postgres     applications JSONB NOT NULL,
@@ -19,10 +19,10 @@
 --postgres     retry_count INTEGER DEFAULT 0,
 --postgres     CONSTRAINT valid_status CHECK (status IN ('pending', 'executing', 'completed', 'failed', 'cancelled'))
 --postgres );
---postgres CREATE INDEX IF NOT EXISTS idx_schedule_time ON scheduled_provisions (schedule_time) WHERE status = 'pending';
---postgres CREATE INDEX IF NOT EXISTS idx_tags ON scheduled_provisions USING GIN (tags);
---postgres CREATE INDEX IF NOT EXISTS idx_status ON scheduled_provisions (status);
---postgres ALTER TABLE scheduled_provisions
+--postgres CREATE INDEX IF NOT EXISTS idx_schedule_time ON public.scheduled_provisions (schedule_time) WHERE status = 'pending';
+--postgres CREATE INDEX IF NOT EXISTS idx_tags ON public.scheduled_provisions USING GIN (tags);
+--postgres CREATE INDEX IF NOT EXISTS idx_status ON public.scheduled_provisions (status);
+--postgres ALTER TABLE public.scheduled_provisions
 --postgres     ALTER COLUMN employee_data SET DEFAULT '{}',
 --postgres     ALTER COLUMN applications SET DEFAULT '{}',
 --postgres     ALTER COLUMN tags SET DEFAULT '{}',
@@ -37,13 +37,13 @@
 --postgres     ADD COLUMN IF NOT EXISTS first_run TEXT,
 --postgres     ADD COLUMN IF NOT EXISTS last_run TEXT;
 -- Rows that were there before stay as they are.
---postgres ALTER TABLE scheduled_provisions
+--postgres ALTER TABLE public.scheduled_provisions
 --postgres     ADD CONSTRAINT piton_job_type CHECK (job_type IN ('provision', 'terminate', 'suspend', 'reactivate',
 --postgres         'modify_groups', 'modify_license', 'modify_role', 'password_reset', 'transfer_ownership')) NOT VALID,
 --postgres     ADD CONSTRAINT piton_approval_status CHECK (approval_status IN ('auto_approved', 'pending_approval',
 --postgres         'approved', 'rejected')) NOT VALID;
 -- What another program was executing when it was replaced by this one: nobody knows how that ended.
---postgres UPDATE scheduled_provisions SET status = 'failed', error_message =
+--postgres UPDATE public.scheduled_provisions SET status = 'failed', error_message =
 --postgres     'it was being executed when Piton took over; check whether it was done, then schedule it again'
 --postgres     WHERE status = 'executing';
 --sqlite CREATE TABLE scheduled_provisions (
@@ -85,13 +85,13 @@ CREATE INDEX provisions_listed ON scheduled_provisions (schedule_time, id);
 --postgres     END IF;
 --postgres     RETURN NULL;
 --postgres END $$;
---postgres CREATE TRIGGER piton_provisions_changed AFTER INSERT OR UPDATE ON scheduled_provisions
+--postgres CREATE TRIGGER piton_provisions_changed AFTER INSERT OR UPDATE ON public.scheduled_provisions
 --postgres     FOR EACH STATEMENT EXECUTE FUNCTION piton_provisions_changed();
 --postgres CREATE FUNCTION piton_provision_touched() RETURNS trigger LANGUAGE plpgsql AS $$
 --postgres BEGIN
 --postgres     NEW.updated_at := NOW();
 --postgres     RETURN NEW;
 --postgres END $$;
---postgres CREATE TRIGGER piton_provision_touched BEFORE UPDATE ON scheduled_provisions FOR EACH ROW
+--postgres CREATE TRIGGER piton_provision_touched BEFORE UPDATE ON public.scheduled_provisions FOR EACH ROW
 --postgres     WHEN (OLD.updated_at IS NOT DISTINCT FROM NEW.updated_at)
 --postgres     EXECUTE FUNCTION piton_provision_touched();

@@ -57,6 +57,7 @@ mod requests;
 mod retention;
 mod row;
 mod schedules;
+mod schema;
 mod secrets;
 mod sqlite_file;
 mod statement;
@@ -147,7 +148,8 @@ impl Store {
     pub async fn open(url: &str, options: Options) -> Result<Store, Error> {
         let address = Address::parse(url, &options)?;
         address.make_ready()?;
-        let mut conn = address.connect().await?;
+        let conn = address.connect().await?;
+        let (address, mut conn) = schema::settle(address, conn).await?;
         migrate::migrate(&mut conn).await.map_err(|error| address.explain(error))?;
         let readers = Readers::new(address.clone(), &options);
         let head = conn.rows(events::HEAD, Vec::new()).await?.first().map_or(Ok(0), |row| row.int(0))?;

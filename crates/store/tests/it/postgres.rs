@@ -8,6 +8,7 @@ use sqlx::{ConnectOptions as _, Row as _};
 use tokio::task::JoinSet;
 
 use crate::fixture::{Fixture, at, job, new_run};
+use crate::suite::raw;
 
 const KILL: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
      WHERE datname = current_database() AND pid <> pg_backend_pid()";
@@ -83,4 +84,25 @@ async fn another_node_is_heard_again_after_the_connection_was_lost() {
 async fn a_server_that_is_not_there_is_not_available() {
     let error = Store::open("postgres://nobody@localhost/x?host=/nonexistent", Options::default()).await.unwrap_err();
     assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn names_that_other_programs_took_are_theirs() {
+    let fixture = Fixture::postgres().await;
+    let theirs = "SET search_path TO public; CREATE TABLE users (id INT); CREATE TABLE migrations (name TEXT); \
+                  CREATE TABLE ledger (amount INT); \
+                  CREATE TABLE scheduled_provisions (id UUID PRIMARY KEY DEFAULT gen_random_uuid(), \
+                    employee_data JSONB NOT NULL, applications JSONB NOT NULL, schedule_time TIMESTAMPTZ NOT NULL, \
+                    status VARCHAR(50) NOT NULL DEFAULT 'pending', tags TEXT[] NOT NULL, created_at TIMESTAMPTZ, \
+                    updated_at TIMESTAMPTZ, executed_at TIMESTAMPTZ, error_message TEXT, retry_count INTEGER); \
+                  INSERT INTO scheduled_provisions (employee_data, applications, schedule_time, tags) \
+                    VALUES ('{}', '{}', 'epoch', '{}')";
+    raw(&fixture, theirs).await;
+    // The second time, everything is there already.
+    for _ in 0..2 {
+        let store = fixture.open().await;
+        assert_eq!(store.next_provision().await.unwrap(), Some(at(0)), "their row waits");
+        store.close().await;
+    }
+    fixture.audited().await;
 }

@@ -81,6 +81,7 @@ async fn dump(fixture: &Fixture) -> Vec<u8> {
         return ["", "-wal", "-shm"].map(beside).concat();
     }
     let options: PgConnectOptions = fixture.url.parse().unwrap();
+    let options = options.options([("search_path", "piton,public")]);
     let mut conn: PgConnection = options.connect().await.unwrap();
     let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema()";
     let mut bytes = Vec::new();

@@ -591,7 +591,7 @@ pub async fn raw(fixture: &Fixture, sql: &'static str) {
         conn.close().await.unwrap();
     } else {
         let options: sqlx::postgres::PgConnectOptions = fixture.url.parse().unwrap();
-        let mut conn = options.connect().await.unwrap();
+        let mut conn = options.options([("search_path", "piton,public")]).connect().await.unwrap();
         sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
         conn.close().await.unwrap();
     }
