@@ -103,7 +103,7 @@ async fn load(address: &str, ask: &Ask, duration: Duration) -> anyhow::Result<Lo
 /// A server that does nothing but answer with the same bytes: what the machine and the client allow at most.
 struct Peer {
     address: String,
-    _runtime: tokio::runtime::Runtime,
+    runtime: Option<tokio::runtime::Runtime>,
 }
 
 impl Peer {
@@ -141,6 +141,15 @@ impl Peer {
             #[expect(unreachable_code, reason = "names the type of the errors")]
             std::io::Result::Ok(())
         });
-        Ok(Peer { address, _runtime: runtime })
+        Ok(Peer { address, runtime: Some(runtime) })
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // It is dropped in a task, where nobody may wait for a runtime to end.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
