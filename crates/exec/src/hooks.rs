@@ -142,7 +142,9 @@ fn judge(phase: HookPhase, hook: &Hook, ended: Result<Exit, Error>, late: bool) 
     let failed = |what: String| failing::permanent("hook_failed", format!("the {phase} hook `{}` {what}", hook.name));
     match ended {
         // However it takes that it is stopped.
-        Ok(exit) if late && exit.stopped => Err(failed(format!("took longer than {} s and was stopped", hook.timeout.as_secs_f64()))),
+        Ok(exit) if late && exit.stopped => {
+            Err(failed(format!("took longer than {} s and was stopped", hook.timeout.as_secs_f64())))
+        }
         Ok(exit) if exit.success() => Ok(()),
         Ok(exit) if exit.stopped => Err(failing::stopped_before(&describe(phase, &hook.name))),
         Ok(exit) => Err(match exit.status {

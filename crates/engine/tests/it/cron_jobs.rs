@@ -134,9 +134,7 @@ async fn a_suspended_schedule_starts_nothing_and_lets_go_on_what_runs() {
     assert_eq!(jobs, [("measure-1772439000".to_owned(), Some(OutcomeKind::Succeeded))]);
     // Its jobs are not held back by themselves, nor is it by way of them.
     let node = simulation.node(0);
-    for refused in
-        [node.hold_job("measure-1772439000", ana()).await, node.release_job("measure-1772439000").await]
-    {
+    for refused in [node.hold_job("measure-1772439000", ana()).await, node.release_job("measure-1772439000").await] {
         assert!(matches!(refused, Err(Error::OfSchedule { schedule, .. }) if schedule == "measure"));
     }
     assert_eq!(simulation.node(0).cron_job(None, "measure").await.unwrap().next, None);
