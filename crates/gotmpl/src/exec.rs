@@ -4,6 +4,7 @@
 //! messages.
 
 mod call;
+mod elements;
 mod field;
 mod item;
 mod operand;
@@ -47,7 +48,7 @@ pub(crate) fn execute(
         meter: Meter::new(limits),
         scratch: Vec::new(),
     };
-    state.walk_list(&root, &tree.root).map(|_| ()).map_err(|error| *error)
+    state.walk(root, &tree.root).map_err(|error| *error)
 }
 
 struct State<'t, 'o> {
@@ -61,6 +62,7 @@ struct State<'t, 'o> {
     variables: Vec<Variable<'t>>,
     /// Where the variables of this template start; those before are the callers'.
     frame: usize,
+    /// How many templates have called one another.
     depth: usize,
     deepest: usize,
     meter: Meter,
@@ -122,17 +124,6 @@ impl<'t> State<'t, '_> {
 
     fn step(&mut self) -> Result<()> {
         self.meter.spend(1).map_err(|limit| self.limit(limit))
-    }
-
-    /// One level deeper, unless that is too deep.
-    fn deeper<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        if self.depth >= self.deepest {
-            return Err(self.limit(Limit::Depth));
-        }
-        self.depth += 1;
-        let result = run(self);
-        self.depth -= 1;
-        result
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {

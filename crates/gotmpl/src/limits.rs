@@ -16,8 +16,7 @@ pub struct Limits {
     pub output: usize,
     /// Bytes of all values made on the way, whether or not they are still there.
     pub memory: usize,
-    /// How deep templates, blocks and parentheses may be inside one another while they run. The stack of the thread has
-    /// to bear it: the default does with a megabyte, also without optimisation.
+    /// How deep templates may call one another. It costs memory, a few hundred bytes for each, and no stack.
     pub depth: usize,
     /// Ends the rendering when it says so.
     pub interrupt: Option<Interrupt>,
@@ -25,7 +24,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { steps: 10_000_000, output: 64 << 20, memory: 256 << 20, depth: 250, interrupt: None }
+        Limits { steps: 10_000_000, output: 64 << 20, memory: 256 << 20, depth: 10_000, interrupt: None }
     }
 }
 
@@ -52,8 +51,11 @@ pub enum Limit {
     /// Too much memory.
     #[error("the values of the template take too much memory")]
     Memory,
-    /// Templates or values inside one another.
-    #[error("templates, blocks or values are nested too deep")]
+    /// Templates that call one another, with the number allowed.
+    #[error("exceeded maximum template depth ({0})")]
+    Templates(usize),
+    /// Blocks or values inside one another.
+    #[error("blocks or values are nested too deep")]
     Depth,
     /// [`Limits::interrupt`] said so.
     #[error("the rendering was interrupted")]

@@ -255,7 +255,7 @@ impl From<&serde_json::Value> for Value {
                 None => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
             },
             serde_json::Value::String(text) => Value::from(text.as_str()),
-            serde_json::Value::Array(items) => Value::from(items.iter().map(Value::from).collect::<Vec<_>>()),
+            serde_json::Value::Array(items) => Value::List(List::decoded(items.iter().map(Value::from).collect())),
             serde_json::Value::Object(fields) => {
                 let map = Map::new(Element::Any);
                 for (name, value) in fields {

@@ -140,8 +140,10 @@ fn render(row: &Json, options: &Options, data: &Value, output: &mut Vec<u8>) -> 
         for text in texts {
             template.add(name, text, options).map_err(|error| error.to_string())?;
         }
+        // As deep as Go goes.
+        let limits = Limits { depth: 100_000, ..Limits::default() };
         let entry = row["entry"].as_str().unwrap_or(name);
-        template.render_named(entry, data, output, &Limits::default()).map_err(|error| error.to_string())
+        template.render_named(entry, data, output, &limits).map_err(|error| error.to_string())
     });
     Ok(rendered)
 }

@@ -51,7 +51,7 @@ impl<'t> State<'t, '_> {
             }
             ArgKind::Pipe(pipe) => {
                 self.refuse_arguments(&command.args, last.as_ref())?;
-                return self.deeper(|state| state.pipeline(dot, pipe));
+                return self.pipeline(dot, pipe);
             }
             ArgKind::Variable { name, fields } => {
                 return self.variable_node(dot, first, name, fields, &command.args, last);
@@ -129,9 +129,9 @@ impl<'t> State<'t, '_> {
                 self.field_chain(dot, dot.clone(), arg, fields, std::slice::from_ref(arg), None)?
             }
             ArgKind::Variable { name, fields } => self.variable_node(dot, arg, name, fields, &[], None)?,
-            ArgKind::Pipe(pipe) => self.deeper(|state| state.pipeline(dot, pipe))?,
+            ArgKind::Pipe(pipe) => self.pipeline(dot, pipe)?,
             ArgKind::Function(function) => self.call(dot, function, At::Arg(arg), &[], None)?,
-            ArgKind::Chain { of, fields } => self.deeper(|state| state.chain(dot, arg, of, fields, &[], None))?,
+            ArgKind::Chain { of, fields } => self.chain(dot, arg, of, fields, &[], None)?,
             _ => return self.constant_arg(want, arg),
         };
         self.check_type(item, want)

@@ -1,30 +1,108 @@
 //! Walks over nodes and writes.
 
-use super::{At, Item, Result, State, Variable};
+use super::elements::Elements;
+use super::{At, Item, Result, State};
 use crate::format::{Printer, print_value};
-use crate::syntax::node::{Branch, Node, Pipe};
+use crate::limits::Limit;
+use crate::syntax::node::{Branch, Node, Pipe, Tree};
 use crate::value::Value;
 
-/// How the walk goes on.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Flow {
+/// Nodes that are being walked over. They are kept here and not on the stack of the thread, so that templates may call
+/// one another as deep as the limits say.
+struct Frame<'t> {
+    nodes: Nodes<'t>,
+    /// How many variables there were before.
+    mark: usize,
+}
+
+enum Nodes<'t> {
+    /// The rest of a list.
+    List { rest: std::slice::Iter<'t, Node>, dot: Item },
+    /// The list of a called template, after which its caller goes on.
+    Called { rest: std::slice::Iter<'t, Node>, dot: Item, caller: &'t Tree, variables: usize },
+    /// A loop between two iterations.
+    Range { branch: &'t Branch, elements: Elements },
+}
+
+/// How the walk goes on after a node.
+enum Flow<'t> {
     Next,
+    Enter(Frame<'t>),
     Break,
     Continue,
 }
 
+/// Blocks are inside templates, so there may be more of them; a few for each template are enough.
+const BLOCKS_PER_TEMPLATE: usize = 4;
+/// What a single template may need.
+const BLOCKS: usize = 1000;
+
 impl<'t> State<'t, '_> {
-    pub(super) fn walk_list(&mut self, dot: &Item, nodes: &'t [Node]) -> Result<Flow> {
-        for node in nodes {
-            match self.walk(dot, node)? {
+    /// Walks over a list of nodes and all that they enter.
+    pub(super) fn walk(&mut self, dot: Item, nodes: &'t [Node]) -> Result<()> {
+        let most = self.deepest.saturating_mul(BLOCKS_PER_TEMPLATE).saturating_add(BLOCKS);
+        let mut frames = vec![Frame { nodes: Nodes::List { rest: nodes.iter(), dot }, mark: self.variables.len() }];
+        while let Some(frame) = frames.last_mut() {
+            let flow = match &mut frame.nodes {
+                Nodes::List { rest, dot } | Nodes::Called { rest, dot, .. } => match rest.next() {
+                    Some(node) => self.node(dot, node)?,
+                    None => {
+                        self.leave(frame);
+                        frames.pop();
+                        continue;
+                    }
+                },
+                Nodes::Range { branch, elements } => match elements.next() {
+                    Some((index, element)) => {
+                        self.step()?;
+                        self.set_range_variables(&branch.pipe, index, &element)?;
+                        let rest = branch.list.iter();
+                        Flow::Enter(Frame { nodes: Nodes::List { rest, dot: element }, mark: self.variables.len() })
+                    }
+                    None => {
+                        self.leave(frame);
+                        frames.pop();
+                        continue;
+                    }
+                },
+            };
+            match flow {
                 Flow::Next => {}
-                flow => return Ok(flow),
+                Flow::Enter(frame) if frames.len() < most => frames.push(frame),
+                Flow::Enter(_) => return Err(self.limit(Limit::Depth)),
+                Flow::Break => {
+                    self.leave_iteration(&mut frames);
+                    if let Some(range) = frames.pop() {
+                        self.leave(&range);
+                    }
+                }
+                Flow::Continue => self.leave_iteration(&mut frames),
             }
         }
-        Ok(Flow::Next)
+        Ok(())
     }
 
-    fn walk(&mut self, dot: &Item, node: &'t Node) -> Result<Flow> {
+    fn leave(&mut self, frame: &Frame<'t>) {
+        self.variables.truncate(frame.mark);
+        if let Nodes::Called { caller, variables, .. } = frame.nodes {
+            self.tree = caller;
+            self.frame = variables;
+            self.depth -= 1;
+        }
+    }
+
+    /// Leaves everything inside the innermost loop. The parser has seen to it that there is one.
+    fn leave_iteration(&mut self, frames: &mut Vec<Frame<'t>>) {
+        while let Some(frame) = frames.last() {
+            if let Nodes::Range { .. } = frame.nodes {
+                return;
+            }
+            self.leave(frame);
+            frames.pop();
+        }
+    }
+
+    fn node(&mut self, dot: &Item, node: &'t Node) -> Result<Flow<'t>> {
         self.at = At::Node(node);
         self.step()?;
         match node {
@@ -37,87 +115,41 @@ impl<'t> State<'t, '_> {
                     self.print(&value)?;
                 }
             }
-            Node::If(branch) => return self.deeper(|state| state.walk_condition(dot, branch, false)),
-            Node::With(branch) => return self.deeper(|state| state.walk_condition(dot, branch, true)),
-            Node::Range(branch) => self.deeper(|state| state.walk_range(dot, branch))?,
-            Node::Template { name, pipe, .. } => self.walk_template(dot, node, name, pipe.as_ref())?,
+            Node::If(branch) => return self.condition(dot, branch, false),
+            Node::With(branch) => return self.condition(dot, branch, true),
+            Node::Range(branch) => return self.range(dot, branch),
+            Node::Template { name, pipe, .. } => return self.template(dot, node, name, pipe.as_ref()),
             Node::Break => return Ok(Flow::Break),
             Node::Continue => return Ok(Flow::Continue),
         }
         Ok(Flow::Next)
     }
 
-    fn walk_condition(&mut self, dot: &Item, branch: &'t Branch, sets_dot: bool) -> Result<Flow> {
+    fn condition(&mut self, dot: &Item, branch: &'t Branch, sets_dot: bool) -> Result<Flow<'t>> {
         let mark = self.variables.len();
         let value = self.pipeline(dot, &branch.pipe)?;
-        let flow = if value.value().is_true() {
-            self.walk_list(if sets_dot { &value } else { dot }, &branch.list)
+        let nodes = if value.value().is_true() {
+            let dot = if sets_dot { value } else { dot.clone() };
+            Nodes::List { rest: branch.list.iter(), dot }
         } else {
-            self.walk_list(dot, branch.otherwise.as_deref().unwrap_or_default())
+            otherwise(branch, dot)
         };
-        self.variables.truncate(mark);
-        flow
+        Ok(Flow::Enter(Frame { nodes, mark }))
     }
 
-    fn walk_range(&mut self, dot: &Item, branch: &'t Branch) -> Result<()> {
+    fn range(&mut self, dot: &Item, branch: &'t Branch) -> Result<Flow<'t>> {
         let mark = self.variables.len();
         let value = self.pipeline(dot, &branch.pipe)?.into_value();
-        let ran = match &value {
-            Value::Nil => false,
-            Value::List(list) => {
-                let element = list.element();
-                let items = list.items().iter().enumerate();
-                self.iterate(branch, items.map(|(at, item)| (index(at), Item::element(item.clone(), element))))?
-            }
-            Value::Map(map) => {
-                let element = map.element();
-                let entries = map.entries().into_iter();
-                self.iterate(
-                    branch,
-                    entries.map(|(key, value)| (Item::Bare(Value::Text(key)), Item::element(value, element))),
-                )?
-            }
-            Value::Int(_) | Value::Int64(_) | Value::Byte(_) => {
-                if branch.pipe.variables.len() > 1 {
-                    let shown = self.shown(&value)?;
-                    return Err(self.error(format!("can't use {shown} to iterate over more than one variable")));
-                }
-                let end = value.as_integer().unwrap_or(0);
-                let same_type = |number: i64| match &value {
-                    Value::Int64(_) => Value::Int64(number),
-                    Value::Byte(_) => Value::Byte(number as u8),
-                    _ => Value::Int(number),
-                };
-                self.iterate(branch, (0..end).map(|number| (Item::Invalid, Item::Bare(same_type(number)))))?
-            }
-            other => {
-                let shown = self.shown(other)?;
-                return Err(self.error(format!("range can't iterate over {shown}")));
-            }
+        if value.as_integer().is_some() && branch.pipe.variables.len() > 1 {
+            let shown = self.shown(&value)?;
+            return Err(self.error(format!("can't use {shown} to iterate over more than one variable")));
+        }
+        let Some(elements) = Elements::of(&value) else {
+            let shown = self.shown(&value)?;
+            return Err(self.error(format!("range can't iterate over {shown}")));
         };
-        if !ran {
-            // A break here would belong to a range around this one; the parser allows none.
-            self.walk_list(dot, branch.otherwise.as_deref().unwrap_or_default())?;
-        }
-        self.variables.truncate(mark);
-        Ok(())
-    }
-
-    /// Whether there was anything to iterate over.
-    fn iterate(&mut self, branch: &'t Branch, items: impl Iterator<Item = (Item, Item)>) -> Result<bool> {
-        let mark = self.variables.len();
-        let mut ran = false;
-        for (index, element) in items {
-            ran = true;
-            self.step()?;
-            self.set_range_variables(&branch.pipe, index, &element)?;
-            let flow = self.walk_list(&element, &branch.list)?;
-            self.variables.truncate(mark);
-            if flow == Flow::Break {
-                break;
-            }
-        }
-        Ok(ran)
+        let nodes = if elements.is_empty() { otherwise(branch, dot) } else { Nodes::Range { branch, elements } };
+        Ok(Flow::Enter(Frame { nodes, mark }))
     }
 
     fn set_range_variables(&mut self, pipe: &'t Pipe, index: Item, element: &Item) -> Result<()> {
@@ -139,25 +171,23 @@ impl<'t> State<'t, '_> {
         Ok(())
     }
 
-    fn walk_template(&mut self, dot: &Item, node: &'t Node, name: &str, pipe: Option<&'t Pipe>) -> Result<()> {
+    fn template(&mut self, dot: &Item, node: &'t Node, name: &str, pipe: Option<&'t Pipe>) -> Result<Flow<'t>> {
         let Some(tree) = self.template.tree(name) else { return Err(self.unknown_template(name)) };
+        if self.depth >= self.deepest {
+            return Err(self.limit(Limit::Templates(self.deepest)));
+        }
         let dot = match pipe {
             Some(pipe) => self.pipeline(dot, pipe)?,
             None => Item::Invalid,
         };
         self.at = At::Node(node);
-        self.deeper(|state| {
-            let caller = std::mem::replace(&mut state.tree, tree);
-            let mark = state.variables.len();
-            // A template sees no variables of its caller.
-            let frame = std::mem::replace(&mut state.frame, mark);
-            state.variables.push(Variable { name: "$", value: dot.clone() });
-            state.walk_list(&dot, &tree.root)?;
-            state.variables.truncate(mark);
-            state.frame = frame;
-            state.tree = caller;
-            Ok(())
-        })
+        self.depth += 1;
+        let caller = std::mem::replace(&mut self.tree, tree);
+        let mark = self.variables.len();
+        // A template sees no variables of its caller.
+        let variables = std::mem::replace(&mut self.frame, mark);
+        self.push("$", dot.clone());
+        Ok(Flow::Enter(Frame { nodes: Nodes::Called { rest: tree.root.iter(), dot, caller, variables }, mark }))
     }
 
     fn print(&mut self, item: &Item) -> Result<()> {
@@ -190,6 +220,6 @@ impl<'t> State<'t, '_> {
     }
 }
 
-fn index(at: usize) -> Item {
-    Item::Bare(Value::Int(at as i64))
+fn otherwise<'t>(branch: &'t Branch, dot: &Item) -> Nodes<'t> {
+    Nodes::List { rest: branch.otherwise.as_deref().unwrap_or_default().iter(), dot: dot.clone() }
 }

@@ -13,6 +13,8 @@ pub struct List {
     len: usize,
     element: Element,
     nil: bool,
+    /// Room behind the items, as Go's JSON decoder leaves it. `slice` may reach into it and finds zeros.
+    spare: usize,
 }
 
 /// Owns the items, so that a deep structure is dropped without recursion.
@@ -21,7 +23,13 @@ struct Items(Vec<Value>);
 impl List {
     /// A slice of these items, which have to be of the type of the elements.
     pub fn new(element: Element, items: Vec<Value>) -> List {
-        List { start: 0, len: items.len(), items: Rc::new(Items(items)), element, nil: false }
+        List { start: 0, len: items.len(), items: Rc::new(Items(items)), element, nil: false, spare: 0 }
+    }
+
+    /// A slice as Go's JSON decoder makes it, which doubles the room for the items whenever it runs out.
+    pub(crate) fn decoded(items: Vec<Value>) -> List {
+        let spare = if items.is_empty() { 0 } else { items.len().next_power_of_two() - items.len() };
+        List { spare, ..List::new(Element::Any, items) }
     }
 
     /// A nil slice: empty, but `null` in JSON.
@@ -60,13 +68,19 @@ impl List {
 
     /// How far `slice` may go.
     pub(crate) fn capacity(&self) -> usize {
-        self.items.0.len() - self.start
+        self.items.0.len() - self.start + self.spare
     }
 
     /// `list[from:to]`; both within the capacity, in order.
     pub(crate) fn slice(&self, from: usize, to: usize) -> List {
-        let to = to.min(self.capacity());
-        List { start: self.start + from.min(to), len: to - from.min(to), ..self.clone() }
+        let there = self.items.0.len() - self.start;
+        if to <= there {
+            return List { start: self.start + from.min(to), len: to.saturating_sub(from), ..self.clone() };
+        }
+        let mut items: Vec<Value> = self.items.0[self.start..].to_vec();
+        items.resize(to, self.element.zero());
+        let spare = self.spare.saturating_sub(to - there);
+        List { spare, ..List::new(self.element, items) }.slice(from, to)
     }
 }
 
