@@ -41,12 +41,10 @@ struct Base {
     value: fn(u8) -> Option<u8>,
     /// With how many characters a padded group may end.
     ends: &'static [usize],
-    /// Where a group that is cut off is reported: behind it, or at its start.
-    cut_off_at_end: bool,
 }
 
-const BASE64: Base = Base { bits: 6, group: 4, value: value_64, ends: &[2, 3], cut_off_at_end: false };
-const BASE32: Base = Base { bits: 5, group: 8, value: value_32, ends: &[2, 4, 5, 7], cut_off_at_end: true };
+const BASE64: Base = Base { bits: 6, group: 4, value: value_64, ends: &[2, 3] };
+const BASE32: Base = Base { bits: 5, group: 8, value: value_32, ends: &[2, 4, 5, 7] };
 
 fn value_64(byte: u8) -> Option<u8> {
     match byte {
@@ -101,7 +99,7 @@ fn decode(text: &[u8], base: &Base) -> Result<Vec<u8>, usize> {
     }
     match in_group {
         0 => Ok(out),
-        _ if base.cut_off_at_end => Err(text.len()),
+        // Told at the start of the group that is cut off.
         in_group => Err(text.len() - in_group),
     }
 }

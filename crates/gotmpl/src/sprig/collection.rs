@@ -66,6 +66,9 @@ pub(super) fn strings_of(meter: &mut Meter, value: &Value) -> Result<Vec<Text>, 
 }
 
 fn copy(meter: &mut Meter, args: &Args<'_>) -> Outcome {
+    if let Value::Nil = args.get(0) {
+        return Err("reflect: call of reflect.Value.Type on zero Value".into());
+    }
     deep_copy(meter, args.get(0), 0).map_err(FunctionError::Limit)
 }
 

@@ -181,14 +181,18 @@ fn concat(meter: &mut Meter, args: &Args<'_>) -> Outcome {
 
 fn chunk(_: &mut Meter, args: &Args<'_>) -> Outcome {
     let items = items(args.get(1), "chunk type")?;
-    if items.is_empty() {
-        return Ok(Value::List(List::new(Element::List, Vec::new())));
+    let lists = |chunks: Vec<Value>| Ok(Value::List(List::new(Element::List, chunks)));
+    let size = args.int(0);
+    if let Ok(size) = usize::try_from(size)
+        && size > 0
+    {
+        return lists(items.chunks(size).map(|chunk| Value::from(chunk.to_vec())).collect());
     }
-    match usize::try_from(args.int(0)) {
-        Ok(size) if size > 0 => {
-            let chunks = items.chunks(size).map(|chunk| Value::from(chunk.to_vec()));
-            Ok(Value::List(List::new(Element::List, chunks.collect())))
-        }
+    // Sprig's arithmetic also comes to a result with some sizes that are none.
+    let spans = items.len() as i64 - 1;
+    match items {
+        [item] if size < -1 => lists(vec![Value::from(vec![item.clone()])]),
+        [_, _, ..] if size < 0 && spans <= size.saturating_neg() => lists(Vec::new()),
         _ => Err("runtime error: makeslice: len out of range".into()),
     }
 }

@@ -126,6 +126,15 @@ fn reason(pattern: &str, error: &regex::Error) -> String {
     if text.contains("unopened group") {
         return told("unexpected )", pattern);
     }
+    if text.contains("invalid repetition count range") {
+        let counts = pattern.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(counts, _)| counts);
+        let reversed = counts.filter(|counts| {
+            let numbers = counts.split_once(',').map(|(from, to)| (from.parse::<u32>(), to.parse::<u32>()));
+            matches!(numbers, Some((Ok(from), Ok(to))) if from > to)
+        });
+        let shown = reversed.map(|counts| format!("{{{counts}}}")).next().unwrap_or_default();
+        return told("invalid repeat count", &shown);
+    }
     if text.contains("repetition operator missing expression") {
         let operator = pattern.chars().next().filter(|char| "*+?".contains(*char)).unwrap_or('*');
         return told("missing argument to repetition operator", &operator.to_string());

@@ -471,7 +471,7 @@ fn typed(dice: &mut Dice, kind: char, depth: usize) -> String {
             "\"aGk=\"",
             "\"NBUQ====\"",
             "\"the quick brown fox jumps\"",
-            "\"\\xff\\x00é\"",
+            "\"\\x00é\"",
             "\"l\\nm\"",
         ],
         'i' => &["0", "1", "2", "3", "-1", "-4", "7", "12", ".n", ".neg"],
@@ -578,7 +578,8 @@ fn typed(dice: &mut Dice, kind: char, depth: usize) -> String {
             "\"%08.3f|%+.2e\"",
             "\"% x|%#X|%+q\"",
         ],
-        _ => return dice.pick(if dice.below(2) == 0 { CONSTANTS } else { DATA }).to_owned(),
+        _ if dice.below(2) == 0 => CONSTANTS,
+        _ => DATA,
     };
     dice.pick(all).to_owned()
 }
@@ -623,20 +624,20 @@ fn nodes(dice: &mut Dice, depth: usize, out: &mut String) {
         let close = dice.pick(&["}}", "}}", "}}", " -}}"]);
         match dice.below(if depth == 0 { 6 } else { 11 }) {
             0 | 1 => out.push_str(dice.pick(TEXTS)),
-            2..5 => out += &format!("{open}{}{close}", pipeline(dice, 2)),
-            5 => out += &format!("{open}$v {} {}{close}", dice.pick(&[":=", "="]), pipeline(dice, 1)),
+            2..5 => out.extend([open, &pipeline(dice, 2), close]),
+            5 => out.extend([open, "$v ", dice.pick(&[":=", "="]), " ", &pipeline(dice, 1), close]),
             choice => {
                 let word = ["if", "with", "range", "range $i, $e :=", "range $v ="][choice - 6];
-                out += &format!("{open}{word} {}{close}", pipeline(dice, 1));
+                out.extend([open, word, " ", &pipeline(dice, 1), close]);
                 nodes(dice, depth - 1, out);
                 if word.starts_with("range") && dice.below(3) == 0 {
                     out.push_str(dice.pick(&["{{break}}", "{{continue}}", "{{$i}}{{$e}}"]));
                 }
                 if dice.below(2) == 0 {
-                    out += &format!("{open}else{close}");
+                    out.extend([open, "else", close]);
                     nodes(dice, depth - 1, out);
                 }
-                out += &format!("{open}end{close}");
+                out.extend([open, "end", close]);
             }
         }
     }

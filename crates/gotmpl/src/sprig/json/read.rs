@@ -35,7 +35,15 @@ impl Reader<'_> {
     }
 
     fn unexpected(&self, context: &str) -> String {
-        let Some(byte) = self.peek() else { return "unexpected end of JSON input".into() };
+        // At its end, Go's scanner tries a space, which is wrong in the middle of a word or a number only.
+        let in_word = ["in literal", "in string escape", "in \\u", "in numeric", "after decimal", "in exponent"]
+            .iter()
+            .any(|start| context.starts_with(start));
+        let byte = match self.peek() {
+            Some(byte) => byte,
+            None if in_word => b' ',
+            None => return "unexpected end of JSON input".into(),
+        };
         let shown = match byte {
             b'\'' => r"'\''".to_owned(),
             b'"' => "'\"'".to_owned(),
