@@ -660,6 +660,7 @@ fn template(dice: &mut Dice) -> String {
     out
 }
 
+/// What the templates are rendered over.
 fn data() -> Json {
     json!({
         "s": "str", "n": 3, "neg": -7, "f": 2.5, "b": true, "l": [1, "two", 3.5, null, [4], {"k": "v"}], "nil": null,
@@ -681,6 +682,7 @@ fn go_renders_random_templates_the_same() {
             let missing_key = dice.pick(&["default", "default", "zero", "error"]);
             json!({"template": template(&mut dice), "data": data(), "missingkey": missing_key})
         })
+        .filter(|request| !is_refused_here_only(&render(request)))
         .collect();
     let mut go = Command::new("go")
         .args(["run", "."])
@@ -710,6 +712,14 @@ fn go_renders_random_templates_the_same() {
     eprintln!("{rendered} of {rounds} render");
     assert!(rendered * 20 > requests.len(), "too few of the templates render for a comparison that says something");
     assert_eq!(differences, 0, "of {rounds} templates, with PITON_TEST_GO_SEED={seed}");
+}
+
+/// Go would overflow its stack or take all memory.
+fn is_refused_here_only(answer: &Json) -> bool {
+    const REFUSALS: [&str; 4] =
+        ["the dict would contain itself", "too many steps", "too much memory", "are nested too deep"];
+    let error = answer["error"].as_str().unwrap_or_default();
+    REFUSALS.iter().any(|refusal| error.contains(refusal))
 }
 
 fn render(request: &Json) -> Json {
