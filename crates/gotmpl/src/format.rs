@@ -103,6 +103,7 @@ impl<'m> Printer<'m> {
             Value::Float(number) => self.float_verb(value, *number, verb),
             Value::Text(text) => self.text_verb(value, text.as_bytes(), verb),
             Value::Object(object) => match (verb, object.integer()) {
+                ('v', _) if self.flags.sharp_v => self.write(object.go_syntax().as_bytes()),
                 ('v' | 's' | 'x' | 'X' | 'q', _) => self.text_verb(value, object.text().as_bytes(), verb),
                 (_, Some(number)) => self.integer_verb(value, number as u64, true, verb),
                 _ => self.bad_verb(value, verb),

@@ -160,8 +160,8 @@ fn joined(
     shown: impl Fn(&mut Meter, &Value) -> Result<Vec<u8>, crate::function::FunctionError>,
 ) -> Outcome {
     let mut out = Vec::new();
-    for value in values.iter().filter(|value| !matches!(value, Value::Nil)) {
-        if !out.is_empty() {
+    for (at, value) in values.iter().filter(|value| !matches!(value, Value::Nil)).enumerate() {
+        if at > 0 {
             out.push(b' ');
         }
         let text = shown(meter, value)?;

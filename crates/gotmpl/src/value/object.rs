@@ -19,6 +19,11 @@ pub trait Object: Debug + Any {
     /// How it prints.
     fn text(&self) -> String;
 
+    /// How `%#v` prints it.
+    fn go_syntax(&self) -> String {
+        self.integer().map_or_else(|| self.text(), |number| number.to_string())
+    }
+
     /// The number, where the kind is an integer.
     fn integer(&self) -> Option<i64> {
         None

@@ -79,6 +79,21 @@ impl Object for Moment {
         self.format("2006-01-02 15:04:05.999999999 -0700 MST")
     }
 
+    fn go_syntax(&self) -> String {
+        let time = &self.time;
+        let zone = if *time.time_zone() == TimeZone::UTC { "time.UTC" } else { "time.Local" };
+        format!(
+            "time.Date({}, time.{}, {}, {}, {}, {}, {}, {zone})",
+            time.year(),
+            layout::month_name(time),
+            time.day(),
+            time.hour(),
+            time.minute(),
+            time.second(),
+            time.subsec_nanosecond()
+        )
+    }
+
     fn method(&self, name: &str) -> Option<Method> {
         fn moment(object: &dyn Object) -> Moment {
             let object: &dyn Any = object;

@@ -4,7 +4,6 @@ use jiff::civil::{Date, Time};
 use jiff::tz::{Offset, TimeZone};
 
 use super::moment::Moment;
-use crate::quote::quote;
 use crate::sprig::layout::{MONTHS, Piece, WEEKDAYS, pieces};
 
 /// What has been read.
@@ -105,6 +104,20 @@ fn build(fields: Fields, local: &TimeZone) -> Option<Moment> {
             time.to_zoned(zone).ok().map(|time| Moment::named(time, &name))
         }
     }
+}
+
+/// Go's package of times quotes in its own way: byte by byte.
+fn quote(bytes: &[u8]) -> String {
+    let mut out = String::from("\"");
+    for byte in bytes {
+        match byte {
+            b'"' | b'\\' => out.extend(['\\', char::from(*byte)]),
+            b' '..0x80 => out.push(char::from(*byte)),
+            byte => out.extend(["\\x", &hex::encode([*byte])]),
+        }
+    }
+    out.push('"');
+    out
 }
 
 /// Reads one or two digits, or exactly two.

@@ -144,6 +144,16 @@ impl Object for Version {
         out
     }
 
+    fn go_syntax(&self) -> String {
+        let [pre, metadata, original] =
+            [&self.prerelease, &self.metadata, &self.original].map(|text| crate::quote::quote(text.as_bytes()));
+        let [major, minor, patch] = [self.major, self.minor, self.patch].map(|number| format!("{number:#x}"));
+        format!(
+            "&semver.Version{{major:{major}, minor:{minor}, patch:{patch}, pre:{pre}, metadata:{metadata}, \
+             original:{original}}}"
+        )
+    }
+
     fn method(&self, name: &str) -> Option<Method> {
         const NIL: &str = "runtime error: invalid memory address or nil pointer dereference";
         macro_rules! getter {
