@@ -7,7 +7,7 @@
 //! `DIR` defaults to the environment variable `PITON_CONFORMANCE_DIR`.
 #![expect(clippy::print_stdout, reason = "the report is the purpose of this program")]
 
-mod helpers;
+mod stand_ins;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -100,7 +100,7 @@ fn executed(row: &Json, fixtures: &Json, functions: &Functions) -> Result<Verdic
     };
     let mut options = Options { functions: functions.clone(), ..Options::default() };
     for name in row["funcs"].as_array().into_iter().flatten().filter_map(Json::as_str) {
-        helpers::add(&mut options.functions, name)?;
+        stand_ins::add(&mut options.functions, name)?;
     }
     if let Some([left, right]) = row["delims"].as_array().map(Vec::as_slice) {
         left.as_str().unwrap_or_default().clone_into(&mut options.left);
@@ -150,7 +150,7 @@ fn render(row: &Json, options: &Options, data: &Value, output: &mut Vec<u8>) -> 
 
 fn parsed(row: &Json) -> Result<Verdict, String> {
     let mut options = Options::default();
-    helpers::add(&mut options.functions, "contains")?;
+    stand_ins::add(&mut options.functions, "contains")?;
     let name = text(row, "name")?;
     Ok(match Template::parse(name, text(row, "template")?, &options) {
         Ok(template) => {
