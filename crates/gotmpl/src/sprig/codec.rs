@@ -18,7 +18,11 @@ pub(super) const FUNCTIONS: &[Entry] = &[
         meter.allocate(args.bytes(0).len())?;
         Ok(Value::from(data_encoding::BASE32.encode(args.bytes(0))))
     }),
-    ("b32dec", &[T], None, T, |_, args| Ok(decoded(decode(args.bytes(0), &BASE32), "base32"))),
+    ("b32dec", &[T], None, T, |_, args| {
+        // Line ends are removed before places are counted.
+        let text: Vec<u8> = args.bytes(0).iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
+        Ok(decoded(decode(&text, &BASE32), "base32"))
+    }),
 ];
 
 /// A mistake is told in the place of the result; sprig does so.
@@ -65,12 +69,30 @@ fn value_32(byte: u8) -> Option<u8> {
     }
 }
 
+/// Where the padding that starts here is wrong. Go does not look behind it.
+fn padding_of_base32(text: &[u8], at: usize, in_group: usize) -> Option<usize> {
+    let rest = &text[at + 1..];
+    if in_group < 2 || rest.len() >= BASE32.group {
+        return Some(at);
+    }
+    let missing = BASE32.group - 1 - in_group;
+    if rest.len() < missing {
+        return Some(text.len());
+    }
+    let wrong = rest.iter().take(missing).position(|byte| *byte != b'=');
+    let is_end = BASE32.ends.contains(&in_group);
+    wrong.map(|place| at + place).or_else(|| (!is_end).then_some(at))
+}
+
 fn decode(text: &[u8], base: &Base) -> Result<Vec<u8>, usize> {
     let mut out = Vec::with_capacity(text.len());
     let (mut bits, mut count, mut in_group) = (0u32, 0, 0);
     // Line ends are ignored, wherever they are.
     let mut input = text.iter().copied().enumerate().filter(|(_, byte)| !matches!(byte, b'\r' | b'\n'));
     while let Some((at, byte)) = input.next() {
+        if byte == b'=' && base.group == BASE32.group {
+            return padding_of_base32(text, at, in_group).map_or(Ok(out), Err);
+        }
         if byte == b'=' {
             if !base.ends.contains(&in_group) {
                 return Err(at);
