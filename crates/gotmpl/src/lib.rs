@@ -24,7 +24,7 @@
 //!
 //! Functions in data (`call`), channels, structs and pointers, of which there are none in JSON. `env`, `expandenv` and
 //! `getHostByName`, which would tell templates about the machine, and sprig's makers of keys and certificates. Parsed
-//! comments. The escaping of `html/template`.
+//! comments. The escaping of `html/template`. Addresses (`%p`). Regular expressions that match half characters.
 
 mod builtin;
 mod complex;
