@@ -34,10 +34,10 @@ struct Project {
     ssh_url_to_repo: Option<String>,
     default_branch: Option<String>,
     description: Option<String>,
-    #[serde(default, alias = "tag_list")]
-    topics: Vec<String>,
+    topics: Option<Vec<String>>,
     empty_repo: Option<bool>,
-    #[serde(alias = "marked_for_deletion_at")]
+    /// By its name until GitLab 18, and since. Both may be there.
+    marked_for_deletion_at: Option<String>,
     marked_for_deletion_on: Option<String>,
     namespace: Option<Namespace>,
 }
@@ -58,7 +58,7 @@ impl Project {
     fn found(self) -> Found {
         Found {
             description: self.description.unwrap_or_default(),
-            is_going: self.marked_for_deletion_on.is_some(),
+            is_going: self.marked_for_deletion_on.or(self.marked_for_deletion_at).is_some(),
             repository: Repository {
                 id: self.id.to_string(),
                 full_name: self.path_with_namespace,
@@ -66,7 +66,7 @@ impl Project {
                 http_url: self.http_url_to_repo,
                 ssh_url: self.ssh_url_to_repo,
                 default_branch: self.default_branch,
-                topics: self.topics,
+                topics: self.topics.unwrap_or_default(),
                 created: false,
                 empty: self.empty_repo,
             },

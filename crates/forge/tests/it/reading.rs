@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
 
 use piton_forge::{Commit, Error, Limits, Tree, TreeError};
 
@@ -32,7 +33,7 @@ fn a_directory_makes_the_same_commit_as_its_files() {
 
 #[test]
 fn what_must_not_be_pushed_is_refused() {
-    let refused = |prepare: &dyn Fn(&std::path::Path)| {
+    let refused = |prepare: &dyn Fn(&Path)| {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("a"), "a").unwrap();
         prepare(dir.path());
@@ -40,24 +41,21 @@ fn what_must_not_be_pushed_is_refused() {
     };
     assert!(refused(&|_| {}).is_ok());
     for (code, prepare) in [
-        (
-            "template_unsafe_entry",
-            &(|at: &std::path::Path| symlink("/etc/passwd", at.join("x")).unwrap()) as &dyn Fn(&_),
-        ),
-        ("template_unsafe_entry", &|at| symlink("../x", at.join("x")).unwrap()),
-        ("template_unsafe_entry", &|at| {
+        ("template_unsafe_entry", &(|at: &Path| symlink("/etc/passwd", at.join("x")).unwrap()) as &dyn Fn(&Path)),
+        ("template_unsafe_entry", &|at: &Path| symlink("../x", at.join("x")).unwrap()),
+        ("template_unsafe_entry", &|at: &Path| {
             rustix::fs::mkfifoat(rustix::fs::CWD, at.join("x"), rustix::fs::Mode::RUSR).unwrap();
         }),
-        ("template_unsafe_entry", &|at| drop(std::os::unix::net::UnixListener::bind(at.join("x")).unwrap())),
-        ("template_bad_path", &|at| {
+        ("template_unsafe_entry", &|at: &Path| drop(std::os::unix::net::UnixListener::bind(at.join("x")).unwrap())),
+        ("template_bad_path", &|at: &Path| {
             fs::create_dir(at.join(".git")).unwrap();
             fs::write(at.join(".git/config"), "").unwrap();
         }),
-        ("template_bad_path", &|at| fs::write(at.join("git~1"), "").unwrap()),
-        ("template_bad_path", &|at| fs::write(at.join("a\\b"), "").unwrap()),
-        ("template_too_large", &|at| fs::write(at.join("x"), "x".repeat(1001)).unwrap()),
-        ("template_empty", &|at| fs::remove_file(at.join("a")).unwrap()),
-        ("io_error", &|at| fs::remove_dir_all(at).unwrap()),
+        ("template_bad_path", &|at: &Path| fs::write(at.join("git~1"), "").unwrap()),
+        ("template_bad_path", &|at: &Path| fs::write(at.join("a\\b"), "").unwrap()),
+        ("template_too_large", &|at: &Path| fs::write(at.join("x"), "x".repeat(1001)).unwrap()),
+        ("template_empty", &|at: &Path| fs::remove_file(at.join("a")).unwrap()),
+        ("io_error", &|at: &Path| fs::remove_dir_all(at).unwrap()),
     ] {
         let error = refused(prepare).unwrap_err();
         assert_eq!(error.code(), code, "{error}");
