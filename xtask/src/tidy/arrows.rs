@@ -25,6 +25,7 @@ const TABLE: &[(&str, May)] = &[
     ("piton-api", May::Import(&[])),
     ("piton-vault", May::Import(&[])),
     ("piton-auth", May::Import(&["piton-model"])),
+    ("piton-broker", May::Import(&["piton-model"])),
     ("piton-spec", May::Import(&["piton-model", "piton-cron"])),
     ("piton-logs", May::Import(&["piton-model"])),
     ("piton-process", May::Import(&["piton-model", "piton-logs", "piton-keeper"])),
