@@ -90,7 +90,7 @@ async fn a_broker_in_need_is_read_from_and_not_written_to() {
     assert!(status.blocked.is_some_and(|why| why.contains("memory")));
     assert_eq!((status.counts.retried, status.in_flight), (0, 1), "its copy waits, and so does it");
     let (outlet, _postman) = scene.outlet();
-    let refused = outlet.enqueue_within(Duration::from_secs(5), job("run-50", "system")).await.unwrap_err();
+    let refused = outlet.enqueue_within(Duration::from_secs(10), job("run-50", "system")).await.unwrap_err();
     assert!(matches!(&refused, Error::Unconfirmed { blocked: Some(_), .. }), "{refused}");
 
     on_broker(&rabbit, |rabbit| rabbit.ctl(["set_vm_memory_high_watermark", "0.4"])).await.unwrap();

@@ -149,7 +149,7 @@ pub struct Seen {
     pub at: Instant,
 }
 
-type Say = Box<dyn Fn(&Seen) -> Verdict + Send + Sync>;
+type Say = Arc<dyn Fn(&Seen) -> Verdict + Send + Sync>;
 
 /// Writes down what it sees, waits for a permit where there are few, and says what it was told to.
 #[derive(Clone)]
@@ -158,7 +158,7 @@ pub struct Recorder {
     accepted: Arc<Mutex<BTreeMap<String, u32>>>,
     at_once: Arc<Mutex<(BTreeMap<String, u32>, u32)>>,
     begun: Arc<AtomicUsize>,
-    say: Arc<Say>,
+    say: Say,
     pub gate: Arc<Semaphore>,
     told: watch::Sender<()>,
 }
@@ -170,7 +170,7 @@ impl Recorder {
             accepted: Arc::default(),
             at_once: Arc::default(),
             begun: Arc::default(),
-            say: Arc::new(Box::new(say)),
+            say: Arc::new(say),
             gate: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS / 2)),
             told: watch::Sender::new(()),
         }
@@ -183,6 +183,12 @@ impl Recorder {
     /// Answers nobody until the gate is given permits.
     pub fn gated(mut self) -> Recorder {
         self.gate = Arc::new(Semaphore::new(0));
+        self
+    }
+
+    /// Whoever waits for the other also wakes for this one.
+    pub fn beside(mut self, other: &Recorder) -> Recorder {
+        self.told = other.told.clone();
         self
     }
 

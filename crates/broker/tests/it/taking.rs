@@ -59,18 +59,19 @@ async fn two_workers_share_a_queue() {
     let mut settings = scene.settings();
     settings.prefetch = 5;
     settings.concurrency = 5;
-    let recorders = [Recorder::accepting(), Recorder::accepting()];
+    let one = Recorder::accepting();
+    let recorders = [one.clone(), Recorder::accepting().beside(&one)];
     let mut workers = recorders.clone().map(|recorder| scene.work_with(settings.clone(), recorder));
     for worker in &mut workers {
         worker.until("consuming", |status| matches!(status.state, State::Consuming { .. })).await;
     }
     scene.publish_systems(400).await;
+    one.until("all, by both", |_| {
+        let [one, two] = recorders.each_ref().map(|recorder| recorder.accepted().len());
+        one > 10 && two > 10 && one + two == 400
+    })
+    .await;
     let mut taken = 0;
-    recorders[0].until("some", |recorder| recorder.begun() > 10).await;
-    recorders[1].until("some", |recorder| recorder.begun() > 10).await;
-    for worker in &mut workers {
-        worker.until("all", |status| status.depth.is_some_and(|depth| depth.ready == 0) && status.in_flight == 0).await;
-    }
     for worker in workers {
         taken += worker.stopped().await.accepted;
     }
