@@ -72,9 +72,12 @@ impl Doing {
         Work { answer }
     }
 
-    /// The answer has reached the broker, or nobody wants it.
+    /// The answer has reached the broker, or nobody wants it. Work that somebody began on a copy since goes on.
     pub(crate) fn forget(&self, key: &Key) {
-        self.lock().remove(key);
+        let mut entries = self.lock();
+        if entries.get(key).is_some_and(|entry| entry.answer.borrow().is_some()) {
+            entries.remove(key);
+        }
     }
 
     /// Ends the work on this message, wherever it stands.
@@ -169,6 +172,16 @@ mod tests {
         doing.tidy();
         assert!(doing.join(&key("b"), true).is_none(), "too old");
         assert!(doing.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_forgotten_but_not_the_work_on_a_copy() {
+        let doing = Doing::default();
+        doing.begin(&key("a"), async { Verdict::Accept }).answer().await;
+        assert!(doing.join(&key("a"), false).is_none(), "a copy, while the answer is on its way");
+        let _copy = doing.begin(&key("a"), std::future::pending());
+        doing.forget(&key("a"));
+        assert!(doing.join(&key("a"), false).is_some());
     }
 
     #[tokio::test]

@@ -31,7 +31,7 @@ pub struct Marks {
     pub first_failed: Option<Timestamp>,
     /// How often it was given out and came back without an answer.
     pub returned: u32,
-    /// Does the broker count that?
+    /// Does the broker count that? It writes nothing before the first return.
     pub counted: bool,
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::options::QueueDeleteOptions;
-use piton_broker::{Backoff, Error, State, Verdict};
+use piton_broker::{Backoff, Error, State, Status, Verdict};
 use piton_testkit::rabbit::Rabbit;
 
 use crate::scene::{Recorder, Scene, job, later};
@@ -130,24 +130,40 @@ async fn work_goes_on_over_a_lost_connection_and_is_not_begun_twice() {
     recorder.until("begun", |recorder| recorder.begun() == 10).await;
 
     on_broker(&rabbit, |rabbit| rabbit.ctl(["close_all_connections", "test"])).await.unwrap();
-    let back = |status: &piton_broker::Status| status.counts.lost == 1 && status.in_flight == 10;
+    let back = |status: &Status| status.counts.lost == 1 && status.in_flight == 10;
     let status = worker.until("taken again", back).await;
     assert!(status.last_error.is_some_and(|problem| problem.what.contains("CONNECTION_FORCED")));
     recorder.gate.add_permits(10);
     worker.until("done", |status| status.counts.accepted == 10).await;
     assert_eq!(recorder.begun(), 10, "the messages that came again joined the work on them");
 
+    // The broker takes away what is held for too long, and the channel with it.
+    on_broker(&rabbit, |rabbit| {
+        rabbit.ctl(["eval", "[application:set_env(rabbit, K, V) || {K, V} <- [{consumer_timeout, 1000}, {channel_tick_interval, 200}]]."])?;
+        rabbit.ctl(["close_all_connections", "test"])
+    })
+    .await
+    .unwrap();
+    scene.publish(std::iter::once(("slow".to_owned(), "system"))).await;
+    let too_long = |status: &Status| {
+        status.last_error.as_ref().is_some_and(|problem| problem.what.contains("PRECONDITION_FAILED"))
+    };
+    worker.until("taken away", too_long).await;
+    recorder.gate.add_permits(1);
+    worker.until("done", |status| status.counts.accepted == 11).await;
+    assert_eq!(recorder.begun(), 11);
+
     // And an answer that found no connection is given on the next.
     scene.publish(std::iter::once(("late".to_owned(), "system"))).await;
-    recorder.until("begun", |recorder| recorder.begun() == 11).await;
+    recorder.until("begun", |recorder| recorder.begun() == 12).await;
     on_broker(&rabbit, Rabbit::kill).await.unwrap();
-    worker.until("lost", |status| status.counts.lost >= 2).await;
+    worker.until("lost", |status| status.state == State::Connecting).await;
     recorder.gate.add_permits(1);
     recorder.until("done", |recorder| recorder.accepted().contains("late")).await;
     on_broker(&rabbit, Rabbit::start_again).await.unwrap();
-    worker.until("acknowledged", |status| status.counts.accepted == 11).await;
+    worker.until("acknowledged", |status| status.counts.accepted == 12).await;
     worker.stopped().await;
-    assert_eq!(recorder.begun(), 11);
+    assert_eq!(recorder.begun(), 12);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -111,7 +111,7 @@ fn what_would_act_again_is_taken_off_and_all_else_stays() {
     let new = marks.written(&old, "jobs", Some("no disk"));
 
     let names: Vec<String> = new.headers().as_ref().unwrap().inner().keys().map(ToString::to_string).collect();
-    assert_eq!(names, [ATTEMPTS, FROM, REASON, "traceparent"].map(str::to_owned));
+    assert_eq!(names, ["traceparent", ATTEMPTS, FROM, REASON].map(str::to_owned));
     assert_eq!(header(&new, REASON), Some(&text("no disk")));
     assert_eq!((new.expiration(), new.user_id(), *new.delivery_mode()), (&None, &None, Some(2)));
     assert_eq!((new.message_id(), new.correlation_id()), (old.message_id(), old.correlation_id()));

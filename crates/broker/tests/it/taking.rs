@@ -159,7 +159,7 @@ async fn a_classic_queue_that_was_there_is_used() {
     let status = worker.until("seen", |status| !status.foreign.is_empty()).await;
     assert_eq!(status.foreign.len(), 1);
     assert_eq!(status.foreign[0].queue, scene.queue);
-    assert!(status.foreign[0].why.contains("x-queue-type"), "{:?}", status.foreign);
+    assert!(status.foreign[0].why.contains("inequivalent arg"), "{:?}", status.foreign);
     worker.killed().await;
 
     // Fails once, too, so that the way over the ladder leads back into a classic queue.
