@@ -86,6 +86,9 @@ rabbitmq_bin() {
   return 1
 }
 
+# rabbitmq_version DIRECTORY. Asking rabbitmqctl would leave a daemon behind; the release lies in a directory with its name.
+rabbitmq_version() { basename "$(dirname "$(dirname "$(readlink -f "$1/rabbitmqctl")")")"; }
+
 # The server of OpenSSH, which Debian keeps off the PATH of people who are not root. Tests start it as they are.
 sshd_program() {
   local place
