@@ -63,7 +63,7 @@ pub enum Action {
         /// With these marks.
         marks: Marks,
     },
-    /// Put it back with one more return written on it, as the broker does not count.
+    /// Let it come back in a while with one more return written on it, as the broker does not count.
     Recount {
         /// With these marks.
         marks: Marks,

@@ -141,7 +141,9 @@ impl<H: Handler> Desk<H> {
                 (self.topology.dead(), marks, Some(reason), Said::Buried)
             }
             Action::Forward { to, marks } => (self.topology.typed(to), marks, None, Said::Forwarded),
-            Action::Recount { marks } => (&*held.queue, marks, None, Said::Forwarded),
+            // By way of a rung: if the copy were here at once, it could end this worker before the original is
+            // acknowledged, and there would be one more of it each time.
+            Action::Recount { marks } => (self.topology.rung_after(1).queue.as_str(), marks, None, Said::Forwarded),
         };
         let message = Outgoing {
             body: Arc::clone(&held.body),

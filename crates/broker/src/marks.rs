@@ -40,8 +40,11 @@ impl Marks {
     pub fn read(properties: &BasicProperties, topology: &Topology) -> Marks {
         let Some(headers) = properties.headers() else { return Marks::default() };
         let by_broker = number(headers, "x-delivery-count");
+        let ours = number(headers, ATTEMPTS).unwrap_or(0);
+        // What was written here is exact: not every wait is a failure.
+        let failures = if headers.contains_key(FROM) { ours } else { ours.max(waits(headers, topology)) };
         Marks {
-            failures: number(headers, ATTEMPTS).unwrap_or(0).max(waits(headers, topology)),
+            failures,
             first_failed: words(headers.inner().get(FIRST_FAILED)).and_then(|text| text.parse().ok()),
             returned: number(headers, RETURNED).unwrap_or(0).max(by_broker.unwrap_or(0)),
             counted: by_broker.is_some(),

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use futures_util::stream::{BoxStream, SelectAll};
 use futures_util::{StreamExt as _, stream};
 use lapin::message::Delivery;
@@ -229,10 +230,11 @@ impl<H: Handler> Session<H> {
             answered.push((tag, body, said));
             done = self.tasks.try_join_next();
         }
-        for ack in self.acks.flush() {
+        let acks = self.acks.flush().into_iter().map(|ack| {
             let options = BasicAckOptions { multiple: ack.multiple };
-            self.channel.basic_ack(ack.tag, options).await.map_err(Error::doing("acknowledging"))?;
-        }
+            self.channel.basic_ack(ack.tag, options)
+        });
+        try_join_all(acks).await.map_err(Error::doing("acknowledging"))?;
         for (tag, body, _) in &answered {
             self.open.remove(tag);
             self.desk.doing.forget(body);

@@ -8,7 +8,7 @@ use lapin::options::QueueDeleteOptions;
 use piton_broker::{Backoff, Error, State, Status, Verdict};
 use piton_testkit::rabbit::Rabbit;
 
-use crate::scene::{Recorder, Scene, job, later};
+use crate::scene::{Recorder, Scene, job, later, work};
 
 async fn on_broker<T: Send + 'static>(rabbit: &Arc<Rabbit>, act: impl FnOnce(&Rabbit) -> T + Send + 'static) -> T {
     let rabbit = Arc::clone(rabbit);
@@ -26,7 +26,7 @@ async fn a_broker_that_is_killed_and_one_that_is_restarted_lose_nothing() {
     let recorder = Recorder::accepting();
     let mut settings = scene.settings();
     settings.prefetch = 20;
-    let mut worker = scene.work_with(settings, recorder.clone());
+    let mut worker = work(settings, recorder.clone());
     worker.until("consuming", |status| matches!(status.state, State::Consuming { .. })).await;
 
     // A sender that goes on through all of it, and knows what arrived.
@@ -172,7 +172,7 @@ async fn a_broker_that_does_not_know_us_is_asked_again_and_said_so() {
     scene.url = scene.url.replace("guest:guest", "guest:wrong");
     let mut settings = scene.settings();
     settings.backoff = Backoff { first: Duration::from_millis(10), longest: Duration::from_millis(20) };
-    let mut worker = scene.work_with(settings, Recorder::accepting());
+    let mut worker = work(settings, Recorder::accepting());
     let status = worker.until("refused twice", |status| status.counts.lost >= 2).await;
     assert_eq!(status.state, State::Connecting);
     let what = status.last_error.unwrap().what;

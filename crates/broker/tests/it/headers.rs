@@ -76,6 +76,7 @@ fn what_others_wrote_is_believed_where_it_is_a_count() {
             0,
             false,
         ),
+        (vec![("x-death", deaths(vec![death("jobs.retry.5s", "expired", 1)])), (FROM, text("jobs"))], 0, 0, false),
         (
             vec![("x-death", deaths(vec![death("jobs", "rejected", 9), death("others.retry.5s", "expired", 9)]))],
             0,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use piton_broker::message::JobType;
 use piton_broker::{Batch, Settings, State};
 
-use crate::scene::{Recorder, Scene};
+use crate::scene::{Recorder, Scene, work};
 
 fn for_only(scene: &Scene, one: JobType) -> Settings {
     let mut settings = scene.settings();
@@ -23,11 +23,8 @@ async fn each_gets_its_type_and_nobody_starves() {
     scene.publish(mixed(100)).await;
     let recorders = [Recorder::accepting(), Recorder::accepting()];
     let kinds = [JobType::System, JobType::Component];
-    let mut workers: Vec<_> = kinds
-        .iter()
-        .zip(&recorders)
-        .map(|(kind, recorder)| scene.work_with(for_only(&scene, *kind), recorder.clone()))
-        .collect();
+    let mut workers: Vec<_> =
+        kinds.iter().zip(&recorders).map(|(kind, recorder)| work(for_only(&scene, *kind), recorder.clone())).collect();
     for worker in &mut workers {
         worker.until("its half", |status| status.counts.accepted == 50).await;
     }
@@ -44,7 +41,7 @@ async fn each_gets_its_type_and_nobody_starves() {
 async fn what_nobody_takes_waits_for_who_does_without_going_round() {
     let scene = Scene::shared("waiting").await;
     scene.publish(mixed(20)).await;
-    let mut worker = scene.work_with(for_only(&scene, JobType::System), Recorder::accepting());
+    let mut worker = work(for_only(&scene, JobType::System), Recorder::accepting());
     let status = worker
         .until("its half", |status| status.counts.accepted == 10 && status.depth.is_some_and(|depth| depth.ready == 10))
         .await;
@@ -65,13 +62,13 @@ async fn a_batch_ends_when_it_is_full_or_when_nothing_comes() {
     let mut settings = scene.settings();
     settings.batch = Some(Batch { at_most: 4, idle: None });
     let recorder = Recorder::accepting();
-    let worker = scene.work_with(settings.clone(), recorder.clone());
+    let worker = work(settings.clone(), recorder.clone());
     let status = worker.status.clone();
     let counts = worker.ended().await;
     assert_eq!((counts.accepted, recorder.begun()), (4, 4));
     assert_eq!(status.borrow().state, State::Stopped);
 
     settings.batch = Some(Batch { at_most: 100, idle: Some(Duration::from_millis(500)) });
-    let counts = scene.work_with(settings, recorder.clone()).ended().await;
+    let counts = work(settings, recorder.clone()).ended().await;
     assert_eq!((counts.accepted, recorder.accepted().len()), (6, 10));
 }

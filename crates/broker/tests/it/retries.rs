@@ -8,7 +8,7 @@ use lapin::types::FieldTable;
 use piton_broker::message::{Limits, parse};
 use piton_broker::{Delivery, Handler, Verdict, dead};
 
-use crate::scene::{PATIENCE, Recorder, Scene, later};
+use crate::scene::{PATIENCE, Recorder, Scene, later, work};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_retry_waits_twice_as_long() {
@@ -103,7 +103,7 @@ async fn die(scene: &Scene, returns: u32) -> u64 {
         let mut settings = scene.settings();
         settings.returns = returns;
         let victim = Recorder::accepting().gated();
-        let mut worker = scene.work_with(settings, victim.clone());
+        let mut worker = work(settings, victim.clone());
         let mut dead = false;
         let begun = victim.until("begun", |recorder| recorder.begun() > 0);
         tokio::select! {
@@ -131,7 +131,9 @@ async fn what_kills_its_workers_is_dead_after_some_of_them() {
     assert_eq!(letters[0].reason, "given back 3 times without an answer: it may be what ends its workers");
 
     // The same where the broker does not count.
-    let scene = Scene::shared("classic-killer").await;
+    let mut scene = Scene::shared("classic-killer").await;
+    // Time for the acknowledgement of each original before its copy is back.
+    scene.ladder.first = Duration::from_secs(2);
     let channel = scene.raw().await.create_channel().await.unwrap();
     channel
         .queue_declare(scene.queue.as_str().into(), QueueDeclareOptions::durable(), FieldTable::default())
@@ -150,7 +152,7 @@ async fn no_message_is_held_longer_than_the_broker_allows() {
     let mut settings = scene.settings();
     settings.hold_limit = Duration::from_millis(300);
     let recorder = Recorder::accepting().gated();
-    let mut worker = scene.work_with(settings, recorder.clone());
+    let mut worker = work(settings, recorder.clone());
     worker.until("given up", |status| status.counts.retried >= 1).await;
     recorder.gate.add_permits(100);
     worker.until("done", |status| status.counts.accepted == 1).await;

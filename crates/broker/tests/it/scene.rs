@@ -85,16 +85,17 @@ impl Scene {
         Connection::connect(&self.url, ConnectionProperties::default()).await.unwrap()
     }
 
-    /// Starts a worker.
+    /// Starts a worker with the usual settings.
     pub fn work(&self, handler: impl Handler) -> Worker {
-        self.work_with(self.settings(), handler)
+        work(self.settings(), handler)
     }
+}
 
-    pub fn work_with(&self, settings: Settings, handler: impl Handler) -> Worker {
-        let inlet = Inlet::new(settings, handler).unwrap();
-        let (status, stop) = (inlet.status(), CancellationToken::new());
-        Worker { status, stop: stop.clone(), running: tokio::spawn(inlet.run(stop)) }
-    }
+/// Starts a worker.
+pub fn work(settings: Settings, handler: impl Handler) -> Worker {
+    let inlet = Inlet::new(settings, handler).unwrap();
+    let (status, stop) = (inlet.status(), CancellationToken::new());
+    Worker { status, stop: stop.clone(), running: tokio::spawn(inlet.run(stop)) }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a real broker lives in real time")]

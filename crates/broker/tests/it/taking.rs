@@ -8,7 +8,7 @@ use lapin::options::{BasicPublishOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use piton_broker::{State, Verdict};
 
-use crate::scene::{Recorder, Scene};
+use crate::scene::{Recorder, Scene, work};
 
 fn runs(count: usize) -> BTreeSet<String> {
     (0..count).map(|n| format!("run-{n}")).collect()
@@ -61,7 +61,7 @@ async fn two_workers_share_a_queue() {
     settings.concurrency = 5;
     let one = Recorder::accepting();
     let recorders = [one.clone(), Recorder::accepting().beside(&one)];
-    let mut workers = recorders.clone().map(|recorder| scene.work_with(settings.clone(), recorder));
+    let mut workers = recorders.clone().map(|recorder| work(settings.clone(), recorder));
     for worker in &mut workers {
         worker.until("consuming", |status| matches!(status.state, State::Consuming { .. })).await;
     }
@@ -102,7 +102,7 @@ async fn a_drain_finishes_what_has_begun_and_gives_back_the_rest() {
     settings.concurrency = 5;
     settings.drain_limit = Duration::from_secs(60);
     let recorder = Recorder::accepting().gated();
-    let mut worker = scene.work_with(settings, recorder.clone());
+    let mut worker = work(settings, recorder.clone());
     worker.until("full", |status| status.in_flight == 20).await;
     recorder.until("begun", |recorder| recorder.begun() == 5).await;
     worker.stop.cancel();
@@ -125,7 +125,7 @@ async fn a_drain_does_not_wait_for_ever() {
     let mut settings = scene.settings();
     settings.drain_limit = Duration::from_millis(300);
     let stuck = Recorder::accepting().gated();
-    let worker = scene.work_with(settings, stuck.clone());
+    let worker = work(settings, stuck.clone());
     stuck.until("begun", |recorder| recorder.begun() == 10).await;
     let counts = worker.stopped().await;
     assert_eq!((counts.accepted, counts.returned), (0, 10));
