@@ -72,6 +72,11 @@ impl Map {
         self.0.map.borrow().keys().cloned().collect()
     }
 
+    /// The values, in the order of their keys.
+    pub fn values(&self) -> Vec<Value> {
+        self.0.map.borrow().values().cloned().collect()
+    }
+
     /// Whether both are one and the same map.
     pub fn is(&self, other: &Map) -> bool {
         Rc::ptr_eq(&self.0, &other.0)
