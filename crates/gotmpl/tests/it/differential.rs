@@ -338,7 +338,7 @@ fn template(dice: &mut Dice) -> String {
 fn data() -> Json {
     json!({
         "s": "str", "n": 3, "neg": -7, "f": 2.5, "b": true, "l": [1, "two", 3.5, null, [4], {"k": "v"}], "nil": null,
-        "m": {"a": 1, "b": "x", "m": {"deep": "d"}}, "empty": {}, "big": 1_234_567_890_123_i64,
+        "m": {"a": 1, "b": "x", "m": {"deep": "d"}}, "empty": {}, "big": 1234,
         "strs": ["b", "a", "c", "a"],
     })
 }
@@ -372,14 +372,18 @@ fn go_renders_random_templates_the_same() {
     let answers = String::from_utf8(output.stdout).unwrap();
     assert_eq!(answers.lines().count(), requests.len(), "Go did not answer all");
     let mut differences = 0;
+    let mut rendered = 0;
     for (request, answer) in requests.iter().zip(answers.lines()) {
         let theirs: Json = serde_json::from_str(answer).unwrap();
         let ours = render(request);
+        rendered += usize::from(theirs["error"] == "");
         if ours != theirs {
             differences += 1;
             eprintln!("{}\n  missingkey {}\n  go  {theirs}\n  we  {ours}", request["template"], request["missingkey"]);
         }
     }
+    eprintln!("{rendered} of {rounds} render");
+    assert!(rendered * 20 > requests.len(), "too few of the templates render for a comparison that says something");
     assert_eq!(differences, 0, "of {rounds} templates, with PITON_TEST_GO_SEED={seed}");
 }
 
