@@ -16,6 +16,7 @@ mod machine;
 mod noop;
 mod peers;
 mod process_use;
+mod provisions;
 mod queue;
 mod report;
 mod requests;
@@ -77,6 +78,8 @@ enum Part {
     Queue,
     /// From the due time to the executor.
     Latency,
+    /// Scheduled provisions delivered to a target.
+    Provisions,
     /// Many schedules held.
     Schedules,
     /// Memory and start of the daemon.
@@ -97,6 +100,8 @@ enum Part {
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    // Asked for by whoever makes an HTTPS client. There is no other one yet.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Runtime::new()?;
     let done = runtime.block_on(measure(&arguments));
     piton_testkit::postgres::stop();
@@ -118,6 +123,7 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         let measured = match part {
             Part::Queue => queue::measure(&mut databases, &peers, arguments.runs, arguments.rounds, &mut table).await,
             Part::Latency => latency::measure(&mut databases, &peers, &mut table).await,
+            Part::Provisions => provisions::measure(&mut databases, &mut table).await,
             Part::Schedules => schedules::measure(&mut databases, arguments.schedules, &mut table).await,
             Part::Daemon => daemon::measure(&arguments.binaries, &arguments.sources, arguments.rounds, &mut table),
             Part::Deploy => deploy::measure(&arguments.binaries, arguments.rounds.max(10), &mut table),
