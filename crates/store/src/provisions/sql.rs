@@ -1,7 +1,7 @@
 //! The statements about scheduled provisions.
 //!
 //! Differs by necessity: on PostgreSQL other programs share the table, with the types of PostgreSQL
-//! (`docs/adr/0009-scheduled-provisions.md`). What a statement does stands here once; how a value of the table becomes one
+//! (`docs/adr/0007-scheduled-provisions.md`). What a statement does stands here once; how a value of the table becomes one
 //! of the two types that this crate knows, and back, stands in [`Words`].
 
 use std::sync::LazyLock;
