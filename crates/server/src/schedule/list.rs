@@ -17,8 +17,8 @@ use crate::problem::{Answer, Refusal};
 use crate::state::App;
 
 /// How many there are on a page, and at most.
-const USUAL: usize = 100;
-const MOST: usize = 1000;
+const USUAL: u32 = 100;
+const MOST: u32 = 1000;
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -32,13 +32,11 @@ pub(crate) struct Filter {
     #[serde(rename = "type")]
     job_type: Option<String>,
     /// How many at most, up to 1000; 100 unless given.
-    #[param(value_type = Option<u32>)]
-    limit: Option<String>,
+    limit: Option<u32>,
     /// Where to go on: part of the address that `Link` gives.
     cursor: Option<String>,
     /// How many are left out first.
-    #[param(value_type = Option<u32>)]
-    offset: Option<String>,
+    offset: Option<u32>,
 }
 
 /// Scheduled provisions, the latest time first.
@@ -71,8 +69,8 @@ fn query(filter: &Filter) -> Answer<ProvisionQuery> {
         job_type,
         tags: given(filter.tag.as_deref()).map(spellings),
         after: cursor.transpose()?,
-        offset: number("offset", filter.offset.as_deref())?.unwrap_or(0),
-        limit: number("limit", filter.limit.as_deref())?.unwrap_or(USUAL).clamp(1, MOST),
+        offset: filter.offset.unwrap_or(0) as usize,
+        limit: filter.limit.unwrap_or(USUAL).clamp(1, MOST) as usize,
     })
 }
 
@@ -87,17 +85,6 @@ fn word<T: std::str::FromStr<Err = piton_model::UnknownWord>>(text: Option<&str>
             let (detail, hint) =
                 (format!("'{}' is not known here", unknown.text), format!("one of {}", unknown.expected));
             Refusal::new(StatusCode::BAD_REQUEST, "invalid_query", detail, Some(hint))
-        })
-    });
-    read.transpose()
-}
-
-fn number(name: &str, text: Option<&str>) -> Answer<Option<usize>> {
-    let read = given(text).map(|text| {
-        // More than a database can count is as good as none.
-        text.parse::<u32>().map(|number| number as usize).map_err(|_| {
-            let detail = format!("`{name}` is a number, and '{}' is none", text.escape_debug());
-            Refusal::new(StatusCode::BAD_REQUEST, "invalid_query", detail, None)
         })
     });
     read.transpose()
@@ -131,12 +118,12 @@ fn read_cursor(text: &str) -> Option<(Timestamp, ScheduleId)> {
 
 /// The parameters of the next page.
 fn address(filter: &Filter, next: (Timestamp, ScheduleId)) -> String {
-    let next = cursor(next);
+    let (next, limit) = (cursor(next), filter.limit.map(|limit| limit.to_string()));
     let parameters = [
         ("status", filter.status.as_deref()),
         ("tag", filter.tag.as_deref()),
         ("type", filter.job_type.as_deref()),
-        ("limit", filter.limit.as_deref()),
+        ("limit", limit.as_deref()),
         ("cursor", Some(next.as_str())),
     ];
     let each = parameters.iter().filter_map(|(name, value)| Some((name, given(*value)?)));
@@ -172,20 +159,14 @@ mod tests {
 
     #[test]
     fn what_a_list_is_asked_for() {
-        let filter = |status: &str, limit: &str| Filter {
-            status: Some(status.to_owned()),
-            limit: Some(limit.to_owned()),
-            ..Filter::default()
-        };
-        assert_eq!(query(&filter("", "")).unwrap().limit, USUAL);
-        assert_eq!(query(&filter("failed", "5000")).unwrap().limit, MOST);
-        for bad in [filter("done", ""), filter("", "-1"), filter("", "x")] {
-            assert_eq!(query(&bad).unwrap_err().into_problem().code, "invalid_query");
-        }
+        let filter = |status: &str, limit| Filter { status: Some(status.to_owned()), limit, ..Filter::default() };
+        assert_eq!(query(&filter("", None)).unwrap().limit, 100);
+        assert_eq!(query(&filter("failed", Some(5000))).unwrap().limit, 1000);
+        assert_eq!(query(&filter("done", None)).unwrap_err().into_problem().code, "invalid_query");
         let bad = Filter { cursor: Some("x".to_owned()), ..Filter::default() };
         assert_eq!(query(&bad).unwrap_err().into_problem().code, "invalid_cursor");
         let next = (Timestamp::UNIX_EPOCH, RunId::new(Timestamp::UNIX_EPOCH, [0; 10]).into());
-        let filter = Filter { tag: Some("a b&c".to_owned()), offset: Some("5".to_owned()), ..Filter::default() };
+        let filter = Filter { tag: Some("a b&c".to_owned()), offset: Some(5), ..Filter::default() };
         assert!(address(&filter, next).starts_with("tag=a%20b%26c&cursor="), "{}", address(&filter, next));
     }
 }

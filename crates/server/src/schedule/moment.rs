@@ -16,29 +16,38 @@ pub(crate) struct Moment {
 
 const HINT: &str = "such as `2026-01-05T09:00:00Z`, or `2026-01-05T09:00` with `timezone`";
 
+/// The last moment that all databases know, and that has four digits of a year everywhere.
+const LAST: i64 = 253_402_128_000;
+
 /// Reads `schedule_time` and `timezone`. A time without an offset is one of the zone, `usual` where none is named; in the
 /// hour that clocks leave out it is as much later, in the one that comes twice it is the earlier.
 pub(crate) fn read(text: &str, timezone: Option<&str>, usual: &TimeZone) -> Result<Moment, Mistake> {
     let named = timezone.map(zone).transpose()?;
     let text = text.trim();
-    if let Ok(at) = text.parse::<Timestamp>() {
-        // RFC 9557 says the zone, too.
-        let said = text.contains('[').then(|| text.parse::<Zoned>().ok()).flatten();
-        let zone = named.as_ref().or(said.as_ref().map(Zoned::time_zone));
-        return Ok(Moment { at, zone: zone.and_then(name) });
-    }
     let wrong = || {
         let shown: String = text.chars().take(64).collect();
         mistake("invalid_schedule_time", "schedule_time", format!("`{}` is not a time", shown.escape_debug()))
             .hint(HINT)
     };
-    if !text.contains(['T', 't', ' ']) {
+    if let Ok(at) = text.parse::<Timestamp>() {
+        // RFC 9557 says the zone, too.
+        let said = text.contains('[').then(|| text.parse::<Zoned>().ok()).flatten();
+        let zone = named.as_ref().or(said.as_ref().map(Zoned::time_zone)).and_then(name);
+        return if is_usual(&at) { Ok(Moment { at, zone }) } else { Err(wrong()) };
+    }
+    // A date alone is no time, and an offset that means nothing is not left out.
+    let of_day = text.split_once(['T', 't', ' ']).map(|(_, time)| time);
+    if of_day.is_none_or(|time| time.contains(['+', '-', 'Z', 'z', '['])) {
         return Err(wrong());
     }
     let local: DateTime = text.parse().map_err(|_| wrong())?;
     let zone = named.unwrap_or_else(|| usual.clone());
-    let at = zone.to_timestamp(local).map_err(|_| wrong())?;
+    let at = zone.to_timestamp(local).ok().filter(is_usual).ok_or_else(wrong)?;
     Ok(Moment { at, zone: name(&zone) })
+}
+
+fn is_usual(at: &Timestamp) -> bool {
+    (0..LAST).contains(&at.as_second())
 }
 
 fn zone(text: &str) -> Result<TimeZone, Mistake> {
@@ -90,8 +99,19 @@ mod tests {
 
     #[test]
     fn what_is_no_time() {
-        for text in ["", "tomorrow", "2025-12-01", "2025-13-01T00:00:00Z", "infinity", "1764579600", "2025-12-01T25:00"]
-        {
+        for text in [
+            "",
+            "tomorrow",
+            "2025-12-01",
+            "2025-13-01T00:00:00Z",
+            "infinity",
+            "1764579600",
+            "-000001-01-01T00:00:00Z",
+            "1969-12-31T23:59:59Z",
+            "1969-12-31T23:59:59+02:00",
+            "2025-12-01T09:00+99:00",
+            "2025-12-01T25:00",
+        ] {
             assert_eq!(told(text, None), Err("invalid_schedule_time"), "{text}");
         }
         for zone in ["", "Mars/Olympus", "+02:00", "../../etc/passwd"] {
