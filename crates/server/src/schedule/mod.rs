@@ -18,7 +18,7 @@ use piton_model::{Alteration, JobType, ScheduleId};
 use serde_json::{Map, Value};
 use utoipa_axum::routes;
 
-use request::{Measure, Mistake, mistake};
+use request::{ALLOW_PAST, Measure, Mistake, mistake};
 
 use crate::caller::Caller;
 use crate::extract::{Json, Path};
@@ -180,10 +180,10 @@ async fn postpone(app: &App, caller: Caller, id: ScheduleId, body: &Map<String, 
         Some(Value::String(text)) => Ok(Some(text.as_str())),
         Some(_) => Err(wrong(field, &format!("`{field}` must be text"))),
     };
-    let allow_past = match body.get("allow_past") {
+    let allow_past = match body.get(ALLOW_PAST) {
         None | Some(Value::Null) => false,
         Some(Value::Bool(allow)) => *allow,
-        Some(_) => return Err(wrong("allow_past", "`allow_past` must be true or false")),
+        Some(_) => return Err(wrong(ALLOW_PAST, "`allow_past` must be true or false")),
     };
     let Some(time) = text("schedule_time")? else {
         let missing = mistake("missing_field", "schedule_time", "`schedule_time` is missing: when it is to be done");

@@ -19,6 +19,9 @@ const TAG: usize = 100;
 /// The longest name or address.
 const TEXT: usize = 320;
 
+/// A member that requests for another time have, too.
+pub(crate) const ALLOW_PAST: &str = "allow_past";
+
 /// What requests are measured by.
 #[derive(Debug, Clone)]
 pub(crate) struct Measure<'a> {
@@ -80,10 +83,10 @@ pub(crate) fn read(body: &Map<String, Value>, id: ScheduleId, by: &Measure<'_>) 
     match job_type {
         Some(JobType::Provision) => {
             if employee.as_ref().is_none_or(Map::is_empty) {
-                reader.missing("employee", "the person whose accounts are made");
+                reader.missing("the person whose accounts are made", "employee");
             }
             if applications.is_none() {
-                reader.missing("applications", "in which applications accounts are made");
+                reader.missing("in which applications accounts are made", "applications");
             } else if switched_on == Some(0) {
                 let detail = "no application is switched on";
                 let hint = "such as `{\"google\": true}`, or options in place of `true`";
@@ -93,7 +96,7 @@ pub(crate) fn read(body: &Map<String, Value>, id: ScheduleId, by: &Measure<'_>) 
         Some(_) => {
             let is_empty = |object: &Option<Map<String, Value>>| object.as_ref().is_none_or(Map::is_empty);
             if target_user_email.is_none() && is_empty(&employee) && is_empty(&payload) {
-                reader.missing("target_user_email", "whose account it is about");
+                reader.missing("whose account it is about", "target_user_email");
             }
         }
         None => {}
@@ -160,7 +163,7 @@ impl<'a> Reader<'a> {
         self.found.push(mistake("invalid_field", field, detail));
     }
 
-    fn missing(&mut self, field: &str, what: &str) {
+    fn missing(&mut self, what: &str, field: &str) {
         self.found.push(mistake("missing_field", field, format!("`{field}` is missing: {what}")));
     }
 
@@ -234,11 +237,11 @@ impl<'a> Reader<'a> {
     }
 
     fn moment(&mut self, by: &Measure<'_>) -> Option<Moment> {
-        let allow_past = match self.given("allow_past") {
+        let allow_past = match self.given(ALLOW_PAST) {
             None => false,
             Some(Value::Bool(allow)) => *allow,
             Some(_) => {
-                self.wrong("allow_past", "`allow_past` must be true or false");
+                self.wrong(ALLOW_PAST, "`allow_past` must be true or false");
                 false
             }
         };
@@ -251,7 +254,7 @@ impl<'a> Reader<'a> {
             }
         };
         let Some(value) = self.given("schedule_time") else {
-            self.missing("schedule_time", "when it is to be done");
+            self.missing("when it is to be done", "schedule_time");
             return None;
         };
         // What is no text is no time.
