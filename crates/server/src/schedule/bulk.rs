@@ -179,12 +179,27 @@ fn csv_lines(body: &[u8]) -> Result<Vec<Line>, Mistake> {
         }
     }
     let mut found = Vec::new();
+    let (mut number, mut seen) = (1, 0);
     for record in reader.byte_records() {
         let record = record.map_err(|error| unreadable(error.to_string()))?;
-        let number = record.position().map_or(0, csv::Position::line);
+        // The reader counts a line only when it has read past both of its ends, which is too late.
+        let begins = record.position().and_then(|position| usize::try_from(position.byte()).ok()).unwrap_or(seen);
+        let blank = body[begins..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        number += ends_of_lines(&body[seen..begins + blank]);
+        seen = begins + blank;
         found.push(Line { number, members: cells(&columns, &record) });
     }
     Ok(found)
+}
+
+/// Line feeds, and carriage returns that stand by themselves.
+fn ends_of_lines(text: &[u8]) -> u64 {
+    let ends = |(index, byte): &(usize, &u8)| match byte {
+        b'\n' => true,
+        b'\r' => text.get(index + 1) != Some(&b'\n'),
+        _ => false,
+    };
+    text.iter().enumerate().filter(ends).count() as u64
 }
 
 /// What a column is about.
