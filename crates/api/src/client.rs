@@ -197,11 +197,20 @@ impl Client {
 
     /// Creates something, once: asked again because the answer was lost, the server gives the answer of the first time.
     pub async fn create<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Error> {
+        self.create_from(path, &as_json(body)?).await
+    }
+
+    /// The same from a text of this media type.
+    pub async fn upload<T: DeserializeOwned>(&self, path: &str, kind: &'static str, text: Bytes) -> Result<T, Error> {
+        self.create_from(path, &Content { kind, bytes: text }).await
+    }
+
+    async fn create_from<T: DeserializeOwned>(&self, path: &str, content: &Content) -> Result<T, Error> {
         let key = Uuid::now_v7().to_string();
         let mut asked = 0;
         loop {
             let header = Some((IDEMPOTENCY_KEY, key.as_str()));
-            let answered = self.request(Method::POST, path, Some(body), "application/json", header).await;
+            let answered = self.request(Method::POST, path, Some(content.clone()), "application/json", header).await;
             let said = match answered {
                 Ok(response) => understood(response).await,
                 Err(error) => Err(error),
@@ -266,22 +275,22 @@ impl Client {
         resume_at: Option<u64>,
     ) -> Result<Response<Body>, Error> {
         let resume_at = resume_at.map(|offset| offset.to_string());
-        self.request(method, path, body, accept, resume_at.as_deref().map(|offset| ("last-event-id", offset))).await
+        let content = body.map(as_json).transpose()?;
+        self.request(method, path, content, accept, resume_at.as_deref().map(|offset| ("last-event-id", offset))).await
     }
 
     async fn request(
         &self,
         method: Method,
         path: &str,
-        body: Option<&impl Serialize>,
+        content: Option<Content>,
         accept: &str,
         header: Option<(&str, &str)>,
     ) -> Result<Response<Body>, Error> {
         let unexpected = |error: &dyn fmt::Display| Error::Unexpected(error.to_string());
-        let bytes = body.map(serde_json::to_vec).transpose().map_err(|error| unexpected(&error))?;
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base)).header(ACCEPT, accept);
-        if bytes.is_some() {
-            request = request.header(CONTENT_TYPE, "application/json");
+        if let Some(content) = &content {
+            request = request.header(CONTENT_TYPE, content.kind);
         }
         if let Some((name, value)) = header {
             request = request.header(name, value);
@@ -289,7 +298,8 @@ impl Client {
         if !matches!(self.transport, Transport::Http(_)) {
             request = request.header(HOST, "localhost").header("x-piton-user", user());
         }
-        let request = request.body(Full::from(bytes.unwrap_or_default())).map_err(|error| unexpected(&error))?;
+        let bytes = content.map(|content| content.bytes).unwrap_or_default();
+        let request = request.body(Full::from(bytes)).map_err(|error| unexpected(&error))?;
         let response = match &self.transport {
             Transport::Http(http) => http.send(request, self.patience).await?,
             Transport::Local(call) => call(request).await?,
@@ -322,6 +332,18 @@ impl Client {
             }
         }
     }
+}
+
+/// A body, and what it is.
+#[derive(Clone)]
+struct Content {
+    kind: &'static str,
+    bytes: Bytes,
+}
+
+fn as_json(body: &impl Serialize) -> Result<Content, Error> {
+    let bytes = serde_json::to_vec(body).map_err(|error| Error::Unexpected(error.to_string()))?;
+    Ok(Content { kind: "application/json", bytes: bytes.into() })
 }
 
 async fn understood<T: DeserializeOwned>(response: Response<Body>) -> Result<T, Error> {

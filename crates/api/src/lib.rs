@@ -25,6 +25,7 @@ mod page;
 mod problem;
 mod process;
 mod run;
+mod schedule;
 mod skip;
 mod sse;
 mod status;
@@ -59,6 +60,7 @@ pub use process::{
 pub use run::{
     ApproveRequest, CancelRequest, Explanation, Failure, Gate, Origin, Output, Plan, PlanChange, Run, Submitted, Tool,
 };
+pub use schedule::{ApprovalRequest, BulkAnswer, BulkError, BulkResult, NewSchedule, Reschedule, Schedule};
 pub use skip::Skip;
 pub use sse::{SseEvent, SseParser};
 pub use status::{Diagnostic, Overview, ServedBy, Version};

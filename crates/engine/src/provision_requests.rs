@@ -1,15 +1,20 @@
 //! What people and programs ask of scheduled provisions.
 
-use jiff::Timestamp;
 use piton_model::{Alteration, By, NewProvision, NotAltered, ScheduleId, ScheduleStatus, ScheduledProvision};
 use piton_store::AlterError;
 
-use crate::{Engine, Error};
+use crate::{Call, Engine, Error};
 
 impl Engine {
-    /// An id for one more scheduled provision.
-    pub fn new_schedule_id(&self, at: Timestamp) -> ScheduleId {
-        self.0.ids.provision(at).into()
+    /// Ids for so many more scheduled provisions. Asked again by the same call, whose answer was lost, they are the same.
+    pub fn new_schedule_ids(&self, count: usize) -> Vec<ScheduleId> {
+        match Call::current().key {
+            Some(key) => (0..count).map(|index| ScheduleId::of_request(&key, index)).collect(),
+            None => {
+                let now = self.0.clock.now();
+                (0..count).map(|_| self.0.ids.provision(now).into()).collect()
+            }
+        }
     }
 
     /// Schedules provisions, all or none; the answer names those that were not there before.

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{Action, Backoff, NewRun, Origin, RunId, Secret, Subject};
+use crate::{Action, Backoff, DedupKey, Digest, NewRun, Origin, RunId, Secret, Subject};
 
 pub use alteration::{Alteration, NotAltered};
 pub use answer::{Answer, Exchange};
@@ -34,6 +34,15 @@ impl From<RunId> for ScheduleId {
     /// An id that is as new as that of a run.
     fn from(id: RunId) -> ScheduleId {
         ScheduleId(id.into())
+    }
+}
+
+impl ScheduleId {
+    /// The id of the `index`-th of those that a request with this key creates: the same whenever it is asked for.
+    pub fn of_request(key: &DedupKey, index: usize) -> ScheduleId {
+        let digest = Digest::of(format!("{key}/{index}").as_bytes());
+        let bytes = u128::from_str_radix(&digest.as_str()[..32], 16).unwrap_or_default().to_be_bytes();
+        ScheduleId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
     }
 }
 

@@ -7,6 +7,7 @@ mod deploy;
 mod job;
 mod process;
 mod run;
+mod schedule;
 mod server;
 mod template;
 mod tool;
@@ -26,6 +27,7 @@ pub use deploy::{DeployArgs, DeployCommand, DeployTool, GitArgs};
 pub use job::{JobArgs, JobCommand};
 pub use process::{GroupCommand, LogsArgs, ManyArgs, ProcessCommand, RegisterArgs, StopArgs, WhichArgs, WhichGroup};
 pub use run::{ListArgs, RunCommand};
+pub use schedule::{ImportArgs, ImportFormat, ListSchedulesArgs, ScheduleCommand};
 pub use server::{MinVersion, ServerArgs};
 pub use template::{AddArgs, OneOrAll, TemplateCommand};
 pub use tool::ToolCommand;
@@ -119,6 +121,9 @@ pub enum Command {
     /// Deployments: code from a git repository, now.
     #[command(subcommand, visible_alias = "deployments")]
     Deploy(DeployCommand),
+    /// Scheduled provisions: accounts that are made, changed or removed at some time.
+    #[command(subcommand, visible_alias = "schedules")]
+    Schedule(ScheduleCommand),
     /// Runs of any kind: every deployment, every job.
     #[command(subcommand, visible_alias = "runs")]
     Run(RunCommand),
@@ -190,6 +195,7 @@ impl Command {
             | Command::Process(_)
             | Command::Group(_)
             | Command::Deploy(_)
+            | Command::Schedule(_)
             | Command::Run(_)
             | Command::Login(_)
             | Command::Logout { .. }
@@ -311,6 +317,19 @@ mod tests {
             "piton deploy reject 0193aa --reason no",
             "piton deploy cancel 0193aa",
             "piton deploy list --status failed --since 2h --limit 5",
+            "piton schedule create --file request.json",
+            "piton schedule create -f -",
+            "piton schedule import people.csv",
+            "piton schedule import - --format ndjson --atomic",
+            "piton schedule list --status pending --tag to-be-created --type provision --limit 5",
+            "piton schedule show 0193aa",
+            "piton schedule cancel 0193aa",
+            "piton schedule execute 0193aa",
+            "piton schedule reschedule 0193aa 2026-01-05T09:00 --timezone Europe/Berlin --allow-past",
+            "piton schedule approve 0193aa --reason yes",
+            "piton schedule reject 0193aa --reason no",
+            "piton schedule retry 0193aa",
+            "piton run list --kind provision",
             "piton run list --kind job --subject job/x --state failed --since 2h --limit 5",
             "piton run show 0193aa",
             "piton run logs 0193aa -f",

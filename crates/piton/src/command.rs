@@ -12,6 +12,7 @@ pub mod login;
 pub mod logs;
 pub mod process;
 pub mod run;
+pub mod schedule;
 pub mod shell;
 pub mod template;
 pub mod tool;
@@ -46,6 +47,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Process(command) => process::run(context, command).await,
         Command::Group(command) => group::run(context, command).await,
         Command::Deploy(command) => deploy::run(context, command).await,
+        Command::Schedule(command) => schedule::run(context, command).await,
         Command::Run(command) => run::run(context, command).await,
         Command::Login(args) => login::login(context, &args).await,
         Command::Logout { all } => login::logout(context, all).await,

@@ -7,6 +7,7 @@ pub mod job;
 pub mod overview;
 pub mod process;
 pub mod run;
+pub mod schedule;
 pub mod skip;
 pub mod template;
 pub mod workspace;

@@ -37,6 +37,11 @@ pub fn run(id: &str) -> String {
     format!("/runs/{}", segment(id))
 }
 
+/// `/schedule/ID`
+pub fn schedule(id: &str) -> String {
+    format!("/schedule/{}", segment(id))
+}
+
 /// `/deploy/ID/WHAT`, at the root
 pub fn deployment(id: &str, what: &str) -> String {
     format!("/deploy/{}/{what}", segment(id))

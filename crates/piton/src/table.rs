@@ -51,8 +51,8 @@ impl<T: AsRef<str>> From<T> for Cell {
 /// Green for what is well, yellow for what is under way, red for what needs somebody, dim for what rests.
 fn colour_of(state: &str) -> &'static str {
     match state {
-        "deployed" | "succeeded" | "success" | "healthy" => "32",
-        "deploying" | "destroying" | "running" | "gated" | "pending" => "33",
+        "deployed" | "succeeded" | "success" | "healthy" | "completed" => "32",
+        "deploying" | "destroying" | "running" | "executing" | "gated" | "pending" => "33",
         "failed" | "timed_out" | "timeout" | "indeterminate" | "error" => "31",
         "destroyed" | "disabled" | "suspended" | "cancelled" | "rejected" | "expired" | "superseded" => "2",
         _ => "",

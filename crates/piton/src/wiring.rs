@@ -20,7 +20,7 @@ use piton_keeper::client::Client;
 use piton_logs::LogStore;
 use piton_model::WorkerId;
 use piton_process::{Environment, Runner};
-use piton_server::{About, Admission, App, Applier, Auth, Front, Probes};
+use piton_server::{About, Admission, App, Applier, Auth, Front, Probes, ScheduleRules};
 use piton_store::{Options, Store};
 use piton_supervisor::Supervisor;
 use piton_tools::Manager;
@@ -249,6 +249,10 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
         supervisor,
         applier,
         rules: Arc::new(Rules { guard: access::guard(config)?, allow_http: config.git.allow_http }),
+        schedules: Arc::new(ScheduleRules {
+            allow_past: config.provisioning.allow_past,
+            approval_required: config.provisioning.approval_required.clone(),
+        }),
         shutdown: shutdown.clone(),
         front: Front::new(&config.server, config.auth.enabled, config.metrics.public),
         probes: keeper_probe(runner.clone()),

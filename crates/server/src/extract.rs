@@ -50,13 +50,18 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     }
 }
 
+/// How large the body of a request may be, where that is not the usual.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Largest(pub(crate) usize);
+
 /// The whole body, within the limits of size and time.
 pub(crate) async fn body(request: Request) -> Result<Bytes, Refusal> {
+    let largest = request.extensions().get::<Largest>().map_or(crate::BODY_LIMIT, |largest| largest.0);
     let Ok(bytes) = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await else {
         let detail = format!("the body did not arrive within {} seconds", BODY_TIMEOUT.as_secs());
         return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail, None));
     };
-    bytes.map_err(|rejection| unreadable(&rejection))
+    bytes.map_err(|rejection| unreadable(&rejection, largest))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -65,15 +70,15 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
 }
 
-fn unreadable(rejection: &BytesRejection) -> Refusal {
+fn unreadable(rejection: &BytesRejection, largest: usize) -> Refusal {
     match rejection {
-        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => too_large(),
+        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => too_large(largest),
         _ => Refusal::new(StatusCode::BAD_REQUEST, "broken_body", "the body broke off", None),
     }
 }
 
-pub(crate) fn too_large() -> Refusal {
-    let detail = format!("the body is larger than {} bytes", crate::BODY_LIMIT);
+pub(crate) fn too_large(largest: usize) -> Refusal {
+    let detail = format!("the body is larger than {largest} bytes");
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail, None)
 }
 

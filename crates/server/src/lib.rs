@@ -45,6 +45,7 @@ mod processes;
 mod ready;
 mod route;
 mod runs;
+mod schedule;
 mod skips;
 mod state;
 mod templates;
@@ -63,6 +64,7 @@ pub use auth::{Auth, AuthSettings, FirstAdmin, SetupError};
 pub use front::Front;
 pub use metrics::{Metrics, follow as follow_ledger, follow_processes};
 pub use processes::{Applier, KINDS, sample_process};
+pub use schedule::ScheduleRules;
 pub use state::{About, App, Children, Probes};
 pub use tls::{Tls, TlsError};
 pub use transport::{Admission, BindError, Limits, Listener, Server, local, serve_unix};
@@ -102,17 +104,20 @@ fn table(base: &str, public_metrics: bool) -> Table {
         .merge(batch_jobs::routes())
         .merge(templates::routes())
         .merge(runs::routes())
+        .merge(schedule::routes())
         .merge(skips::routes())
         .merge(logs::routes())
         .merge(events::routes())
         .merge(auth::routes())
         .merge(processes::routes(!base.trim_end_matches('/').is_empty()))
         .merge(health::overview());
-    Table::new()
+    let table = Table::new()
         .merge(health::routes())
         .merge(metrics::routes(public_metrics))
         .merge(openapi::routes())
         .merge(deploy::routes())
         .merge(pages::routes())
-        .below(base, below)
+        .below(base, below);
+    // Clients of the scheduler for delayed provisioning look for it there, wherever the rest is.
+    if base.trim_end_matches('/') == BASE { table } else { table.below(BASE, schedule::routes()) }
 }

@@ -10,6 +10,7 @@ mod ledger;
 mod moment;
 mod process;
 mod processes;
+mod provisions;
 
 use std::fmt;
 use std::sync::atomic::AtomicI64;
@@ -51,6 +52,7 @@ struct Shared {
     deployments: deployments::Deployments,
     processes: processes::Processes,
     jobs: jobs::Jobs,
+    provisions: provisions::Provisions,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -94,6 +96,7 @@ impl Metrics {
         let ledger = ledger::Counters::register(piton);
         let moment = moment::Gauges::register(piton);
         let deployments = deployments::Deployments::register(&mut registry);
+        let provisions = provisions::Provisions::register(&mut registry);
         let provisr = registry.sub_registry_with_prefix("provisr");
         let (processes, jobs) = (processes::Processes::register(provisr), jobs::Jobs::register(provisr));
         registry.register_collector(Box::new(process::Process));
@@ -109,6 +112,7 @@ impl Metrics {
             deployments,
             processes,
             jobs,
+            provisions,
         }))
     }
 
@@ -165,6 +169,7 @@ pub(crate) async fn show(State(app): State<App>) -> Answer<Response> {
         metrics.0.deployments.look(&census.begun);
         metrics.0.jobs.look(&app, &census.begun).await;
     }
+    metrics.0.provisions.look(app.engine.store(), app.engine.clock().now()).await;
     // Where nothing can be asked, nothing is told.
     metrics.0.processes.look(&app.supervisor.status(&piton_supervisor::Selector::All).unwrap_or_default());
     let text = metrics.encode().map_err(|error| Refusal::internal(&error))?;

@@ -191,7 +191,15 @@ fn finish(mut document: OpenApi) -> OpenApi {
     }
     let lenient: BTreeSet<String> =
         components.schemas.iter().filter(|(_, schema)| needs_nothing(schema)).map(|(name, _)| name.clone()).collect();
+    let mut ids = BTreeSet::new();
     for item in document.paths.paths.values_mut() {
+        let all = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+        for id in all.into_iter().flatten().filter_map(|operation| operation.operation_id.as_mut()) {
+            // What is at two places has two ids.
+            while !ids.insert(id.clone()) {
+                id.push_str("_too");
+            }
+        }
         for operation in [&mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten() {
             if let Some(RefOr::T(body)) = &mut operation.request_body
                 && body.content.values().all(|content| may_be_left_out(content, &lenient))

@@ -3,17 +3,18 @@
 //! A permission is part of the route itself. There is no second list of paths that could disagree with the router about
 //! case, slashes or escapes.
 
-use axum::Router;
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::Extensions;
 use axum::http::Method;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use piton_auth::Role;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use crate::caller::{self, Caller};
+use crate::extract::Largest;
 use crate::front::access::Asked;
 use crate::front::{condition, keyed};
 use crate::openapi;
@@ -93,13 +94,21 @@ impl Table {
         self.add(Kind { permission, creates: true }, routes)
     }
 
+    /// The same for what takes bodies of up to `largest` bytes.
+    pub(crate) fn creating_many(
+        self,
+        permission: Permission,
+        largest: usize,
+        routes: UtoipaMethodRouter<App>,
+    ) -> Table {
+        let (schemas, paths, methods) = guarded(Kind { permission, creates: true }, routes);
+        // Outside of the guard, which reads the body.
+        let methods = methods.route_layer(Extension(Largest(largest))).route_layer(DefaultBodyLimit::max(largest));
+        Table(self.0.routes((schemas, paths, methods)))
+    }
+
     fn add(self, kind: Kind, routes: UtoipaMethodRouter<App>) -> Table {
-        let (schemas, mut paths, methods) = routes;
-        for (path, item) in &mut paths.paths {
-            openapi::complete(path, item, kind);
-        }
-        let guard = move |request: Request, next: Next| guard(kind, request, next);
-        Table(self.0.routes((schemas, paths, methods.route_layer(from_fn(guard)))))
+        Table(self.0.routes(guarded(kind, routes)))
     }
 
     pub(crate) fn merge(self, other: Table) -> Table {
@@ -118,6 +127,15 @@ impl Table {
     pub(crate) fn split(self) -> (Router<App>, OpenApi) {
         self.0.split_for_parts()
     }
+}
+
+/// Handlers behind their permission.
+fn guarded(kind: Kind, (schemas, mut paths, methods): UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
+    for (path, item) in &mut paths.paths {
+        openapi::complete(path, item, kind);
+    }
+    let guard = move |request: Request, next: Next| guard(kind, request, next);
+    (schemas, paths, methods.route_layer(from_fn(guard)))
 }
 
 async fn guard(kind: Kind, request: Request, next: Next) -> Response {

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::Auth;
 use crate::front::Front;
 use crate::processes::Applier;
+use crate::schedule::ScheduleRules;
 
 /// What handlers share; cheap to clone.
 #[derive(Debug, Clone)]
@@ -43,6 +44,8 @@ pub struct App {
     pub applier: Applier,
     /// What requests for deployments must keep to.
     pub rules: Arc<Rules>,
+    /// What requests for scheduled provisions must keep to.
+    pub schedules: Arc<ScheduleRules>,
     /// Cancelled by whoever asks the daemon to end.
     pub shutdown: CancellationToken,
     /// What all requests share.

@@ -23,7 +23,7 @@ use crate::row::{micros, run_id, timestamp, whole_micros};
 use crate::writer::Operation;
 use crate::{Error, Store};
 
-pub use list::ProvisionQuery;
+pub use list::{ProvisionPage, ProvisionQuery};
 pub(crate) use row::Following;
 pub(crate) use sql::{statements, texts};
 

@@ -5,4 +5,5 @@ mod audit;
 mod batch;
 mod batch_rules;
 mod machine;
+mod provisions;
 mod samples;

@@ -77,10 +77,10 @@ pub enum RunCommand {
 /// Which runs.
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
-    /// `workspace`, `job` or `deployment`.
-    #[arg(long, value_parser = ["workspace", "job", "deployment"])]
+    /// `workspace`, `job`, `deployment` or `provision`.
+    #[arg(long, value_parser = ["workspace", "job", "deployment", "provision"])]
     pub kind: Option<String>,
-    /// `workspace/NAME`, `job/NAME` or `job/WORKSPACE/NAME`.
+    /// `workspace/NAME`, `job/NAME`, `job/WORKSPACE/NAME` or `provision/ID`.
     #[arg(long)]
     pub subject: Option<String>,
     /// A state or an outcome: pending, running, gated, ended, succeeded, failed, timed_out, cancelled, …

@@ -115,7 +115,10 @@ pub fn request(address: &str, method: &str, path: &str, headers: &[(&str, &str)]
         write!(text, "{name}: {value}\r\n").unwrap();
     }
     if !body.is_empty() {
-        write!(text, "Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()).unwrap();
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+            text.push_str("Content-Type: application/json\r\n");
+        }
+        write!(text, "Content-Length: {}\r\n", body.len()).unwrap();
     }
     text.push_str("Connection: close\r\n\r\n");
     text.push_str(body);

@@ -124,10 +124,10 @@ async fn answer_keyed(request: Request, next: Next) -> Answer<Response> {
 }
 
 /// Keeps an answer before it is given. What was refused may be asked again; what broke is worked on again, as the same
-/// request, since nobody knows how far it came.
+/// request, since nobody knows how far it came; so is what has too large an answer to be kept.
 async fn keep(engine: &Engine, keyed: Keyed, token: String, response: Response) -> Answer<Response> {
     let status = response.status();
-    if status.is_server_error() {
+    if status.is_server_error() || is_large(response.body()) {
         return Ok(response);
     }
     let (response, kept) = if status.is_success() { copy(response).await? } else { (response, None) };
@@ -139,6 +139,11 @@ async fn keep(engine: &Engine, keyed: Keyed, token: String, response: Response) 
         tracing::warn!(%error, "an answer could not be kept; the request is worked on again if it is repeated");
     }
     Ok(response)
+}
+
+fn is_large(body: &Body) -> bool {
+    use axum::body::HttpBody as _;
+    body.size_hint().exact().is_some_and(|size| size > LARGEST as u64)
 }
 
 async fn copy(response: Response) -> Answer<(Response, Option<String>)> {

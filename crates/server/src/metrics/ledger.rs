@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::Metrics;
 use super::deployments::Deployments;
 use super::jobs::Jobs;
+use super::provisions::Provisions;
 
 /// How many entries are taken at once.
 const BATCH: usize = 500;
@@ -121,6 +122,7 @@ struct Counting<'a> {
     counters: &'a Counters,
     deployments: &'a Deployments,
     jobs: &'a Jobs,
+    provisions: &'a Provisions,
 }
 
 impl Counting<'_> {
@@ -133,12 +135,29 @@ impl Counting<'_> {
             self.deployments.count(outcome);
         }
     }
+
+    /// A try that failed may be followed by another one, or not.
+    async fn count_provision(&self, entry: &LedgerEntry, store: &Store) -> Result<(), piton_store::Error> {
+        if let Record::Run { run, subject, outcome: Some(outcome), .. } = &entry.record
+            && subject.kind() == SubjectKind::Provision
+            && !self.provisions.count_outcome(outcome)
+            && let Some(run) = store.run(*run).await?
+        {
+            self.provisions.count(&run);
+        }
+        Ok(())
+    }
 }
 
 /// Counts what happens, until `stop`.
 pub async fn follow(metrics: Metrics, store: Store, stop: CancellationToken) {
     let shared = &metrics.0;
-    let counting = Counting { counters: &shared.ledger, deployments: &shared.deployments, jobs: &shared.jobs };
+    let counting = Counting {
+        counters: &shared.ledger,
+        deployments: &shared.deployments,
+        jobs: &shared.jobs,
+        provisions: &shared.provisions,
+    };
     counting.counters.begin();
     counting.deployments.begin();
     let mut changes = store.changes();
@@ -168,6 +187,7 @@ async fn step(counting: &Counting<'_>, store: &Store, after: Option<Seq>) -> Res
     let mut looked_up = 0;
     for entry in &entries {
         counting.count(entry);
+        counting.count_provision(entry, store).await?;
         if let Some(event) = timed(entry)
             && looked_up < LOOKED_UP
         {
@@ -179,12 +199,14 @@ async fn step(counting: &Counting<'_>, store: &Store, after: Option<Seq>) -> Res
     Ok((after, entries.len() == BATCH))
 }
 
-/// An event whose time says something: acceptance, the first claim, and the end of a deployment or of a job's run.
+/// An event whose time says something: acceptance, the first claim, and the end of a deployment, of a job's run or of a
+/// try of a scheduled provision.
 enum Timed {
     Submitted(piton_model::RunId),
     Claimed(piton_model::RunId),
     Deployed(piton_model::RunId),
     Done(piton_model::RunId),
+    Tried(piton_model::RunId),
 }
 
 fn timed(entry: &LedgerEntry) -> Option<Timed> {
@@ -199,6 +221,9 @@ fn timed(entry: &LedgerEntry) -> Option<Timed> {
         Record::Run { run, subject, outcome: Some(_), .. } if subject.kind() == SubjectKind::Job => {
             Some(Timed::Done(*run))
         }
+        Record::Run { run, subject, outcome: Some(_), .. } if subject.kind() == SubjectKind::Provision => {
+            Some(Timed::Tried(*run))
+        }
         _ => None,
     }
 }
@@ -210,7 +235,7 @@ async fn measure(
     at: Timestamp,
 ) -> Result<(), piton_store::Error> {
     let counters = counting.counters;
-    let (Timed::Submitted(id) | Timed::Claimed(id) | Timed::Deployed(id) | Timed::Done(id)) = &event;
+    let (Timed::Submitted(id) | Timed::Claimed(id) | Timed::Deployed(id) | Timed::Done(id) | Timed::Tried(id)) = &event;
     let Some(run) = store.run(*id).await? else { return Ok(()) };
     let since = |begin: Timestamp| at.duration_since(begin).as_secs_f64().max(0.0);
     match event {
@@ -220,9 +245,13 @@ async fn measure(
                 counters.lateness.observe(since(fire));
             }
         }
-        Timed::Claimed(_) => counters.waited.observe(since(run.submitted_at)),
+        Timed::Claimed(_) => {
+            counters.waited.observe(since(run.submitted_at));
+            counting.provisions.began(&run, at);
+        }
         Timed::Deployed(_) => counting.deployments.observe(&run, at),
         Timed::Done(_) => counting.jobs.ended(&run, at),
+        Timed::Tried(_) => counting.provisions.took(&run, at),
     }
     Ok(())
 }

@@ -28,19 +28,32 @@ pub struct ProvisionQuery {
     pub limit: usize,
 }
 
+/// One page of scheduled provisions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProvisionPage {
+    /// Those on it.
+    pub provisions: Vec<ScheduledProvision>,
+    /// After which the next page begins; none on the last one.
+    pub next: Option<(Timestamp, ScheduleId)>,
+}
+
 impl Store {
     /// Scheduled provisions. A row of another program that cannot be read is left out, and told in the log.
-    pub async fn provisions(&self, query: &ProvisionQuery) -> Result<Vec<ScheduledProvision>, Error> {
-        let (sql, params) = query.statement(self.dialect());
+    pub async fn provisions(&self, query: &ProvisionQuery) -> Result<ProvisionPage, Error> {
+        // One more tells whether there is another page.
+        let ahead = ProvisionQuery { limit: query.limit.saturating_add(1), ..query.clone() };
+        let (sql, params) = ahead.statement(self.dialect());
         let rows = self.readers().rows(sql, params).await?;
         let mut provisions = Vec::with_capacity(rows.len());
-        for found in &rows {
+        for found in rows.iter().take(query.limit) {
             match row::provision(found) {
                 Ok(provision) => provisions.push(provision),
                 Err(error) => tracing::warn!(%error, "a scheduled provision is left out of a list"),
             }
         }
-        Ok(provisions)
+        let last = provisions.last().filter(|_| rows.len() > query.limit);
+        let next = last.map(|last| (last.wanted.schedule_time, last.wanted.id));
+        Ok(ProvisionPage { provisions, next })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The statements about scheduled provisions.
 //!
 //! Differs by necessity: on PostgreSQL other programs share the table, with the types of PostgreSQL
-//! (`docs/adr/0009-scheduled-provisions.md`). What a statement does stands here once; how a value of the table becomes one
+//! (`docs/adr/0007-scheduled-provisions.md`). What a statement does stands here once; how a value of the table becomes one
 //! of the two types that this crate knows, and back, stands in [`Words`].
 
 use std::sync::LazyLock;
@@ -65,6 +65,8 @@ struct Words {
     /// Keeps rows from being changed by anybody else, and leaves those alone that somebody is changing.
     lock: &'static str,
     materialized: &'static str,
+    /// The id of a row that a statement has changed which joins it with others.
+    returned: &'static str,
 }
 
 const SQLITE: Words = Words {
@@ -76,6 +78,8 @@ const SQLITE: Words = Words {
     to_tags: |value| value.to_owned(),
     lock: "",
     materialized: "",
+    // There it is always a column of the table that was changed, and must not be told by an alias.
+    returned: "id",
 };
 
 const POSTGRES: Words = Words {
@@ -88,6 +92,7 @@ const POSTGRES: Words = Words {
     to_tags: |value| format!("ARRAY(SELECT jsonb_array_elements_text(CAST({value} AS JSONB)))"),
     lock: " FOR UPDATE OF s SKIP LOCKED",
     materialized: "MATERIALIZED ",
+    returned: "CAST(s.id AS TEXT)",
 };
 
 /// The statements in this dialect.
@@ -210,7 +215,7 @@ fn insert(words: &Words) -> Rows {
 }
 
 fn follow(words: &Words) -> Rows {
-    let Words { to_time, cast, text, lock, materialized, .. } = words;
+    let Words { to_time, cast, lock, materialized, returned, .. } = words;
     let id = cast("v.id", "UUID");
     let tail = format!(
         "), free AS {materialized}(SELECT s.id FROM v JOIN scheduled_provisions s ON s.id = {id}{lock}) \
@@ -226,7 +231,6 @@ fn follow(words: &Words) -> Rows {
         retries = cast("v.retries", "INTEGER"),
         next = to_time("v.next"),
         now = to_time("v.now"),
-        returned = text("s.id"),
     );
     let head = "WITH v (id, status, executed, error, keep, retries, next, first_run, last_run, now) AS (";
     Rows { head, columns: FOLLOW_COLUMNS, tail: keep(tail) }

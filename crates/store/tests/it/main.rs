@@ -7,6 +7,7 @@ mod fixture;
 mod model;
 mod postgres;
 mod processes;
+mod provisions;
 mod races;
 mod requests;
 mod sealing;

@@ -1,0 +1,140 @@
+//! Scheduled provisions.
+
+use std::fmt::Write as _;
+
+use piton_api::{BulkAnswer, Schedule};
+use serde_json::Value;
+
+use super::{ERROR_WIDTH, first_line};
+use crate::clock::Clock;
+use crate::table::{Cell, Fields, Table};
+
+/// How many lines that were refused are told one by one.
+const TOLD: usize = 20;
+
+/// What is scheduled.
+pub fn list(schedules: &[Schedule], clock: &Clock) -> String {
+    if schedules.is_empty() {
+        return "Nothing is scheduled\n".to_owned();
+    }
+    let mut table = Table::new(&["ID", "TYPE", "WHO", "TIME", "STATUS", "TAGS"]);
+    for schedule in schedules {
+        table.row([
+            Cell::from(&schedule.id),
+            (&schedule.job_type).into(),
+            who(schedule).into(),
+            clock.minute(schedule.schedule_time).into(),
+            Cell::state(&schedule.status),
+            schedule.tags.join(", ").into(),
+        ]);
+    }
+    table.render()
+}
+
+fn who(schedule: &Schedule) -> &str {
+    let employee = |name: &str| schedule.employee[name].as_str();
+    schedule.target_user_email.as_deref().or(employee("workEmail")).or(employee("fullName")).unwrap_or("-")
+}
+
+/// One of them in full.
+pub fn show(schedule: &Schedule, clock: &Clock) -> String {
+    let mut fields = Fields::default();
+    fields
+        .field("ID", &schedule.id)
+        .field("Type", &schedule.job_type)
+        .field("Status", Cell::state(&schedule.status))
+        .field("Who", who(schedule))
+        .maybe("Applications", applications(&schedule.applications))
+        .field("Time", clock.second(schedule.schedule_time));
+    if let (Some(local), Some(zone)) = (&schedule.schedule_time_local, &schedule.timezone) {
+        fields.field("Meant As", format!("{local} {zone}"));
+    }
+    fields
+        .maybe("Next Try", schedule.next_attempt_at.map(|at| clock.second(at)))
+        .maybe("Tags", (!schedule.tags.is_empty()).then(|| schedule.tags.join(", ")))
+        .maybe("Requested By", schedule.requested_by.as_ref())
+        .field("Approval", &schedule.approval_status)
+        .maybe("Decided By", schedule.approved_by.as_ref())
+        .field("Created", clock.second(schedule.created_at))
+        .maybe("Executed", schedule.executed_at.map(|at| clock.second(at)))
+        .maybe("Retries", (schedule.retry_count > 0).then(|| schedule.retry_count.to_string()))
+        .maybe("Error", schedule.error_message.as_ref())
+        .maybe("Run", schedule.run_id.as_ref());
+    fields.render()
+}
+
+fn applications(applications: &Value) -> Option<String> {
+    let on = |value: &Value| matches!(value, Value::Bool(true) | Value::Object(_));
+    let named = applications.as_object()?.iter().filter(|(_, value)| on(value)).map(|(name, _)| name.as_str());
+    let named: Vec<&str> = named.collect();
+    (!named.is_empty()).then(|| named.join(", "))
+}
+
+/// What became of the lines of a file.
+pub fn bulk(answer: &BulkAnswer) -> String {
+    let mut text = format!("{} scheduled, {} refused\n", answer.created, answer.failed);
+    let refused = answer.results.iter().filter_map(|result| Some((result.line, result.error.as_ref()?)));
+    for (line, error) in refused.clone().take(TOLD) {
+        let field = error.field.as_ref().map(|field| format!("{field}: ")).unwrap_or_default();
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  line {line}: {field}{}", first_line(&error.detail, ERROR_WIDTH * 2));
+    }
+    let more = refused.count().saturating_sub(TOLD);
+    if more > 0 {
+        let _ = writeln!(text, "  and {more} more; `-o json` tells all");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::sample::{clock, document};
+    use super::*;
+
+    fn schedule(changes: Value) -> Schedule {
+        let base = json!({
+            "id": "019a3f2e-0000-7000-8000-a1b2c3d4e5f6", "job_type": "provision",
+            "employee": {"fullName": "Ada Lovelace", "workEmail": "ada@example.org"},
+            "applications": {"google": true, "slack": false, "microsoft": {}},
+            "schedule_time": "2025-12-01T08:00:00Z", "status": "pending", "tags": ["new-hire"],
+            "approval_status": "auto_approved", "retry_count": 0,
+            "created_at": "2025-09-19T10:00:00Z", "updated_at": "2025-09-19T10:00:00Z",
+        });
+        document(base, changes)
+    }
+
+    #[test]
+    fn the_table() {
+        let text = list(&[schedule(json!({"status": "failed"}))], &clock());
+        assert!(
+            text.contains("provision  ada@example.org  2025-12-01 09:00  \u{1b}[31mfailed\u{1b}[0m  new-hire\n"),
+            "{text}"
+        );
+        assert_eq!(list(&[], &clock()), "Nothing is scheduled\n");
+    }
+
+    #[test]
+    fn one_in_full() {
+        let local = json!({
+            "timezone": "Europe/Berlin", "schedule_time_local": "2025-12-01T09:00:00+01:00",
+            "error_message": "no", "retry_count": 2,
+        });
+        let text = show(&schedule(local), &clock());
+        for line in
+            ["Applications: google, microsoft\n", "Meant As: 2025-12-01T09:00:00+01:00 Europe/Berlin\n", "Retries: 2\n"]
+        {
+            assert!(text.contains(line), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_became_of_a_file() {
+        let answer: BulkAnswer = serde_json::from_value(json!({"created": 1, "failed": 1, "results": [
+            {"line": 2, "id": "x"}, {"line": 3, "error": {"code": "invalid_email", "detail": "no", "field": "employee.workEmail"}},
+        ]}))
+        .unwrap();
+        assert_eq!(bulk(&answer), "1 scheduled, 1 refused\n  line 3: employee.workEmail: no\n");
+    }
+}

@@ -1,0 +1,325 @@
+//! Many requests at once: a CSV file, or JSON lines. Each is checked by itself, and all that are good are scheduled in one
+//! transaction.
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use piton_api as api;
+use piton_model::NewProvision;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use utoipa::IntoParams;
+
+use super::request::{self, Mistake, mistake};
+use super::{measure, refused};
+use crate::caller::Caller;
+use crate::extract::{self, Json, Query};
+use crate::problem::{Answer, Refusal};
+use crate::state::App;
+
+/// The largest file.
+pub(crate) const LARGEST: usize = 64 * 1024 * 1024;
+/// How many mistakes are told where nothing is scheduled.
+const TOLD: usize = 1000;
+
+/// Columns that belong to the request. All others are about the employee.
+const COLUMNS: [&str; 7] =
+    ["job_type", "schedule_time", "timezone", "tags", "applications", "target_user_email", "requested_by"];
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct How {
+    /// Schedule all of them or none.
+    #[serde(default)]
+    #[param(value_type = Option<bool>)]
+    atomic: bool,
+}
+
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Csv,
+    JsonLines,
+}
+
+/// One request of a file.
+#[derive(Debug)]
+struct Line {
+    /// Where it begins, from 1.
+    number: u64,
+    members: Result<Map<String, Value>, Mistake>,
+}
+
+/// Schedules many things: a CSV file with a line of titles, or a JSON object a line.
+///
+/// The columns are `schedule_time`, `timezone`, `applications` (`google;microsoft`), `tags` (`a;b`), `job_type`,
+/// `target_user_email`, `requested_by`, `payload` (JSON); each other one is a member of the employee.
+#[utoipa::path(post, path = "/schedule/bulk",
+    request_body(content((String = "text/csv"), (String = "application/x-ndjson"))), responses(
+    (status = 200, description = "What became of each line.", body = api::BulkAnswer),
+    (status = 400, description = "The file cannot be read, or with `atomic` something is wrong with a line.")))]
+pub(crate) async fn bulk(
+    State(app): State<App>,
+    caller: Caller,
+    Query(how): Query<How>,
+    headers: HeaderMap,
+    body: axum::extract::Request,
+) -> Answer<Json<api::BulkAnswer>> {
+    let format = format_of(&headers)?;
+    let body = extract::body(body).await?;
+    let (shared, by) = (app.clone(), caller.by.clone());
+    // What ids the requests get depends on whose task this is.
+    let ids = app.engine.new_schedule_ids(count(format, &body));
+    let checked = tokio::task::spawn_blocking(move || {
+        let lines = lines(format, &body).map_err(|mistake| refused(vec![mistake]))?;
+        let name = caller.by.to_string();
+        let by = measure(&shared, &caller, &name);
+        let check = |(line, id): (Line, _)| {
+            let read = line.members.map_err(|mistake| vec![mistake]);
+            (line.number, read.and_then(|members| request::read(&members, id, &by)))
+        };
+        Ok::<_, Refusal>(lines.into_iter().zip(ids).map(check).collect::<Vec<_>>())
+    });
+    let checked = checked.await.map_err(|error| Refusal::internal(&error))??;
+    let failed = checked.iter().filter(|(_, read)| read.is_err()).count();
+    if how.atomic && failed > 0 {
+        return Err(none_of(checked, failed));
+    }
+    let mut answer = api::BulkAnswer { failed: failed as u64, ..api::BulkAnswer::default() };
+    let mut good = Vec::with_capacity(checked.len() - failed);
+    for (line, read) in checked {
+        let result = match &read {
+            Ok(new) => api::BulkResult { line, id: Some(new.id.to_string()), error: None },
+            Err(mistakes) => api::BulkResult { line, id: None, error: mistakes.first().map(told) },
+        };
+        answer.results.push(result);
+        good.extend(read);
+    }
+    answer.created = good.len() as u64;
+    if !good.is_empty() {
+        app.engine.schedule_provisions(good, by).await?;
+    }
+    Ok(Json(answer))
+}
+
+fn told(mistake: &Mistake) -> api::BulkError {
+    let field = Some(mistake.field.clone()).filter(|field| !field.is_empty());
+    api::BulkError { code: mistake.code.to_owned(), detail: mistake.detail.clone(), field }
+}
+
+fn none_of(checked: Vec<(u64, Result<NewProvision, Vec<Mistake>>)>, failed: usize) -> Refusal {
+    let detail = format!("{failed} of {} lines cannot be scheduled, so none was", checked.len());
+    let refusal = Refusal::new(StatusCode::BAD_REQUEST, "bulk_refused", detail, None);
+    let mistakes = checked.into_iter().filter_map(|(line, read)| Some((line, read.err()?)));
+    let each = mistakes.flat_map(|(line, mistakes)| mistakes.into_iter().map(move |mistake| (line, mistake)));
+    each.take(TOLD).fold(refusal, |refusal, (line, mistake)| {
+        let pointer = format!("/{line}/{}", mistake.field.replace('.', "/"));
+        refusal.at(api::Fault { pointer, detail: mistake.detail })
+    })
+}
+
+fn format_of(headers: &HeaderMap) -> Answer<Format> {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "text/csv" => Ok(Format::Csv),
+        "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Ok(Format::JsonLines),
+        _ => {
+            let detail = "the body is neither CSV nor JSON lines by its headers";
+            let hint = Some("send `Content-Type: text/csv` or `application/x-ndjson`".to_owned());
+            Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail, hint))
+        }
+    }
+}
+
+/// No fewer than there are requests in it.
+fn count(format: Format, body: &Bytes) -> usize {
+    let ends = |end: u8| body.iter().filter(|byte| **byte == end).count() + 1;
+    match format {
+        Format::JsonLines => ends(b'\n'),
+        // A lone carriage return ends a line of CSV, too.
+        Format::Csv => ends(b'\n') + ends(b'\r'),
+    }
+}
+
+fn lines(format: Format, body: &[u8]) -> Result<Vec<Line>, Mistake> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    match format {
+        Format::Csv => csv_lines(body),
+        Format::JsonLines => Ok(json_lines(body)),
+    }
+}
+
+fn json_lines(body: &[u8]) -> Vec<Line> {
+    let numbered = (1..).zip(body.split(|byte| *byte == b'\n'));
+    let each = numbered.filter(|(_, text)| !text.trim_ascii().is_empty());
+    let read = each.map(|(number, text)| {
+        let members = match serde_json::from_slice(text) {
+            Ok(Value::Object(members)) => Ok(members),
+            Ok(_) => Err(mistake("invalid_row", "", "a line must be a JSON object")),
+            Err(error) => Err(mistake("invalid_row", "", format!("the line is no JSON: {error}"))),
+        };
+        Line { number, members }
+    });
+    read.collect()
+}
+
+fn csv_lines(body: &[u8]) -> Result<Vec<Line>, Mistake> {
+    let unreadable = |what: String| mistake("invalid_csv", "", what);
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(body);
+    let titles = reader.headers().map_err(|error| unreadable(format!("the titles cannot be read: {error}")))?;
+    let columns: Vec<Column> = titles.iter().map(column).collect();
+    if !columns.iter().any(|column| *column == Column::Member("schedule_time".to_owned())) {
+        let words = "the first line must hold the titles of the columns, and `schedule_time` among them".to_owned();
+        return Err(unreadable(words));
+    }
+    for (index, one) in columns.iter().enumerate() {
+        if columns[..index].contains(one) {
+            return Err(unreadable(format!("the column `{}` is there twice", titles[index].escape_debug())));
+        }
+    }
+    let mut found = Vec::new();
+    let (mut number, mut seen) = (1, 0);
+    for record in reader.byte_records() {
+        let record = record.map_err(|error| unreadable(error.to_string()))?;
+        // The reader counts a line only when it has read past both of its ends, which is too late.
+        let begins = record.position().and_then(|position| usize::try_from(position.byte()).ok()).unwrap_or(seen);
+        let blank = body[begins..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        number += ends_of_lines(&body[seen..begins + blank]);
+        seen = begins + blank;
+        found.push(Line { number, members: cells(&columns, &record) });
+    }
+    Ok(found)
+}
+
+/// Line feeds, and carriage returns that stand by themselves.
+fn ends_of_lines(text: &[u8]) -> u64 {
+    let ends = |(index, byte): &(usize, &u8)| match byte {
+        b'\n' => true,
+        b'\r' => text.get(index + 1) != Some(&b'\n'),
+        _ => false,
+    };
+    text.iter().enumerate().filter(ends).count() as u64
+}
+
+/// What a column is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Column {
+    Member(String),
+    Payload,
+    PayloadMember(String),
+    Employee(String),
+}
+
+fn column(title: &str) -> Column {
+    let title = title.trim();
+    let lower = title.to_ascii_lowercase();
+    if lower == "payload" {
+        return Column::Payload;
+    }
+    if COLUMNS.contains(&lower.as_str()) {
+        return Column::Member(lower);
+    }
+    match title.split_once('.') {
+        Some(("payload", name)) => Column::PayloadMember(name.to_owned()),
+        Some(("employee", name)) => Column::Employee(name.to_owned()),
+        _ => Column::Employee(title.to_owned()),
+    }
+}
+
+fn cells(columns: &[Column], record: &csv::ByteRecord) -> Result<Map<String, Value>, Mistake> {
+    if record.len() != columns.len() {
+        let detail = format!("the line has {} cells, and there are {} columns", record.len(), columns.len());
+        return Err(mistake("invalid_row", "", detail));
+    }
+    let mut members = Map::new();
+    let (mut employee, mut payload) = (Map::new(), Map::new());
+    for (column, cell) in columns.iter().zip(record) {
+        let text = std::str::from_utf8(cell).map_err(|_| mistake("invalid_row", "", "the line is not UTF-8"))?.trim();
+        if text.is_empty() {
+            continue;
+        }
+        match column {
+            Column::Employee(name) => drop(employee.insert(name.clone(), text.into())),
+            Column::PayloadMember(name) => drop(payload.insert(name.clone(), text.into())),
+            Column::Payload => payload.extend(object("payload", text)?),
+            Column::Member(name) => {
+                let value = match name.as_str() {
+                    "tags" => list(text).map(Value::from).collect(),
+                    "applications" if text.starts_with('{') => Value::Object(object("applications", text)?),
+                    "applications" => Value::Object(list(text).map(|name| (name.to_owned(), true.into())).collect()),
+                    _ => text.into(),
+                };
+                members.insert(name.clone(), value);
+            }
+        }
+    }
+    for (name, object) in [("employee", employee), ("payload", payload)] {
+        if !object.is_empty() {
+            members.insert(name.to_owned(), Value::Object(object));
+        }
+    }
+    Ok(members)
+}
+
+fn list(text: &str) -> impl Iterator<Item = &str> {
+    text.split(';').map(str::trim).filter(|item| !item.is_empty())
+}
+
+fn object(field: &str, text: &str) -> Result<Map<String, Value>, Mistake> {
+    serde_json::from_str(text)
+        .map_err(|error| mistake("invalid_row", field, format!("this is no JSON object: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(format: Format, text: &str) -> Vec<(u64, Result<Value, &'static str>)> {
+        let lines = lines(format, text.as_bytes()).unwrap();
+        assert!(lines.len() <= count(format, &Bytes::copy_from_slice(text.as_bytes())), "there is an id for each");
+        let members = |line: Line| (line.number, line.members.map(Value::Object).map_err(|mistake| mistake.code));
+        lines.into_iter().map(members).collect()
+    }
+
+    #[test]
+    fn lines_of_json() {
+        let text = "{\"a\":1}\n\n  \r\n[1]\n{\"a\":\n{\"b\":2}";
+        let wanted =
+            [(1, Ok(json!({"a": 1}))), (4, Err("invalid_row")), (5, Err("invalid_row")), (6, Ok(json!({"b": 2})))];
+        assert_eq!(read(Format::JsonLines, text), wanted);
+        assert_eq!(read(Format::JsonLines, ""), []);
+    }
+
+    #[test]
+    fn rows_of_a_table() {
+        let text = "\u{feff}fullName,workEmail,Applications,schedule_time,tags,payload.reason,payload\r\n\
+            \"Doe, John\",jdoe@company.com,google; microsoft,2025-12-01T09:00:00Z,new-hire;to be created,,\r\n\
+            Jane,,\"{\"\"google\"\": {\"\"ou\"\": \"\"/x\"\"}}\",2025-12-01T09:00,,left,\"{\"\"n\"\": 1}\"\r\n\
+            only,two\r\n\
+            Two,\"lines\nof it\",google,x,,,{\r\n";
+        let rows = read(Format::Csv, text);
+        assert_eq!(rows.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [2, 3, 4, 5]);
+        let first = json!({
+            "employee": {"fullName": "Doe, John", "workEmail": "jdoe@company.com"},
+            "applications": {"google": true, "microsoft": true},
+            "schedule_time": "2025-12-01T09:00:00Z", "tags": ["new-hire", "to be created"],
+        });
+        assert_eq!(rows[0].1, Ok(first));
+        let second = json!({
+            "employee": {"fullName": "Jane"}, "applications": {"google": {"ou": "/x"}},
+            "schedule_time": "2025-12-01T09:00", "payload": {"reason": "left", "n": 1},
+        });
+        assert_eq!(rows[1].1, Ok(second));
+        assert_eq!((&rows[2].1, &rows[3].1), (&Err("invalid_row"), &Err("invalid_row")));
+    }
+
+    #[test]
+    fn a_table_needs_its_titles() {
+        for bad in ["", "a,b\n1,2\n", "schedule_time,fullName,employee.fullName\n", "schedule_time,Schedule_Time\n"] {
+            assert_eq!(lines(Format::Csv, bad.as_bytes()).unwrap_err().code, "invalid_csv", "{bad}");
+        }
+    }
+}

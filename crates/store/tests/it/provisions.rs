@@ -1,0 +1,391 @@
+//! Scheduled provisions, on both engines; and on PostgreSQL with other programs at the table.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use piton_model::{
+    Alteration, ApprovalStatus, Backoff, By, Event, Failure, FailureClass, JobType, NewProvision, NotAltered, Run,
+    ScheduleId, ScheduleStatus, ScheduledProvision, Secret,
+};
+use piton_store::{AlterError, ProvisionQuery, Store, Taking};
+use serde_json::json;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
+
+use crate::fixture::{Fixture, at, done, guard, on_both_engines, run_id, worker};
+
+const RETRY: Backoff = Backoff { max_attempts: 3, first: Duration::from_secs(60), cap: Duration::from_secs(3600) };
+
+fn new(due: Timestamp) -> NewProvision {
+    NewProvision {
+        id: run_id(at(0)).into(),
+        job_type: JobType::Provision,
+        employee: Secret::new(json!({"fullName": "Ada \u{1f600} \"x\"", "workEmail": "ada@example.org"})),
+        applications: Secret::new(json!({"google": true, "microsoft": {"groups": ["a"]}})),
+        payload: Some(Secret::new(json!({"n": 1}))),
+        schedule_time: due,
+        timezone: Some("Europe/Berlin".to_owned()),
+        tags: vec!["to be created".to_owned(), "new-hire".to_owned()],
+        target_user_email: Some("ada@example.org".to_owned()),
+        requested_by: Some("bob".to_owned()),
+        approval: ApprovalStatus::AutoApproved,
+    }
+}
+
+fn bob() -> By {
+    By::User("bob".to_owned())
+}
+
+async fn schedule(store: &Store, new: NewProvision) -> ScheduleId {
+    let id = new.id;
+    assert_eq!(store.schedule_provisions(vec![new], bob(), at(0)).await.unwrap(), [id]);
+    id
+}
+
+async fn row(store: &Store, id: ScheduleId) -> ScheduledProvision {
+    store.provision(id).await.unwrap().unwrap()
+}
+
+async fn take(store: &Store, most: usize, now: Timestamp) -> Vec<Run> {
+    let taking = Taking {
+        worker: worker("w"),
+        lease_until: now + Duration::from_secs(15),
+        uptime: None,
+        retry: RETRY,
+        runs: (0..most).map(|_| run_id(now)).collect(),
+        horizon: now,
+    };
+    store.take_provisions(taking, now).await.unwrap()
+}
+
+/// Takes the one row that is due.
+async fn take_one(store: &Store, now: Timestamp) -> Run {
+    let mut taken = take(store, 10, now).await;
+    assert_eq!(taken.len(), 1, "{taken:?}");
+    taken.remove(0)
+}
+
+fn of(run: &Run) -> ScheduleId {
+    match &run.action {
+        piton_model::Action::Provision(provision) => provision.schedule,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn failed(class: FailureClass) -> Event {
+    Event::Failed { failure: Failure::new(class, "target_failed", "it did not work") }
+}
+
+async fn list(store: &Store, query: ProvisionQuery) -> Vec<ScheduleId> {
+    let query = ProvisionQuery { limit: 100, ..query };
+    store.provisions(&query).await.unwrap().provisions.iter().map(|row| row.wanted.id).collect()
+}
+
+on_both_engines![
+    what_is_scheduled_is_there,
+    rows_are_taken_when_they_are_due,
+    rows_follow_their_runs,
+    what_people_do_to_rows,
+    lists_have_filters_and_pages,
+    many_are_scheduled_at_once,
+];
+
+async fn what_is_scheduled_is_there(fixture: &Fixture) {
+    let store = fixture.open().await;
+    let wanted = new(at(100));
+    let id = schedule(&store, wanted.clone()).await;
+    let found = row(&store, id).await;
+    assert_eq!(found.wanted, wanted);
+    assert_eq!((found.status, found.created_at, found.updated_at), (ScheduleStatus::Pending, at(0), at(0)));
+    assert_eq!((found.retry_count, found.last_run, found.executed_at), (0, None, None));
+    // Asked for again, it is there already.
+    let other = new(at(200));
+    let again = NewProvision { schedule_time: at(900), ..wanted };
+    let made = store.schedule_provisions(vec![again, other.clone()], bob(), at(1)).await.unwrap();
+    assert_eq!(made, [other.id]);
+    assert_eq!(row(&store, id).await.wanted.schedule_time, at(100));
+    assert_eq!(store.provision(run_id(at(0)).into()).await.unwrap(), None);
+    assert_eq!(store.next_provision().await.unwrap(), Some(at(100)));
+    assert_eq!(store.count_provisions().await.unwrap().get(&ScheduleStatus::Pending), Some(&2));
+    store.close().await;
+}
+
+async fn rows_are_taken_when_they_are_due(fixture: &Fixture) {
+    let store = fixture.open().await;
+    let held = NewProvision { approval: ApprovalStatus::PendingApproval, ..new(at(1)) };
+    schedule(&store, held).await;
+    let (late, early) = (schedule(&store, new(at(20))).await, schedule(&store, new(at(10))).await);
+    let future = schedule(&store, new(at(1000))).await;
+    assert!(take(&store, 10, at(9)).await.is_empty(), "nothing is due, and nobody takes what is not approved");
+    let first = take(&store, 1, at(30)).await;
+    assert_eq!(first.iter().map(of).collect::<Vec<_>>(), [early], "what waits longest goes first");
+    let run = take_one(&store, at(30)).await;
+    assert_eq!(of(&run), late);
+    let found = row(&store, late).await;
+    assert_eq!(
+        (found.status, found.first_run, found.last_run),
+        (ScheduleStatus::Executing, Some(run.id), Some(run.id))
+    );
+    assert!(take(&store, 10, at(31)).await.is_empty(), "nobody takes a row twice");
+    assert_eq!(store.next_provision().await.unwrap(), Some(at(1000)));
+    // What was tried before goes before what is due.
+    store.record(run.id, failed(FailureClass::Transient), guard(&run), at(40)).await.unwrap();
+    let both = take(&store, 10, at(2000)).await;
+    assert_eq!(both.iter().map(of).collect::<Vec<_>>(), [late, future]);
+    store.close().await;
+}
+
+async fn rows_follow_their_runs(fixture: &Fixture) {
+    let store = fixture.open().await;
+    let id = schedule(&store, new(at(10))).await;
+    let first = take_one(&store, at(10)).await;
+    store.record(first.id, failed(FailureClass::Transient), guard(&first), at(20)).await.unwrap();
+    let again = row(&store, id).await;
+    assert_eq!((again.status, again.retry_count), (ScheduleStatus::Pending, 1));
+    assert_eq!(again.error_message.as_deref(), Some("it did not work"));
+    assert_eq!((again.executed_at, again.first_run), (Some(at(20)), Some(first.id)));
+    let next = again.next_attempt_at.unwrap();
+    assert!(next >= at(50) && next <= at(80), "{next}");
+    assert!(take(&store, 10, at(49)).await.is_empty());
+    let second = take_one(&store, at(80)).await;
+    assert_eq!(second.retry_of, Some(first.id));
+    store.record(second.id, done(), guard(&second), at(90)).await.unwrap();
+    let over = row(&store, id).await;
+    assert_eq!((over.status, over.error_message, over.next_attempt_at), (ScheduleStatus::Completed, None, None));
+    assert_eq!((over.executed_at, over.last_run, over.retry_count), (Some(at(90)), Some(second.id), 1));
+
+    // As often as it may be, and no more.
+    let id = schedule(&store, new(at(10))).await;
+    let mut now = at(1000);
+    for retries in 0..3 {
+        assert_eq!(row(&store, id).await.retry_count, retries);
+        let run = take_one(&store, now).await;
+        store.record(run.id, failed(FailureClass::Transient), guard(&run), now).await.unwrap();
+        now += Duration::from_secs(1000);
+    }
+    let over = row(&store, id).await;
+    assert_eq!((over.status, over.retry_count), (ScheduleStatus::Failed, 2));
+
+    let id = schedule(&store, new(at(10))).await;
+    let run = take_one(&store, now).await;
+    store.record(run.id, failed(FailureClass::Permanent), guard(&run), now).await.unwrap();
+    assert_eq!(row(&store, id).await.status, ScheduleStatus::Failed);
+    assert_eq!(store.next_provision().await.unwrap(), None);
+    assert_eq!(store.catch_up_provisions(now).await.unwrap(), 0, "each row knows how its run ended");
+    store.close().await;
+}
+
+async fn what_people_do_to_rows(fixture: &Fixture) {
+    let store = fixture.open().await;
+    let id = schedule(&store, new(at(1000))).await;
+    let alter = async |alteration| store.alter_provision(id, alteration, bob(), at(5)).await;
+    let to = Alteration::Reschedule { to: at(2000), timezone: Some("UTC".to_owned()) };
+    let moved = alter(to).await.unwrap();
+    assert_eq!(moved, row(&store, id).await);
+    assert_eq!((moved.wanted.schedule_time, moved.wanted.timezone.as_deref()), (at(2000), Some("UTC")));
+    assert_eq!(store.next_provision().await.unwrap(), Some(at(2000)));
+    alter(Alteration::ExecuteNow).await.unwrap();
+    let run = take_one(&store, at(5)).await;
+    let refused = alter(Alteration::Cancel).await.unwrap_err();
+    assert_eq!(refused, AlterError::Refused(NotAltered::NotPending(ScheduleStatus::Executing)));
+    store.record(run.id, failed(FailureClass::Permanent), guard(&run), at(6)).await.unwrap();
+    let retried = alter(Alteration::Retry).await.unwrap();
+    assert_eq!(
+        (retried.status, retried.retry_count, retried.next_attempt_at),
+        (ScheduleStatus::Pending, 0, Some(at(5)))
+    );
+    assert_eq!(alter(Alteration::Cancel).await.unwrap().status, ScheduleStatus::Cancelled);
+    assert!(take(&store, 10, at(5000)).await.is_empty(), "nobody takes what nobody wants");
+
+    let held = schedule(&store, NewProvision { approval: ApprovalStatus::PendingApproval, ..new(at(1)) }).await;
+    let approve = Alteration::Approve { by: "carol".to_owned() };
+    let approved = store.alter_provision(held, approve, bob(), at(7)).await.unwrap();
+    assert_eq!(approved.approved_by.as_deref(), Some("carol"));
+    assert_eq!(of(&take_one(&store, at(8)).await), held);
+    let nobody: ScheduleId = run_id(at(0)).into();
+    let unknown = store.alter_provision(nobody, Alteration::Cancel, bob(), at(9)).await.unwrap_err();
+    assert_eq!(unknown, AlterError::NotFound(nobody));
+    store.close().await;
+}
+
+async fn lists_have_filters_and_pages(fixture: &Fixture) {
+    let store = fixture.open().await;
+    let tagged =
+        |due, tags: &[&str]| NewProvision { tags: tags.iter().map(|tag| (*tag).to_owned()).collect(), ..new(due) };
+    let mut all = Vec::new();
+    for second in 0..10 {
+        // Several have the same time.
+        all.push(schedule(&store, tagged(at(second / 3), &["a b", "c"])).await);
+    }
+    let other = schedule(&store, NewProvision { job_type: JobType::Terminate, ..tagged(at(50), &["d"]) }).await;
+    store.alter_provision(other, Alteration::Cancel, bob(), at(1)).await.unwrap();
+
+    let every = list(&store, ProvisionQuery::default()).await;
+    assert_eq!((every.len(), every[0]), (11, other), "the latest time first");
+    let status = |status| ProvisionQuery { status: Some(status), ..ProvisionQuery::default() };
+    assert_eq!(list(&store, status(ScheduleStatus::Cancelled)).await, [other]);
+    assert_eq!(list(&store, status(ScheduleStatus::Pending)).await.len(), 10);
+    let job_type = Some(JobType::Terminate);
+    assert_eq!(list(&store, ProvisionQuery { job_type, ..ProvisionQuery::default() }).await, [other]);
+    let tags = |tags: &[&str]| ProvisionQuery {
+        tags: Some(tags.iter().map(|tag| (*tag).to_owned()).collect()),
+        ..ProvisionQuery::default()
+    };
+    assert_eq!(list(&store, tags(&["x", "a b"])).await.len(), 10);
+    assert_eq!(list(&store, tags(&["d", "c"])).await.len(), 11);
+    assert!(list(&store, tags(&["a"])).await.is_empty());
+    let both = ProvisionQuery { status: Some(ScheduleStatus::Pending), ..tags(&["d"]) };
+    assert!(list(&store, both).await.is_empty());
+
+    let mut seen = Vec::new();
+    let mut query = ProvisionQuery { limit: 4, ..ProvisionQuery::default() };
+    loop {
+        let page = store.provisions(&query).await.unwrap();
+        seen.extend(page.provisions.iter().map(|row| row.wanted.id));
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(seen, every, "page after page, each is seen once");
+    assert_eq!(list(&store, ProvisionQuery { offset: 9, ..ProvisionQuery::default() }).await, every[9..]);
+    store.close().await;
+}
+
+async fn many_are_scheduled_at_once(fixture: &Fixture) {
+    let store = fixture.open().await;
+    let many: Vec<NewProvision> = (0..2500).map(|second| new(at(second))).collect();
+    let ids: BTreeSet<ScheduleId> = many.iter().map(|new| new.id).collect();
+    let made = store.schedule_provisions(many.clone(), bob(), at(0)).await.unwrap();
+    assert_eq!(made.into_iter().collect::<BTreeSet<_>>(), ids);
+    assert!(store.schedule_provisions(many, bob(), at(1)).await.unwrap().is_empty());
+    assert_eq!(store.count_provisions().await.unwrap().get(&ScheduleStatus::Pending), Some(&2500));
+    store.close().await;
+}
+
+async fn outsider(fixture: &Fixture) -> PgConnection {
+    let options: PgConnectOptions = fixture.url.parse().unwrap();
+    options.connect().await.unwrap()
+}
+
+async fn insert(outsider: &mut PgConnection, columns: &str, values: &str) -> ScheduleId {
+    let statement = format!("INSERT INTO scheduled_provisions ({columns}) VALUES ({values}) RETURNING id::text");
+    let row = sqlx::query(sqlx::AssertSqlSafe(statement)).fetch_one(outsider).await.unwrap();
+    row.get::<String, _>(0).parse().unwrap()
+}
+
+/// What the documented interface of the table needs, and no more.
+const COLUMNS: &str = "employee_data, applications, schedule_time, tags";
+const VALUES: &str = "'{\"fullName\": \"Ada\"}', '{\"google\": true}', '2023-11-14T22:13:30Z', '{new-hire}'";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_programs_write_the_table() {
+    let fixture = Fixture::postgres().await;
+    let store = fixture.open().await;
+    let mut outsider = outsider(&fixture).await;
+    let mut changes = store.provision_changes();
+    changes.mark_unchanged();
+    let id = insert(&mut outsider, COLUMNS, VALUES).await;
+    let woken = tokio::time::timeout(Duration::from_secs(30), changes.changed()).await;
+    assert!(woken.is_ok(), "whoever waits hears of it");
+    let found = row(&store, id).await;
+    assert_eq!((found.wanted.job_type, found.wanted.approval), (JobType::Provision, ApprovalStatus::AutoApproved));
+    assert_eq!((found.wanted.schedule_time, found.wanted.payload.is_none()), (at(10), true));
+
+    // Cancelled while it waits.
+    let cancelled = insert(&mut outsider, COLUMNS, VALUES).await;
+    let statement = format!("UPDATE scheduled_provisions SET status = 'cancelled' WHERE id = '{cancelled}'");
+    outsider.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
+    let run = take_one(&store, at(20)).await;
+    assert_eq!(of(&run), id);
+
+    // Cancelled while it is executed: its run is told, and what is done stays done.
+    assert!(store.unwanted_provisions().await.unwrap().is_empty());
+    let statement = format!("UPDATE scheduled_provisions SET status = 'cancelled' WHERE id = '{id}'");
+    outsider.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
+    assert_eq!(store.unwanted_provisions().await.unwrap(), [run.id]);
+    store.record(run.id, done(), guard(&run), at(30)).await.unwrap();
+    assert_eq!(row(&store, id).await.status, ScheduleStatus::Completed);
+    assert!(store.unwanted_provisions().await.unwrap().is_empty());
+
+    // Put back to waiting, it is executed anew.
+    let statement = format!("UPDATE scheduled_provisions SET status = 'pending' WHERE id = '{cancelled}'");
+    outsider.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
+    let run = take_one(&store, at(40)).await;
+    assert_eq!(of(&run), cancelled);
+    // While its run is under way it is not taken once more.
+    let statement = format!("UPDATE scheduled_provisions SET status = 'pending' WHERE id = '{cancelled}'");
+    outsider.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
+    assert!(take(&store, 10, at(50)).await.is_empty());
+    store.record(run.id, done(), guard(&run), at(60)).await.unwrap();
+    assert_eq!(row(&store, cancelled).await.status, ScheduleStatus::Completed);
+    outsider.close().await.unwrap();
+    store.close().await;
+    fixture.audited().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_somebody_holds_is_waited_for_by_nobody() {
+    let fixture = Fixture::postgres().await;
+    let store = fixture.open().await;
+    let mut outsider = outsider(&fixture).await;
+    let held = insert(&mut outsider, COLUMNS, VALUES).await;
+    let free = insert(&mut outsider, COLUMNS, VALUES).await;
+    let lock = format!("SELECT 1 FROM scheduled_provisions WHERE id = '{held}' FOR UPDATE");
+
+    let mut open = outsider.begin().await.unwrap();
+    open.execute(sqlx::AssertSqlSafe(lock.clone())).await.unwrap();
+    let run = take_one(&store, at(20)).await;
+    assert_eq!(of(&run), free, "the other one is taken");
+    let busy = store.alter_provision(held, Alteration::Cancel, bob(), at(20)).await.unwrap_err();
+    assert_eq!(busy, AlterError::Busy(held));
+    open.rollback().await.unwrap();
+    let run = take_one(&store, at(21)).await;
+    assert_eq!(of(&run), held, "as soon as nobody holds it, it is taken");
+
+    // Held while its run ends, it follows later.
+    let mut open = outsider.begin().await.unwrap();
+    open.execute(sqlx::AssertSqlSafe(lock)).await.unwrap();
+    store.record(run.id, done(), guard(&run), at(30)).await.unwrap();
+    assert_eq!(row(&store, held).await.status, ScheduleStatus::Executing);
+    open.rollback().await.unwrap();
+    assert!(store.catch_up_provisions(at(31)).await.unwrap() >= 1);
+    assert_eq!(row(&store, held).await.status, ScheduleStatus::Completed);
+    outsider.close().await.unwrap();
+    store.close().await;
+    fixture.audited().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_read_does_not_stop_the_rest() {
+    let fixture = Fixture::postgres().await;
+    let store = fixture.open().await;
+    let mut outsider = outsider(&fixture).await;
+    // A status and types are kept right by the table itself; a table of older times may hold others.
+    let refused = "INSERT INTO scheduled_provisions (employee_data, applications, schedule_time, tags, job_type) \
+         VALUES ('{}', '{}', now(), '{}', 'explode')";
+    assert!(outsider.execute(refused).await.is_err());
+    outsider.execute("ALTER TABLE scheduled_provisions DROP CONSTRAINT piton_job_type").await.unwrap();
+    let broken = insert(&mut outsider, &format!("{COLUMNS}, job_type"), &format!("{VALUES}, 'explode'")).await;
+    let good = insert(&mut outsider, COLUMNS, VALUES).await;
+    assert_eq!(list(&store, ProvisionQuery::default()).await, [good], "lists leave it out");
+    let taken: Vec<ScheduleId> = take(&store, 10, at(20)).await.iter().map(of).collect();
+    assert_eq!(taken, [good]);
+    let statement = format!("SELECT status, error_message FROM scheduled_provisions WHERE id = '{broken}'");
+    let spoiled = sqlx::query(sqlx::AssertSqlSafe(statement)).fetch_one(&mut outsider).await.unwrap();
+    assert_eq!(spoiled.get::<String, _>(0), "failed");
+    assert!(spoiled.get::<String, _>(1).contains("job_type"), "{}", spoiled.get::<String, _>(1));
+
+    // Times without an end, and members that are not there.
+    let always = VALUES.replace("'2023-11-14T22:13:30Z'", "'-infinity'");
+    let always = insert(&mut outsider, COLUMNS, &always).await;
+    let never = VALUES.replace("'2023-11-14T22:13:30Z'", "'infinity'");
+    let never = insert(&mut outsider, COLUMNS, &never).await;
+    assert!(take(&store, 10, at(30)).await.iter().all(|run| of(run) != never && of(run) != always));
+    assert!(store.next_provision().await.is_ok());
+    assert!(store.provisions(&ProvisionQuery { limit: 10, ..ProvisionQuery::default() }).await.is_ok());
+    outsider.close().await.unwrap();
+    store.close().await;
+    fixture.audited().await;
+}
