@@ -85,7 +85,7 @@ const SQLITE: Words = Words {
 const POSTGRES: Words = Words {
     // Other programs may write a time that has no end.
     time: |value| format!("CAST(CASE WHEN isfinite({value}) THEN EXTRACT(EPOCH FROM {value}) * 1000000 END AS BIGINT)"),
-    to_time: |value| format!("(TIMESTAMPTZ 'epoch' + {value} * INTERVAL '1 microsecond')"),
+    to_time: |value| format!("(TIMESTAMPTZ 'epoch' + CAST({value} AS BIGINT) * INTERVAL '1 microsecond')"),
     text: |value| format!("CAST({value} AS TEXT)"),
     cast: |value, to| format!("CAST({value} AS {to})"),
     tags: "CAST(array_to_json(s.tags) AS TEXT)",
@@ -222,12 +222,13 @@ fn follow(words: &Words) -> Rows {
          UPDATE scheduled_provisions AS s SET \
          status = CASE WHEN s.status = 'cancelled' AND v.status = 'pending' THEN s.status ELSE v.status END, \
          executed_at = COALESCE({executed}, s.executed_at), \
-         error_message = CASE WHEN v.keep = 1 THEN s.error_message ELSE v.error END, \
+         error_message = CASE WHEN {keep} = 1 THEN s.error_message ELSE v.error END, \
          retry_count = COALESCE({retries}, s.retry_count), \
          next_attempt_at = CASE WHEN s.status = 'executing' THEN {next} END, \
          first_run = v.first_run, last_run = v.last_run, updated_at = {now} \
          FROM v, free WHERE free.id = {id} AND s.id = free.id RETURNING {returned}",
         executed = to_time("v.executed"),
+        keep = cast("v.keep", "INTEGER"),
         retries = cast("v.retries", "INTEGER"),
         next = to_time("v.next"),
         now = to_time("v.now"),
