@@ -192,7 +192,7 @@ fn int(value: &Value, default: Option<Value>, base: Option<u32>, options: Kwargs
                 16 => text.trim_start_matches("0x").trim_start_matches("0X"),
                 8 => text.trim_start_matches("0o"),
                 2 => text.trim_start_matches("0b"),
-                2..=36 => text.as_str(),
+                3..=7 | 9..=15 | 17..=36 => text.as_str(),
                 _ => return Ok(default),
             };
             let read = i64::from_str_radix(digits, base).map(Value::from).ok();
