@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::data::{Data, Order};
 use crate::declaration::Declaration;
-use crate::engine::{Engines, Program};
+use crate::engine::{Engines, Program, with_room};
 use crate::error::{Error, Problem, Trouble};
 use crate::limits::{Budget, Limits};
 use crate::load;
@@ -106,7 +106,7 @@ impl Blueprint {
 
     /// Checks the values of an order and adds defaults.
     pub fn values(&self, order: &Order) -> Result<Map<String, Value>, Error> {
-        self.complete(order, &Budget::new(&self.settings.limits))
+        with_room(|| self.complete(order, &Budget::new(&self.settings.limits)))?
     }
 
     fn complete(&self, order: &Order, budget: &Budget<'_>) -> Result<Map<String, Value>, Error> {
@@ -133,6 +133,10 @@ impl Blueprint {
 
     /// Renders the files that the order asks for.
     pub fn render(&self, order: &Order) -> Result<Tree, Error> {
+        with_room(|| self.render_here(order))?
+    }
+
+    fn render_here(&self, order: &Order) -> Result<Tree, Error> {
         let budget = Budget::new(&self.settings.limits);
         let values = self.complete(order, &budget)?;
         let data = Data::of(order, &values, self.declaration.scope);

@@ -64,8 +64,8 @@ impl Data {
     pub fn from_json(text: &str) -> Result<Data, Error> {
         let wrong = |error: serde_json::Error| {
             let mut problem = Problem::new(Trouble::Values, format!("the data is not JSON: {error}"));
-            problem.line = Some(error.line());
-            problem.column = Some(error.column());
+            problem.line = Some(error.line() as u32);
+            problem.column = Some(error.column() as u32);
             problem
         };
         let go = serde_json::from_str(text).map_err(wrong)?;

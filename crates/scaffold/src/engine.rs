@@ -4,6 +4,7 @@ mod go;
 mod jinja;
 mod origin;
 mod sink;
+mod stack;
 
 use serde::Deserialize;
 
@@ -14,6 +15,7 @@ use crate::error::{Error, Problem};
 use crate::limits::Budget;
 
 pub(crate) use origin::Origin;
+pub(crate) use stack::with_room;
 
 /// A template language.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize)]
@@ -123,6 +125,7 @@ impl Engines {
 pub fn eval(engine: Engine, text: &str, data: &Data, missing: Missing, settings: &Settings) -> Result<Vec<u8>, Error> {
     let mut compiler = Compiler::new(missing, settings);
     let program = compiler.compile(engine, Origin::Text, text, None)?;
+    let engines = compiler.finish();
     let budget = Budget::new(&settings.limits);
-    Ok(compiler.finish().render(&program, data, &budget)?)
+    Ok(with_room(|| engines.render(&program, data, &budget))??)
 }

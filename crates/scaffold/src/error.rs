@@ -67,9 +67,9 @@ pub struct Problem {
     /// The file of the blueprint, by its path in it.
     pub file: Option<String>,
     /// The line in it, from 1.
-    pub line: Option<usize>,
+    pub line: Option<u32>,
     /// The column in bytes, from 1.
-    pub column: Option<usize>,
+    pub column: Option<u32>,
     /// The field of the declaration or of the order, such as `values.port`.
     pub field: Option<String>,
     /// What is wrong there.
@@ -103,8 +103,8 @@ impl Problem {
     pub(crate) fn at(mut self, text: &str, offset: usize) -> Problem {
         let before = &text.as_bytes()[..offset.min(text.len())];
         let start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
-        self.line = Some(before.iter().filter(|&&byte| byte == b'\n').count() + 1);
-        self.column = Some(before.len() - start + 1);
+        self.line = Some(before.iter().filter(|&&byte| byte == b'\n').count() as u32 + 1);
+        self.column = Some((before.len() - start) as u32 + 1);
         self
     }
 }
@@ -132,7 +132,7 @@ impl fmt::Display for Problem {
 /// Why there is no blueprint, or no tree. Tells all that was found, worst first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
-    first: Problem,
+    first: Box<Problem>,
     others: Vec<Problem>,
 }
 
@@ -144,7 +144,7 @@ impl Error {
 
     /// All of them.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
-        std::iter::once(&self.first).chain(&self.others)
+        std::iter::once(&*self.first).chain(&self.others)
     }
 
     /// What kind of trouble it is.
@@ -156,7 +156,7 @@ impl Error {
     pub(crate) fn of(problems: Vec<Problem>) -> Result<(), Error> {
         let mut problems = problems.into_iter();
         match problems.next() {
-            Some(first) => Err(Error { first, others: problems.collect() }),
+            Some(first) => Err(Error { first: Box::new(first), others: problems.collect() }),
             None => Ok(()),
         }
     }
@@ -168,7 +168,7 @@ impl Error {
 
 impl From<Problem> for Error {
     fn from(first: Problem) -> Error {
-        Error { first, others: Vec::new() }
+        Error { first: Box::new(first), others: Vec::new() }
     }
 }
 
@@ -187,7 +187,7 @@ impl std::error::Error for Error {}
 impl From<&Error> for Failure {
     fn from(error: &Error) -> Failure {
         let trouble = error.trouble();
-        let message = Problem { hint: None, ..error.first.clone() }.to_string();
+        let message = Problem { hint: None, ..Problem::clone(&error.first) }.to_string();
         let message = match error.others.len() {
             0 => message,
             1 => format!("{message}, and 1 more problem"),

@@ -17,7 +17,7 @@ pub struct Limits {
     pub files: usize,
     /// How long a rendering may take (`MAX_JOB_DURATION`).
     pub duration: Duration,
-    /// Steps of work for one template; data costs a step for each 64 bytes.
+    /// Steps of work for one template; data costs a step for each 64 bytes. Jinja2 gets a million at most.
     pub fuel: u64,
     /// How deep templates may call one another, and directories may lie in one another.
     pub depth: usize,

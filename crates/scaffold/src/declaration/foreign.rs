@@ -78,8 +78,8 @@ fn patterns(value: &Value) -> Vec<Pattern> {
 pub(super) fn cookiecutter(text: &str, directories: &[String]) -> Result<Declaration, Error> {
     let Ordered(fields) = serde_json::from_str(text).map_err(|error| {
         let mut problem = Problem::new(Trouble::Declaration, error.to_string()).file(COOKIECUTTER);
-        problem.line = Some(error.line());
-        problem.column = Some(error.column());
+        problem.line = Some(error.line() as u32);
+        problem.column = Some(error.column() as u32);
         problem
     })?;
     let root = directories.iter().find(|name| name.contains("{{") && name.contains("cookiecutter"));
@@ -167,7 +167,7 @@ fn question_rule(name: String, question: &serde_json::Map<String, Value>) -> Val
     }
     // A question without a default has to be answered.
     rule.required = !question.contains_key("default") && !question.contains_key("when");
-    rule.description = question.get("help").and_then(Value::as_str).unwrap_or_default().to_owned();
+    rule.description = question.get("help").and_then(Value::as_str).map(str::to_owned).unwrap_or_default();
     let choices = question.get("choices").filter(|_| question.get("multiselect") != Some(&Value::from(true)));
     rule.choices = match choices {
         Some(Value::Array(choices)) => choices.iter().map(choice).collect(),

@@ -16,6 +16,7 @@ use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
 use piton_gotmpl::Place;
 
 use super::sink::Sink;
+use super::stack::MOST_FUEL;
 use super::{Missing, Origin};
 use crate::blueprint::Settings;
 use crate::data::Data;
@@ -47,7 +48,9 @@ impl Compiler {
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.set_formatter(python::format);
         environment.set_unknown_method_callback(methods::call);
-        environment.set_fuel(Some(settings.limits.fuel));
+        environment.set_fuel(Some(settings.limits.fuel.min(MOST_FUEL)));
+        // It would print what the engine knows of itself.
+        environment.remove_global("debug");
         environment.set_recursion_limit(settings.limits.depth.saturating_mul(INCLUDE));
         // For the columns of errors.
         environment.set_debug(true);

@@ -49,14 +49,14 @@ impl Origin {
         match (self, place) {
             (_, Some(place)) if place.name != self.name() && !place.name.starts_with('\0') => {
                 // In a partial.
-                problem.line = Some(place.line);
-                problem.column = Some(place.column + 1);
+                problem.line = Some(place.line as u32);
+                problem.column = Some(place.column as u32 + 1);
                 problem.file(place.name)
             }
             (Origin::File(_) | Origin::Text, place) => {
                 if let Some(place) = place {
-                    problem.line = Some(place.line);
-                    problem.column = Some(place.column + 1);
+                    problem.line = Some(place.line as u32);
+                    problem.column = Some(place.column as u32 + 1);
                 }
                 problem.file(self.name())
             }

@@ -10,7 +10,7 @@ use piton_scaffold::{Blueprint, Data, Engine, Limits, Missing, Trouble, eval};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::json;
 
-use crate::scene::{blueprint, load, order, put, render, with_limits};
+use crate::scene::{blueprint, load, order, put, render, settings, with_limits};
 
 #[test]
 fn paths_that_leave_the_tree() {
@@ -115,6 +115,12 @@ fn work_without_an_end() {
     let deep = "{% if true %}".repeat(100_000);
     let brackets = format!("{{{{ {}1{} }}}}", "(".repeat(50_000), ")".repeat(50_000));
     let table = [
+        (Engine::Jinja, "{{ ('x' * 1000000) | wordwrap(1) }}"),
+        (Engine::Jinja, "{{ ('x-' * 500000) | wordwrap(3) }}"),
+        (Engine::Jinja, "{{ ('x' * 1000000) | regex_replace('x', 'y' * 1000000) }}"),
+        (Engine::Jinja, "{{ ('x ' * 1000000) | slugify(separator='y' * 1000000) }}"),
+        (Engine::Jinja, "{% for i in range(100000) %}{{ 'x' | regex_replace('[a-z]{1000}', 'y') }}{% endfor %}"),
+        (Engine::Jinja, "{{ range(100000) | list | jsonify(1000000) }}"),
         (Engine::Jinja, "{% for i in range(1000000000) %}{{ i }}{% endfor %}"),
         (Engine::Jinja, "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"),
         (
@@ -154,6 +160,25 @@ fn work_without_an_end() {
             assert!(result.is_err(), "{told}");
         }
     }
+}
+
+/// As deep as the fuel goes, on the thread of a test, which has little stack.
+#[test]
+fn values_nested_without_an_end() {
+    let nest = "{% set x = [] %}".to_owned() + &"{% set x = [x] %}".repeat(240_000);
+    for end in
+        ["", "{{ x == [x] }}", "{{ (x ~ '') | length }}", "{{ x }}", "{{ x | tojson }}", "{{ x | to_nice_yaml }}"]
+    {
+        let _ = eval(Engine::Jinja, &(nest.clone() + end), &Data::from(json!({})), Missing::Default, &settings());
+    }
+    let deeper = nest.clone() + &nest;
+    let error = eval(Engine::Jinja, &deeper, &Data::from(json!({})), Missing::Default, &settings()).unwrap_err();
+    assert_eq!(error.trouble(), Trouble::Budget);
+    let looped = "{% set ns = namespace(x=[]) %}{% for i in range(90000) %}{% set ns.x = [ns.x] %}{% endfor %}";
+    let _ = render(&[("a.j2", looped)], json!({}));
+    let error =
+        eval(Engine::Jinja, "{{ debug() }}", &Data::from(json!({})), Missing::Default, &settings()).unwrap_err();
+    assert_eq!(error.trouble(), Trouble::Rendering);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Tests of blueprints: whole trees, hostile ones, and the words of both engines.
 
 mod cache;
+mod examples;
 mod foreign;
 mod hostile;
 mod jinja;

@@ -11,6 +11,12 @@ use super::{json, layout, python, text, yaml};
 /// The indentation of `to_nice_json`, `to_nice_yaml` and `jsonify`.
 const INDENT: usize = 4;
 
+/// Steps that it takes to compile a regular expression.
+const COMPILATION: u64 = 2000;
+
+/// Characters of a separator at most.
+const LONGEST_SEPARATOR: usize = 16;
+
 /// Letters of a text that `random_ascii_string` makes at most.
 const LONGEST_RANDOM: usize = 1024;
 
@@ -36,16 +42,19 @@ pub(super) fn add(environment: &mut Environment<'static>, surroundings: &Surroun
     environment.add_filter("float", float);
     environment.add_filter("tojson", json::tojson);
     environment.add_filter("slugify", slugify);
-    environment.add_filter("jsonify", |value: &Value, indent: Option<usize>| {
-        json::dump(value, Some(indent.unwrap_or(INDENT)))
+    environment.add_filter("jsonify", |state: &State, value: &Value, indent: Option<usize>| {
+        json::dump(state, value, Some(indent.unwrap_or(INDENT)))
     });
-    environment.add_filter("to_json", |value: &Value| json::dump(value, None));
-    environment.add_filter("to_nice_json", |value: &Value, options: Kwargs| {
+    environment.add_filter("to_json", |state: &State, value: &Value| json::dump(state, value, None));
+    environment.add_filter("to_nice_json", |state: &State, value: &Value, options: Kwargs| {
         let indent = options.get::<Option<usize>>("indent")?.unwrap_or(INDENT);
-        json::dump(value, Some(indent))
+        json::dump(state, value, Some(indent))
     });
-    environment.add_filter("to_yaml", |value: &Value, options: Kwargs| to_yaml(value, &options, 2));
-    environment.add_filter("to_nice_yaml", |value: &Value, options: Kwargs| to_yaml(value, &options, INDENT));
+    environment
+        .add_filter("to_yaml", |state: &State, value: &Value, options: Kwargs| to_yaml(state, value, &options, 2));
+    environment.add_filter("to_nice_yaml", |state: &State, value: &Value, options: Kwargs| {
+        to_yaml(state, value, &options, INDENT)
+    });
     environment.add_filter("ternary", |value: Value, yes: Value, no: Value| if value.is_true() { yes } else { no });
     environment.add_filter("regex_replace", regex_replace);
     environment.add_filter("random", {
@@ -183,7 +192,7 @@ fn int(value: &Value, default: Option<Value>, base: Option<u32>, options: Kwargs
                 16 => text.trim_start_matches("0x").trim_start_matches("0X"),
                 8 => text.trim_start_matches("0o"),
                 2 => text.trim_start_matches("0b"),
-                2..=36 => text.as_str(),
+                3..=7 | 9..=15 | 17..=36 => text.as_str(),
                 _ => return Ok(default),
             };
             let read = i64::from_str_radix(digits, base).map(Value::from).ok();
@@ -209,6 +218,9 @@ fn slugify(value: &Value, separator: Option<String>, options: Kwargs) -> Result<
     let lowercase = options.get::<Option<bool>>("lowercase")?.unwrap_or(true);
     let longest = options.get::<Option<usize>>("max_length")?.unwrap_or(0);
     options.assert_all_used()?;
+    if separator.len() > LONGEST_SEPARATOR {
+        return Err(invalid(format!("a separator has at most {LONGEST_SEPARATOR} bytes")));
+    }
     let slug = text::slugify(&python::str(value), &separator, lowercase);
     if longest == 0 {
         return Ok(slug);
@@ -217,16 +229,18 @@ fn slugify(value: &Value, separator: Option<String>, options: Kwargs) -> Result<
     Ok(cut.trim_end_matches(separator.as_str()).to_owned())
 }
 
-fn to_yaml(value: &Value, options: &Kwargs, default: usize) -> Result<String, Error> {
+fn to_yaml(state: &State, value: &Value, options: &Kwargs, default: usize) -> Result<String, Error> {
     let indent = options.get::<Option<usize>>("indent")?.unwrap_or(default);
     if !(1..=16).contains(&indent) {
         return Err(invalid("an indent is 1 to 16"));
     }
-    yaml::write(&json::to_data(value)?, indent).map_err(invalid)
+    let spend = |bytes: usize| state.consume_fuel(bytes as u64 / 64).map_err(|error| error.to_string());
+    yaml::write(&json::to_data(value)?, indent, &spend).map_err(invalid)
 }
 
-fn regex_replace(value: &Value, pattern: &str, replacement: &str, options: Rest<Value>) -> Result<String, Error> {
-    let _ = options;
+fn regex_replace(state: &State, value: &Value, pattern: &str, replacement: &str) -> Result<String, Error> {
+    // To compile a pattern takes longer than most else.
+    state.consume_fuel(COMPILATION)?;
     let pattern = regex::Regex::new(pattern).map_err(|error| invalid(format!("{error}")))?;
     // Python writes `\1` where this library writes `${1}`.
     let mut written = String::new();
@@ -234,14 +248,29 @@ fn regex_replace(value: &Value, pattern: &str, replacement: &str, options: Rest<
     while let Some(char) = chars.next() {
         match (char, chars.peek()) {
             ('\\', Some(digit)) if digit.is_ascii_digit() => {
-                written.push_str(&format!("${{{digit}}}"));
+                written.push_str("${");
+                written.push(*digit);
+                written.push('}');
                 chars.next();
             }
             ('$', _) => written.push_str("$$"),
             _ => written.push(char),
         }
     }
-    Ok(pattern.replace_all(&python::str(value), written.as_str()).into_owned())
+    let text = python::str(value);
+    state.consume_fuel(text.len() as u64 / 16)?;
+    let mut out = String::new();
+    let mut end = 0;
+    for found in pattern.captures_iter(&text) {
+        let Some(whole) = found.get(0) else { continue };
+        out.push_str(&text[end..whole.start()]);
+        let before = out.len();
+        found.expand(&written, &mut out);
+        state.consume_fuel((out.len() - before) as u64 / 64 + 1)?;
+        end = whole.end();
+    }
+    out.push_str(&text[end..]);
+    Ok(out)
 }
 
 fn random_text(length: usize, punctuation: bool, random: &dyn Fn(&mut [u8])) -> Result<String, Error> {

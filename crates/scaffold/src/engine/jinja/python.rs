@@ -12,6 +12,9 @@ const DEEPEST: usize = 100;
 
 /// Prints a value as Jinja2 would.
 pub(super) fn format(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
+    if let (AutoEscape::None, Some(text)) = (state.auto_escape(), value.as_str()) {
+        return out.write_str(text).map_err(Error::from);
+    }
     let text = str(value);
     let written = match state.auto_escape() {
         AutoEscape::None => out.write_str(&text),

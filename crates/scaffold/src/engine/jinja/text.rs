@@ -91,76 +91,95 @@ pub(super) fn wrap(text: &str, width: usize, breaks: Breaks, newline: &str) -> S
     lines.collect::<Vec<_>>().join(newline)
 }
 
+/// A piece of a line with the number of its characters. Words may be cut a million times, so nothing is copied or counted
+/// twice.
+#[derive(Clone, Copy)]
+struct Chunk<'a> {
+    text: &'a str,
+    width: usize,
+}
+
+impl Chunk<'_> {
+    fn is_blank(self) -> bool {
+        self.text.starts_with(char::is_whitespace)
+    }
+}
+
 fn wrap_line(line: &str, width: usize, breaks: Breaks) -> Vec<String> {
     let mut chunks = chunks(line, breaks.hyphens);
     chunks.reverse();
     let mut lines: Vec<String> = Vec::new();
     while let Some(last) = chunks.last() {
-        if !lines.is_empty() && last.trim().is_empty() {
+        if !lines.is_empty() && last.is_blank() {
             chunks.pop();
             if chunks.is_empty() {
                 break;
             }
         }
-        let mut current: Vec<String> = Vec::new();
+        let mut current: Vec<Chunk<'_>> = Vec::new();
         let mut length = 0;
         while let Some(chunk) = chunks.last() {
-            let size = chunk.chars().count();
-            if length + size > width {
+            if length + chunk.width > width {
                 break;
             }
-            length += size;
+            length += chunk.width;
             current.extend(chunks.pop());
         }
-        if let Some(chunk) = chunks.last().filter(|chunk| chunk.chars().count() > width).cloned() {
+        if let Some(chunk) = chunks.last().copied().filter(|chunk| chunk.width > width) {
             if breaks.long_words {
-                let room = (width - length).max(1);
-                // A hyphen is a better place to break, if there is one.
-                let cut = chunk.chars().take(room).collect::<String>();
-                let at = cut.rfind('-').filter(|at| breaks.hyphens && *at > 0 && !cut[..*at].chars().all(|c| c == '-'));
-                let at = at.map_or(cut.len(), |at| at + 1);
-                current.push(chunk[..at].to_owned());
                 chunks.pop();
-                chunks.push(chunk[at..].to_owned());
+                let (head, tail) = cut(chunk, (width - length).max(1), breaks.hyphens);
+                current.push(head);
+                chunks.push(tail);
             } else if current.is_empty() {
                 current.extend(chunks.pop());
             }
         }
-        if current.last().is_some_and(|chunk| chunk.trim().is_empty()) {
+        if current.last().is_some_and(|chunk| chunk.is_blank()) {
             current.pop();
         }
         if !current.is_empty() {
-            lines.push(current.concat());
+            lines.push(current.iter().map(|chunk| chunk.text).collect());
         }
     }
     lines
 }
 
+/// The first `room` characters, or fewer if there is a hyphen to break at, and what is left.
+fn cut(chunk: Chunk<'_>, room: usize, hyphens: bool) -> (Chunk<'_>, Chunk<'_>) {
+    let end = chunk.text.char_indices().nth(room).map_or(chunk.text.len(), |(end, _)| end);
+    let start = &chunk.text[..end];
+    let hyphen = start.rfind('-').filter(|at| hyphens && start[..*at].chars().any(|char| char != '-'));
+    let (text, width) = match hyphen {
+        Some(at) => (&start[..=at], start[..=at].chars().count()),
+        None => (start, room),
+    };
+    (Chunk { text, width }, Chunk { text: &chunk.text[text.len()..], width: chunk.width - width })
+}
+
 /// Words, the blanks between them, and the parts of words with hyphens.
-fn chunks(line: &str, hyphens: bool) -> Vec<String> {
-    let mut chunks: Vec<String> = Vec::new();
-    let mut current = String::new();
-    let chars: Vec<char> = line.chars().collect();
-    for (at, &char) in chars.iter().enumerate() {
-        let blank = char.is_whitespace();
-        if current.chars().next_back().is_some_and(|last| last.is_whitespace() != blank) {
-            chunks.push(std::mem::take(&mut current));
-        }
-        current.push(char);
-        let letter = |at: Option<usize>| at.and_then(|at| chars.get(at)).is_some_and(|char| char.is_alphabetic());
-        // As in `well-known`: two letters before it, or one and another hyphen further on, and a letter behind.
-        let breaks = hyphens
-            && char == '-'
-            && letter(at.checked_sub(1))
-            && letter(at.checked_sub(2))
-            && letter(Some(at + 1))
-            && (letter(Some(at + 2)) || chars.get(at + 2) == Some(&'-'));
-        if breaks {
-            chunks.push(std::mem::take(&mut current));
+fn chunks(line: &str, hyphens: bool) -> Vec<Chunk<'_>> {
+    let chars: Vec<(usize, char)> = line.char_indices().collect();
+    let is_letter = |at: Option<usize>| at.and_then(|at| chars.get(at)).is_some_and(|(_, char)| char.is_alphabetic());
+    let mut chunks = Vec::new();
+    let (mut start, mut first) = (0, 0);
+    for (at, &(offset, char)) in chars.iter().enumerate() {
+        let turns = at > first && chars[at - 1].1.is_whitespace() != char.is_whitespace();
+        // As in `well-known`: two letters before the hyphen, and behind it two letters, or one and another hyphen.
+        let hyphen = hyphens
+            && at >= first + 3
+            && chars[at - 1].1 == '-'
+            && is_letter(at.checked_sub(2))
+            && is_letter(at.checked_sub(3))
+            && is_letter(Some(at))
+            && (is_letter(Some(at + 1)) || chars.get(at + 1).is_some_and(|(_, char)| *char == '-'));
+        if turns || hyphen {
+            chunks.push(Chunk { text: &line[start..offset], width: at - first });
+            (start, first) = (offset, at);
         }
     }
-    if !current.is_empty() {
-        chunks.push(current);
+    if start < line.len() {
+        chunks.push(Chunk { text: &line[start..], width: chars.len() - first });
     }
     chunks
 }

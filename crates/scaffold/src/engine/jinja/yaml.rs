@@ -7,92 +7,103 @@ use serde_json::Value;
 /// Values inside one another that are written.
 const DEEPEST: usize = 100;
 
+/// Pays for bytes before they are written.
+pub(super) type Spend<'a> = &'a dyn Fn(usize) -> Result<(), String>;
+
 /// Writes a value in block style. Keys are sorted; items of a list are indented by `indent` where they have more than
 /// one line.
-pub(super) fn write(value: &Value, indent: usize) -> Result<String, String> {
-    let mut out = String::new();
+pub(super) fn write(value: &Value, indent: usize, spend: Spend<'_>) -> Result<String, String> {
+    let mut writer = Writer { out: String::new(), indent, spend };
     match value {
-        Value::Object(fields) if !fields.is_empty() => mapping(&mut out, value, indent, 0, 0)?,
-        Value::Array(items) if !items.is_empty() => sequence(&mut out, value, indent, 0, 0)?,
-        Value::Object(_) | Value::Array(_) => {
-            scalar(&mut out, value);
-            out.push('\n');
-        }
+        Value::Object(fields) if !fields.is_empty() => writer.mapping(value, 0, 0)?,
+        Value::Array(items) if !items.is_empty() => writer.sequence(value, 0, 0)?,
         value => {
-            scalar(&mut out, value);
-            out.push_str("\n...\n");
+            scalar(&mut writer.out, value);
+            writer.out.push('\n');
+            // A plain scalar alone is ended explicitly.
+            if !matches!(value, Value::Object(_) | Value::Array(_)) && !writer.out.starts_with(['\'', '"']) {
+                writer.out.push_str("...\n");
+            }
         }
     }
-    Ok(out)
+    Ok(writer.out)
 }
 
-fn pad(out: &mut String, column: usize) {
-    out.extend(std::iter::repeat_n(' ', column));
+struct Writer<'a> {
+    out: String,
+    indent: usize,
+    spend: Spend<'a>,
 }
 
-/// The first line is begun by the caller.
-fn mapping(out: &mut String, value: &Value, indent: usize, column: usize, depth: usize) -> Result<(), String> {
-    let Value::Object(fields) = value else { return Ok(()) };
-    if depth > DEEPEST {
-        return Err("the value is nested too deep".to_owned());
+impl Writer<'_> {
+    fn pad(&mut self, column: usize) -> Result<(), String> {
+        (self.spend)(column)?;
+        self.out.extend(std::iter::repeat_n(' ', column));
+        Ok(())
     }
-    let mut fields: Vec<_> = fields.iter().collect();
-    fields.sort_by_key(|(name, _)| *name);
-    for (at, (name, value)) in fields.into_iter().enumerate() {
-        if at > 0 {
-            pad(out, column);
+
+    /// The first line is begun by the caller.
+    fn mapping(&mut self, value: &Value, column: usize, depth: usize) -> Result<(), String> {
+        let Value::Object(fields) = value else { return Ok(()) };
+        check(depth)?;
+        let mut fields: Vec<_> = fields.iter().collect();
+        fields.sort_by_key(|(name, _)| *name);
+        for (at, (name, value)) in fields.into_iter().enumerate() {
+            if at > 0 {
+                self.pad(column)?;
+            }
+            text(&mut self.out, name);
+            self.out.push(':');
+            match value {
+                Value::Object(fields) if !fields.is_empty() => {
+                    self.out.push('\n');
+                    self.pad(column + self.indent)?;
+                    self.mapping(value, column + self.indent, depth + 1)?;
+                }
+                Value::Array(items) if !items.is_empty() => {
+                    self.out.push('\n');
+                    self.pad(column)?;
+                    self.sequence(value, column, depth + 1)?;
+                }
+                value => self.end_line(value),
+            }
         }
-        text(out, name);
-        out.push(':');
-        match value {
-            Value::Object(fields) if !fields.is_empty() => {
-                out.push('\n');
-                pad(out, column + indent);
-                mapping(out, value, indent, column + indent, depth + 1)?;
-            }
-            Value::Array(items) if !items.is_empty() => {
-                out.push('\n');
-                pad(out, column);
-                sequence(out, value, indent, column, depth + 1)?;
-            }
-            value => {
-                out.push(' ');
-                scalar(out, value);
-                out.push('\n');
-            }
-        }
+        Ok(())
     }
-    Ok(())
+
+    fn sequence(&mut self, value: &Value, column: usize, depth: usize) -> Result<(), String> {
+        let Value::Array(items) = value else { return Ok(()) };
+        check(depth)?;
+        let inner = self.indent.max(2);
+        for (at, value) in items.iter().enumerate() {
+            if at > 0 {
+                self.pad(column)?;
+            }
+            self.out.push('-');
+            match value {
+                Value::Object(fields) if !fields.is_empty() => {
+                    self.pad(inner - 1)?;
+                    self.mapping(value, column + inner, depth + 1)?;
+                }
+                Value::Array(items) if !items.is_empty() => {
+                    self.pad(inner - 1)?;
+                    self.sequence(value, column + inner, depth + 1)?;
+                }
+                value => self.end_line(value),
+            }
+        }
+        Ok(())
+    }
+
+    fn end_line(&mut self, value: &Value) {
+        self.out.push(' ');
+        scalar(&mut self.out, value);
+        self.out.push('\n');
+    }
 }
 
-fn sequence(out: &mut String, value: &Value, indent: usize, column: usize, depth: usize) -> Result<(), String> {
-    let Value::Array(items) = value else { return Ok(()) };
-    if depth > DEEPEST {
-        return Err("the value is nested too deep".to_owned());
-    }
-    for (at, value) in items.iter().enumerate() {
-        if at > 0 {
-            pad(out, column);
-        }
-        out.push('-');
-        let inner = indent.max(2);
-        match value {
-            Value::Object(fields) if !fields.is_empty() => {
-                pad(out, inner - 1);
-                mapping(out, value, indent, column + inner, depth + 1)?;
-            }
-            Value::Array(items) if !items.is_empty() => {
-                pad(out, inner - 1);
-                sequence(out, value, indent, column + inner, depth + 1)?;
-            }
-            value => {
-                out.push(' ');
-                scalar(out, value);
-                out.push('\n');
-            }
-        }
-    }
-    Ok(())
+fn check(depth: usize) -> Result<(), String> {
+    if depth > DEEPEST { Err("the value is nested too deep".to_owned()) } else { Ok(()) }
 }
 
 fn scalar(out: &mut String, value: &Value) {
