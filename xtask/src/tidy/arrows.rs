@@ -20,6 +20,7 @@ enum May {
 const TABLE: &[(&str, May)] = &[
     ("piton-model", May::Import(&[])),
     ("piton-cron", May::Import(&[])),
+    ("piton-gotmpl", May::Import(&[])),
     ("piton-tools", May::Import(&[])),
     ("piton-keeper", May::Import(&[])),
     ("piton-api", May::Import(&[])),
