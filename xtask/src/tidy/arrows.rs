@@ -26,6 +26,7 @@ const TABLE: &[(&str, May)] = &[
     ("piton-api", May::Import(&[])),
     ("piton-vault", May::Import(&[])),
     ("piton-provision", May::Import(&["piton-model"])),
+    ("piton-scaffold", May::Import(&["piton-model", "piton-gotmpl"])),
     ("piton-auth", May::Import(&["piton-model"])),
     ("piton-spec", May::Import(&["piton-model", "piton-cron"])),
     ("piton-logs", May::Import(&["piton-model"])),
