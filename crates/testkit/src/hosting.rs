@@ -15,7 +15,6 @@
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::{fmt, io};
@@ -29,11 +28,10 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION, WWW_AUTHENTICATE};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use crate::http_backend;
 use crate::repository::git;
 
 /// Who may read the repositories below `closed/`.
@@ -213,32 +211,10 @@ impl Place {
         }
     }
 
-    /// As a web server calls git's own program (RFC 3875).
     async fn git(&self, request: Request<Incoming>) -> io::Result<Answer> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-        let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let mut child = Command::new("git")
-            .arg("http-backend")
-            .env("GIT_PROJECT_ROOT", &self.root)
-            .env("GIT_HTTP_EXPORT_ALL", "1")
-            .env("REQUEST_METHOD", head.method.as_str())
-            .env("PATH_INFO", head.uri.path())
-            .env("QUERY_STRING", head.uri.query().unwrap_or_default())
-            .env("CONTENT_TYPE", header("content-type"))
-            .env("CONTENT_LENGTH", body.len().to_string())
-            .env("HTTP_CONTENT_ENCODING", header("content-encoding"))
-            .env("GIT_PROTOCOL", header("git-protocol"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        let mut stdin = child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
-        let feeding = async move { stdin.write_all(&body).await };
-        let (fed, output) = tokio::join!(feeding, child.wait_with_output());
-        // Git may answer without reading all.
-        fed.or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })?;
-        from_cgi(&output?.stdout).ok_or_else(|| io::Error::other("no answer"))
+        http_backend::answer(&self.root, &head, body, None).await
     }
 }
 
@@ -248,20 +224,6 @@ fn may_read(authorization: &str) -> bool {
     given
         .and_then(|pair| pair.split_once(':').map(|(user, password)| (user.to_owned(), password.to_owned())))
         .is_some_and(|(user, password)| (user == USER && password == PASSWORD) || password == TOKEN)
-}
-
-/// Header lines, an empty line, the body; the status is a header of its own.
-fn from_cgi(output: &[u8]) -> Option<Answer> {
-    let end = output.windows(4).position(|window| window == b"\r\n\r\n")?;
-    let (head, body) = (std::str::from_utf8(&output[..end]).ok()?, &output[end + 4..]);
-    let mut answer = Response::builder();
-    for (name, value) in head.lines().filter_map(|line| line.split_once(": ")) {
-        answer = match name {
-            "Status" => answer.status(value.split(' ').next()?),
-            _ => answer.header(name, value),
-        };
-    }
-    answer.body(Full::from(body.to_vec())).ok()
 }
 
 fn json(body: String) -> Answer {

@@ -12,6 +12,8 @@
 //! [`hosting`] is a place that hosts code: git's own server behind HTTP, with and without a password, and a registry of
 //! modules behind a token. [`sshd`] is OpenSSH's server in front of the same repositories, which [`repository`] makes.
 //!
+//! [`forges`] are GitLab, GitHub and Gitea as far as making repositories goes, with git's own server behind them.
+//!
 //! # Invariants
 //! - What a fixture starts ends with the test process, however that ends.
 //! - A fixture that cannot be had is an error, never a reason to skip a test.
@@ -21,8 +23,12 @@
 //! Stand-ins for databases, files and programs: those are tested with the real thing.
 #![warn(missing_docs)]
 
+#[cfg(feature = "forges")]
+pub mod forges;
 #[cfg(feature = "hosting")]
 pub mod hosting;
+#[cfg(feature = "hosting")]
+mod http_backend;
 #[cfg(feature = "simulation")]
 pub mod ledger;
 pub mod postgres;

@@ -1,7 +1,8 @@
 //! OpenSSH's server in front of bare repositories, as an ordinary user.
 //!
 //! A thread accepts connections on a free port and hands each to an `sshd -i` of its own, so that no port is guessed and
-//! nothing stays behind. Only [`Sshd::key`] gets in, and only to read the repositories below one directory:
+//! nothing stays behind. Only [`Sshd::key`] gets in, and only to read (or, where that is wanted, to push to) the
+//! repositories below one directory:
 //! `ssh://USER@127.0.0.1:PORT/NAME.git`. The program comes from the package `openssh-server`, which `scripts/setup-tests`
 //! installs.
 
@@ -38,6 +39,15 @@ struct Open {
 impl Sshd {
     /// Serves the bare repositories below `root`.
     pub fn start(root: &Path) -> io::Result<Sshd> {
+        Sshd::serving(root, &["git-upload-pack"])
+    }
+
+    /// The same, and lets the key push.
+    pub fn start_writable(root: &Path) -> io::Result<Sshd> {
+        Sshd::serving(root, &["git-upload-pack", "git-receive-pack"])
+    }
+
+    fn serving(root: &Path, services: &[&str]) -> io::Result<Sshd> {
         let program = program()?;
         let directory = tempfile::Builder::new().prefix("piton-sshd-").tempdir()?;
         let at = directory.path();
@@ -45,7 +55,7 @@ impl Sshd {
             said(command("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", key, "-f"]).arg(at.join(key)))?;
         }
         fs::copy(at.join("user.pub"), at.join("authorized"))?;
-        fs::write(at.join("serve"), script(root, at))?;
+        fs::write(at.join("serve"), script(root, at, services))?;
         fs::set_permissions(at.join("serve"), fs::Permissions::from_mode(0o700))?;
         fs::write(at.join("config"), config(at))?;
         prepare_root()?;
@@ -162,18 +172,25 @@ ForceCommand {at}/serve
     )
 }
 
-/// Reads of repositories below `root`, and nothing else.
-fn script(root: &Path, at: &Path) -> String {
-    let (root, at) = (root.display(), at.display());
+/// These services for repositories below `root`, and nothing else.
+fn script(root: &Path, at: &Path, services: &[&str]) -> String {
+    let (root, at, services) = (root.display(), at.display(), services.join("|"));
     format!(
         r#"#!/bin/sh
 printf '%s\n' "$SSH_ORIGINAL_COMMAND" >>'{at}/asked'
-name=${{SSH_ORIGINAL_COMMAND#"git-upload-pack '/"}}
+service=${{SSH_ORIGINAL_COMMAND%% *}}
+name=${{SSH_ORIGINAL_COMMAND#* }}
+name=${{name#"'"}}
+name=${{name#/}}
 name=${{name%"'"}}
+case $service in
+  {services}) ;;
+  *) echo "not served: $SSH_ORIGINAL_COMMAND" >&2; exit 128 ;;
+esac
 case $name in
   *[!A-Za-z0-9._/-]* | *..*) echo "not served: $SSH_ORIGINAL_COMMAND" >&2; exit 128 ;;
 esac
-exec git-upload-pack '{root}'/"$name"
+exec "$service" '{root}'/"$name"
 "#
     )
 }

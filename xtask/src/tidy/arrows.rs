@@ -28,6 +28,7 @@ const TABLE: &[(&str, May)] = &[
     ("piton-provision", May::Import(&["piton-model"])),
     ("piton-scaffold", May::Import(&["piton-model", "piton-gotmpl"])),
     ("piton-auth", May::Import(&["piton-model"])),
+    ("piton-forge", May::Import(&["piton-model"])),
     ("piton-spec", May::Import(&["piton-model", "piton-cron"])),
     ("piton-logs", May::Import(&["piton-model"])),
     ("piton-process", May::Import(&["piton-model", "piton-logs", "piton-keeper"])),

@@ -1,0 +1,118 @@
+//! Gitea and Forgejo: much like GitHub, with plainer answers. A taken name is answered with 409.
+
+use reqwest::Method;
+use serde_json::json;
+
+use super::hub::{HubRepository, HubUser, path};
+use super::{Api, Client, Creation, Found, Place, plain_topics};
+use crate::error::Error;
+use crate::object::ObjectId;
+use crate::repository::Repository;
+use crate::wanted::{Owner, RepositoryName, Visibility, Wanted};
+
+const FINDING: &str = "find the owner";
+const LOOKING: &str = "look up the repository";
+const CREATING: &str = "create the repository";
+const SETTING: &str = "change the repository";
+
+pub(crate) struct Gitea(pub(crate) Client);
+
+impl Gitea {
+    async fn me(&self) -> Result<String, Error> {
+        let answer = self.0.get(&["user"], &[], FINDING).await?;
+        self.0.expect_success(&answer, FINDING, "the user")?;
+        answer.json::<HubUser>(FINDING).map(|user| user.login)
+    }
+}
+
+impl Api for Gitea {
+    async fn place(&self, owner: &Owner) -> Result<Place, Error> {
+        match owner {
+            Owner::Me => Ok(Place { id: None, path: Some(self.me().await?), me: true }),
+            Owner::Path(path) if !path.contains('/') => Ok(Place { id: None, path: Some(path.clone()), me: false }),
+            Owner::Path(_) => Err(Error::Unsupported { forge: "Gitea", what: "organisations in organisations" }),
+            Owner::Id(_) => Err(Error::Unsupported { forge: "Gitea", what: "owners by number; give the name" }),
+        }
+    }
+
+    async fn look_up(&self, place: &Place, name: &RepositoryName) -> Result<Option<Found>, Error> {
+        let owner = place.path.as_deref().unwrap_or_default();
+        let answer = self.0.get(&["repos", owner, name.as_str()], &[], LOOKING).await?;
+        if answer.status.as_u16() == 404 {
+            return Ok(None);
+        }
+        self.0.expect_success(&answer, LOOKING, &format!("{owner}/{name}"))?;
+        answer.json::<HubRepository>(LOOKING).map(|repository| Some(repository.found()))
+    }
+
+    async fn create(&self, place: &Place, wanted: &Wanted) -> Result<Creation, Error> {
+        if wanted.visibility == Visibility::Internal {
+            return Err(Error::Unsupported {
+                forge: "Gitea",
+                what: "internal repositories; the owner's visibility rules",
+            });
+        }
+        let owner = place.path.as_deref().unwrap_or_default();
+        let body = json!({
+            "name": wanted.name.as_str(),
+            "description": wanted.marked_description(),
+            "private": wanted.visibility == Visibility::Private,
+            "auto_init": false,
+            "default_branch": wanted.branch.as_str(),
+        });
+        let mut answer = None;
+        if !place.me {
+            let asked = self.0.send(Method::POST, &["orgs", owner, "repos"], &body, CREATING).await?;
+            // An organisation that is not there is answered with 404 or 422, depending on the version; it may be a user.
+            let is_unknown = asked.status.as_u16() == 404
+                || asked.status.as_u16() == 422 && asked.said().to_ascii_lowercase().contains("org");
+            if !is_unknown || !self.me().await?.eq_ignore_ascii_case(owner) {
+                answer = Some(asked);
+            }
+        }
+        let answer = match answer {
+            Some(answer) => answer,
+            None => self.0.send(Method::POST, &["user", "repos"], &body, CREATING).await?,
+        };
+        match answer.status.as_u16() {
+            409 => Ok(Creation::Taken),
+            _ if answer.status.is_success() => {
+                answer.json::<HubRepository>(CREATING).map(|repository| Creation::Made(repository.made()))
+            }
+            _ => Err(self.0.problem(&answer, CREATING, &format!("the organisation {owner}"))),
+        }
+    }
+
+    async fn is_empty(&self, repository: &Repository) -> Result<bool, Error> {
+        let [repos, owner, name] = path(repository);
+        let answer = self.0.get(&[repos, owner, name], &[], LOOKING).await?;
+        self.0.expect_success(&answer, LOOKING, &repository.full_name)?;
+        answer.json::<HubRepository>(LOOKING).map(|found| found.found().repository.empty == Some(true))
+    }
+
+    async fn has_commit(&self, repository: &Repository, commit: ObjectId) -> Result<bool, Error> {
+        let [repos, owner, name] = path(repository);
+        let answer = self.0.get(&[repos, owner, name, "git", "commits", &commit.to_string()], &[], LOOKING).await?;
+        if matches!(answer.status.as_u16(), 404 | 409 | 422) {
+            return Ok(false);
+        }
+        self.0.expect_success(&answer, LOOKING, &repository.full_name).map(|()| true)
+    }
+
+    fn topics(&self, wanted: &[String]) -> Vec<String> {
+        plain_topics(wanted, 35)
+    }
+
+    async fn set_topics(&self, repository: &Repository, topics: &[String]) -> Result<(), Error> {
+        let [repos, owner, name] = path(repository);
+        let body = json!({ "topics": topics });
+        let answer = self.0.send(Method::PUT, &[repos, owner, name, "topics"], &body, SETTING).await?;
+        self.0.expect_success(&answer, SETTING, &repository.full_name)
+    }
+
+    async fn set_default_branch(&self, repository: &Repository, branch: &str) -> Result<(), Error> {
+        let body = json!({ "default_branch": branch });
+        let answer = self.0.send(Method::PATCH, &path(repository), &body, SETTING).await?;
+        self.0.expect_success(&answer, SETTING, &repository.full_name)
+    }
+}
