@@ -73,6 +73,22 @@ postgres_bin() {
   [ -n "$found" ] && printf '%s\n' "$found"
 }
 
+# The directory of RabbitMQ's programs. Those that Debian puts on the path are for root and the service's own user only;
+# tests start brokers as whoever they are.
+rabbitmq_bin() {
+  local directory
+  for directory in /usr/lib/rabbitmq/bin "$(dirname "$(command -v rabbitmq-server || printf /none/x)")"; do
+    if [ -x "$directory/rabbitmq-server" ] && [ -x "$directory/rabbitmqctl" ]; then
+      printf '%s\n' "$directory"
+      return
+    fi
+  done
+  return 1
+}
+
+# rabbitmq_version DIRECTORY. Asking rabbitmqctl would leave a daemon behind; the release lies in a directory with its name.
+rabbitmq_version() { basename "$(dirname "$(dirname "$(readlink -f "$1/rabbitmqctl")")")"; }
+
 # The server of OpenSSH, which Debian keeps off the PATH of people who are not root. Tests start it as they are.
 sshd_program() {
   local place

@@ -1,4 +1,4 @@
-//! Fixtures for tests: a real PostgreSQL, real git servers, and a deterministic simulation of the engine.
+//! Fixtures for tests: a real PostgreSQL, a real RabbitMQ, real git servers, and a deterministic simulation of the engine.
 //!
 //! # Purpose
 //! What several crates' tests need and no program does.
@@ -32,6 +32,7 @@ mod http_backend;
 #[cfg(feature = "simulation")]
 pub mod ledger;
 pub mod postgres;
+pub mod rabbit;
 #[cfg(feature = "hosting")]
 pub mod repository;
 #[cfg(feature = "simulation")]

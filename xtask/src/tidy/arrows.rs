@@ -29,6 +29,7 @@ const TABLE: &[(&str, May)] = &[
     ("piton-scaffold", May::Import(&["piton-model", "piton-gotmpl"])),
     ("piton-auth", May::Import(&["piton-model"])),
     ("piton-forge", May::Import(&["piton-model"])),
+    ("piton-broker", May::Import(&["piton-model"])),
     ("piton-spec", May::Import(&["piton-model", "piton-cron"])),
     ("piton-logs", May::Import(&["piton-model"])),
     ("piton-process", May::Import(&["piton-model", "piton-logs", "piton-keeper"])),
