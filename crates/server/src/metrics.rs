@@ -10,6 +10,7 @@ mod ledger;
 mod moment;
 mod process;
 mod processes;
+mod scaffolds;
 
 use std::fmt;
 use std::sync::atomic::AtomicI64;
@@ -51,6 +52,7 @@ struct Shared {
     deployments: deployments::Deployments,
     processes: processes::Processes,
     jobs: jobs::Jobs,
+    scaffolds: scaffolds::Scaffolds,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -94,6 +96,7 @@ impl Metrics {
         let ledger = ledger::Counters::register(piton);
         let moment = moment::Gauges::register(piton);
         let deployments = deployments::Deployments::register(&mut registry);
+        let scaffolds = scaffolds::Scaffolds::register(&mut registry);
         let provisr = registry.sub_registry_with_prefix("provisr");
         let (processes, jobs) = (processes::Processes::register(provisr), jobs::Jobs::register(provisr));
         registry.register_collector(Box::new(process::Process));
@@ -109,12 +112,18 @@ impl Metrics {
             deployments,
             processes,
             jobs,
+            scaffolds,
         }))
     }
 
     /// Puts further series into the registry, under the names they have.
     pub fn register<T>(&self, register: impl FnOnce(&mut Registry) -> T) -> T {
         register(&mut self.0.registry.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// So many messages of the queue wait to be taken.
+    pub fn queue_depth(&self, ready: u64) {
+        self.0.scaffolds.depth(ready);
     }
 
     /// A request was answered.

@@ -49,7 +49,7 @@ pub use catalog::{Catalog, Change, DeclaredIn, DeclaredProcess};
 pub use config::{
     ArchiveSettings, AuthConfig, ClientAuth, Config, Confine, Deployments, EncryptionKeys, Explained, GitSettings,
     GoogleProvider, History, IacSettings, Listen, LogFormat, LogLevel, LogOutput, Logging, Metrics, MicrosoftProvider,
-    Named, Origin, ProcessMetrics, Processes, Provisioning, Scheduler, Server, Sources, Tls, TlsIdentity, TlsSubject,
+    Named, Origin, ProcessMetrics, Processes, Provisioning, Scheduler, Server, Sources, Tls, Worker, ControlPlane, Forges, GitRemote, HostedForge, TlsIdentity, TlsSubject,
     TlsVersion,
 };
 pub use diagnostic::{Diagnostic, Place, Severity};

@@ -399,7 +399,7 @@ pub(super) fn listening(catalog: &Catalog, word: TriggerWord) -> impl Iterator<I
 pub(super) fn workspace_of<'a>(catalog: &'a Catalog, subject: &Subject) -> Option<&'a Arc<Workspace>> {
     match subject {
         Subject::Workspace(name) => catalog.workspaces.get(name),
-        Subject::Job { .. } | Subject::Deployment(_) | Subject::Provision(_) => None,
+        Subject::Job { .. } | Subject::Deployment(_) | Subject::Provision(_) | Subject::Scaffold(_) => None,
     }
 }
 

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Metrics;
 use super::deployments::Deployments;
+use super::scaffolds::Scaffolds;
 use super::jobs::Jobs;
 
 /// How many entries are taken at once.
@@ -106,7 +107,7 @@ impl Counters {
 
     /// So that a series is there before anything has happened: what is missing cannot be told from what is zero.
     fn begin(&self) {
-        for kind in [SubjectKind::Workspace, SubjectKind::Job, SubjectKind::Deployment, SubjectKind::Provision] {
+        for kind in SubjectKind::ALL {
             let kind = kind.as_str();
             drop(self.submitted.get_or_create(&KindLabel { kind }));
             for outcome in OutcomeKind::ALL {
@@ -121,16 +122,18 @@ struct Counting<'a> {
     counters: &'a Counters,
     deployments: &'a Deployments,
     jobs: &'a Jobs,
+    scaffolds: &'a Scaffolds,
 }
 
 impl Counting<'_> {
     fn count(&self, entry: &LedgerEntry) {
         self.counters.count(entry);
         self.jobs.count(entry);
-        if let Record::Run { subject, outcome: Some(outcome), .. } = &entry.record
-            && subject.kind() == SubjectKind::Deployment
-        {
-            self.deployments.count(outcome);
+        let Record::Run { subject, outcome: Some(outcome), .. } = &entry.record else { return };
+        match subject.kind() {
+            SubjectKind::Deployment => self.deployments.count(outcome),
+            SubjectKind::Scaffold => self.scaffolds.count(outcome),
+            SubjectKind::Workspace | SubjectKind::Job | SubjectKind::Provision => {}
         }
     }
 }
@@ -138,7 +141,12 @@ impl Counting<'_> {
 /// Counts what happens, until `stop`.
 pub async fn follow(metrics: Metrics, store: Store, stop: CancellationToken) {
     let shared = &metrics.0;
-    let counting = Counting { counters: &shared.ledger, deployments: &shared.deployments, jobs: &shared.jobs };
+    let counting = Counting {
+        counters: &shared.ledger,
+        deployments: &shared.deployments,
+        jobs: &shared.jobs,
+        scaffolds: &shared.scaffolds,
+    };
     counting.counters.begin();
     counting.deployments.begin();
     let mut changes = store.changes();
@@ -184,6 +192,7 @@ enum Timed {
     Submitted(piton_model::RunId),
     Claimed(piton_model::RunId),
     Deployed(piton_model::RunId),
+    Scaffolded(piton_model::RunId),
     Done(piton_model::RunId),
 }
 
@@ -195,6 +204,9 @@ fn timed(entry: &LedgerEntry) -> Option<Timed> {
         }
         Record::Run { run, subject, outcome: Some(_), .. } if subject.kind() == SubjectKind::Deployment => {
             Some(Timed::Deployed(*run))
+        }
+        Record::Run { run, subject, outcome: Some(_), .. } if subject.kind() == SubjectKind::Scaffold => {
+            Some(Timed::Scaffolded(*run))
         }
         Record::Run { run, subject, outcome: Some(_), .. } if subject.kind() == SubjectKind::Job => {
             Some(Timed::Done(*run))
@@ -210,7 +222,8 @@ async fn measure(
     at: Timestamp,
 ) -> Result<(), piton_store::Error> {
     let counters = counting.counters;
-    let (Timed::Submitted(id) | Timed::Claimed(id) | Timed::Deployed(id) | Timed::Done(id)) = &event;
+    let (Timed::Submitted(id) | Timed::Claimed(id) | Timed::Deployed(id) | Timed::Scaffolded(id) | Timed::Done(id)) =
+        &event;
     let Some(run) = store.run(*id).await? else { return Ok(()) };
     let since = |begin: Timestamp| at.duration_since(begin).as_secs_f64().max(0.0);
     match event {
@@ -222,6 +235,7 @@ async fn measure(
         }
         Timed::Claimed(_) => counters.waited.observe(since(run.submitted_at)),
         Timed::Deployed(_) => counting.deployments.observe(&run, at),
+        Timed::Scaffolded(_) => counting.scaffolds.observe(&run, at),
         Timed::Done(_) => counting.jobs.ended(&run, at),
     }
     Ok(())

@@ -1,0 +1,60 @@
+//! Repositories that messages of the queue ask for.
+
+use piton_model::{Action, Backoff, Origin, Phase, Run, RunId, Scaffold};
+use piton_store::Submitted;
+
+use crate::{Engine, Error};
+
+/// What became of a request to make a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is a run now.
+    New(RunId),
+    /// It was one already, which asks for the same.
+    Known(RunId),
+    /// Its name is that of a run that asks for something else.
+    Other(RunId),
+}
+
+impl Engine {
+    /// Makes a run of what a message asks for, once, however often the message comes. It is durable when this returns.
+    pub async fn submit_scaffold(&self, scaffold: Scaffold, retry: Backoff) -> Result<Accepted, Error> {
+        if !self.accepting() {
+            return Err(Error::ShuttingDown);
+        }
+        let (subject, digest) = (scaffold.subject(), scaffold.digest.clone());
+        let now = self.0.clock.now();
+        let run = scaffold.run(self.0.ids.run(&subject, now), retry, now);
+        let id = run.id;
+        let known = match self.0.store.submit(vec![run], now).await?.pop() {
+            Some(Submitted::Existing(known)) => known,
+            Some(Submitted::New(_)) | None => return Ok(Accepted::New(id)),
+        };
+        let same = matches!(&self.run(known).await?.action, Action::Scaffold(other) if other.digest == digest);
+        Ok(if same { Accepted::Known(known) } else { Accepted::Other(known) })
+    }
+
+    /// The run that whoever asked for a repository knows by this name; none where there is none.
+    pub async fn scaffold(&self, name: &str) -> Result<Option<Run>, Error> {
+        let Ok(id) = name.parse::<piton_model::ScaffoldId>() else { return Ok(None) };
+        let subject = piton_model::Subject::Scaffold(id);
+        let Some(key) = (Origin::Message { delivery: name.to_owned() }).dedup_key(&subject) else { return Ok(None) };
+        match self.0.store.run_of_key(&key).await? {
+            Some(id) => self.run(id).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Which of these runs have ended.
+    pub async fn ended(&self, runs: &[RunId]) -> Result<Vec<RunId>, Error> {
+        let mut ended = Vec::new();
+        for id in runs {
+            match self.run(*id).await {
+                Ok(run) if run.phase() != Phase::Ended => {}
+                Ok(_) | Err(Error::NotFound { .. }) => ended.push(*id),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(ended)
+    }
+}
