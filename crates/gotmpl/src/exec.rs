@@ -2,6 +2,7 @@
 //!
 //! Follows Go's evaluator step by step, since its order of evaluation and the node it has last looked at show in the
 //! messages.
+#![expect(clippy::unnecessary_box_returns, reason = "errors are boxed so that results stay small")]
 
 mod call;
 mod elements;

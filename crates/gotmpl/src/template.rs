@@ -25,7 +25,7 @@ pub enum MissingKey {
 }
 
 /// How templates are read and run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// What they may call.
     pub functions: Functions,
@@ -35,17 +35,6 @@ pub struct Options {
     pub right: String,
     /// What a map says about a key that it does not have.
     pub missing_key: MissingKey,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options {
-            functions: Functions::default(),
-            left: String::new(),
-            right: String::new(),
-            missing_key: MissingKey::default(),
-        }
-    }
 }
 
 /// A compiled template with those that are associated with it. Compile once, render often, from any thread.

@@ -103,8 +103,8 @@ fn executed(row: &Json, fixtures: &Json, functions: &Functions) -> Result<Verdic
         helpers::add(&mut options.functions, name)?;
     }
     if let Some([left, right]) = row["delims"].as_array().map(Vec::as_slice) {
-        options.left = left.as_str().unwrap_or_default().to_owned();
-        options.right = right.as_str().unwrap_or_default().to_owned();
+        left.as_str().unwrap_or_default().clone_into(&mut options.left);
+        right.as_str().unwrap_or_default().clone_into(&mut options.right);
     }
     options.missing_key = match row["missingkey"].as_str() {
         None | Some("default" | "invalid") => MissingKey::Default,

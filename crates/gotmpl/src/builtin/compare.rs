@@ -60,6 +60,7 @@ pub(super) fn eq(meter: &mut Meter, args: &[Item]) -> Result<Item> {
     }
 }
 
+#[expect(clippy::float_cmp, reason = "this is what templates ask for")]
 fn equal(meter: &mut Meter, left: &Item, right: &Item) -> Result<bool> {
     let (a, b) = (left.value(), right.value());
     let (kind_a, kind_b) = (basic(a), basic(b));

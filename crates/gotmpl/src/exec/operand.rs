@@ -156,9 +156,10 @@ impl<'t> State<'t, '_> {
             Type::Byte => {
                 (number.and_then(|number| number.uint).map(|uint| Value::Byte(uint as u8)), "unsigned integer")
             }
-            Type::Uint32 => {
-                (number.and_then(|number| number.uint).map(|uint| Value::Int(uint as u32 as i64)), "unsigned integer")
-            }
+            Type::Uint32 => (
+                number.and_then(|number| number.uint).map(|uint| Value::Int(i64::from(uint as u32))),
+                "unsigned integer",
+            ),
             Type::List(_) | Type::Map(_) | Type::Named(_) => {
                 return Err(self.error(format!("can't handle {arg} for arg of type {}", wanted.name())));
             }

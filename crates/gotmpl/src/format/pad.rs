@@ -113,7 +113,7 @@ impl Printer<'_> {
             && let Some(char) = u32::try_from(bits).ok().and_then(char::from_u32)
             && crate::unicode::is_print(char)
         {
-            text.push_str(&format!(" '{char}'"));
+            text.extend([' ', '\'', char, '\'']);
         }
         self.pad_with_spaces(text.as_bytes())
     }

@@ -1,5 +1,7 @@
 //! Writes floats as Go's `strconv.FormatFloat` does.
 
+use std::fmt::Write;
+
 /// The shortest digits that read back the same, or so many.
 pub(crate) type Precision = Option<usize>;
 
@@ -39,7 +41,7 @@ pub(crate) fn format(value: f64, format: char, precision: Precision) -> String {
             }
             Some(precision) => {
                 let exact = precision.min(MOST_DIGITS);
-                out.push_str(&format!("{magnitude:.exact$}"));
+                push(&mut out, format_args!("{magnitude:.exact$}"));
                 out.extend(std::iter::repeat_n('0', precision - exact));
             }
         },
@@ -48,6 +50,11 @@ pub(crate) fn format(value: f64, format: char, precision: Precision) -> String {
         _ => write_hexadecimal(&mut out, magnitude, format, precision),
     }
     out
+}
+
+fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
+    // Writing to a string does not fail.
+    let _ = out.write_fmt(text);
 }
 
 fn write_general(out: &mut String, magnitude: f64, format: char, precision: Precision) {
@@ -100,7 +107,7 @@ impl Digits {
         }
         let exponent = if self.digits.is_empty() { 0 } else { self.point - 1 };
         let sign = if exponent < 0 { '-' } else { '+' };
-        out.push_str(&format!("{letter}{sign}{:02}", exponent.abs()));
+        push(out, format_args!("{letter}{sign}{:02}", exponent.abs()));
     }
 
     fn write_plain(&self, out: &mut String, precision: usize) {
@@ -134,7 +141,7 @@ fn write_binary(out: &mut String, magnitude: f64) {
     let (mantissa, exponent) = parts(magnitude);
     let exponent = exponent - MANTISSA_BITS as i32;
     let sign = if exponent >= 0 { "+" } else { "" };
-    out.push_str(&format!("{mantissa}p{sign}{exponent}"));
+    push(out, format_args!("{mantissa}p{sign}{exponent}"));
 }
 
 fn write_hexadecimal(out: &mut String, magnitude: f64, format: char, precision: Precision) {
@@ -167,25 +174,25 @@ fn write_hexadecimal(out: &mut String, magnitude: f64, format: char, precision: 
     let mut fraction = mantissa << 4;
     if precision.is_none() && fraction != 0 || precision.is_some_and(|precision| precision > 0) {
         out.push('.');
-        let mut push = |fraction: u64| {
+        let mut push_digit = |fraction: u64| {
             let digit = char::from_digit((fraction >> 60) as u32 & 0xf, 16).unwrap_or('0');
             out.push(if upper { digit.to_ascii_uppercase() } else { digit });
         };
         match precision {
             Some(precision) => {
                 for _ in 0..precision {
-                    push(fraction);
+                    push_digit(fraction);
                     fraction <<= 4;
                 }
             }
             None => {
                 while fraction != 0 {
-                    push(fraction);
+                    push_digit(fraction);
                     fraction <<= 4;
                 }
             }
         }
     }
     let sign = if exponent < 0 { '-' } else { '+' };
-    out.push_str(&format!("{}{sign}{:02}", if upper { 'P' } else { 'p' }, exponent.abs()));
+    push(out, format_args!("{}{sign}{:02}", if upper { 'P' } else { 'p' }, exponent.abs()));
 }

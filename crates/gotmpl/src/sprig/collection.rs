@@ -93,6 +93,7 @@ fn deep_copy(meter: &mut Meter, value: &Value, depth: usize) -> Result<Value, Li
 }
 
 /// Go's `reflect.DeepEqual`: types count, and so does whether a slice is nil.
+#[expect(clippy::float_cmp, reason = "this is what templates ask for")]
 pub(super) fn deep_equal(meter: &mut Meter, a: &Value, b: &Value, depth: usize) -> Result<bool, Limit> {
     if depth > DEEPEST_VALUE {
         return Err(Limit::Depth);

@@ -21,10 +21,10 @@ pub(super) const FUNCTIONS: &[Entry] = &[
         Ok(Value::Bool(compile(meter, args).is_ok_and(|regex| regex.is_match(args.bytes(1)))))
     }),
     ("mustRegexMatch", &[T, T], None, B, |meter, args| Ok(Value::Bool(compile(meter, args)?.is_match(args.bytes(1))))),
-    ("regexFind", &[T, T], None, T, |meter, args| find(&must(meter, args)?, args)),
-    ("mustRegexFind", &[T, T], None, T, |meter, args| find(&compile(meter, args)?, args)),
-    ("regexFindAll", &[T, T, I], None, TL, |meter, args| find_all(&must(meter, args)?, args)),
-    ("mustRegexFindAll", &[T, T, I], None, TL, |meter, args| find_all(&compile(meter, args)?, args)),
+    ("regexFind", &[T, T], None, T, |meter, args| Ok(find(&must(meter, args)?, args))),
+    ("mustRegexFind", &[T, T], None, T, |meter, args| Ok(find(&compile(meter, args)?, args))),
+    ("regexFindAll", &[T, T, I], None, TL, |meter, args| Ok(find_all(&must(meter, args)?, args))),
+    ("mustRegexFindAll", &[T, T, I], None, TL, |meter, args| Ok(find_all(&compile(meter, args)?, args))),
     ("regexReplaceAll", &[T, T, T], None, T, |meter, args| replace(meter, |meter| must(meter, args), args, true)),
     ("mustRegexReplaceAll", &[T, T, T], None, T, |meter, args| {
         replace(meter, |meter| compile(meter, args), args, true)
@@ -35,8 +35,8 @@ pub(super) const FUNCTIONS: &[Entry] = &[
     ("mustRegexReplaceAllLiteral", &[T, T, T], None, T, |meter, args| {
         replace(meter, |meter| compile(meter, args), args, false)
     }),
-    ("regexSplit", &[T, T, I], None, TL, |meter, args| split(&must(meter, args)?, args)),
-    ("mustRegexSplit", &[T, T, I], None, TL, |meter, args| split(&compile(meter, args)?, args)),
+    ("regexSplit", &[T, T, I], None, TL, |meter, args| Ok(split(&must(meter, args)?, args))),
+    ("mustRegexSplit", &[T, T, I], None, TL, |meter, args| Ok(split(&compile(meter, args)?, args))),
     ("regexQuoteMeta", &[T], None, T, |meter, args| {
         meter.allocate(args.bytes(0).len())?;
         let mut out = Vec::with_capacity(args.bytes(0).len());
@@ -136,27 +136,27 @@ fn reason(pattern: &str, error: &regex::Error) -> String {
     format!("error parsing regexp: {}", text.lines().last().unwrap_or(&text).trim_start_matches("error: "))
 }
 
-fn find(regex: &Regex, args: &Args<'_>) -> Outcome {
+fn find(regex: &Regex, args: &Args<'_>) -> Value {
     let found = regex.find(args.bytes(1)).map(|found| found.as_bytes()).unwrap_or_default();
-    Ok(found.to_vec().into())
+    found.to_vec().into()
 }
 
 /// Go finds no empty match right behind another match, and neither does this library.
-fn find_all(regex: &Regex, args: &Args<'_>) -> Outcome {
+fn find_all(regex: &Regex, args: &Args<'_>) -> Value {
     let most = usize::try_from(args.int(2)).unwrap_or(usize::MAX);
     let found: Vec<Value> =
         regex.find_iter(args.bytes(1)).take(most).map(|found| found.as_bytes().to_vec().into()).collect();
-    Ok(Value::List(if found.is_empty() { List::nil(Element::Text) } else { List::of_texts(found) }))
+    Value::List(if found.is_empty() { List::nil(Element::Text) } else { List::of_texts(found) })
 }
 
-fn split(regex: &Regex, args: &Args<'_>) -> Outcome {
+fn split(regex: &Regex, args: &Args<'_>) -> Value {
     let text = args.bytes(1);
     let most = match args.int(2) {
-        0 => return Ok(Value::List(List::nil(Element::Text))),
+        0 => return Value::List(List::nil(Element::Text)),
         most => usize::try_from(most).unwrap_or(usize::MAX),
     };
     if !args.bytes(0).is_empty() && text.is_empty() {
-        return Ok(Value::List(List::of_texts([Value::from("")])));
+        return Value::List(List::of_texts([Value::from("")]));
     }
     let mut parts: Vec<Value> = Vec::new();
     let (mut from, mut to) = (0, 0);
@@ -173,7 +173,7 @@ fn split(regex: &Regex, args: &Args<'_>) -> Outcome {
     if to != text.len() {
         parts.push(text[from..].to_vec().into());
     }
-    Ok(Value::List(List::of_texts(parts)))
+    Value::List(List::of_texts(parts))
 }
 
 fn replace(

@@ -7,7 +7,7 @@ use aes::cipher::block_padding::{NoPadding, Pkcs7};
 use aes::cipher::{BlockDecryptMut, BlockEncryptMut, KeyIvInit};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use blowfish::BlowfishLE;
+use blowfish::Blowfish;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
@@ -116,7 +116,7 @@ fn bcrypt(password: &[u8], random: &RandomBytes) -> String {
 /// The 23 bytes of the digest that are written.
 fn bcrypt_digest(password: &[u8], salt: [u8; 16]) -> [u8; 23] {
     let terminated = [password, &[0]].concat();
-    let mut state = BlowfishLE::bc_init_state();
+    let mut state = <Blowfish>::bc_init_state();
     state.salted_expand_key(&salt, &terminated);
     for _ in 0..1u32 << COST {
         state.bc_expand_key(&terminated);

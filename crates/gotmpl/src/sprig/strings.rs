@@ -21,8 +21,8 @@ pub(super) const FUNCTIONS: &[Entry] = &[
     ("hello", &[], None, T, |_, _| Ok(Value::from("Hello!"))),
     ("trunc", &[I, T], None, T, |_, args| Ok(bytes(trunc(args.int(0), args.bytes(1))))),
     ("trim", &[T], None, T, |_, args| Ok(trimmed(args, 0, is_space))),
-    ("trimAll", &[T, T], None, T, trim_all),
-    ("trimall", &[T, T], None, T, trim_all),
+    ("trimAll", &[T, T], None, T, |_, args| Ok(trim_all(args))),
+    ("trimall", &[T, T], None, T, |_, args| Ok(trim_all(args))),
     ("trimSuffix", &[T, T], None, T, |_, args| {
         Ok(bytes(args.bytes(1).strip_suffix(args.bytes(0)).unwrap_or(args.bytes(1))))
     }),
@@ -90,9 +90,9 @@ fn trimmed(args: &Args<'_>, at: usize, trims: impl Fn(char) -> bool) -> Value {
     if trimmed.len() == text.len() { args.get(at).clone() } else { Value::from(trimmed) }
 }
 
-fn trim_all(_: &mut Meter, args: &Args<'_>) -> Outcome {
+fn trim_all(args: &Args<'_>) -> Value {
     let cutset = args.text(0);
-    Ok(trimmed(args, 1, |char| cutset.contains(char)))
+    trimmed(args, 1, |char| cutset.contains(char))
 }
 
 fn substr(_: &mut Meter, args: &Args<'_>) -> Outcome {

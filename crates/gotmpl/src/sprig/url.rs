@@ -47,15 +47,13 @@ fn join(_: &mut Meter, args: &Args<'_>) -> Outcome {
             }
         }
     };
-    let mut url = Parts {
-        scheme: get("scheme")?,
-        host: get("host")?,
-        path: get("path")?,
-        query: get("query")?,
-        opaque: get("opaque")?,
-        fragment: get("fragment")?,
-        ..Parts::default()
-    };
+    let mut url = Parts::default();
+    url.scheme = get("scheme")?;
+    url.host = get("host")?;
+    url.path = get("path")?;
+    url.query = get("query")?;
+    url.opaque = get("opaque")?;
+    url.fragment = get("fragment")?;
     let user = get("userinfo")?;
     if !user.is_empty() {
         let whole = [b"proto://", &*user, b"@host"].concat();

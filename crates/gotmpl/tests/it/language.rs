@@ -46,7 +46,7 @@ fn blocks_nest_and_variables_have_scopes() {
             ("{{with .none}}a{{else with .n}}{{.}}{{else}}c{{end}}", "3"),
             ("{{if .none}}a{{else if .n}}b{{else}}c{{end}}", "b"),
             ("{{define \"x\"}}[{{.}}]{{end}}{{template \"x\" .n}}{{block \"y\" .s}}<{{.}}>{{end}}", "[3]<str>"),
-            ("a {{- 1 -}} b {{/* nothing */ -}} c", "a1bc"),
+            ("a {{- 1 -}} b {{/* nothing */ -}} c", "a1b c"),
         ],
     );
 }
@@ -60,7 +60,7 @@ fn mistakes_are_told_in_the_words_of_go() {
             ("{{.nil.x}}", "template: t:1:6: executing \"t\" at <.nil.x>: nil pointer evaluating interface {}.x"),
             (
                 "\n {{index .l 9}}",
-                "template: t:2:4: executing \"t\" at <index .l 9>: error calling index: index out of range: 9",
+                "template: t:2:3: executing \"t\" at <index .l 9>: error calling index: index out of range: 9",
             ),
             (
                 "{{eq .f 1}}",

@@ -98,7 +98,7 @@ fn word() -> impl Strategy<Value = String> {
         "\"99999999999999999999\"",
     ];
     prop_oneof![
-        9 => proptest::sample::select(words.as_slice()).prop_map(str::to_owned),
+        9 => proptest::sample::select(words.to_vec()).prop_map(str::to_owned),
         1 => "\\PC{0,3}",
     ]
 }

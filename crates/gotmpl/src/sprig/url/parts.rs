@@ -193,17 +193,15 @@ impl Parts {
         }
         if self.opaque.is_empty() {
             let has_authority = !self.host.is_empty() || self.user.is_some();
-            if !self.scheme.is_empty() || has_authority {
-                if !(self.omits_host && !has_authority) {
-                    if has_authority || !self.path.is_empty() {
-                        out.extend(b"//");
-                    }
-                    if let Some(user) = &self.user {
-                        out.extend(user.shown());
-                        out.push(b'@');
-                    }
-                    out.extend(escape(&self.host, Part::Host));
+            if has_authority || !(self.scheme.is_empty() || self.omits_host) {
+                if has_authority || !self.path.is_empty() {
+                    out.extend(b"//");
                 }
+                if let Some(user) = &self.user {
+                    out.extend(user.shown());
+                    out.push(b'@');
+                }
+                out.extend(escape(&self.host, Part::Host));
             }
             let path = self.escaped_path();
             if !path.is_empty() && !path.starts_with(b"/") && !self.host.is_empty() {
