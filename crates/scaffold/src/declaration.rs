@@ -200,7 +200,7 @@ impl Declaration {
                 return foreign::copier(file, &text);
             }
         }
-        Ok(Declaration { source: native::FILE, ..Declaration::default() })
+        Ok(native::silent())
     }
 
     /// Whether the file belongs to the tree or to its templates.

@@ -70,7 +70,7 @@ mod tests {
             ("docs", "docker", false),
             ("*/deploy", "{{ .Name }}/deploy/a", true),
             ("**/deploy/*.{yml,yaml}", "a/b/deploy/c.yaml", true),
-            ("\\{\\{ .Name }}/a", "{{ .Name }}/a", true),
+            ("\\{\\{ .Name \\}\\}/a", "{{ .Name }}/a", true),
         ];
         for (pattern, path, matches) in table {
             assert_eq!(Pattern::parse(pattern).unwrap().matches(path), matches, "{pattern} {path}");

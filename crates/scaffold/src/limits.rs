@@ -32,7 +32,7 @@ impl Default for Limits {
             workspace_size: 500 << 20,
             files: 100_000,
             duration: Duration::from_secs(600),
-            fuel: 10_000_000,
+            fuel: 4_000_000,
             depth: 100,
             interrupt: None,
         }

@@ -105,6 +105,12 @@ pub(super) fn parse(text: &str) -> Result<Declaration, Error> {
     })
 }
 
+/// What holds for a blueprint that says nothing.
+pub(super) fn silent() -> Declaration {
+    let files = files(RawFiles::default(), &mut Vec::new());
+    Declaration { files, source: FILE, ..Declaration::default() }
+}
+
 fn value(name: String, raw: RawValue, problems: &mut Vec<Problem>) -> ValueRule {
     let field = format!("values.{name}");
     if name.is_empty() || !name.chars().all(|char| char.is_alphanumeric() || matches!(char, '_' | '-')) {

@@ -1,6 +1,8 @@
 //! Jinja2: minijinja, taught what real templates use.
 
 mod filters;
+mod json;
+mod layout;
 mod methods;
 mod python;
 mod text;

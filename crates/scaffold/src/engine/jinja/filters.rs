@@ -2,11 +2,11 @@
 //! cookiecutter, and of Ansible (which copier brings along).
 
 use jiff::Timestamp;
-use minijinja::value::{ArgType, Kwargs, Rest, Value, from_args};
+use minijinja::value::{ArgType, Kwargs, Rest, Tuple, Value, ValueKind, ValueOrKwargs, from_args};
 use minijinja::{Environment, Error, ErrorKind, State};
 use piton_gotmpl::Surroundings;
 
-use super::{python, text, yaml};
+use super::{json, layout, python, text, yaml};
 
 /// The indentation of `to_nice_json`, `to_nice_yaml` and `jsonify`.
 const INDENT: usize = 4;
@@ -18,23 +18,31 @@ pub(super) fn add(environment: &mut Environment<'static>, surroundings: &Surroun
     environment.add_filter("e", escape);
     environment.add_filter("escape", escape);
     environment.add_filter("forceescape", |value: &Value| text::escape(&python::str(value)));
-    environment.add_filter("truncate", truncate);
-    environment.add_filter("center", center);
+    environment.add_filter("truncate", layout::truncate);
+    environment.add_filter("center", layout::center);
     environment.add_filter("wordcount", |value: &Value| text::count_words(&python::str(value)));
-    environment.add_filter("wordwrap", wordwrap);
+    environment.add_filter("wordwrap", layout::wordwrap);
     environment.add_filter("filesizeformat", |value: f64, binary: Option<bool>| {
         text::file_size(value, binary.unwrap_or(false))
     });
     environment.add_filter("striptags", |value: &Value| minijinja_contrib::filters::striptags(python::str(value)));
     environment.add_filter("string", |value: &Value| python::str(value));
+    environment.add_filter("indent", layout::indent);
+    environment.add_filter("pprint", |value: &Value| python::representation(value));
     environment.add_filter("xmlattr", xmlattr);
+    environment.add_filter("urlencode", urlencode);
+    environment.add_filter("dictsort", dictsort);
+    environment.add_filter("int", int);
+    environment.add_filter("float", float);
+    environment.add_filter("tojson", json::tojson);
     environment.add_filter("slugify", slugify);
-    environment
-        .add_filter("jsonify", |value: &Value, indent: Option<usize>| json(value, Some(indent.unwrap_or(INDENT))));
-    environment.add_filter("to_json", |value: &Value| json(value, None));
+    environment.add_filter("jsonify", |value: &Value, indent: Option<usize>| {
+        json::dump(value, Some(indent.unwrap_or(INDENT)))
+    });
+    environment.add_filter("to_json", |value: &Value| json::dump(value, None));
     environment.add_filter("to_nice_json", |value: &Value, options: Kwargs| {
         let indent = options.get::<Option<usize>>("indent")?.unwrap_or(INDENT);
-        json(value, Some(indent))
+        json::dump(value, Some(indent))
     });
     environment.add_filter("to_yaml", |value: &Value, options: Kwargs| to_yaml(value, &options, 2));
     environment.add_filter("to_nice_yaml", |value: &Value, options: Kwargs| to_yaml(value, &options, INDENT));
@@ -50,7 +58,7 @@ pub(super) fn add(environment: &mut Environment<'static>, surroundings: &Surroun
             Ok(items.get(at as usize).cloned().unwrap_or_default())
         }
     });
-    environment.add_function("cycler", minijinja_contrib::globals::cycler);
+    environment.add_function("cycler", |items: Rest<Value>| minijinja_contrib::globals::cycler(items.0));
     environment.add_function("joiner", minijinja_contrib::globals::joiner);
     let now = surroundings.now.clone();
     let zone = surroundings.zone.clone();
@@ -77,7 +85,7 @@ pub(super) fn add(environment: &mut Environment<'static>, surroundings: &Surroun
     });
 }
 
-fn invalid(message: impl Into<String>) -> Error {
+pub(super) fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, message.into())
 }
 
@@ -86,7 +94,7 @@ fn escape(value: &Value) -> Value {
 }
 
 /// An argument by its place or its name.
-fn argument<T>(given: Option<T>, options: &Kwargs, name: &'static str, default: T) -> Result<T, Error>
+pub(super) fn argument<T>(given: Option<T>, options: &Kwargs, name: &'static str, default: T) -> Result<T, Error>
 where
     Option<T>: for<'a> ArgType<'a, Output = Option<T>>,
 {
@@ -94,42 +102,6 @@ where
         Some(value) => Ok(value),
         None => Ok(options.get::<Option<T>>(name)?.unwrap_or(default)),
     }
-}
-
-fn truncate(value: &Value, rest: Rest<Value>) -> Result<String, Error> {
-    type Arguments = (Option<usize>, Option<bool>, Option<String>, Option<usize>, Kwargs);
-    let (length, kill_words, end, leeway, options): Arguments = from_args(&rest)?;
-    let length = argument(length, &options, "length", 255)?;
-    let kill_words = argument(kill_words, &options, "killwords", false)?;
-    let end = argument(end, &options, "end", "...".to_owned())?;
-    let leeway = argument(leeway, &options, "leeway", 5)?;
-    options.assert_all_used()?;
-    let least = end.chars().count();
-    if length < least {
-        return Err(invalid(format!("expected length >= {least}, got {length}")));
-    }
-    Ok(text::truncate(&python::str(value), length, !kill_words, &end, leeway))
-}
-
-fn center(state: &State, value: &Value, width: Option<usize>, options: Kwargs) -> Result<String, Error> {
-    let width = argument(width, &options, "width", 80)?;
-    options.assert_all_used()?;
-    state.consume_fuel(width as u64 / 16)?;
-    Ok(text::center(&python::str(value), width, ' '))
-}
-
-fn wordwrap(state: &State, value: &Value, rest: Rest<Value>) -> Result<String, Error> {
-    type Arguments = (Option<usize>, Option<bool>, Option<String>, Option<bool>, Kwargs);
-    let (width, long_words, newline, hyphens, options): Arguments = from_args(&rest)?;
-    let width = argument(width, &options, "width", 79)?;
-    let long_words = argument(long_words, &options, "break_long_words", true)?;
-    let newline = argument(newline, &options, "wrapstring", "\n".to_owned())?;
-    let hyphens = argument(hyphens, &options, "break_on_hyphens", true)?;
-    options.assert_all_used()?;
-    let value = python::str(value);
-    // Each character may end a line.
-    state.consume_fuel((value.len() as u64).saturating_mul(1 + newline.len() as u64 / 16))?;
-    Ok(text::wrap(&value, width, text::Breaks { long_words, hyphens }, &newline))
 }
 
 fn xmlattr(value: &Value, autospace: Option<bool>) -> Result<Value, Error> {
@@ -152,6 +124,86 @@ fn xmlattr(value: &Value, autospace: Option<bool>) -> Result<Value, Error> {
     Ok(Value::from_safe_string(out))
 }
 
+/// A text for a path, or names with values for a query.
+fn urlencode(value: &Value) -> Result<String, Error> {
+    if value.kind() != ValueKind::Map {
+        return minijinja::filters::urlencode(&Value::from(python::str(value)));
+    }
+    let quote = |value: &Value| -> Result<String, Error> {
+        let path = minijinja::filters::urlencode(&Value::from(python::str(value)))?;
+        Ok(path.replace("%20", "+").replace('/', "%2F"))
+    };
+    let mut fields = Vec::new();
+    for key in value.try_iter()? {
+        fields.push(format!("{}={}", quote(&key)?, quote(&value.get_item(&key)?)?));
+    }
+    Ok(fields.join("&"))
+}
+
+fn dictsort(state: &State, value: &Value, rest: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    type Arguments = (Option<bool>, Option<String>, Option<bool>, Kwargs);
+    let rest = rest.into_values();
+    let (case_sensitive, by, reverse, options): Arguments = from_args(&rest)?;
+    let case_sensitive = argument(case_sensitive, &options, "case_sensitive", false)?;
+    let by = argument(by, &options, "by", "key".to_owned())?;
+    let reverse = argument(reverse, &options, "reverse", false)?;
+    options.assert_all_used()?;
+    let by_value = match by.as_str() {
+        "key" => false,
+        "value" => true,
+        _ => return Err(invalid("You can only sort by either \"key\" or \"value\"")),
+    };
+    let mut pairs = Vec::new();
+    for key in value.try_iter()? {
+        let field = value.get_item(&key)?;
+        let by = if by_value { &field } else { &key };
+        let by = match by.as_str() {
+            Some(text) if !case_sensitive => Value::from(text.to_lowercase()),
+            _ => by.clone(),
+        };
+        pairs.push((by, key, field));
+    }
+    state.consume_fuel((pairs.len() as u64).saturating_mul(32))?;
+    pairs.sort_by(|(a, ..), (b, ..)| if reverse { b.cmp(a) } else { a.cmp(b) });
+    Ok(pairs.into_iter().map(|(_, key, field)| Value::from(Tuple::from([key, field]))).collect())
+}
+
+fn int(value: &Value, default: Option<Value>, base: Option<u32>, options: Kwargs) -> Result<Value, Error> {
+    let default = argument(default, &options, "default", Value::from(0))?;
+    let base = argument(base, &options, "base", 10)?;
+    options.assert_all_used()?;
+    let whole = |number: f64| (number.is_finite() && number.abs() < 1e18).then(|| Value::from(number.trunc() as i64));
+    Ok(match (value.kind(), value.as_str()) {
+        (ValueKind::Bool, _) => Value::from(i64::from(value.is_true())),
+        (ValueKind::Number, _) if value.is_integer() => value.clone(),
+        (ValueKind::Number, _) => f64::try_from(value.clone()).ok().and_then(whole).unwrap_or(default),
+        (_, Some(text)) => {
+            let text = text.trim().replace('_', "");
+            let digits = match base {
+                16 => text.trim_start_matches("0x").trim_start_matches("0X"),
+                8 => text.trim_start_matches("0o"),
+                2 => text.trim_start_matches("0b"),
+                2..=36 => text.as_str(),
+                _ => return Ok(default),
+            };
+            let read = i64::from_str_radix(digits, base).map(Value::from).ok();
+            read.or_else(|| text.parse().ok().and_then(whole)).unwrap_or(default)
+        }
+        _ => default,
+    })
+}
+
+fn float(value: &Value, default: Option<Value>, options: Kwargs) -> Result<Value, Error> {
+    let default = argument(default, &options, "default", Value::from(0.0))?;
+    options.assert_all_used()?;
+    let read = match (value.kind(), value.as_str()) {
+        (ValueKind::Bool, _) => Some(f64::from(u8::from(value.is_true()))),
+        (_, Some(text)) => text.trim().parse().ok(),
+        _ => f64::try_from(value.clone()).ok(),
+    };
+    Ok(read.map_or(default, Value::from))
+}
+
 fn slugify(value: &Value, separator: Option<String>, options: Kwargs) -> Result<String, Error> {
     let separator = argument(separator, &options, "separator", "-".to_owned())?;
     let lowercase = options.get::<Option<bool>>("lowercase")?.unwrap_or(true);
@@ -165,79 +217,12 @@ fn slugify(value: &Value, separator: Option<String>, options: Kwargs) -> Result<
     Ok(cut.trim_end_matches(separator.as_str()).to_owned())
 }
 
-fn to_data(value: &Value) -> Result<serde_json::Value, Error> {
-    serde_json::to_value(value).map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))
-}
-
-/// Python's `json.dumps`: keys sorted where it is for people, characters beyond ASCII escaped.
-fn json(value: &Value, indent: Option<usize>) -> Result<String, Error> {
-    let data = to_data(value)?;
-    let mut out = String::new();
-    write_json(&mut out, &data, indent, 0)?;
-    Ok(out)
-}
-
-fn write_json(out: &mut String, value: &serde_json::Value, indent: Option<usize>, depth: usize) -> Result<(), Error> {
-    use serde_json::Value as Json;
-    let newline = |out: &mut String, depth: usize| {
-        if let Some(indent) = indent {
-            out.push('\n');
-            out.extend(std::iter::repeat_n(' ', indent.saturating_mul(depth).min(1024)));
-        }
-    };
-    let separator = if indent.is_some() { "," } else { ", " };
-    match value {
-        Json::Array(items) if !items.is_empty() => {
-            out.push('[');
-            for (at, item) in items.iter().enumerate() {
-                if at > 0 {
-                    out.push_str(separator);
-                }
-                newline(out, depth + 1);
-                write_json(out, item, indent, depth + 1)?;
-            }
-            newline(out, depth);
-            out.push(']');
-        }
-        Json::Object(fields) if !fields.is_empty() => {
-            out.push('{');
-            for (at, (name, item)) in fields.iter().enumerate() {
-                if at > 0 {
-                    out.push_str(separator);
-                }
-                newline(out, depth + 1);
-                ascii(out, &Json::from(name.as_str()).to_string());
-                out.push_str(": ");
-                write_json(out, item, indent, depth + 1)?;
-            }
-            newline(out, depth);
-            out.push('}');
-        }
-        Json::Number(number) if number.is_f64() => out.push_str(&python::float(number.as_f64().unwrap_or_default())),
-        value => ascii(out, &value.to_string()),
-    }
-    Ok(())
-}
-
-fn ascii(out: &mut String, text: &str) {
-    use std::fmt::Write as _;
-    for char in text.chars() {
-        if char.is_ascii() {
-            out.push(char);
-            continue;
-        }
-        for unit in char.encode_utf16(&mut [0; 2]) {
-            let _ = write!(out, "\\u{unit:04x}");
-        }
-    }
-}
-
 fn to_yaml(value: &Value, options: &Kwargs, default: usize) -> Result<String, Error> {
     let indent = options.get::<Option<usize>>("indent")?.unwrap_or(default);
     if !(1..=16).contains(&indent) {
         return Err(invalid("an indent is 1 to 16"));
     }
-    yaml::write(&to_data(value)?, indent).map_err(invalid)
+    yaml::write(&json::to_data(value)?, indent).map_err(invalid)
 }
 
 fn regex_replace(value: &Value, pattern: &str, replacement: &str, options: Rest<Value>) -> Result<String, Error> {

@@ -35,6 +35,18 @@ pub(super) fn str(value: &Value) -> String {
     }
 }
 
+/// Python's `repr`.
+pub(super) fn representation(value: &Value) -> String {
+    match value.kind() {
+        ValueKind::String => {
+            let mut out = String::new();
+            let _ = quote(&mut out, value.as_str().unwrap_or_default());
+            out
+        }
+        _ => str(value),
+    }
+}
+
 /// Objects of the engine, such as namespaces and loops, print as they like.
 fn is_opaque(value: &Value) -> bool {
     value.kind() == ValueKind::Map && value.to_string().starts_with('<')

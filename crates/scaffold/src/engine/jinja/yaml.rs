@@ -137,7 +137,7 @@ fn text(out: &mut String, text: &str) {
 }
 
 fn is_plain(text: &str) -> bool {
-    const WORDS: [&str; 12] = ["", "~", "null", "true", "false", "yes", "no", "on", "off", "=", "<<", "---"];
+    const WORDS: [&str; 13] = ["", "~", "null", "true", "false", "yes", "no", "on", "off", "=", "<<", "---", "..."];
     let Some(first) = text.chars().next() else { return false };
     let second_is_blank = text.chars().nth(1).is_none_or(|char| char == ' ');
     let starts_like_something = "!&*#|>@%`\"'[]{},".contains(first) || ("-?:".contains(first) && second_is_blank);
