@@ -67,9 +67,14 @@ pub(crate) trait Api {
     /// Whether a repository has no commit, where finding it did not tell.
     fn is_empty(&self, repository: &Repository) -> impl Future<Output = Result<bool, Error>> + Send;
 
-    /// Whether a commit is in a repository.
-    fn has_commit(&self, repository: &Repository, commit: ObjectId)
-    -> impl Future<Output = Result<bool, Error>> + Send;
+    /// Whether a commit is on a branch. That the repository has it is not enough: a push that was refused may leave it
+    /// behind.
+    fn is_on_branch(
+        &self,
+        repository: &Repository,
+        commit: ObjectId,
+        branch: &str,
+    ) -> impl Future<Output = Result<bool, Error>> + Send;
 
     /// Topics as this forge takes them.
     fn topics(&self, wanted: &[String]) -> Vec<String>;
@@ -121,7 +126,7 @@ async fn accept(api: &impl Api, found: Found, wanted: &Wanted, commit: ObjectId)
         if !wanted.adopt_empty {
             return taken("it is empty, but does not carry the mark of this run");
         }
-    } else if !api.has_commit(&repository, commit).await? {
+    } else if !api.is_on_branch(&repository, commit, wanted.branch.as_str()).await? {
         return taken("it has commits, and neither the mark nor the commit of this run");
     }
     repository.empty = Some(empty);

@@ -15,7 +15,7 @@ use crate::commit::Commit;
 use crate::error::Error;
 use crate::object::ObjectId;
 use crate::plain::Plain;
-use crate::push::{Job, Outcome, SshKey, over_http, over_ssh, to_directory};
+use crate::push::{HttpRemote, Job, Outcome, SshKey, over_ssh, to_directory};
 use crate::reach::Reach;
 use crate::remote::{Allowed, Remote, parse_web};
 use crate::repository::{Published, Pushed, Repository};
@@ -205,7 +205,7 @@ impl Forge {
     }
 
     /// Sees to it that the repository is there and is this run's: looks, makes it where nothing is, and refuses what
-    /// belongs to others. `commit` is what will be pushed: a repository that has it is this run's as well.
+    /// belongs to others. `commit` is what will be pushed: a branch that has it is this run's as well.
     pub async fn ensure_repository(&self, wanted: &Wanted, commit: ObjectId) -> Result<Repository, Error> {
         let repository = each!(&self.inner.host,
             api => ensure(api, wanted, commit).await,
@@ -227,7 +227,10 @@ impl Forge {
         };
         let private = settings.private_dir.as_deref();
         let outcome = match self.remote(repository)? {
-            Remote::Http(url) => over_http(web, &url, authorization.as_ref(), job).await,
+            Remote::Http(url) => {
+                let authorization = authorization.as_ref();
+                HttpRemote { web: web.as_ref(), url, authorization }.push(job).await
+            }
             Remote::Ssh(remote) => {
                 let key = settings.ssh.as_ref();
                 let key = key.ok_or(Error::Credentials { problem: "a repository behind SSH needs a key" })?;
@@ -240,7 +243,7 @@ impl Forge {
             Outcome::Same => Pushed::AlreadyThere,
             Outcome::Other(head) => {
                 let is_ours = each!(host,
-                    api => api.has_commit(repository, commit.id()).await?,
+                    api => api.is_on_branch(repository, commit.id(), wanted.branch.as_str()).await?,
                     plain _plain => false);
                 if !is_ours {
                     return Err(Error::BranchTaken {

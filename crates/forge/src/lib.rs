@@ -12,7 +12,7 @@
 //!
 //! 1. [`Forge::ensure_repository`] looks the repository up, creates it where there is none, and looks again where
 //!    somebody was faster. What is there is taken only if it is this run's: its description or a topic says
-//!    `run:RUN_ID`, or it has the very commit that would be pushed.
+//!    `run:RUN_ID`, or its branch has the very commit that would be pushed.
 //! 2. [`Forge::push`] speaks git's own protocol: over HTTP by itself, over SSH through `ssh`, to a directory through
 //!    `git receive-pack`. It asks which branches there are, and sends one pack only if the branch is not there. The
 //!    server refuses if the branch came into being meanwhile.

@@ -13,7 +13,7 @@ use crate::object::ObjectId;
 use crate::pkt::{self, Malformed, Packets};
 use crate::wanted::BranchName;
 
-pub(crate) use http::over_http;
+pub(crate) use http::HttpRemote;
 pub use program::SshKey;
 pub(crate) use program::{init_bare, over_ssh, to_directory};
 
@@ -68,6 +68,12 @@ pub(crate) enum NoAdvertisement {
 }
 
 impl Advertisement {
+    /// What every server would say of a repository without branches.
+    fn of_nothing() -> Advertisement {
+        let capabilities = ["report-status", "side-band-64k", "agent="].map(str::to_owned).to_vec();
+        Advertisement { refs: BTreeMap::new(), capabilities }
+    }
+
     /// Reads what comes before a push. Over HTTP it begins with a section that names the service.
     pub(crate) fn parse(text: &[u8]) -> Result<Advertisement, NoAdvertisement> {
         let mut packets = Packets::of(text);

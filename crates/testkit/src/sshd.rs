@@ -94,6 +94,15 @@ impl Sshd {
         fs::read_to_string(self.directory.path().join("user"))
     }
 
+    /// The same key, locked.
+    pub fn locked_key(&self, passphrase: &str) -> io::Result<String> {
+        let files = tempfile::tempdir()?;
+        let file = files.path().join("key");
+        fs::copy(self.directory.path().join("user"), &file)?;
+        said(command("ssh-keygen").args(["-q", "-p", "-P", "", "-N", passphrase, "-f"]).arg(&file))?;
+        fs::read_to_string(file)
+    }
+
     /// A private key that does not.
     pub fn stranger(&self) -> io::Result<String> {
         fs::read_to_string(self.directory.path().join("stranger"))

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::hub::{HubRepository, HubUser, path};
+use super::hub::{Comparison, HubRepository, HubUser, path};
 use super::{Api, Client, Creation, Found, Place, plain_topics};
 use crate::error::Error;
 use crate::object::ObjectId;
@@ -90,13 +90,17 @@ impl Api for Gitea {
         answer.json::<HubRepository>(LOOKING).map(|found| found.found().repository.empty == Some(true))
     }
 
-    async fn has_commit(&self, repository: &Repository, commit: ObjectId) -> Result<bool, Error> {
+    async fn is_on_branch(&self, repository: &Repository, commit: ObjectId, branch: &str) -> Result<bool, Error> {
         let [repos, owner, name] = path(repository);
-        let answer = self.0.get(&[repos, owner, name, "git", "commits", &commit.to_string()], &[], LOOKING).await?;
+        let both = format!("{branch}...{commit}");
+        let answer = self.0.get(&[repos, owner, name, "compare", &both], &[], LOOKING).await?;
+        // One of them is not there, or they have nothing in common.
         if matches!(answer.status.as_u16(), 404 | 409 | 422) {
             return Ok(false);
         }
-        self.0.expect_success(&answer, LOOKING, &repository.full_name).map(|()| true)
+        self.0.expect_success(&answer, LOOKING, &repository.full_name)?;
+        // The commit has nothing that the branch has not.
+        answer.json::<Comparison>(LOOKING).map(|comparison| comparison.total_commits == 0)
     }
 
     fn topics(&self, wanted: &[String]) -> Vec<String> {

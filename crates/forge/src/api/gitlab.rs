@@ -48,6 +48,12 @@ struct Namespace {
     full_path: String,
 }
 
+/// Where two histories part.
+#[derive(Deserialize)]
+struct Base {
+    id: String,
+}
+
 #[derive(Deserialize)]
 struct User {
     username: String,
@@ -177,13 +183,16 @@ impl Api for GitLab {
         answer.json::<Vec<serde_json::Value>>(LOOKING).map(|branches| branches.is_empty())
     }
 
-    async fn has_commit(&self, repository: &Repository, commit: ObjectId) -> Result<bool, Error> {
-        let path = ["projects", &repository.id, "repository", "commits", &commit.to_string()];
-        let answer = self.0.get(&path, &[], LOOKING).await?;
-        if answer.status.as_u16() == 404 {
+    async fn is_on_branch(&self, repository: &Repository, commit: ObjectId, branch: &str) -> Result<bool, Error> {
+        let commit = commit.to_string();
+        let path = ["projects", &repository.id, "repository", "merge_base"];
+        let answer = self.0.get(&path, &[("refs[]", &commit), ("refs[]", branch)], LOOKING).await?;
+        // One of them is not there, or they have nothing in common.
+        if matches!(answer.status.as_u16(), 400 | 404) {
             return Ok(false);
         }
-        self.0.expect_success(&answer, LOOKING, &repository.full_name).map(|()| true)
+        self.0.expect_success(&answer, LOOKING, &repository.full_name)?;
+        answer.json::<Base>(LOOKING).map(|base| base.id == commit)
     }
 
     fn topics(&self, wanted: &[String]) -> Vec<String> {

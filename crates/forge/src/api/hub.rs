@@ -25,6 +25,12 @@ pub(super) struct HubUser {
     pub(super) login: String,
 }
 
+/// What a commit has beyond a branch.
+#[derive(Deserialize)]
+pub(super) struct Comparison {
+    pub(super) total_commits: u64,
+}
+
 impl HubRepository {
     pub(super) fn found(self) -> Found {
         Found {

@@ -1,4 +1,4 @@
-//! A push over HTTP: one request for what is there, one with the pack.
+//! A push over HTTP: one request for what is there, where something may be, and one with the pack.
 
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
@@ -8,44 +8,67 @@ use super::{Advertisement, DOING, Job, MOST_ADVERTISED, MOST_REPORTED, Outcome};
 use crate::error::Error;
 use crate::web::{Answer, Web};
 
-/// Pushes to a repository's address over HTTP.
-pub(crate) async fn over_http(
-    web: &Web,
-    repository: &Url,
-    authorization: Option<&HeaderValue>,
-    job: Job<'_>,
-) -> Result<Outcome, Error> {
-    // Sent at once: servers that are asked without count it as a failed try.
-    let authorized = |request: RequestBuilder| match authorization {
-        Some(header) => request.header(AUTHORIZATION, header.clone()),
-        None => request,
-    };
-    let mut asked = below(repository, "info/refs");
-    asked.set_query(Some("service=git-receive-pack"));
-    let request = authorized(web.request(Method::GET, asked, DOING)?);
-    let answer = web.send_for(request, DOING, MOST_ADVERTISED).await?;
-    expect(web, &answer, "application/x-git-receive-pack-advertisement", job)?;
-    let advertised = Advertisement::parse(&answer.body)
-        .map_err(|error| Error::Unexpected { doing: DOING, problem: web.clean(&error.to_string()) })?;
-    if let Some(outcome) = advertised.decide(job)? {
-        return Ok(outcome);
-    }
-    let mut body = advertised.command(job);
-    body.extend_from_slice(job.commit.pack());
-    let request = web
-        .request(Method::POST, below(repository, "git-receive-pack"), DOING)?
-        .header(CONTENT_TYPE, "application/x-git-receive-pack-request")
-        .header(ACCEPT, "application/x-git-receive-pack-result")
-        .body(Bytes::from(body));
-    let answer = web.send_for(authorized(request), DOING, MOST_REPORTED).await?;
-    expect(web, &answer, "application/x-git-receive-pack-result", job)?;
-    advertised.judge(&answer.body, job)
+/// A repository's address, and who asks.
+pub(crate) struct HttpRemote<'a> {
+    pub(crate) web: &'a Web,
+    pub(crate) url: Url,
+    pub(crate) authorization: Option<&'a HeaderValue>,
 }
 
-fn below(repository: &Url, path: &str) -> Url {
-    let mut url = repository.clone();
-    url.set_path(&format!("{}/{path}", repository.path().trim_end_matches('/')));
-    url
+impl HttpRemote<'_> {
+    /// Pushes. A repository that was made a moment ago has no branches, so that is not asked first; should it have got
+    /// one since, the server refuses, and it is looked at after all.
+    pub(crate) async fn push(&self, job: Job<'_>) -> Result<Outcome, Error> {
+        if job.fresh {
+            match self.send(&Advertisement::of_nothing(), job).await {
+                Err(Error::Raced { .. }) => {}
+                done => return done,
+            }
+        }
+        let advertised = self.look(job).await?;
+        match advertised.decide(job)? {
+            Some(outcome) => Ok(outcome),
+            None => self.send(&advertised, job).await,
+        }
+    }
+
+    async fn look(&self, job: Job<'_>) -> Result<Advertisement, Error> {
+        let mut asked = self.below("info/refs");
+        asked.set_query(Some("service=git-receive-pack"));
+        let request = self.authorized(self.web.request(Method::GET, asked, DOING)?);
+        let answer = self.web.send_for(request, DOING, MOST_ADVERTISED).await?;
+        expect(self.web, &answer, "application/x-git-receive-pack-advertisement", job)?;
+        Advertisement::parse(&answer.body)
+            .map_err(|error| Error::Unexpected { doing: DOING, problem: error.to_string() })
+    }
+
+    async fn send(&self, advertised: &Advertisement, job: Job<'_>) -> Result<Outcome, Error> {
+        let mut body = advertised.command(job);
+        body.extend_from_slice(job.commit.pack());
+        let request = self
+            .web
+            .request(Method::POST, self.below("git-receive-pack"), DOING)?
+            .header(CONTENT_TYPE, "application/x-git-receive-pack-request")
+            .header(ACCEPT, "application/x-git-receive-pack-result")
+            .body(Bytes::from(body));
+        let answer = self.web.send_for(self.authorized(request), DOING, MOST_REPORTED).await?;
+        expect(self.web, &answer, "application/x-git-receive-pack-result", job)?;
+        advertised.judge(&answer.body, job)
+    }
+
+    /// Sent at once: servers that are asked without count it as a failed try.
+    fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
+        match self.authorization {
+            Some(header) => request.header(AUTHORIZATION, header.clone()),
+            None => request,
+        }
+    }
+
+    fn below(&self, path: &str) -> Url {
+        let mut url = self.url.clone();
+        url.set_path(&format!("{}/{path}", self.url.path().trim_end_matches('/')));
+        url
+    }
 }
 
 fn expect(web: &Web, answer: &Answer, kind: &str, job: Job<'_>) -> Result<(), Error> {

@@ -47,7 +47,9 @@ pub(crate) async fn over_ssh(
 ) -> Result<Outcome, Error> {
     let found = reach.resolve(&remote.host, remote.port).await.map_err(|error| match error {
         Unresolved::Forbidden(Forbidden(reason)) => Error::Blocked { host: remote.host.clone(), reason },
-        unknown => Error::Unreachable { doing: DOING, host: remote.host.clone(), reason: unknown.to_string() },
+        unknown @ Unresolved::Unknown(_) => {
+            Error::Unreachable { doing: DOING, host: remote.host.clone(), reason: unknown.to_string() }
+        }
     })?;
     let dir = private_dir(private)?;
     let config = write(dir.path(), "ssh_config", 0o600, &{

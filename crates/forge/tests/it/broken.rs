@@ -16,8 +16,12 @@ async fn one_repository_and_one_commit_wherever_the_connection_breaks() {
             for act in [Act::CutBefore, Act::CutAfter] {
                 let scene = Scene::new(flavour);
                 let wanted = Wanted { topics: vec!["go".to_owned()], ..wanted("team", "a") };
-                scene.server.fail(Fault { method, path, act: act.clone() });
                 let what = format!("{flavour:?} {method} {path} {act:?}");
+                if path == "info/refs" {
+                    // What is there already is looked at first.
+                    scene.forge.ensure_repository(&wanted, commit().id()).await.unwrap();
+                }
+                scene.server.fail(Fault { method, path, act: act.clone() });
                 match scene.forge.publish(&wanted, &commit()).await {
                     Ok(_) => {
                         // GitLab is told the topics when the repository is made.
@@ -85,8 +89,8 @@ async fn what_is_no_forge_is_told_so() {
         ("GET", "/groups/"),
         ("GET", "/projects/"),
         ("POST", "/projects"),
-        ("GET", "info/refs"),
         ("POST", "receive-pack"),
+        ("GET", "info/refs"),
     ] {
         scene.server.fail(Fault { method, path, act: Act::Answer(200, Vec::new(), page.clone()) });
         let error = scene.forge.publish(&wanted("123", "a"), &commit()).await.unwrap_err();

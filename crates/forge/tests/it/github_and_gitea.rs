@@ -61,6 +61,22 @@ async fn what_was_pushed_since_stays() {
 }
 
 #[tokio::test]
+async fn a_branch_with_other_commits_is_a_conflict() {
+    for flavour in BOTH {
+        let scene = Scene::new(flavour);
+        let wanted = wanted("team", "a");
+        let repository = scene.forge.ensure_repository(&wanted, commit().id()).await.unwrap();
+        let head = develop(&scene.server.repository("team/a"), "main", "first");
+        for _ in 0..2 {
+            // The refused push leaves the commit behind, which must not be taken for ours being there.
+            let error = scene.forge.push(&repository, &wanted, &commit()).await.unwrap_err();
+            assert_eq!((error.code(), error.class()), ("branch_taken", FailureClass::Permanent));
+        }
+        assert_eq!(scene.clone("team/a").head, head);
+    }
+}
+
+#[tokio::test]
 async fn the_wanted_branch_is_shown_first() {
     for flavour in BOTH {
         let scene = Scene::new(flavour);

@@ -37,6 +37,28 @@ async fn an_empty_repository_is_filled_over_ssh() {
 }
 
 #[tokio::test]
+async fn a_key_is_unlocked_without_anybody_being_asked() {
+    let scene = Scene::new(Flavour::GitLab);
+    let sshd = Sshd::start_writable(scene.dir.path()).unwrap();
+    let private = tempfile::tempdir().unwrap();
+    for (given, name, works) in [("pass phrase'$x", "a", true), ("wrong", "b", false)] {
+        scene.server.add_repository("team", name, "").unwrap();
+        let key = SshKey {
+            private_key: Secret::new(sshd.locked_key("pass phrase'$x").unwrap()),
+            passphrase: Some(Secret::new(given.to_owned())),
+            known_hosts: sshd.known_host().unwrap(),
+        };
+        let settings = settings(key, private.path());
+        let forge = Forge::plain(&sshd.url("team/{name}.git"), &Access::Anybody, settings).unwrap();
+        match forge.publish(&wanted("", name), &commit()).await {
+            Ok(_) => assert!(works),
+            Err(error) => assert!(!works && error.code() == "forge_unauthorized", "{error} {}", sshd.log()),
+        }
+    }
+    assert_eq!(std::fs::read_dir(private.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
 async fn what_does_not_work_over_ssh_is_told_apart() {
     let scene = Scene::new(Flavour::GitLab);
     scene.server.add_repository("team", "a", "").unwrap();
@@ -83,6 +105,6 @@ async fn a_forge_is_asked_over_http_and_pushed_to_over_ssh() {
     let pushed = forge.push(&repository, &wanted, &commit()).await.unwrap();
     assert_eq!(pushed, Pushed::MovedOn { head: head.parse().unwrap() });
     let gone = Act::Answer(404, Vec::new(), String::new());
-    scene.server.fail(Fault { method: "GET", path: "/commits/", act: gone });
+    scene.server.fail(Fault { method: "GET", path: "/merge_base", act: gone });
     assert_eq!(forge.push(&repository, &wanted, &commit()).await.unwrap_err().code(), "branch_taken");
 }

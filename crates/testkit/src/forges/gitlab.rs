@@ -91,6 +91,17 @@ impl Server {
                     None => not_found("Branch"),
                 }
             }
+            ("GET", ["repository", "merge_base"]) => {
+                let refs: Vec<&str> =
+                    call.query.iter().filter(|(name, _)| name == "refs[]").map(|(_, name)| name.as_str()).collect();
+                match refs.as_slice() {
+                    [one, other] => match ledger.merge_base(project, one, other) {
+                        Some(id) => answer(200, &json!({"id": id})),
+                        None => not_found("Merge Base"),
+                    },
+                    _ => answer(400, &json!({"message": "400 Bad request - Provide at least 2 refs"})),
+                }
+            }
             ("GET", ["repository", "commits", commit]) => {
                 if ledger.has_commit(project, commit) {
                     answer(200, &json!({"id": commit, "short_id": commit.get(..8)}))

@@ -79,6 +79,13 @@ impl Server {
                 let heads = ledger.branches(project)?;
                 answer(200, &heads.into_iter().take(1).map(|(_, id)| json!({"sha": id})).collect())
             }
+            ("GET", ["compare", both]) => {
+                let beyond = both.split_once("...").and_then(|(one, other)| ledger.beyond(project, one, other));
+                match beyond {
+                    Some(total) => answer(200, &json!({"total_commits": total})),
+                    None => self.says(404, "Not Found"),
+                }
+            }
             ("GET", ["git", "commits", _]) if empty => is_empty(),
             ("GET", ["git", "commits", commit]) if ledger.has_commit(project, commit) => {
                 answer(200, &json!({"sha": commit}))

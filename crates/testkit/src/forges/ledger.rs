@@ -121,6 +121,17 @@ impl Ledger {
         git(&self.at(project), ["cat-file", "-e", &format!("{commit}^{{commit}}")]).is_ok()
     }
 
+    /// Where the histories of two commits part, if they have anything in common.
+    pub(super) fn merge_base(&self, project: &Project, one: &str, other: &str) -> Option<String> {
+        git(&self.at(project), ["merge-base", one, other]).ok().map(|id| id.trim().to_owned())
+    }
+
+    /// How many commits the second has that the first has not, where they have anything in common.
+    pub(super) fn beyond(&self, project: &Project, one: &str, other: &str) -> Option<u64> {
+        self.merge_base(project, one, other)?;
+        git(&self.at(project), ["rev-list", "--count", other, &format!("^{one}")]).ok()?.trim().parse().ok()
+    }
+
     pub(super) fn branches(&self, project: &Project) -> io::Result<Vec<(String, String)>> {
         let listed = git(&self.at(project), ["for-each-ref", "--format=%(refname:short) %(objectname)", "refs/heads"])?;
         let pairs = listed.lines().filter_map(|line| line.split_once(' '));
