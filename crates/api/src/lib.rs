@@ -57,8 +57,8 @@ pub use process::{
     SettingsStatus, StatusAnswer,
 };
 pub use run::{
-    ApproveRequest, CancelRequest, Explanation, Failure, Gate, Origin, Output, Plan, PlanChange, Run, ScaffoldedRepository,
-    Submitted, Tool,
+    ApproveRequest, CancelRequest, Explanation, Failure, Gate, Origin, Output, Plan, PlanChange, Run,
+    ScaffoldedRepository, Submitted, Tool,
 };
 pub use skip::Skip;
 pub use sse::{SseEvent, SseParser};

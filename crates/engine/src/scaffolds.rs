@@ -1,6 +1,6 @@
 //! Repositories that messages of the queue ask for.
 
-use piton_model::{Action, Backoff, Origin, Phase, Run, RunId, Scaffold};
+use piton_model::{Action, Backoff, Origin, Run, RunId, Scaffold, ScaffoldId, Subject};
 use piton_store::Submitted;
 
 use crate::{Engine, Error};
@@ -36,25 +36,12 @@ impl Engine {
 
     /// The run that whoever asked for a repository knows by this name; none where there is none.
     pub async fn scaffold(&self, name: &str) -> Result<Option<Run>, Error> {
-        let Ok(id) = name.parse::<piton_model::ScaffoldId>() else { return Ok(None) };
-        let subject = piton_model::Subject::Scaffold(id);
+        let Ok(id) = name.parse::<ScaffoldId>() else { return Ok(None) };
+        let subject = Subject::Scaffold(id);
         let Some(key) = (Origin::Message { delivery: name.to_owned() }).dedup_key(&subject) else { return Ok(None) };
         match self.0.store.run_of_key(&key).await? {
             Some(id) => self.run(id).await.map(Some),
             None => Ok(None),
         }
-    }
-
-    /// Which of these runs have ended.
-    pub async fn ended(&self, runs: &[RunId]) -> Result<Vec<RunId>, Error> {
-        let mut ended = Vec::new();
-        for id in runs {
-            match self.run(*id).await {
-                Ok(run) if run.phase() != Phase::Ended => {}
-                Ok(_) | Err(Error::NotFound { .. }) => ended.push(*id),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(ended)
     }
 }

@@ -8,11 +8,11 @@ use axum::routing::get;
 use piton_broker::message::{self, Job, Read};
 use piton_broker::{Address, Batch, Delivery, Handler, Inlet, Ladder, Settings, State, Status, Topology, Verdict};
 use piton_engine::{Accepted, Engine};
-use piton_model::{Backoff, Digest, GitProvider, RepositoryVisibility, RunId, Scaffold, ScaffoldKind, Secret};
+use piton_model::{Backoff, Digest, GitProvider, RepositoryVisibility, Scaffold, ScaffoldKind, Secret};
 use piton_server::Metrics;
 use piton_spec::Worker;
 use serde_json::json;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -22,8 +22,6 @@ use crate::place::Place;
 
 /// How long the end waits for messages that are being kept. Those that wait for a place go back to the queue.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// How often it is looked whether runs have ended, should nobody say so.
-const LOOK_AFTER: Duration = Duration::from_secs(30);
 /// A batch ends when nothing came for this long.
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -32,7 +30,6 @@ pub struct Taking {
     stop: CancellationToken,
     task: JoinHandle<()>,
     status: watch::Receiver<Status>,
-    _watching: AbortOnDropHandle<()>,
     _measuring: AbortOnDropHandle<()>,
 }
 
@@ -53,12 +50,10 @@ impl Taking {
             drain_limit: FAREWELL,
             ..Settings::new(address(place)?, config.queue.clone(), Arc::new(move || clock.now()))
         };
-        let (begun, runs) = mpsc::unbounded_channel();
         let taker = Taker {
             engine: engine.clone(),
             config: config.clone(),
             places: Arc::new(Semaphore::new(config.concurrency)),
-            begun,
         };
         let inlet = Inlet::new(settings, taker).map_err(|error| bad("worker.queue", &error))?;
         let status = inlet.status();
@@ -72,7 +67,6 @@ impl Taking {
         Ok(Taking {
             stop,
             task,
-            _watching: AbortOnDropHandle::new(tokio::spawn(watch_runs(engine.clone(), runs))),
             _measuring: AbortOnDropHandle::new(tokio::spawn(measure(status.clone(), metrics.clone()))),
             status,
         })
@@ -152,7 +146,6 @@ struct Taker {
     config: Worker,
     /// A run has a place until it has ended: what this worker cannot begin yet is left to others.
     places: Arc<Semaphore>,
-    begun: mpsc::UnboundedSender<(RunId, OwnedSemaphorePermit)>,
 }
 
 impl Handler for Taker {
@@ -176,8 +169,13 @@ impl Handler for Taker {
         let retry: Backoff = self.config.retry();
         match self.engine.submit_scaffold(scaffold, retry).await {
             Ok(Accepted::New(run)) => {
-                // Without anybody to watch, the place is free at once.
-                let _ = self.begun.send((run, place));
+                let engine = self.engine.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = engine.ended(run).await {
+                        tracing::debug!(%run, %error, "cannot see how a run is doing; its place is free");
+                    }
+                    drop(place);
+                });
                 Verdict::Accept
             }
             Ok(Accepted::Known(run)) => {
@@ -226,28 +224,6 @@ fn type_of(kind: ScaffoldKind) -> message::JobType {
     match kind {
         ScaffoldKind::System => message::JobType::System,
         ScaffoldKind::Component => message::JobType::Component,
-    }
-}
-
-/// Gives places back when their runs have ended, wherever that happened.
-async fn watch_runs(engine: Engine, mut begun: mpsc::UnboundedReceiver<(RunId, OwnedSemaphorePermit)>) {
-    let mut changes = engine.store().changes();
-    let mut held: Vec<(RunId, OwnedSemaphorePermit)> = Vec::new();
-    loop {
-        changes.mark_unchanged();
-        let ids: Vec<RunId> = held.iter().map(|(run, _)| *run).collect();
-        match engine.ended(&ids).await {
-            Ok(ended) => held.retain(|(run, _)| !ended.contains(run)),
-            Err(error) => tracing::debug!(%error, "cannot see how runs are doing"),
-        }
-        tokio::select! {
-            next = begun.recv() => match next {
-                Some(run) => held.push(run),
-                None => return,
-            },
-            _ = changes.changed(), if !held.is_empty() => {}
-            () = engine.clock().sleep(LOOK_AFTER), if !held.is_empty() => {}
-        }
     }
 }
 

@@ -12,7 +12,9 @@ use std::sync::Arc;
 
 use piton_engine::{Clock, Passed, Task};
 use piton_exec::guard::Guard;
-use piton_forge::{BranchName, Commit, CommitError, Identity, Limits, RepositoryName, RunMark, Visibility, Wanted, Words};
+use piton_forge::{
+    BranchName, Commit, CommitError, Identity, Limits, RepositoryName, RunMark, Visibility, Wanted, Words,
+};
 use piton_logs::{LogStore, Redactor, RunLog};
 use piton_model::{
     Failure, FailureClass, Report, RepositoryVisibility, Run, Scaffold, ScaffoldStep, ScaffoldedRepository,
@@ -55,9 +57,8 @@ impl Scaffolding {
         worker: &str,
     ) -> Result<Scaffolding, CommandError> {
         let config = &place.config.worker;
-        let bad = |key: &str, error: &dyn std::fmt::Display| {
-            CommandError::new(Exit::BadConfig, format!("{key}: {error}"))
-        };
+        let bad =
+            |key: &str, error: &dyn std::fmt::Display| CommandError::new(Exit::BadConfig, format!("{key}: {error}"));
         let (name, email) = &config.author;
         Ok(Scaffolding {
             blueprints: Arc::new(Blueprints::new(place, clock.clone())?),
@@ -105,9 +106,7 @@ impl Scaffolding {
 
     async fn build(&self, task: &Task, scaffold: &Scaffold, talk: &Talk<'_>) -> Result<Report, Failure> {
         talk.say("start", "INFO", format!("Starting provisioning for run: {}", scaffold.run_id)).await?;
-        self.reporter
-            .status(scaffold.run_id.as_str(), &self.status(&task.run, scaffold, "running", json!({})))
-            .await;
+        self.reporter.status(scaffold.run_id.as_str(), &self.status(&task.run, scaffold, "running", json!({}))).await;
         let (forge, owner) = self.forges.of(scaffold)?;
         let wanted = Wanted {
             name: scaffold.name.parse::<RepositoryName>().map_err(|error| forges::failure(&error.into()))?,
@@ -128,7 +127,8 @@ impl Scaffolding {
         let place = if scaffold.namespace.is_empty() { "" } else { "/" };
         let full_name = format!("{}{place}{}", scaffold.namespace, scaffold.name);
         talk.say("create", "INFO", format!("Creating repository: {full_name}")).await?;
-        let repository = forge.ensure_repository(&wanted, commit.id()).await.map_err(|error| forges::failure(&error))?;
+        let repository =
+            forge.ensure_repository(&wanted, commit.id()).await.map_err(|error| forges::failure(&error))?;
         let files = commit.files();
         let noun = if files == 1 { "file" } else { "files" };
         talk.say("commit", "INFO", format!("Committing files ({files} {noun})")).await?;

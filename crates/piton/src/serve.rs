@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 use crate::activation::Activation;
 use crate::args::{Global, ServeArgs, WorkerArgs};
 use crate::error::{CommandError, Exit};
-use crate::keeping::History;
 use crate::inlet::Taking;
+use crate::keeping::History;
 use crate::listeners::Listeners;
 use crate::pause::pause;
 use crate::place::Place;
@@ -162,9 +162,7 @@ async fn run(
     let address = listeners.address().map(|address| address.to_string()).unwrap_or_default();
     let mut taking = match role {
         Role::Server => None,
-        Role::Both | Role::Worker => {
-            Some(Taking::begin(place, &engine, &app.front.metrics, engine.worker().as_str())?)
-        }
+        Role::Both | Role::Worker => Some(Taking::begin(place, &engine, &app.front.metrics, engine.worker().as_str())?),
     };
     let outward = match (&taking, role) {
         (Some(taking), Role::Worker) => listeners.serve_health(place, &app, taking.status()),

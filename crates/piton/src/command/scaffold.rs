@@ -133,9 +133,8 @@ fn eval_one(context: &Context, args: &EvalArgs) -> Result<Exit, Failure> {
     let data = match &args.data {
         None => Data::from(Value::Object(Map::new())),
         Some(file) if is_yaml(file) => Data::from(document(file, &read(file)?)?),
-        Some(file) => Data::from_json(&read(file)?).map_err(|error| {
-            CommandError::new(Exit::Usage, format!("{}: {error}", file.display()))
-        })?,
+        Some(file) => Data::from_json(&read(file)?)
+            .map_err(|error| CommandError::new(Exit::Usage, format!("{}: {error}", file.display())))?,
     };
     let engine = match args.engine {
         TemplateEngine::Go => Engine::Go,
@@ -170,9 +169,9 @@ async fn enqueue(context: &Context, file: &Path) -> Result<Exit, Failure> {
     sent.map_err(|error| CommandError::new(Exit::Unreachable, error.to_string()))?;
     postman.ended().await;
     let run_id = read.job.run_id.to_string();
-    context.out.show(&serde_json::json!({ "run_id": run_id, "queue": place.config.worker.queue }), || {
-        format!("{run_id}\n")
-    })?;
+    context
+        .out
+        .show(&serde_json::json!({ "run_id": run_id, "queue": place.config.worker.queue }), || format!("{run_id}\n"))?;
     Ok(Exit::Ok)
 }
 

@@ -100,15 +100,14 @@ pub fn failure(error: &Error) -> Failure {
 fn plain(place: &Place, remote: &GitRemote, settings: Settings) -> Result<Forge, CommandError> {
     let ssh = remote.ssh_key.as_ref().map(|path| {
         let read = |path: &std::path::Path| {
-            std::fs::read_to_string(path).map_err(|error| bad("git_remote.ssh_key", &format!("{}: {error}", path.display())))
+            std::fs::read_to_string(path)
+                .map_err(|error| bad("git_remote.ssh_key", &format!("{}: {error}", path.display())))
         };
         let known_hosts = place.config.git.known_hosts.as_deref().map(read).transpose()?.unwrap_or_default();
         Ok::<_, CommandError>(SshKey { private_key: Secret::new(read(path)?), passphrase: None, known_hosts })
     });
     let access = match (&remote.username, &remote.password) {
-        (Some(username), Some(password)) => {
-            Access::Basic { username: username.clone(), password: password.clone() }
-        }
+        (Some(username), Some(password)) => Access::Basic { username: username.clone(), password: password.clone() },
         (None, Some(password)) => Access::Bearer(password.clone()),
         (_, None) => Access::Anybody,
     };

@@ -60,9 +60,8 @@ impl Reporter {
     pub fn new(place: &Place, clock: &Clock) -> Result<Reporter, CommandError> {
         let config = &place.config.control_plane;
         let Some(url) = &config.url else { return Ok(Reporter(None)) };
-        let bad = |error: &dyn std::fmt::Display| {
-            CommandError::new(Exit::BadConfig, format!("control_plane.url: {error}"))
-        };
+        let bad =
+            |error: &dyn std::fmt::Display| CommandError::new(Exit::BadConfig, format!("control_plane.url: {error}"));
         let base = Url::parse(&format!("{}/api/runs/", url.trim_end_matches('/').trim_end_matches("/api")));
         let client = Client::builder()
             .user_agent(concat!("piton/", env!("CARGO_PKG_VERSION")))

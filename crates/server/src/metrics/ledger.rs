@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Metrics;
 use super::deployments::Deployments;
-use super::scaffolds::Scaffolds;
 use super::jobs::Jobs;
+use super::scaffolds::Scaffolds;
 
 /// How many entries are taken at once.
 const BATCH: usize = 500;

@@ -27,7 +27,11 @@ impl Scaffolds {
             took: Histogram::new(TOOK),
             depth: Gauge::default(),
         };
-        registry.register("jobs_processed", "Jobs of the queue that ended, those that failed too", told.processed.clone());
+        registry.register(
+            "jobs_processed",
+            "Jobs of the queue that ended, those that failed too",
+            told.processed.clone(),
+        );
         registry.register("jobs_failed", "Jobs of the queue that ended without success", told.failed.clone());
         let help = "From the beginning of a job of the queue to its end";
         registry.register_with_unit("job_duration", help, Unit::Seconds, told.took.clone());

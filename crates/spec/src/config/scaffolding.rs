@@ -109,7 +109,8 @@ impl Worker {
     pub(super) fn read(settings: &Settings, root: &Path, found: &mut Vec<Diagnostic>) -> Worker {
         let text = |key: &str| settings.text(key).map(str::to_owned);
         let number = |key: &str| settings.integer(key).and_then(|number| u64::try_from(number).ok());
-        let concurrency = number("worker.concurrency").map_or(5, |number| usize::try_from(number).unwrap_or(usize::MAX));
+        let concurrency =
+            number("worker.concurrency").map_or(5, |number| usize::try_from(number).unwrap_or(usize::MAX));
         let ahead = u16::try_from(concurrency.saturating_mul(2)).unwrap_or(u16::MAX);
         Worker {
             id: text("worker.id"),
@@ -127,10 +128,7 @@ impl Worker {
             max_job_duration: settings.duration("worker.max_job_duration"),
             provider: settings.text("worker.provider").and_then(GitProvider::from_word).unwrap_or_default(),
             branch: text("worker.branch").unwrap_or_default(),
-            author: (
-                text("worker.author_name").unwrap_or_default(),
-                text("worker.author_email").unwrap_or_default(),
-            ),
+            author: (text("worker.author_name").unwrap_or_default(), text("worker.author_email").unwrap_or_default()),
         }
     }
 }
@@ -140,10 +138,9 @@ fn types(settings: &Settings, found: &mut Vec<Diagnostic>) -> BTreeSet<ScaffoldK
     for word in settings.texts("worker.types") {
         match ScaffoldKind::from_word(word.trim()) {
             Some(kind) => drop(types.insert(kind)),
-            None => found.push(settings.error(
-                "worker.types",
-                &format!("`{}` is not one of system, component", word.escape_debug()),
-            )),
+            None => found.push(
+                settings.error("worker.types", &format!("`{}` is not one of system, component", word.escape_debug())),
+            ),
         }
     }
     types
