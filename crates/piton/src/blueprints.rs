@@ -34,7 +34,7 @@ impl Blueprints {
         let Some(directory) = directory(&self.roots, name) else {
             return Err(Failure::new(
                 FailureClass::Permanent,
-                "template_not_found",
+                "blueprint_not_found",
                 format!("there is no blueprint `{}`", name.escape_debug()),
             )
             .hint("blueprints are the directories in `blueprints` and in `worker.template_cache_dir`"));

@@ -35,6 +35,7 @@ mod reload;
 mod remote;
 mod roles;
 mod runner;
+mod scaffold;
 mod secrets;
 mod seed_tools;
 mod site;
