@@ -1,6 +1,6 @@
 //! Repositories that messages of the queue ask for.
 
-use piton_model::{Action, Backoff, Origin, Run, RunId, Scaffold, ScaffoldId, Subject};
+use piton_model::{Action, Backoff, NewRun, Origin, Outcome, OutcomeKind, Run, RunId, Scaffold, ScaffoldId, Subject};
 use piton_store::Submitted;
 
 use crate::{Engine, Error};
@@ -17,21 +17,35 @@ pub enum Accepted {
 }
 
 impl Engine {
-    /// Makes a run of what a message asks for, once, however often the message comes. It is durable when this returns.
+    /// Makes a run of what a message asks for, once, however often the message comes; once more where it has failed. It is
+    /// durable when this returns.
     pub async fn submit_scaffold(&self, scaffold: Scaffold, retry: Backoff) -> Result<Accepted, Error> {
         if !self.accepting() {
             return Err(Error::ShuttingDown);
         }
-        let (subject, digest) = (scaffold.subject(), scaffold.digest.clone());
+        let subject = scaffold.subject();
         let now = self.0.clock.now();
-        let run = scaffold.run(self.0.ids.run(&subject, now), retry, now);
+        let run = scaffold.clone().run(self.0.ids.run(&subject, now), retry, now);
         let id = run.id;
         let known = match self.0.store.submit(vec![run], now).await?.pop() {
             Some(Submitted::Existing(known)) => known,
             Some(Submitted::New(_)) | None => return Ok(Accepted::New(id)),
         };
-        let same = matches!(&self.run(known).await?.action, Action::Scaffold(other) if other.digest == digest);
-        Ok(if same { Accepted::Known(known) } else { Accepted::Other(known) })
+        let run = self.run(known).await?;
+        let first = match &run.action {
+            Action::Scaffold(first) if first.digest == scaffold.digest => first,
+            _ => return Ok(Accepted::Other(known)),
+        };
+        match run.outcome().map(Outcome::kind) {
+            Some(OutcomeKind::Failed | OutcomeKind::TimedOut | OutcomeKind::Indeterminate) => {}
+            _ => return Ok(Accepted::Known(known)),
+        }
+        // Somebody has sent it again. It may find what the first left, and must make the same commit.
+        let again = Scaffold { asked_at: first.asked_at, ..scaffold };
+        let id = self.0.ids.run(&subject, now);
+        let again = NewRun { dedup_key: None, retry_of: Some(known), ..again.run(id, retry, now) };
+        self.0.store.submit(vec![again], now).await?;
+        Ok(Accepted::New(id))
     }
 
     /// The run that whoever asked for a repository knows by this name; none where there is none.

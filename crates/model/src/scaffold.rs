@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -177,6 +178,8 @@ pub struct Scaffold {
     pub visibility: RepositoryVisibility,
     /// How long one attempt may take.
     pub timeout: Duration,
+    /// When it was asked for: the time of the commit, so that every try makes the same one.
+    pub asked_at: Timestamp,
     /// Of all that was asked for: the same name with another digest is a mistake of who asks.
     pub digest: Digest,
 }
@@ -188,7 +191,7 @@ impl Scaffold {
     }
 
     /// The run that does it.
-    pub fn run(self, id: RunId, retry: Backoff, now: jiff::Timestamp) -> NewRun {
+    pub fn run(self, id: RunId, retry: Backoff, now: Timestamp) -> NewRun {
         let subject = self.subject();
         let origin = Origin::Message { delivery: self.run_id.to_string() };
         NewRun {

@@ -5,10 +5,16 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
+use jiff::Timestamp;
 use piton_broker::message::{self, Job, Read};
-use piton_broker::{Address, Batch, Delivery, Handler, Inlet, Ladder, Settings, State, Status, Topology, Verdict};
+use piton_broker::{
+    Address, Batch, Delivery, Handler, Inlet, Ladder, Marks, Outgoing, Outlet, Postman, Settings, State, Status,
+    Topology, Verdict,
+};
 use piton_engine::{Accepted, Engine};
-use piton_model::{Backoff, Digest, GitProvider, RepositoryVisibility, Scaffold, ScaffoldKind, Secret};
+use piton_model::{
+    Action, Backoff, Digest, GitProvider, OutcomeKind, RepositoryVisibility, Run, Scaffold, ScaffoldKind, Secret,
+};
 use piton_server::Metrics;
 use piton_spec::Worker;
 use serde_json::json;
@@ -30,6 +36,8 @@ pub struct Taking {
     stop: CancellationToken,
     task: JoinHandle<()>,
     status: watch::Receiver<Status>,
+    outlet: Outlet,
+    postman: Postman,
     _measuring: AbortOnDropHandle<()>,
 }
 
@@ -39,6 +47,8 @@ impl Taking {
         let config = &place.config.worker;
         let clock = engine.clock().clone();
         let name = format!("piton {}", config.id.as_deref().unwrap_or(node));
+        // Connects when there is something to bury.
+        let (outlet, postman) = Outlet::start(address(place)?, topology(place)?, format!("{name} (dead letters)"));
         let settings = Settings {
             name,
             prefetch: config.prefetch,
@@ -54,6 +64,7 @@ impl Taking {
             engine: engine.clone(),
             config: config.clone(),
             places: Arc::new(Semaphore::new(config.concurrency)),
+            outlet: outlet.clone(),
         };
         let inlet = Inlet::new(settings, taker).map_err(|error| bad("worker.queue", &error))?;
         let status = inlet.status();
@@ -68,6 +79,8 @@ impl Taking {
             stop,
             task,
             _measuring: AbortOnDropHandle::new(tokio::spawn(measure(status.clone(), metrics.clone()))),
+            outlet,
+            postman,
             status,
         })
     }
@@ -83,10 +96,18 @@ impl Taking {
     }
 
     /// Takes no more, and waits until nothing is in hand.
-    pub async fn end(mut self) {
+    pub async fn end(&mut self) {
         self.stop.cancel();
         if !self.task.is_finished() {
             self.ended().await;
+        }
+    }
+
+    /// Waits until the last dead letters are where they belong, for a while.
+    pub async fn leave(self) {
+        drop(self.outlet);
+        if tokio::time::timeout(FAREWELL, self.postman.ended()).await.is_err() {
+            tracing::debug!("not every run that failed is with the dead letters");
         }
     }
 }
@@ -146,6 +167,7 @@ struct Taker {
     config: Worker,
     /// A run has a place until it has ended: what this worker cannot begin yet is left to others.
     places: Arc<Semaphore>,
+    outlet: Outlet,
 }
 
 impl Handler for Taker {
@@ -156,7 +178,7 @@ impl Handler for Taker {
                     let fields = unknown.join(", ");
                     tracing::warn!(run_id = %job.run_id, fields, "a message has fields that mean nothing here");
                 }
-                match scaffold(job, &self.config) {
+                match scaffold(job, &self.config, self.engine.clock().now()) {
                     Ok(scaffold) => scaffold,
                     Err(reason) => return Verdict::Never { reason },
                 }
@@ -169,12 +191,14 @@ impl Handler for Taker {
         let retry: Backoff = self.config.retry();
         match self.engine.submit_scaffold(scaffold, retry).await {
             Ok(Accepted::New(run)) => {
-                let engine = self.engine.clone();
+                let (engine, outlet) = (self.engine.clone(), self.outlet.clone());
                 tokio::spawn(async move {
-                    if let Err(error) = engine.ended(run).await {
-                        tracing::debug!(%run, %error, "cannot see how a run is doing; its place is free");
-                    }
+                    let ended = engine.ended(run).await;
                     drop(place);
+                    match ended {
+                        Ok(run) => bury(&outlet, &run, &delivery, engine.clock().now()).await,
+                        Err(error) => tracing::debug!(%run, %error, "cannot see how a run is doing; its place is free"),
+                    }
                 });
                 Verdict::Accept
             }
@@ -190,7 +214,21 @@ impl Handler for Taker {
     }
 }
 
-fn scaffold(job: Job, config: &Worker) -> Result<Scaffold, String> {
+/// What failed for good lies with the dead letters, too: there people look, and from there it can be sent again.
+async fn bury(outlet: &Outlet, run: &Run, delivery: &Delivery, now: Timestamp) {
+    let (Some(outcome), Action::Scaffold(scaffold)) = (run.outcome(), &run.action) else { return };
+    let Ok(run_id) = scaffold.run_id.as_str().parse() else { return };
+    if !matches!(outcome.kind(), OutcomeKind::Failed | OutcomeKind::TimedOut | OutcomeKind::Indeterminate) {
+        return;
+    }
+    let marks = Marks { failures: run.attempts.max(1), first_failed: Some(now), ..Marks::default() };
+    let message = Outgoing::job(&run_id, delivery.body().to_vec());
+    if let Err(error) = outlet.bury(message, marks, &outcome.sentence()).await {
+        tracing::warn!(run = %run.id, %error, "a run that failed is not with the dead letters; the ledger has it");
+    }
+}
+
+fn scaffold(job: Job, config: &Worker, asked_at: Timestamp) -> Result<Scaffold, String> {
     let text = serde_json::to_vec(&job).map_err(|error| error.to_string())?;
     let Job { run_id, job_type, blueprint, git_config } = job;
     Ok(Scaffold {
@@ -216,6 +254,7 @@ fn scaffold(job: Job, config: &Worker) -> Result<Scaffold, String> {
             Some(message::Visibility::Public) => RepositoryVisibility::Public,
         },
         timeout: config.max_job_duration,
+        asked_at,
         digest: Digest::of(&text),
     })
 }

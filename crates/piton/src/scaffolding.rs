@@ -123,7 +123,7 @@ impl Scaffolding {
             adopt_empty: false,
         };
         talk.say("render", "INFO", format!("Rendering template: {}", scaffold.template)).await?;
-        let commit = self.commit(&task.run, scaffold, &wanted.run).await?;
+        let commit = self.commit(scaffold, &wanted.run).await?;
         let place = if scaffold.namespace.is_empty() { "" } else { "/" };
         let full_name = format!("{}{place}{}", scaffold.namespace, scaffold.name);
         talk.say("create", "INFO", format!("Creating repository: {full_name}")).await?;
@@ -151,14 +151,14 @@ impl Scaffolding {
         })
     }
 
-    /// Renders and packs. The time is that of the run, so that every pass makes the same.
-    async fn commit(&self, run: &Run, scaffold: &Scaffold, mark: &RunMark) -> Result<Commit, Failure> {
+    /// Renders and packs. The time is that of the request, so that every pass makes the same.
+    async fn commit(&self, scaffold: &Scaffold, mark: &RunMark) -> Result<Commit, Failure> {
         let order = Order {
             name: scaffold.name.clone(),
             namespace: scaffold.namespace.clone(),
             values: scaffold.values.expose().clone(),
             meta: Meta {
-                timestamp: run.submitted_at,
+                timestamp: scaffold.asked_at,
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 run_id: scaffold.run_id.to_string(),
                 template: scaffold.template.clone(),
@@ -169,7 +169,7 @@ impl Scaffolding {
         let words = Words {
             author: self.author.clone(),
             committer: self.author.clone(),
-            date: run.submitted_at,
+            date: scaffold.asked_at,
             message: format!("Create {} from {}", scaffold.name, scaffold.template),
             run: mark.clone(),
         };

@@ -219,11 +219,14 @@ async fn run(
         }
     };
     notify(&[NotifyState::Stopping]);
-    if let Some(taking) = taking {
+    if let Some(taking) = &mut taking {
         taking.end().await;
     }
     if role == Role::Worker && how == Shutdown::Drain {
         finish(&engine, signals).await;
+    }
+    if let Some(taking) = taking {
+        taking.leave().await;
     }
     // Whoever sends requests here shall learn that it is over before nobody answers any more.
     app.front.ending.cancel();

@@ -205,6 +205,7 @@ fn the_worker_shows_its_health_and_counts() {
     assert_eq!(failed["failure"]["code"], "blueprint_not_found");
     until("it was told to the control plane", || scene.plane.statuses("bad").last() == Some(&"failed".to_owned()));
 
+    until("it is with the dead letters", || scene.lying(".dead") == 1);
     let health = request(&address, "GET", "/health", &[], "");
     assert_eq!((health.status, &health.json()["status"]), (200, &json!("healthy")), "{}", health.text());
     until("both are counted", || {
@@ -233,6 +234,28 @@ fn what_cannot_be_a_job_lies_with_the_dead_letters() {
     scene.site.write("wrong.json", r#"{ "run_id": "x", "type": "planet" }"#);
     let said = scene.site.piton(["scaffold", "enqueue", "wrong.json"]);
     assert!(said.code == 2 && said.err.contains("`type` must be one of system, component"), "{said}");
+    assert_eq!(worker.terminate(), 0);
+}
+
+#[test]
+fn what_has_failed_can_be_sent_again() {
+    let scene = Scene::new("scaffold-again");
+    let worker = scene.site.work();
+    let mut message = Scene::message("late", "late");
+    message["blueprint"]["template"] = json!("late-template");
+    scene.enqueue(&message);
+    let failed = scene.ended("late");
+    assert_eq!(failed["outcome"], "failed", "{failed:#}");
+    until("it is with the dead letters", || scene.lying(".dead") == 1);
+    scene.site.write("blueprints/late-template/README.md.tmpl", "# {{ .Name }}\n");
+    scene.enqueue(&message);
+    let mut runs = Vec::new();
+    until("it went well", || {
+        runs = scene.site.runs("scaffold/late");
+        runs.len() == 2 && runs[1]["outcome"] == "succeeded"
+    });
+    assert_eq!(runs[1]["retry_of"], failed["id"]);
+    assert_eq!(scene.forge.names(), ["my-team/late"]);
     assert_eq!(worker.terminate(), 0);
 }
 
