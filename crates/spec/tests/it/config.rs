@@ -545,11 +545,11 @@ fn workers_are_configured_as_their_document_says() {
     assert_eq!((plain.forges.gitlab.url.as_str(), plain.forges.gitea), ("https://gitlab.com", None));
 
     let environment = variables(&[
-        ("RABBITMQ_URL", "amqp://guest:guest@localhost:5672/"),
+        ("RABBITMQ_URL", "amqp://guest:guest@broker.example/"),
         ("RABBITMQ_QUEUE", "jobs"),
         ("RABBITMQ_PREFETCH_COUNT", "1"),
         ("RABBITMQ_RETRY_DELAY", "2s"),
-        ("CONTROL_PLANE_URL", "http://localhost:8080"),
+        ("CONTROL_PLANE_URL", "http://control.example"),
         ("CONTROL_PLANE_API_KEY", "worker-api-key"),
         ("GITLAB_URL", "https://gitlab.example.org"),
         ("GITLAB_TOKEN", "glpat"),
