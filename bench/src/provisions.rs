@@ -106,8 +106,8 @@ impl Bench {
     async fn insert(&self, times: &[Timestamp]) -> anyhow::Result<HashMap<String, Timestamp>> {
         let mut due = HashMap::new();
         for chunk in times.chunks(CHUNK) {
-            let rows: Vec<NewProvision> =
-                chunk.iter().map(|time| row(self.engine.new_schedule_id(self.clock.now()), *time)).collect();
+            let ids = self.engine.new_schedule_ids(chunk.len());
+            let rows: Vec<NewProvision> = ids.into_iter().zip(chunk).map(|(id, time)| row(id, *time)).collect();
             due.extend(rows.iter().map(|row| (row.id.to_string(), row.schedule_time)));
             self.engine.schedule_provisions(rows, By::System).await?;
         }

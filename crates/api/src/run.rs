@@ -15,7 +15,7 @@ pub struct Run {
     pub subject: String,
     /// `workspace` or `job`.
     pub kind: String,
-    /// `deploy`, `destroy`, `plan` or `run`.
+    /// `deploy`, `destroy`, `plan`, `run` or `scaffold`.
     pub action: String,
     /// The mode of a deployment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,6 +68,9 @@ pub struct Run {
     /// Exit code of the program that a job ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
+    /// The repository that it made of a blueprint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<ScaffoldedRepository>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
@@ -79,7 +82,7 @@ pub struct Run {
 /// Why a run exists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Origin {
-    /// `cron`, `event`, `boot`, `change` or `call`.
+    /// `cron`, `event`, `boot`, `at`, `message`, `change` or `call`.
     pub trigger: String,
     /// In words.
     pub text: String,
@@ -152,6 +155,21 @@ pub struct Tool {
     pub version: String,
     /// The program, on the host of the daemon.
     pub path: String,
+}
+
+/// A repository that was made of a blueprint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ScaffoldedRepository {
+    /// Where people find it.
+    pub url: String,
+    /// Its name with its group.
+    pub name: String,
+    /// The branch that was pushed.
+    pub branch: String,
+    /// The first commit.
+    pub commit: String,
+    /// How many files that has.
+    pub files: u64,
 }
 
 /// Why a run failed.

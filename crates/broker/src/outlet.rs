@@ -20,6 +20,7 @@ use crate::backoff::Backoff;
 use crate::connection::{self, Address, within};
 use crate::declare::declare;
 use crate::error::Error;
+use crate::marks::Marks;
 use crate::message::RunId;
 use crate::topology::Topology;
 
@@ -50,6 +51,7 @@ pub struct Outlet {
     inbox: mpsc::Sender<Letter>,
     blocked: watch::Receiver<Option<String>>,
     work: Arc<str>,
+    dead: Arc<str>,
 }
 
 /// The task behind an [`Outlet`]. It ends with this at the latest.
@@ -85,9 +87,9 @@ impl Outlet {
     pub fn start(address: Address, topology: Topology, name: String) -> (Outlet, Postman) {
         let (inbox, letters) = mpsc::channel(WINDOW);
         let (tell_blocked, blocked) = watch::channel(None);
-        let work = Arc::from(topology.work());
+        let (work, dead) = (Arc::from(topology.work()), Arc::from(topology.dead()));
         let round = Round { address, topology, name, blocked: tell_blocked, backoff: Backoff::default() };
-        (Outlet { inbox, blocked, work }, Postman(tokio::spawn(round.run(letters))))
+        (Outlet { inbox, blocked, work, dead }, Postman(tokio::spawn(round.run(letters))))
     }
 
     /// Puts a job on the work queue, and returns when the broker has it for good. Waits while the broker takes none.
@@ -105,6 +107,12 @@ impl Outlet {
                 blocked: self.blocked.borrow().clone(),
             }),
         }
+    }
+
+    /// Puts a job with the dead letters: one that was kept elsewhere, and failed there for good.
+    pub async fn bury(&self, message: Outgoing, marks: Marks, reason: &str) -> Result<(), Error> {
+        let properties = marks.written(&message.properties, &self.work, Some(reason));
+        self.publish(Arc::clone(&self.dead), Outgoing { properties, ..message }).await
     }
 
     /// Why the broker takes no messages now, if it says so.

@@ -40,6 +40,8 @@ impl Call {
                 Action::Batch(batch) => Some(&mut batch.env),
                 // Nobody asks for one of its runs.
                 Action::Provision(_) => None,
+                // It has no children.
+                Action::Scaffold(_) => None,
             };
             if let Some(env) = env {
                 env.insert("TRACEPARENT".to_owned(), Secret::new(trace));

@@ -180,6 +180,8 @@ impl Shared {
         match run.subject.kind() {
             SubjectKind::Workspace | SubjectKind::Job => Slots { _run: take(&self.slots), _more: None },
             SubjectKind::Deployment => Slots { _run: take(&self.slots), _more: take(&self.deployment_slots) },
+            // Whoever submits them takes care that there are not too many, and that they do not wait for others.
+            SubjectKind::Scaffold => Slots::default(),
             // A call waits more than it works, and must not keep others from working.
             SubjectKind::Provision => Slots { _run: take(&self.provision_slots), _more: None },
         }

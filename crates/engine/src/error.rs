@@ -223,6 +223,7 @@ fn quoted(subject: &Subject) -> String {
         Subject::Job { workspace: Some(workspace), name } => format!("job '{name}' of workspace '{workspace}'"),
         Subject::Deployment(id) => format!("deployment '{id}'"),
         Subject::Provision(id) => format!("scheduled provision '{id}'"),
+        Subject::Scaffold(id) => format!("scaffold '{id}'"),
     }
 }
 

@@ -56,6 +56,7 @@ mod prune;
 mod rescue;
 mod retain;
 mod rounds;
+mod scaffolds;
 mod secrets;
 mod shutdown;
 mod submit;
@@ -83,6 +84,7 @@ pub use heartbeat::Heartbeat;
 pub use job_objects::{JobCondition, JobObject, JobPhase};
 pub use provisions::ProvisionRules;
 pub use rounds::Rounds;
+pub use scaffolds::Accepted;
 pub use shutdown::Shutdown;
 
 /// How the engine behaves.

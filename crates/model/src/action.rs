@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Batch, Digest, Mode, Name, Provision, Secret, WorkerId};
+use crate::{Batch, Digest, Mode, Name, Provision, Scaffold, Secret, WorkerId};
 
 /// What a run does. Frozen at submission: a reload never changes a run that exists.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,8 @@ pub enum Action {
     Batch(Batch),
     /// One call to a provisioning API.
     Provision(Provision),
+    /// One repository, made of a blueprint.
+    Scaffold(Scaffold),
 }
 
 /// Deploys, destroys or plans infrastructure code.
@@ -287,6 +289,8 @@ pub enum Step {
     Batch(BatchStep),
     /// A step of [`Action::Provision`].
     Provision(ProvisionStep),
+    /// A step of [`Action::Scaffold`].
+    Scaffold(ScaffoldStep),
 }
 
 /// The steps of [`Action::Iac`], in order.
@@ -333,6 +337,16 @@ pub enum ProvisionStep {
     Call,
 }
 
+/// The steps of [`Action::Scaffold`], in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScaffoldStep {
+    /// Render the files, make the repository and push them. It may be done again: it finds its own repository.
+    Build,
+    /// Tell the control plane.
+    Report,
+}
+
 impl Action {
     /// The step every fresh pass begins with.
     pub fn first_step(&self) -> Step {
@@ -342,6 +356,7 @@ impl Action {
             Action::Batch(batch) if batch.hooks.pre_start.is_empty() => Step::Batch(BatchStep::Execute),
             Action::Batch(_) => Step::Batch(BatchStep::PreStart),
             Action::Provision(_) => Step::Provision(ProvisionStep::Call),
+            Action::Scaffold(_) => Step::Scaffold(ScaffoldStep::Build),
         }
     }
 
@@ -352,6 +367,7 @@ impl Action {
             Action::Command(_) => Step::Command(CommandStep::Execute),
             Action::Batch(_) => Step::Batch(BatchStep::Execute),
             Action::Provision(_) => Step::Provision(ProvisionStep::Call),
+            Action::Scaffold(_) => Step::Scaffold(ScaffoldStep::Build),
         }
     }
 
@@ -364,10 +380,12 @@ impl Action {
             Step::Iac(IacStep::Plan) => IacStep::Apply,
             Step::Iac(IacStep::Apply) => IacStep::Outputs,
             Step::Batch(BatchStep::PreStart) => return Some(Step::Batch(BatchStep::Execute)),
+            Step::Scaffold(ScaffoldStep::Build) => return Some(Step::Scaffold(ScaffoldStep::Report)),
             Step::Iac(IacStep::Outputs)
             | Step::Command(CommandStep::Execute)
             | Step::Batch(BatchStep::Execute)
-            | Step::Provision(ProvisionStep::Call) => return None,
+            | Step::Provision(ProvisionStep::Call)
+            | Step::Scaffold(ScaffoldStep::Report) => return None,
         };
         Some(Step::Iac(next))
     }
@@ -384,6 +402,7 @@ impl Action {
             Action::Command(command) => !command.env.is_empty(),
             Action::Batch(batch) => !batch.env.is_empty() || batch.hooks.hold_secrets(),
             Action::Provision(provision) => !provision.request.expose().is_null(),
+            Action::Scaffold(scaffold) => !scaffold.values.expose().is_empty(),
         }
     }
 
@@ -410,13 +429,14 @@ impl Action {
                 Action::Batch(batch)
             }
             Action::Provision(provision) => Action::Provision(Provision { request: Secret::default(), ..provision }),
+            Action::Scaffold(scaffold) => Action::Scaffold(Scaffold { values: Secret::default(), ..scaffold }),
         }
     }
 
     fn fetches(&self) -> bool {
         match self {
             Action::Iac(iac) => matches!(iac.source, Source::Git(_)),
-            Action::Command(_) | Action::Batch(_) | Action::Provision(_) => false,
+            Action::Command(_) | Action::Batch(_) | Action::Provision(_) | Action::Scaffold(_) => false,
         }
     }
 
@@ -426,16 +446,18 @@ impl Action {
         match self {
             Action::Iac(iac) => iac.timeout,
             Action::Command(command) => command.timeout,
+            Action::Scaffold(scaffold) => scaffold.timeout,
             Action::Batch(_) | Action::Provision(_) => Duration::MAX,
         }
     }
 
-    /// The verb for people: `deploy`, `destroy`, `plan`, `run`, or what is done to an account.
+    /// The verb for people: `deploy`, `destroy`, `plan`, `run`, `scaffold`, or what is done to an account.
     pub fn verb(&self) -> &'static str {
         match self {
             Action::Iac(iac) => iac.operation.verb(),
             Action::Command(_) | Action::Batch(_) => "run",
             Action::Provision(provision) => provision.job_type.as_str(),
+            Action::Scaffold(_) => "scaffold",
         }
     }
 }
@@ -448,7 +470,9 @@ impl Step {
             Step::Iac(IacStep::Prepare | IacStep::Checkout | IacStep::Init | IacStep::Plan | IacStep::Outputs)
             | Step::Batch(BatchStep::PreStart)
             // It can be done again: whom it calls knows it by its key.
-            | Step::Provision(ProvisionStep::Call) => false,
+            | Step::Provision(ProvisionStep::Call)
+            // It finds what an earlier pass has made.
+            | Step::Scaffold(ScaffoldStep::Build | ScaffoldStep::Report) => false,
         }
     }
 
@@ -459,7 +483,8 @@ impl Step {
             Step::Iac(IacStep::Prepare | IacStep::Checkout | IacStep::Init | IacStep::Plan | IacStep::Apply)
             | Step::Command(CommandStep::Execute)
             | Step::Batch(BatchStep::PreStart | BatchStep::Execute)
-            | Step::Provision(ProvisionStep::Call) => false,
+            | Step::Provision(ProvisionStep::Call)
+            | Step::Scaffold(ScaffoldStep::Build | ScaffoldStep::Report) => false,
         }
     }
 
@@ -469,9 +494,11 @@ impl Step {
             Step::Iac(IacStep::Outputs)
             | Step::Command(CommandStep::Execute)
             | Step::Batch(BatchStep::Execute)
-            | Step::Provision(ProvisionStep::Call) => true,
+            | Step::Provision(ProvisionStep::Call)
+            | Step::Scaffold(ScaffoldStep::Report) => true,
             Step::Iac(IacStep::Prepare | IacStep::Checkout | IacStep::Init | IacStep::Plan | IacStep::Apply)
-            | Step::Batch(BatchStep::PreStart) => false,
+            | Step::Batch(BatchStep::PreStart)
+            | Step::Scaffold(ScaffoldStep::Build) => false,
         }
     }
 
@@ -487,6 +514,8 @@ impl Step {
             Step::Command(CommandStep::Execute) | Step::Batch(BatchStep::Execute) => "execute",
             Step::Batch(BatchStep::PreStart) => "pre_start",
             Step::Provision(ProvisionStep::Call) => "call",
+            Step::Scaffold(ScaffoldStep::Build) => "build",
+            Step::Scaffold(ScaffoldStep::Report) => "report",
         }
     }
 }

@@ -44,6 +44,7 @@ mod provision;
 mod report;
 mod role;
 mod run;
+mod scaffold;
 mod secret;
 mod subject;
 mod uptime;
@@ -51,7 +52,7 @@ mod uptime;
 pub use account::{ApiClient, ApiClientChange, SigningKey, User, UserChange};
 pub use action::{
     Action, Approval as ApprovalPolicy, BatchStep, Command, CommandStep, CustomCommands, GitAuth, GitSource, Iac,
-    IacStep, Operation, Program, ProvisionStep, Source, Step, ToolChoice,
+    IacStep, Operation, Program, ProvisionStep, ScaffoldStep, Source, Step, ToolChoice,
 };
 pub use backoff::Backoff;
 pub use batch::{
@@ -79,6 +80,7 @@ pub use provision::{
 pub use report::{OutputValue, PlanSummary, Report, ResourceChange, ToolUsed};
 pub use role::Role;
 pub use run::{CancelRequest, IllegalTransition, NewRun, Outcome, OutcomeKind, Phase, Resume, Run, RunState, Sealed};
+pub use scaffold::{GitProvider, RepositoryVisibility, Scaffold, ScaffoldId, ScaffoldKind, ScaffoldedRepository};
 pub use secret::Secret;
 pub use subject::{Subject, SubjectKind};
 pub use uptime::Uptime;

@@ -35,6 +35,11 @@ pub enum Origin {
         /// That time; for a further try, the time of that.
         due: Timestamp,
     },
+    /// A message of the queue.
+    Message {
+        /// What its sender calls the run.
+        delivery: String,
+    },
     /// A declaration or its files changed.
     Change {
         /// Digest of what it is now.
@@ -59,6 +64,7 @@ impl Origin {
             Origin::Change { digest } if subject.kind() == SubjectKind::Job => {
                 Some(DedupKey::new(format!("declared:{subject}:{digest}")))
             }
+            Origin::Message { delivery } => Some(DedupKey::new(format!("message:{delivery}"))),
             // That a row is executed once is a matter of the row, which the same transaction changes.
             Origin::At { .. } | Origin::Change { .. } | Origin::Call { .. } => None,
         }
@@ -72,6 +78,7 @@ impl Origin {
             Origin::Event { .. }
             | Origin::Boot { .. }
             | Origin::At { .. }
+            | Origin::Message { .. }
             | Origin::Change { .. }
             | Origin::Call { .. } => subject.name().into_owned(),
         }
@@ -85,6 +92,7 @@ impl Origin {
             | Origin::Event { .. }
             | Origin::Boot { .. }
             | Origin::At { .. }
+            | Origin::Message { .. }
             | Origin::Change { .. } => By::System,
         }
     }
@@ -97,6 +105,7 @@ impl fmt::Display for Origin {
             Origin::Event { word, .. } => write!(f, "{word}"),
             Origin::Boot { .. } => write!(f, "{}", TriggerWord::Reboot),
             Origin::At { due } => write!(f, "due at {due:.0}"),
+            Origin::Message { delivery } => write!(f, "message {delivery}"),
             Origin::Change { .. } => f.write_str("new or changed configuration"),
             Origin::Call { by } => write!(f, "asked for by {by}"),
         }

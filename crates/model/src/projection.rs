@@ -22,12 +22,12 @@ pub enum Projection {
 
 impl Projection {
     /// What is seen of `subject` before anything happened to it; nothing ever is of a
-    /// deployment but its run, and of a scheduled provision but its row.
+    /// deployment or a scaffold but its run, and of a scheduled provision but its row.
     pub fn empty(subject: &Subject) -> Option<Projection> {
         match subject {
             Subject::Workspace(_) => Some(Projection::Workspace(WorkspaceState::default())),
             Subject::Job { .. } => Some(Projection::Job(JobState::default())),
-            Subject::Deployment(_) | Subject::Provision(_) => None,
+            Subject::Deployment(_) | Subject::Provision(_) | Subject::Scaffold(_) => None,
         }
     }
 

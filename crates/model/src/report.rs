@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Answer, BatchProgress, Digest};
+use crate::{Answer, BatchProgress, Digest, ScaffoldedRepository};
 
 /// What a run has found out so far. Steps add to it; nothing is ever taken away within an attempt.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -30,12 +30,15 @@ pub struct Report {
     /// What a provisioning API answered, secrets masked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Answer>,
+    /// The repository that was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<ScaffoldedRepository>,
 }
 
 impl Report {
     /// Takes over whatever `newer` knows.
     pub fn merge(&mut self, newer: Report) {
-        let Report { tool, commit, plan, outputs, exit_code, batch, answer } = newer;
+        let Report { tool, commit, plan, outputs, exit_code, batch, answer, repository } = newer;
         self.tool = tool.or(self.tool.take());
         self.commit = commit.or(self.commit.take());
         self.plan = plan.or(self.plan.take());
@@ -43,6 +46,7 @@ impl Report {
         self.exit_code = exit_code.or(self.exit_code);
         self.batch = batch.or(self.batch.take());
         self.answer = answer.or(self.answer.take());
+        self.repository = repository.or(self.repository.take());
     }
 }
 

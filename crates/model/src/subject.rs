@@ -6,10 +6,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{InvalidName, LockKey, Name, RunId, ScheduleId};
+use crate::{InvalidName, LockKey, Name, RunId, ScaffoldId, ScheduleId};
 
-/// What a run is about: written `workspace/everest`, `job/cleanup`, `job/everest/backup`, `deployment/ID` or
-/// `provision/ID`.
+/// What a run is about: written `workspace/everest`, `job/cleanup`, `job/everest/backup`, `deployment/ID`,
+/// `provision/ID` or `scaffold/ID`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Subject {
@@ -26,6 +26,8 @@ pub enum Subject {
     Deployment(RunId),
     /// An account to be made, changed or removed at some time: a row of `scheduled_provisions`.
     Provision(ScheduleId),
+    /// A repository to be made, by what whoever wants it calls the run.
+    Scaffold(ScaffoldId),
 }
 
 /// The kind of a [`Subject`], for filters.
@@ -40,9 +42,20 @@ pub enum SubjectKind {
     Deployment,
     /// [`Subject::Provision`]
     Provision,
+    /// [`Subject::Scaffold`]
+    Scaffold,
 }
 
 impl SubjectKind {
+    /// All of them.
+    pub const ALL: [SubjectKind; 5] = [
+        SubjectKind::Workspace,
+        SubjectKind::Job,
+        SubjectKind::Deployment,
+        SubjectKind::Provision,
+        SubjectKind::Scaffold,
+    ];
+
     /// The kind as it is written in a subject's text.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -50,6 +63,7 @@ impl SubjectKind {
             SubjectKind::Job => "job",
             SubjectKind::Deployment => "deployment",
             SubjectKind::Provision => "provision",
+            SubjectKind::Scaffold => "scaffold",
         }
     }
 }
@@ -62,6 +76,7 @@ impl Subject {
             Subject::Job { .. } => SubjectKind::Job,
             Subject::Deployment(_) => SubjectKind::Deployment,
             Subject::Provision(_) => SubjectKind::Provision,
+            Subject::Scaffold(_) => SubjectKind::Scaffold,
         }
     }
 
@@ -71,6 +86,7 @@ impl Subject {
             Subject::Workspace(name) | Subject::Job { name, .. } => Cow::Borrowed(name.as_str()),
             Subject::Deployment(id) => Cow::Owned(id.to_string()),
             Subject::Provision(id) => Cow::Owned(id.to_string()),
+            Subject::Scaffold(id) => Cow::Borrowed(id.as_str()),
         }
     }
 
@@ -79,7 +95,7 @@ impl Subject {
         match self {
             Subject::Workspace(name) => Some(name),
             Subject::Job { workspace, .. } => workspace.as_ref(),
-            Subject::Deployment(_) | Subject::Provision(_) => None,
+            Subject::Deployment(_) | Subject::Provision(_) | Subject::Scaffold(_) => None,
         }
     }
 
@@ -97,6 +113,7 @@ impl fmt::Display for Subject {
             Subject::Job { workspace: None, name } => write!(f, "job/{name}"),
             Subject::Deployment(id) => write!(f, "deployment/{id}"),
             Subject::Provision(id) => write!(f, "provision/{id}"),
+            Subject::Scaffold(id) => write!(f, "scaffold/{id}"),
         }
     }
 }
@@ -118,8 +135,10 @@ impl FromStr for Subject {
             ["provision", id] => {
                 id.parse().map(Subject::Provision).map_err(|_| invalid("a scheduled provision is named by its id"))
             }
+            ["scaffold", id] => id.parse().map(Subject::Scaffold),
             _ => Err(invalid(
-                "expected `workspace/NAME`, `job/NAME`, `job/WORKSPACE/NAME`, `deployment/ID` or `provision/ID`",
+                "expected `workspace/NAME`, `job/NAME`, `job/WORKSPACE/NAME`, `deployment/ID`, `provision/ID` or \
+                 `scaffold/ID`",
             )),
         }
     }

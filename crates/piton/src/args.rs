@@ -7,6 +7,7 @@ mod deploy;
 mod job;
 mod process;
 mod run;
+mod scaffold;
 mod schedule;
 mod server;
 mod template;
@@ -27,6 +28,7 @@ pub use deploy::{DeployArgs, DeployCommand, DeployTool, GitArgs};
 pub use job::{JobArgs, JobCommand};
 pub use process::{GroupCommand, LogsArgs, ManyArgs, ProcessCommand, RegisterArgs, StopArgs, WhichArgs, WhichGroup};
 pub use run::{ListArgs, RunCommand};
+pub use scaffold::{EvalArgs, MissingValue, RenderArgs, ScaffoldCommand, TemplateEngine};
 pub use schedule::{ImportArgs, ImportFormat, ListSchedulesArgs, ScheduleCommand};
 pub use server::{MinVersion, ServerArgs};
 pub use template::{AddArgs, OneOrAll, TemplateCommand};
@@ -92,6 +94,8 @@ pub enum Format {
 pub enum Command {
     /// Run the daemon: schedules, runs, the socket that the other commands talk to.
     Serve(ServeArgs),
+    /// Make repositories of what the message queue asks for: the daemon without an API.
+    Worker(WorkerArgs),
     /// Hold children that outlive the daemon.
     #[command(hide = true)]
     Keeper,
@@ -140,6 +144,9 @@ pub enum Command {
     /// Users and clients: who may log in, and what they may do.
     #[command(subcommand)]
     Auth(AuthCommand),
+    /// Repositories that are made of blueprints.
+    #[command(subcommand)]
+    Scaffold(ScaffoldCommand),
     /// The schedule language.
     #[command(subcommand)]
     Cron(CronCommand),
@@ -178,8 +185,10 @@ impl Command {
     pub fn is_of_this_machine(&self) -> bool {
         match self {
             Command::Serve(_)
+            | Command::Worker(_)
             | Command::Keeper
             | Command::Version
+            | Command::Scaffold(_)
             | Command::Cron(_)
             | Command::Tool(_)
             | Command::Config(_)
@@ -217,12 +226,23 @@ pub struct ServeArgs {
     /// File that receives the daemon's log when it is in the background.
     #[arg(long, value_name = "FILE")]
     pub logfile: Option<PathBuf>,
+    /// Take jobs from the message queue too.
+    #[arg(long)]
+    pub worker: bool,
     /// It was put into the background, and leaves the terminal alone.
     #[arg(long, hide = true)]
     pub detached: bool,
     /// An address that is open to everybody becomes one of this host, where nobody has to log in.
     #[arg(skip)]
     pub narrow: bool,
+}
+
+/// How to work.
+#[derive(Debug, Clone, Args)]
+pub struct WorkerArgs {
+    /// Address and port where health and metrics are shown.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
+    pub health_listen: String,
 }
 
 /// The name of a declaration, as somebody typed it; the server knows which ones there are.
@@ -250,6 +270,10 @@ mod tests {
         for line in [
             "piton serve",
             "piton serve --listen 127.0.0.1:0 --daemonize",
+            "piton serve --worker",
+            "piton worker",
+            "piton worker --health-listen 127.0.0.1:0",
+            "piton scaffold enqueue job.json",
             "piton keeper --dir /x",
             "piton shutdown",
             "piton status -o json",
@@ -354,6 +378,9 @@ mod tests {
             "piton auth client list",
             "piton auth client delete client_123",
             "piton auth client delete --client-id client_123",
+            "piton scaffold render go-backend --file values.json --out my-service",
+            "piton scaffold eval --engine go --template main.go.tmpl --data data.json",
+            "piton scaffold eval --engine jinja --template - --missing error",
             "piton tool list",
             "piton tool install tofu 1.10.0",
             "piton tool which",
@@ -430,7 +457,7 @@ mod tests {
 
     #[test]
     fn what_belongs_to_later_parts_is_absent() {
-        for line in ["piton worker", "piton"] {
+        for line in ["piton worker --listen 127.0.0.1:0", "piton"] {
             assert!(parse(line).is_err(), "{line}");
         }
     }

@@ -12,6 +12,7 @@ pub mod login;
 pub mod logs;
 pub mod process;
 pub mod run;
+pub mod scaffold;
 pub mod schedule;
 pub mod shell;
 pub mod template;
@@ -26,13 +27,17 @@ use crate::serve;
 /// Does what was asked.
 pub async fn run(context: &Context, command: Command) -> Result<Exit, Failure> {
     if command.is_of_this_machine() && context.global.server.server.is_some() {
-        let exit = if matches!(command, Command::Serve(_)) { Exit::UsageOs } else { Exit::Usage };
+        let exit = if matches!(command, Command::Serve(_) | Command::Worker(_)) { Exit::UsageOs } else { Exit::Usage };
         let error = CommandError::new(exit, "this command is about this machine, and asks no server");
         return Err(error.hint("leave out `--server`").into());
     }
     match command {
         Command::Serve(options) => {
             serve::serve(&context.global, &options).await?;
+            Ok(Exit::Ok)
+        }
+        Command::Worker(options) => {
+            serve::work(&context.global, &options).await?;
             Ok(Exit::Ok)
         }
         // Handled before there was a runtime.
@@ -53,6 +58,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Logout { all } => login::logout(context, all).await,
         Command::Whoami => login::whoami(context).await,
         Command::Auth(command) => auth::run(context, command).await,
+        Command::Scaffold(command) => scaffold::run(context, command).await,
         Command::Cron(command) => cron::run(context, &command),
         Command::Tool(command) => tool::run(context, command).await,
         Command::Config(command) => config::run(context, &command),

@@ -3,11 +3,12 @@
 use piton_engine::{Executing, Executor, Passed, Task};
 use piton_exec::Exec;
 use piton_logs::LogStore;
-use piton_model::{Action, Failure, Run, RunId};
+use piton_model::{Action, Failure, Run, RunId, Step};
 use piton_process::Runner;
 use tokio::sync::mpsc;
 
 use crate::provisioning::Provisioning;
+use crate::scaffolding::Scaffolding;
 
 /// The real executor: everything that runs do goes through `piton-exec`.
 #[derive(Debug)]
@@ -16,6 +17,7 @@ pub struct Real {
     pub runner: Runner,
     pub logs: LogStore,
     pub provisioning: Provisioning,
+    pub scaffolding: Scaffolding,
     /// For who looks after what runs leave behind. In commands nobody does; the daemon finds it.
     pub tell_ended: mpsc::UnboundedSender<RunId>,
 }
@@ -26,6 +28,9 @@ impl Executor for Real {
             // Needs no child, no file and no log: what was said is kept with the run.
             if let Action::Provision(provision) = &task.run.action {
                 return self.provisioning.call(task, provision).await;
+            }
+            if let (Action::Scaffold(scaffold), Step::Scaffold(step)) = (&task.run.action, task.step) {
+                return self.scaffolding.step(task, scaffold, step).await;
             }
             let input = piton_exec::StepInput {
                 run: &task.run,
@@ -47,6 +52,10 @@ impl Executor for Real {
     fn ended<'a>(&'a self, run: &'a Run) -> Executing<'a, ()> {
         Box::pin(async move {
             if let Action::Provision(_) = run.action {
+                return;
+            }
+            if let Action::Scaffold(_) = run.action {
+                let _ = self.tell_ended.send(run.id);
                 return;
             }
             self.exec.cleanup(run).await;

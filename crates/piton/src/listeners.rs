@@ -4,8 +4,10 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 
 use axum::Router;
+use piton_broker::Status;
 use piton_engine::Clock;
 use piton_server::{App, BindError, Limits, Listener, Server, Tls, TlsError};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -66,6 +68,19 @@ impl Listeners {
         tasks.push(tokio::spawn(counting));
         let counting = piton_server::follow_processes(front.metrics.clone(), app.supervisor.clone(), stop.clone());
         tasks.push(tokio::spawn(counting));
+        Serving { stop, tasks }
+    }
+}
+
+impl Listeners {
+    /// Shows nothing but how the worker is doing.
+    pub fn serve_health(self, place: &Place, app: &App, status: watch::Receiver<Status>) -> Serving {
+        let stop = CancellationToken::new();
+        let routes = crate::inlet::health(status).merge(piton_server::metrics_router(app.clone()));
+        let server = Server::new(routes, limits(&place.config.server));
+        let metrics = app.front.metrics.clone();
+        let counting = piton_server::follow_ledger(metrics, app.engine.store().clone(), stop.clone());
+        let tasks = vec![tokio::spawn(server.serve(self.api, stop.clone())), tokio::spawn(counting)];
         Serving { stop, tasks }
     }
 }

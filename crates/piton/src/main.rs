@@ -22,6 +22,7 @@ mod access;
 mod activation;
 mod admission;
 mod args;
+mod blueprints;
 mod clock;
 mod command;
 mod context;
@@ -29,6 +30,7 @@ mod error;
 mod executor;
 mod identity;
 mod ids;
+mod inlet;
 mod keeping;
 mod listeners;
 mod logging;
@@ -42,6 +44,7 @@ mod provisioning;
 mod remote;
 mod render;
 mod routes;
+mod scaffolding;
 mod seed;
 mod serve;
 mod session;
@@ -134,7 +137,7 @@ fn asks_to_serve(argv: &[OsString]) -> bool {
                 words.next();
             }
             word if word.starts_with('-') => {}
-            word => return word == "serve",
+            word => return word == "serve" || word == "worker",
         }
     }
     false

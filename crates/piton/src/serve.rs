@@ -16,8 +16,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::activation::Activation;
-use crate::args::{Global, ServeArgs};
+use crate::args::{Global, ServeArgs, WorkerArgs};
 use crate::error::{CommandError, Exit};
+use crate::inlet::Taking;
 use crate::keeping::History;
 use crate::listeners::Listeners;
 use crate::pause::pause;
@@ -30,6 +31,28 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often it is looked whether the data directory is still there.
 const LOOK_AFTER: Duration = Duration::from_secs(2);
+
+/// What there is beside the runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// The API.
+    Server,
+    /// The API and the message queue.
+    Both,
+    /// The message queue, and nothing but health and metrics.
+    Worker,
+}
+
+/// Takes jobs from the message queue until it is told to end.
+pub async fn work(global: &Global, options: &WorkerArgs) -> Result<(), CommandError> {
+    let flags = [("server.listen", options.health_listen.clone())];
+    let mut place = Place::resolve_with(global, &flags)?;
+    // They are for whoever watches workers, over an address that is for nothing else.
+    place.config.server.tls = None;
+    place.config.server.pidfile = None;
+    crate::inlet::address(&place)?;
+    start(global, place, Activation::default(), Role::Worker).await
+}
 
 /// Runs the daemon until it is told to end.
 pub async fn serve(global: &Global, options: &ServeArgs) -> Result<(), CommandError> {
@@ -49,6 +72,14 @@ pub async fn serve(global: &Global, options: &ServeArgs) -> Result<(), CommandEr
     if options.daemonize {
         return daemonize(&place).await;
     }
+    let role = if options.worker { Role::Both } else { Role::Server };
+    if options.worker {
+        crate::inlet::address(&place)?;
+    }
+    start(global, place, activation, role).await
+}
+
+async fn start(global: &Global, place: Place, activation: Activation, role: Role) -> Result<(), CommandError> {
     let started = tokio::time::Instant::now();
     let lock = lock(&place).await?;
     logging::start(&place.config.logging, global.quiet, global.verbose)
@@ -59,10 +90,12 @@ pub async fn serve(global: &Global, options: &ServeArgs) -> Result<(), CommandEr
     let mut signals = Signals::new()?;
     let listeners = Listeners::bind(&place, activation).await?;
     let opened = wiring::open(&place, lock, listeners.address()).await?;
-    identity::first_admin(&place, &opened.app.auth).await?;
+    if role != Role::Worker {
+        identity::first_admin(&place, &opened.app.auth).await?;
+    }
     opened.engine.start().await?;
     let _pidfile = place.config.server.pidfile.as_deref().map(PidFile::write).transpose()?;
-    run(&place, opened, listeners, &mut signals, started.elapsed()).await
+    run(&place, opened, listeners, role, &mut signals, started.elapsed()).await
 }
 
 /// The configuration, with the options of the command line.
@@ -104,6 +137,7 @@ async fn run(
     place: &Place,
     opened: Opened,
     listeners: Listeners,
+    role: Role,
     signals: &mut Signals,
     took: Duration,
 ) -> Result<(), CommandError> {
@@ -126,7 +160,14 @@ async fn run(
     let applying = tokio::spawn(app.applier.clone().run(over.clone()));
     let keeping_up = tokio::spawn(upkeep.run(engine.clone(), over.clone()));
     let address = listeners.address().map(|address| address.to_string()).unwrap_or_default();
-    let outward = listeners.serve(place, &app, &router);
+    let mut taking = match role {
+        Role::Server => None,
+        Role::Both | Role::Worker => Some(Taking::begin(place, &engine, &app.front.metrics, engine.worker().as_str())?),
+    };
+    let outward = match (&taking, role) {
+        (Some(taking), Role::Worker) => listeners.serve_health(place, &app, taking.status()),
+        _ => listeners.serve(place, &app, &router),
+    };
     let (socket, closing, front) = (place.socket(), over.clone(), app.front.clone());
     let mut serving =
         tokio::spawn(async move { piton_server::serve_unix(&front, &socket, admission, router, closing).await });
@@ -151,6 +192,12 @@ async fn run(
     let how = loop {
         tokio::select! {
             () = shutdown.cancelled() => break Shutdown::Drain,
+            () = took_all(taking.as_mut()) => {
+                taking = None;
+                if role == Role::Worker {
+                    break Shutdown::Drain;
+                }
+            }
             _ = looking.tick() => if !lock.is_in_place() {
                 let message = format!("the data directory {} is gone", place.data_dir.display());
                 tracing::error!("{message}");
@@ -159,6 +206,8 @@ async fn run(
                 break Shutdown::Detach;
             },
             what = signals.next() => match what {
+                // What it has taken nobody else knows of, and it may never be started again.
+                Asked::End if role == Role::Worker => break Shutdown::Drain,
                 Asked::End => break Shutdown::Detach,
                 Asked::Reload => app.reload.soon(),
             },
@@ -170,6 +219,15 @@ async fn run(
         }
     };
     notify(&[NotifyState::Stopping]);
+    if let Some(taking) = &mut taking {
+        taking.end().await;
+    }
+    if role == Role::Worker && how == Shutdown::Drain {
+        finish(&engine, signals).await;
+    }
+    if let Some(taking) = taking {
+        taking.leave().await;
+    }
     // Whoever sends requests here shall learn that it is over before nobody answers any more.
     app.front.ending.cancel();
     if let Some(delay) = place.config.server.shutdown_delay {
@@ -206,6 +264,26 @@ async fn run(
     tracing::info!("piton has ended");
     drop(lock);
     failure.map_or(Ok(()), Err)
+}
+
+/// Waits for the end of the batch; for ever where there is none.
+async fn took_all(taking: Option<&mut Taking>) {
+    match taking {
+        Some(taking) => taking.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Does what was taken from the queue. A signal cuts it short: it is kept, and done after the next start.
+async fn finish(engine: &piton_engine::Engine, signals: &mut Signals) {
+    tokio::select! {
+        done = engine.finish_work() => {
+            if let Err(error) = done {
+                tracing::error!(%error, "not all that was taken from the queue is done");
+            }
+        }
+        () = signals.end() => tracing::info!("the rest is done after the next start"),
+    }
 }
 
 /// Detaches at once, or drains until nothing runs; a signal while draining detaches. Whether it drained to the end.

@@ -35,6 +35,7 @@ use crate::identity;
 use crate::keeping::StoredWishes;
 use crate::place::{Place, environment};
 use crate::provisioning::{self, Provisioning};
+use crate::scaffolding::Scaffolding;
 use crate::upkeep::Upkeep;
 
 /// How often it is looked whether logs of processes were rotated.
@@ -204,6 +205,7 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
         settings.max_concurrent_runs = usize::try_from(limit.get()).unwrap_or(usize::MAX);
         settings.max_concurrent_deployments = settings.max_concurrent_runs.div_ceil(2);
     }
+    settings.max_concurrent_runs = settings.max_concurrent_runs.max(config.worker.concurrency);
     settings.keep_secrets = config.iac.retention;
     if let Some(limit) = config.deployments.max_concurrent {
         settings.max_concurrent_deployments = usize::try_from(limit.get()).unwrap_or(usize::MAX);
@@ -224,7 +226,9 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
         ended,
     };
     let provisioning = Provisioning::new(&config.provisioning, access::guard(config)?, &clock)?;
-    let executor = Arc::new(Real { exec, runner: runner.clone(), logs: logs.clone(), provisioning, tell_ended });
+    let scaffolding = Scaffolding::new(place, &access::guard(config)?, &clock, logs.clone(), worker.as_str())?;
+    let executor =
+        Arc::new(Real { exec, runner: runner.clone(), logs: logs.clone(), provisioning, scaffolding, tell_ended });
     let accounts = match &config.auth.store_url {
         Some(url) if url != &config.store_url => {
             Store::open(url.expose(), Options::default()).await.map_err(store_error)?

@@ -11,6 +11,7 @@ mod moment;
 mod process;
 mod processes;
 mod provisions;
+mod scaffolds;
 
 use std::fmt;
 use std::sync::atomic::AtomicI64;
@@ -53,6 +54,7 @@ struct Shared {
     processes: processes::Processes,
     jobs: jobs::Jobs,
     provisions: provisions::Provisions,
+    scaffolds: scaffolds::Scaffolds,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -97,6 +99,7 @@ impl Metrics {
         let moment = moment::Gauges::register(piton);
         let deployments = deployments::Deployments::register(&mut registry);
         let provisions = provisions::Provisions::register(&mut registry);
+        let scaffolds = scaffolds::Scaffolds::register(&mut registry);
         let provisr = registry.sub_registry_with_prefix("provisr");
         let (processes, jobs) = (processes::Processes::register(provisr), jobs::Jobs::register(provisr));
         registry.register_collector(Box::new(process::Process));
@@ -113,12 +116,18 @@ impl Metrics {
             processes,
             jobs,
             provisions,
+            scaffolds,
         }))
     }
 
     /// Puts further series into the registry, under the names they have.
     pub fn register<T>(&self, register: impl FnOnce(&mut Registry) -> T) -> T {
         register(&mut self.0.registry.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// So many messages of the queue wait to be taken.
+    pub fn queue_depth(&self, ready: u64) {
+        self.0.scaffolds.depth(ready);
     }
 
     /// A request was answered.

@@ -30,12 +30,18 @@ pub(crate) fn routes() -> Table {
         .creating(Permission::Operate, routes!(retry))
 }
 
-/// A run's id, or the start of one that is long enough to be meant.
+/// A run by its id, or by what the message that it came from calls it.
 pub(crate) async fn find(app: &App, text: &str) -> Answer<piton_model::Run> {
-    let id: RunId = text.parse().map_err(|_| {
-        Refusal::new(StatusCode::NOT_FOUND, "not_found", format!("run '{}' not found", text.escape_debug()), None)
-    })?;
-    Ok(app.engine.run(id).await?)
+    let unknown = match text.parse::<RunId>() {
+        Ok(id) => match app.engine.run(id).await {
+            Err(error @ piton_engine::Error::NotFound { .. }) => Refusal::from(error),
+            found => return Ok(found?),
+        },
+        Err(_) => {
+            Refusal::new(StatusCode::NOT_FOUND, "not_found", format!("run '{}' not found", text.escape_debug()), None)
+        }
+    };
+    app.engine.scaffold(text).await?.ok_or(unknown)
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]

@@ -135,10 +135,11 @@ pub(crate) fn run(run: &Run) -> api::Run {
         SubjectKind::Job => "job",
         SubjectKind::Deployment => "deployment",
         SubjectKind::Provision => "provision",
+        SubjectKind::Scaffold => "scaffold",
     };
     let mode = match &run.action {
         Action::Iac(iac) => iac.operation.mode().map(ToString::to_string),
-        Action::Command(_) | Action::Batch(_) | Action::Provision(_) => None,
+        Action::Command(_) | Action::Batch(_) | Action::Provision(_) | Action::Scaffold(_) => None,
     };
     let (due_at, gate, ended_at) = match &run.state {
         RunState::Pending { due, .. } => (Some(*due), None, None),
@@ -187,6 +188,13 @@ pub(crate) fn run(run: &Run) -> api::Run {
             path: tool.path.clone(),
         }),
         exit_code: run.report.exit_code,
+        repository: run.report.repository.as_ref().map(|repository| api::ScaffoldedRepository {
+            url: repository.url.clone(),
+            name: repository.name.clone(),
+            branch: repository.branch.clone(),
+            commit: repository.commit.clone(),
+            files: repository.files,
+        }),
         failure,
         retry_of: run.retry_of.map(|run| run.to_string()),
     }
@@ -238,6 +246,7 @@ fn origin(origin: &Origin) -> api::Origin {
         Origin::Event { .. } => ("event", None),
         Origin::Boot { .. } => ("boot", None),
         Origin::At { due } => ("at", Some(*due)),
+        Origin::Message { .. } => ("message", None),
         Origin::Change { .. } => ("change", None),
         Origin::Call { .. } => ("call", None),
     };

@@ -90,7 +90,7 @@ impl Catalog {
                 self.jobs.get(subject).is_some_and(|job| job.enabled) && scope.as_ref().is_none_or(workspace)
             }
             // Nothing starts one by itself.
-            Subject::Deployment(_) | Subject::Provision(_) => false,
+            Subject::Deployment(_) | Subject::Provision(_) | Subject::Scaffold(_) => false,
         }
     }
 

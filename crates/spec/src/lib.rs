@@ -47,10 +47,10 @@ mod workspace;
 
 pub use catalog::{Catalog, Change, DeclaredIn, DeclaredProcess};
 pub use config::{
-    ArchiveSettings, AuthConfig, ClientAuth, Config, Confine, Deployments, EncryptionKeys, Explained, GitSettings,
-    GoogleProvider, History, IacSettings, Listen, LogFormat, LogLevel, LogOutput, Logging, Metrics, MicrosoftProvider,
-    Named, Origin, ProcessMetrics, Processes, Provisioning, Scheduler, Server, Sources, Tls, TlsIdentity, TlsSubject,
-    TlsVersion,
+    ArchiveSettings, AuthConfig, ClientAuth, Config, Confine, ControlPlane, Deployments, EncryptionKeys, Explained,
+    Forges, GitRemote, GitSettings, GoogleProvider, History, HostedForge, IacSettings, Listen, LogFormat, LogLevel,
+    LogOutput, Logging, Metrics, MicrosoftProvider, Named, Origin, ProcessMetrics, Processes, Provisioning, Scheduler,
+    Server, Sources, Tls, TlsIdentity, TlsSubject, TlsVersion, Worker,
 };
 pub use diagnostic::{Diagnostic, Place, Severity};
 pub use duration::{InvalidDuration, format_duration, parse_duration};

@@ -35,7 +35,7 @@ impl Store {
     /// Counts the runs that have not ended.
     pub async fn census(&self) -> Result<Census, Error> {
         let mut waiting = Vec::new();
-        for kind in [SubjectKind::Workspace, SubjectKind::Job, SubjectKind::Deployment, SubjectKind::Provision] {
+        for kind in SubjectKind::ALL {
             let span = Span::of_kind(kind);
             let Some(row) = self.readers().row(WAITING, params![span.from, span.to]).await? else { continue };
             let since = row.maybe_int(1)?.map(crate::row::timestamp).transpose()?;

@@ -180,7 +180,7 @@ impl RunQuery {
             (Some(SubjectKind::Workspace), Some(name)) => vec![workspace(name)],
             (Some(SubjectKind::Job), Some(name)) => vec![jobs(name)],
             // Of no workspace: nothing lies in an empty span.
-            (Some(SubjectKind::Deployment | SubjectKind::Provision), Some(_)) => {
+            (Some(SubjectKind::Deployment | SubjectKind::Provision | SubjectKind::Scaffold), Some(_)) => {
                 vec![Span { from: String::new(), to: String::new() }]
             }
         }

@@ -108,7 +108,8 @@ pub(crate) fn may_fire_again(run: &Run, cursors: &BTreeMap<Subject, Timestamp>) 
         Origin::Boot { .. } => true,
         // What is declared may stay so for longer than its run is kept.
         Origin::Change { .. } => true,
-        Origin::Event { .. } | Origin::At { .. } | Origin::Call { .. } => false,
+        // No broker keeps a message for as long as its run is kept.
+        Origin::Event { .. } | Origin::At { .. } | Origin::Message { .. } | Origin::Call { .. } => false,
     }
 }
 

@@ -70,10 +70,11 @@ fn needs_no_secrets(run: &Run) -> bool {
     is_done && may_be_forgotten(run)
 }
 
-/// Secrets of workspaces and jobs are in their files, too; those of a deployment came with it, and those of a
-/// scheduled provision are in its row.
+/// Secrets of workspaces and jobs are in their files, too; those of a deployment or a scaffold came with it,
+/// and those of a scheduled provision are in its row.
 pub(crate) fn may_be_forgotten(run: &Run) -> bool {
-    matches!(run.subject, Subject::Deployment(_) | Subject::Provision(_)) && matches!(run.state, RunState::Ended { .. })
+    matches!(run.subject, Subject::Deployment(_) | Subject::Provision(_) | Subject::Scaffold(_))
+        && matches!(run.state, RunState::Ended { .. })
 }
 
 /// With which key the secrets in a body are sealed, that has any.

@@ -52,7 +52,7 @@ pub(crate) struct Turn {
 pub(crate) fn caller(run: &Run) -> Option<String> {
     match run.subject {
         Subject::Deployment(_) => Some(name(&run.origin.by())),
-        Subject::Workspace(_) | Subject::Job { .. } | Subject::Provision(_) => None,
+        Subject::Workspace(_) | Subject::Job { .. } | Subject::Provision(_) | Subject::Scaffold(_) => None,
     }
 }
 

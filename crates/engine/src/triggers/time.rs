@@ -399,7 +399,7 @@ pub(super) fn listening(catalog: &Catalog, word: TriggerWord) -> impl Iterator<I
 pub(super) fn workspace_of<'a>(catalog: &'a Catalog, subject: &Subject) -> Option<&'a Arc<Workspace>> {
     match subject {
         Subject::Workspace(name) => catalog.workspaces.get(name),
-        Subject::Job { .. } | Subject::Deployment(_) | Subject::Provision(_) => None,
+        Subject::Job { .. } | Subject::Deployment(_) | Subject::Provision(_) | Subject::Scaffold(_) => None,
     }
 }
 
@@ -411,7 +411,7 @@ fn runs_once(catalog: &Catalog, subject: &Subject) -> bool {
 fn declaration_of(run: &Run) -> Option<&Digest> {
     match &run.action {
         Action::Iac(iac) if matches!(iac.operation, Operation::Deploy { .. }) => iac.declaration_digest.as_ref(),
-        Action::Iac(_) | Action::Command(_) | Action::Batch(_) | Action::Provision(_) => None,
+        Action::Iac(_) | Action::Command(_) | Action::Batch(_) | Action::Provision(_) | Action::Scaffold(_) => None,
     }
 }
 
@@ -461,6 +461,9 @@ fn retry_of(action: &Action) -> piton_model::Backoff {
         Action::Iac(_) => {
             piton_model::Backoff { max_attempts: 3, first: Duration::from_secs(10), cap: Duration::from_secs(300) }
         }
-        Action::Command(_) | Action::Batch(_) | Action::Provision(_) => piton_model::Backoff::NONE,
+        // Whoever asks for a scaffold says how often.
+        Action::Command(_) | Action::Batch(_) | Action::Provision(_) | Action::Scaffold(_) => {
+            piton_model::Backoff::NONE
+        }
     }
 }

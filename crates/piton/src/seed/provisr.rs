@@ -284,7 +284,7 @@ impl Provisr {
             P::Serve { file, daemonize, logfile, detached } => {
                 global.output = Format::Table;
                 global.config = global.config.or(file);
-                Command::Serve(ServeArgs { listen: None, daemonize, logfile, detached, narrow: true })
+                Command::Serve(ServeArgs { listen: None, daemonize, logfile, detached, narrow: true, worker: false })
             }
             P::Register { name, command, work_dir, log_dir, auto_start: auto_restart, daemon } => {
                 daemon.asked(&mut global);

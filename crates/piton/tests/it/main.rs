@@ -36,6 +36,7 @@ mod reload;
 mod remote;
 mod roles;
 mod runner;
+mod scaffold;
 mod schedule;
 mod secrets;
 mod seed_tools;

@@ -127,9 +127,18 @@ impl Site {
     }
 
     pub fn serve_with(&self, args: &[&str]) -> Daemon<'_> {
+        self.start(&[&["serve"], args].concat())
+    }
+
+    /// Starts a worker that shows its health on some port, and waits until it answers.
+    pub fn work(&self) -> Daemon<'_> {
+        self.start(&["worker", "--health-listen", "127.0.0.1:0"])
+    }
+
+    fn start(&self, args: &[&str]) -> Daemon<'_> {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path().join("daemon.log")).unwrap();
         let mut command = self.command(PITON);
-        command.arg("serve").args(args).stdout(Stdio::null()).stderr(log);
+        command.args(args).stdout(Stdio::null()).stderr(log);
         let daemon = Daemon { site: self, child: Some(command.spawn().unwrap()) };
         let socket = self.data().join("api.sock");
         until("the daemon answers", || std::os::unix::net::UnixStream::connect(&socket).is_ok());

@@ -61,7 +61,11 @@ fn phase(run: &Run) -> &'static str {
         RunState::Pending { resume: Resume::Approved { .. }, .. } => "apply",
         RunState::Pending { .. } => "initializing",
         RunState::Running { step, .. } => match step {
-            Step::Iac(IacStep::Prepare) | Step::Command(_) | Step::Batch(_) | Step::Provision(_) => "initializing",
+            Step::Iac(IacStep::Prepare)
+            | Step::Command(_)
+            | Step::Batch(_)
+            | Step::Provision(_)
+            | Step::Scaffold(_) => "initializing",
             Step::Iac(IacStep::Checkout) => "cloning",
             Step::Iac(IacStep::Init) => "init",
             Step::Iac(IacStep::Plan) => "plan",
@@ -185,7 +189,7 @@ fn with_error(run: &Run, mut logs: StageLogs) -> StageLogs {
 fn iac(run: &Run) -> Option<&Iac> {
     match &run.action {
         Action::Iac(iac) => Some(iac),
-        Action::Command(_) | Action::Batch(_) | Action::Provision(_) => None,
+        Action::Command(_) | Action::Batch(_) | Action::Provision(_) | Action::Scaffold(_) => None,
     }
 }
 

@@ -19,6 +19,7 @@ use super::Metrics;
 use super::deployments::Deployments;
 use super::jobs::Jobs;
 use super::provisions::Provisions;
+use super::scaffolds::Scaffolds;
 
 /// How many entries are taken at once.
 const BATCH: usize = 500;
@@ -107,7 +108,7 @@ impl Counters {
 
     /// So that a series is there before anything has happened: what is missing cannot be told from what is zero.
     fn begin(&self) {
-        for kind in [SubjectKind::Workspace, SubjectKind::Job, SubjectKind::Deployment, SubjectKind::Provision] {
+        for kind in SubjectKind::ALL {
             let kind = kind.as_str();
             drop(self.submitted.get_or_create(&KindLabel { kind }));
             for outcome in OutcomeKind::ALL {
@@ -123,16 +124,18 @@ struct Counting<'a> {
     deployments: &'a Deployments,
     jobs: &'a Jobs,
     provisions: &'a Provisions,
+    scaffolds: &'a Scaffolds,
 }
 
 impl Counting<'_> {
     fn count(&self, entry: &LedgerEntry) {
         self.counters.count(entry);
         self.jobs.count(entry);
-        if let Record::Run { subject, outcome: Some(outcome), .. } = &entry.record
-            && subject.kind() == SubjectKind::Deployment
-        {
-            self.deployments.count(outcome);
+        let Record::Run { subject, outcome: Some(outcome), .. } = &entry.record else { return };
+        match subject.kind() {
+            SubjectKind::Deployment => self.deployments.count(outcome),
+            SubjectKind::Scaffold => self.scaffolds.count(outcome),
+            SubjectKind::Workspace | SubjectKind::Job | SubjectKind::Provision => {}
         }
     }
 
@@ -157,6 +160,7 @@ pub async fn follow(metrics: Metrics, store: Store, stop: CancellationToken) {
         deployments: &shared.deployments,
         jobs: &shared.jobs,
         provisions: &shared.provisions,
+        scaffolds: &shared.scaffolds,
     };
     counting.counters.begin();
     counting.deployments.begin();
@@ -205,6 +209,7 @@ enum Timed {
     Submitted(piton_model::RunId),
     Claimed(piton_model::RunId),
     Deployed(piton_model::RunId),
+    Scaffolded(piton_model::RunId),
     Done(piton_model::RunId),
     Tried(piton_model::RunId),
 }
@@ -217,6 +222,9 @@ fn timed(entry: &LedgerEntry) -> Option<Timed> {
         }
         Record::Run { run, subject, outcome: Some(_), .. } if subject.kind() == SubjectKind::Deployment => {
             Some(Timed::Deployed(*run))
+        }
+        Record::Run { run, subject, outcome: Some(_), .. } if subject.kind() == SubjectKind::Scaffold => {
+            Some(Timed::Scaffolded(*run))
         }
         Record::Run { run, subject, outcome: Some(_), .. } if subject.kind() == SubjectKind::Job => {
             Some(Timed::Done(*run))
@@ -235,7 +243,12 @@ async fn measure(
     at: Timestamp,
 ) -> Result<(), piton_store::Error> {
     let counters = counting.counters;
-    let (Timed::Submitted(id) | Timed::Claimed(id) | Timed::Deployed(id) | Timed::Done(id) | Timed::Tried(id)) = &event;
+    let (Timed::Submitted(id)
+    | Timed::Claimed(id)
+    | Timed::Deployed(id)
+    | Timed::Scaffolded(id)
+    | Timed::Done(id)
+    | Timed::Tried(id)) = &event;
     let Some(run) = store.run(*id).await? else { return Ok(()) };
     let since = |begin: Timestamp| at.duration_since(begin).as_secs_f64().max(0.0);
     match event {
@@ -250,6 +263,7 @@ async fn measure(
             counting.provisions.began(&run, at);
         }
         Timed::Deployed(_) => counting.deployments.observe(&run, at),
+        Timed::Scaffolded(_) => counting.scaffolds.observe(&run, at),
         Timed::Done(_) => counting.jobs.ended(&run, at),
         Timed::Tried(_) => counting.provisions.took(&run, at),
     }

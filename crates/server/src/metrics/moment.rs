@@ -133,9 +133,7 @@ impl Gauges {
             gauge.set(age);
         }
         for state in Phase::ALL.into_iter().filter(|phase| *phase != Phase::Ended).map(Phase::as_str) {
-            for kind in [SubjectKind::Workspace, SubjectKind::Job, SubjectKind::Deployment, SubjectKind::Provision]
-                .map(SubjectKind::as_str)
-            {
+            for kind in SubjectKind::ALL.map(SubjectKind::as_str) {
                 let count = counts.get(&(state, kind)).copied().unwrap_or(0);
                 self.runs.get_or_create(&RunLabels { state, kind }).set(count);
             }

@@ -81,6 +81,9 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     ("provisioning.providers.microsoft", "Microsoft 365, without a target in between."),
     ("worker", "The queue worker."),
     ("gitlab", "Where scaffolded repositories are created."),
+    ("github", "The same for GitHub."),
+    ("gitea", "The same for Gitea and Forgejo."),
+    ("git_remote", "The same for servers that know nothing but git."),
     ("control_plane", "Where workers report."),
     ("metrics", "Prometheus metrics."),
     ("metrics.process_metrics", "Measurements of supervised processes."),
@@ -335,21 +338,54 @@ pub(crate) const KEYS: &[Key] = &[
     key("worker.rabbitmq_url", Kind::Url(&["amqp", "amqps"]), "The message broker.")
         .aliases(&["RABBITMQ_URL"])
         .url_with_password(),
-    key("worker.queue", Kind::Text, "Queue of job messages.").aliases(&["RABBITMQ_QUEUE"]),
-    key("worker.prefetch", POSITIVE, "Messages taken ahead.").aliases(&["RABBITMQ_PREFETCH_COUNT"]),
-    key("worker.retry_delay", Kind::Seconds, "Time before a failed message is tried again.")
+    key("worker.queue", Kind::Text, "Queue of job messages.").default("provisioning-jobs").aliases(&["RABBITMQ_QUEUE"]),
+    key("worker.prefetch", POSITIVE, "Messages taken ahead.")
+        .otherwise("twice `worker.concurrency`")
+        .aliases(&["RABBITMQ_PREFETCH_COUNT"]),
+    key("worker.retry_delay", Kind::Seconds, "Time before what failed for a while is tried again; each further time is twice as long.")
+        .default("5")
         .aliases(&["RABBITMQ_RETRY_DELAY"]),
-    key("worker.concurrency", POSITIVE, "Messages worked on at once.").aliases(&["WORKER_CONCURRENCY"]),
-    key("worker.types", Kind::Texts, "Kinds of job that this worker takes.").aliases(&["WORKER_TYPES"]),
-    key("worker.batch", Kind::Raw, "Messages per batch.").aliases(&["WORKER_BATCH"]),
-    key("worker.workspace_dir", Kind::Path, "Directory of working copies.").aliases(&["WORKSPACE_DIR"]),
-    key("worker.template_cache_dir", Kind::Path, "Directory of cached templates.").aliases(&["TEMPLATE_CACHE_DIR"]),
-    key("worker.max_template_size", Kind::Size, "Largest template.").aliases(&["MAX_TEMPLATE_SIZE"]),
-    key("worker.max_workspace_size", Kind::Size, "Largest working copy.").aliases(&["MAX_WORKSPACE_SIZE"]),
-    key("worker.max_job_duration", Kind::Duration, "Longest job.").aliases(&["MAX_JOB_DURATION"]),
-    key("gitlab.url", Kind::Url(&["http", "https"]), "GitLab's address.").aliases(&["GITLAB_URL"]),
+    key("worker.concurrency", POSITIVE, "Messages worked on at once.").default("5").aliases(&["WORKER_CONCURRENCY"]),
+    key("worker.types", Kind::Texts, "Kinds of job that this worker takes: `system`, `component`.")
+        .otherwise("all")
+        .aliases(&["WORKER_TYPES"]),
+    key("worker.batch", POSITIVE, "Messages after which `piton worker` ends.")
+        .otherwise("it does not end by itself")
+        .aliases(&["WORKER_BATCH"]),
+    key("worker.workspace_dir", Kind::Path, "Directory of what a job needs on a disk; files are rendered in memory.")
+        .otherwise("`scaffold` in `data.dir`")
+        .aliases(&["WORKSPACE_DIR"]),
+    key("worker.template_cache_dir", Kind::Path, "Directory of further blueprints, looked into after `blueprints`.")
+        .aliases(&["TEMPLATE_CACHE_DIR"]),
+    key("worker.max_template_size", Kind::Size, "Largest template.").default("10MB").aliases(&["MAX_TEMPLATE_SIZE"]),
+    key("worker.max_workspace_size", Kind::Size, "All files of a job together.")
+        .default("500MB")
+        .aliases(&["MAX_WORKSPACE_SIZE"]),
+    key("worker.max_job_duration", Kind::Duration, "Longest job.").default("10m").aliases(&["MAX_JOB_DURATION"]),
+    key("worker.provider", Kind::Choice(&["gitlab", "github", "gitea", "git"]), "Who hosts the repository where a message does not say.")
+        .default("gitlab"),
+    key("worker.branch", Kind::Text, "Branch that is pushed.").default("main"),
+    key("worker.author_name", Kind::Text, "Who makes the first commit.").default("Piton"),
+    key("worker.author_email", Kind::Text, "Their address.").default("piton@localhost"),
+    key("gitlab.url", Kind::Url(&["http", "https"]), "GitLab's address.")
+        .default("https://gitlab.com")
+        .aliases(&["GITLAB_URL"]),
     key("gitlab.token", Kind::Text, "Access token.").aliases(&["GITLAB_TOKEN"]).secret(),
     key("gitlab.group_id", Kind::Raw, "Group in which repositories are created.").aliases(&["GITLAB_GROUP_ID"]),
+    key("github.url", WEB, "GitHub's address.").default("https://github.com"),
+    key("github.token", Kind::Text, "Access token.").secret(),
+    key("github.owner", Kind::Text, "Organisation in which repositories are created.").otherwise("the token's owner"),
+    key("gitea.url", WEB, "Address of Gitea or Forgejo."),
+    key("gitea.token", Kind::Text, "Access token.").secret(),
+    key("gitea.owner", Kind::Text, "Organisation in which repositories are created.").otherwise("the token's owner"),
+    key(
+        "git_remote.url",
+        Kind::Text,
+        "Pattern of addresses, such as `https://git.example.org/{namespace}/{name}.git`.",
+    ),
+    key("git_remote.username", Kind::Text, "Who asks."),
+    key("git_remote.password", Kind::Text, "Password or token.").secret(),
+    key("git_remote.ssh_key", Kind::Path, "File with the key, for addresses of SSH."),
     key("control_plane.url", Kind::Url(&["http", "https"]), "Address of the control plane.")
         .aliases(&["CONTROL_PLANE_URL"]),
     key("control_plane.api_key", Kind::Text, "Key of this worker.").aliases(&["CONTROL_PLANE_API_KEY"]).secret(),

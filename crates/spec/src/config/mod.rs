@@ -15,6 +15,7 @@ mod lookup;
 mod processes;
 mod provisioning;
 mod render;
+mod scaffolding;
 mod settings;
 mod tls;
 
@@ -45,6 +46,7 @@ pub(crate) use kind::parse_size;
 pub use listen::Listen;
 pub use processes::{History, ProcessMetrics, Processes};
 pub use provisioning::{GoogleProvider, MicrosoftProvider, Provisioning};
+pub use scaffolding::{ControlPlane, Forges, GitRemote, HostedForge, Worker};
 pub use settings::{Explained, Origin};
 pub use tls::{ClientAuth, Tls, TlsIdentity, TlsSubject, TlsVersion};
 
@@ -108,6 +110,12 @@ pub struct Config {
     pub deployments: Deployments,
     /// `[provisioning]`
     pub provisioning: Provisioning,
+    /// `[worker]`
+    pub worker: Worker,
+    /// `[gitlab]`, `[github]`, `[gitea]` and `[git_remote]`
+    pub forges: Forges,
+    /// `[control_plane]`
+    pub control_plane: ControlPlane,
     /// `[archive]`
     pub archive: Option<ArchiveSettings>,
     /// `[logging]`
@@ -303,6 +311,9 @@ impl Config {
             },
             deployments: Deployments::read(s),
             provisioning: Provisioning::read(s, &root, found),
+            worker: Worker::read(s, &root, found),
+            forges: Forges::read(s, &root, found),
+            control_plane: ControlPlane::read(s),
             archive: ArchiveSettings::read(s),
             logging: Logging {
                 level: match s.text("logging.level") {

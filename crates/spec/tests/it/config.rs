@@ -531,3 +531,50 @@ client_secret = "hunter2"
     piton.toml:8: error: provisioning.providers.google.admin: `provisioning.providers.google.credentials` is missing
     "#);
 }
+
+#[test]
+fn workers_are_configured_as_their_document_says() {
+    let site = Site::new();
+    let plain = good(&sources(&site));
+    assert_eq!(
+        (plain.worker.queue.as_str(), plain.worker.concurrency, plain.worker.prefetch),
+        ("provisioning-jobs", 5, 10)
+    );
+    assert_eq!(plain.worker.max_job_duration, Duration::from_secs(600));
+    assert_eq!((plain.worker.rabbitmq_url.is_none(), plain.control_plane.url), (true, None));
+    assert_eq!((plain.forges.gitlab.url.as_str(), plain.forges.gitea), ("https://gitlab.com", None));
+
+    let environment = variables(&[
+        ("RABBITMQ_URL", "amqp://guest:guest@broker.example/"),
+        ("RABBITMQ_QUEUE", "jobs"),
+        ("RABBITMQ_PREFETCH_COUNT", "1"),
+        ("RABBITMQ_RETRY_DELAY", "2s"),
+        ("CONTROL_PLANE_URL", "http://control.example"),
+        ("CONTROL_PLANE_API_KEY", "worker-api-key"),
+        ("GITLAB_URL", "https://gitlab.example.org"),
+        ("GITLAB_TOKEN", "glpat"),
+        ("GITLAB_GROUP_ID", "123"),
+        ("WORKER_ID", "worker-001"),
+        ("WORKER_CONCURRENCY", "7"),
+        ("WORKER_TYPES", "component"),
+        ("WORKSPACE_DIR", "/tmp/w"),
+        ("TEMPLATE_CACHE_DIR", "/tmp/t"),
+        ("MAX_TEMPLATE_SIZE", "1MB"),
+        ("MAX_JOB_DURATION", "5m"),
+    ]);
+    let config = good(&Sources { environment, ..sources(&site) });
+    let worker = &config.worker;
+    assert_eq!((worker.queue.as_str(), worker.prefetch, worker.concurrency), ("jobs", 1, 7));
+    assert_eq!((worker.id.as_deref(), worker.types.len()), (Some("worker-001"), 1));
+    let cap = Duration::from_secs(3600);
+    assert_eq!(worker.retry(), Backoff { max_attempts: 4, first: Duration::from_secs(2), cap });
+    assert_eq!(worker.workspace_dir.as_deref(), Some(Path::new("/tmp/w")));
+    assert_eq!(worker.max_job_duration, Duration::from_secs(300));
+    assert_eq!(config.forges.gitlab.owner.as_deref(), Some("123"));
+    assert!(!format!("{config:?}").contains("glpat"));
+
+    let told = told("[worker]\ntypes = ['planet']\nprovider = 'svn'\n[gitea]\ntoken = 'x'\n");
+    for expected in ["`planet` is not one of system, component", "provider", "`gitea.url` is missing"] {
+        assert!(told.contains(expected), "{expected}: {told}");
+    }
+}
