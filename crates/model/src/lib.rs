@@ -38,6 +38,7 @@ mod hook_order;
 mod identity;
 mod lease;
 mod origin;
+mod outcome;
 mod process;
 mod projection;
 mod provision;
@@ -68,6 +69,7 @@ pub use hook_order::{AfterTry, HOOK_RETRY_DELAY, HookOutcome, NextHook, NextHook
 pub use identity::{AttemptNo, By, DedupKey, Digest, InvalidName, LockKey, Mode, Name, Rev, RunId, Seq, WorkerId};
 pub use lease::Lease;
 pub use origin::{Origin, TriggerWord};
+pub use outcome::{Outcome, OutcomeKind};
 pub use process::{
     Confinement, Dependency, DependencyCondition, Detector, Group, OutputPolicy, Probe, ProbeCheck, Probes, Process,
     RestartPolicy, RestartWhen, Rlimit, StartPolicy, StopPolicy, StopStage,
@@ -79,7 +81,7 @@ pub use provision::{
 };
 pub use report::{OutputValue, PlanSummary, Report, ResourceChange, ToolUsed};
 pub use role::Role;
-pub use run::{CancelRequest, IllegalTransition, NewRun, Outcome, OutcomeKind, Phase, Resume, Run, RunState, Sealed};
+pub use run::{CancelRequest, IllegalTransition, NewRun, Phase, Resume, Run, RunState, Sealed};
 pub use scaffold::{GitProvider, RepositoryVisibility, Scaffold, ScaffoldId, ScaffoldKind, ScaffoldedRepository};
 pub use secret::Secret;
 pub use subject::{Subject, SubjectKind};
