@@ -48,7 +48,7 @@ impl Engine {
         let cancels = alteration == Alteration::Cancel;
         match self.0.store.alter_provision(id, alteration, by.clone(), self.0.clock.now()).await {
             Ok(row) => Ok(row),
-            Err(AlterError::Refused(NotAltered::NotPending(ScheduleStatus::Executing))) if cancels => {
+            Err(AlterError::Refused(NotAltered::NoLongerPending(ScheduleStatus::Executing))) if cancels => {
                 let row = self.provision(id).await?;
                 if let Some(run) = row.last_run.filter(|_| row.status == ScheduleStatus::Executing) {
                     match self.cancel(run, by, None).await {

@@ -47,19 +47,19 @@ pub(crate) struct Finished {
 
 /// A child that did not, and what it printed last.
 pub(crate) struct Refused {
-    pub(crate) failure: Failure,
+    pub(crate) failure: Box<Failure>,
     pub(crate) output: String,
 }
 
 impl From<Refused> for Failure {
     fn from(refused: Refused) -> Failure {
-        refused.failure
+        *refused.failure
     }
 }
 
 impl From<Failure> for Refused {
     fn from(failure: Failure) -> Refused {
-        Refused { failure, output: String::new() }
+        Refused { failure: Box::new(failure), output: String::new() }
     }
 }
 
@@ -200,7 +200,7 @@ fn judge(child: &Child, exit: Option<Exit>, log: &RunLog, output: String) -> Res
     };
     match verdict::judge(&ending) {
         Ok(passed) => Ok(Finished { passed }),
-        Err(failure) => Err(Refused { failure, output }),
+        Err(failure) => Err(Refused { failure: Box::new(failure), output }),
     }
 }
 

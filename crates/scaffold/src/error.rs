@@ -103,7 +103,7 @@ impl Problem {
     pub(crate) fn at(mut self, text: &str, offset: usize) -> Problem {
         let before = &text.as_bytes()[..offset.min(text.len())];
         let start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
-        self.line = Some(before.iter().filter(|&&byte| byte == b'\n').count() as u32 + 1);
+        self.line = Some(before.split(|&byte| byte == b'\n').count() as u32);
         self.column = Some((before.len() - start) as u32 + 1);
         self
     }

@@ -115,7 +115,7 @@ impl Loader<'_> {
         let conditions = self.declaration.files.when.iter().enumerate();
         let conditions = conditions.filter(|(_, (pattern, _))| pattern.matches(&path)).map(|(at, _)| at).collect();
         let names = self.path(&path, stem)?;
-        Some(File { names, executable, content, conditions, path })
+        Some(File { path, names, executable, content, conditions })
     }
 
     fn content<'n>(&mut self, path: &str, name: &'n str, bytes: Vec<u8>) -> Option<(Content, &'n str)> {

@@ -8,12 +8,15 @@ use crate::error::{Problem, Trouble};
 /// Fewer than this many edits apart is probably a slip of the finger.
 const CLOSE: usize = 3;
 
+/// Makes a value of a default that is a template.
+type RenderDefault<'a> = dyn FnMut(usize, &Map<String, Value>) -> Result<String, Problem> + 'a;
+
 /// Adds defaults and tells everything that is wrong. `render` makes a value of a default that is a template, over the
 /// values known by then.
 pub(crate) fn complete(
     declaration: &Declaration,
     given: &Map<String, Value>,
-    render: &mut dyn FnMut(usize, &Map<String, Value>) -> Result<String, Problem>,
+    render: &mut RenderDefault<'_>,
 ) -> Result<Map<String, Value>, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut values = given.clone();

@@ -432,11 +432,8 @@ async fn measure(board: Arc<Board>, every: Duration) {
             let usages: Vec<(String, Usage)> = usages.into_iter().map(|(name, usage)| (name.clone(), usage)).collect();
             (sampler, usages)
         });
-        let usages;
-        (sampler, usages) = match measured.await {
-            Ok(measured) => measured,
-            Err(_) => return,
-        };
+        let Ok((back, usages)) = measured.await else { return };
+        sampler = back;
         board.measured(&usages);
     }
 }

@@ -29,12 +29,9 @@ pub(crate) async fn keep_logs(board: Arc<Board>, every: Duration) {
             let due = seen.due(logs, current_file);
             (seen, due)
         });
-        let due;
         // The runtime is shutting down otherwise.
-        (seen, due) = match looked.await {
-            Ok(looked) => looked,
-            Err(_) => return,
-        };
+        let Ok((back, due)) = looked.await else { return };
+        seen = back;
         for (path, upkeep) in due {
             match RotatedLog::new(&path).keep_up(upkeep, now()).await {
                 Ok(done) if done.compressed + done.removed > 0 => {

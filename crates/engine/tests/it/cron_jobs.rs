@@ -217,7 +217,7 @@ async fn a_cronjob_that_runs_at_boot_only() {
     simulation.start("one").await.unwrap();
     simulation.run_for(minutes(5)).await.unwrap();
     let done = (format!("mount-{}", monday("08:00:00").as_second()), Some(OutcomeKind::Succeeded));
-    assert_eq!(outcomes(&simulation, "mount").await, [done.clone()]);
+    assert_eq!(outcomes(&simulation, "mount").await, std::slice::from_ref(&done));
     assert_eq!(outcomes(&simulation, "asleep").await, [], "it is suspended");
     let jobs = simulation.node(0).jobs().await.unwrap();
     let jobs: Vec<(&str, bool)> = jobs.iter().map(|job| (job.name.as_str(), job.scheduled)).collect();

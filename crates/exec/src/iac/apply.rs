@@ -136,7 +136,7 @@ async fn finish(bench: &Workbench<'_>, plan_file: PathBuf, report: Report) -> Re
     pass.begin_effect(child.what, child.doing).await?;
     match pass.child(&log, &child).await {
         Ok(_) => Ok(Passed::Next(report)),
-        Err(refused) => Err(rescue_state(bench, &log, refused.failure).await),
+        Err(refused) => Err(rescue_state(bench, &log, refused.into()).await),
     }
 }
 

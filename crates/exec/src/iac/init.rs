@@ -64,7 +64,7 @@ async fn run_with(bench: &Workbench<'_>, log: &RunLog, give: impl Fn(&mut Child)
             bench.pass.child(log, &child).await?;
             Ok(())
         }
-        Err(refused) => Err(refused.failure),
+        Err(refused) => Err(refused.into()),
     }
 }
 

@@ -40,16 +40,16 @@ pub enum Alteration {
 pub enum NotAltered {
     /// It does not wait any more.
     #[error("it is {0}, and only what is pending can be changed")]
-    NotPending(ScheduleStatus),
+    NoLongerPending(ScheduleStatus),
     /// It is not over without having been done.
     #[error("it is {0}, and only what failed or was cancelled can be tried again")]
-    NotOver(ScheduleStatus),
+    Unfinished(ScheduleStatus),
     /// Somebody has to agree first.
     #[error("somebody has to approve it first")]
-    NotApproved,
+    Unapproved,
     /// Nobody is asked to agree.
     #[error("no approval is asked for: it is {0}")]
-    NotAsked(ApprovalStatus),
+    Unasked(ApprovalStatus),
 }
 
 impl Alteration {
@@ -70,19 +70,19 @@ impl Alteration {
         let approval = row.wanted.approval;
         match (self, row.status) {
             (Alteration::Retry, ScheduleStatus::Failed | ScheduleStatus::Cancelled) if !approval.allows() => {
-                return Err(NotAltered::NotApproved);
+                return Err(NotAltered::Unapproved);
             }
             (Alteration::Retry, ScheduleStatus::Failed | ScheduleStatus::Cancelled) => {}
-            (Alteration::Retry, status) => return Err(NotAltered::NotOver(status)),
+            (Alteration::Retry, status) => return Err(NotAltered::Unfinished(status)),
             (_, ScheduleStatus::Pending) => {}
-            (_, status) => return Err(NotAltered::NotPending(status)),
+            (_, status) => return Err(NotAltered::NoLongerPending(status)),
         }
         let mut row = row.clone();
         row.updated_at = at;
         match self {
             Alteration::Cancel => row.end(ScheduleStatus::Cancelled),
             Alteration::ExecuteNow if approval.allows() => row.next_attempt_at = Some(at),
-            Alteration::ExecuteNow => return Err(NotAltered::NotApproved),
+            Alteration::ExecuteNow => return Err(NotAltered::Unapproved),
             Alteration::Reschedule { to, timezone } => {
                 row.wanted.schedule_time = *to;
                 row.wanted.timezone = timezone.clone().or(row.wanted.timezone);
@@ -94,7 +94,7 @@ impl Alteration {
                 row.retry_count = 0;
             }
             Alteration::Approve { .. } | Alteration::Reject { .. } if approval != ApprovalStatus::PendingApproval => {
-                return Err(NotAltered::NotAsked(approval));
+                return Err(NotAltered::Unasked(approval));
             }
             Alteration::Approve { by } => {
                 row.wanted.approval = ApprovalStatus::Approved;

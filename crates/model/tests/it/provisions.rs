@@ -126,7 +126,7 @@ fn what_can_be_done_in_which_status() {
     for status in S::ALL.iter().copied().filter(|status| *status != S::Pending) {
         for alteration in [&Alteration::Cancel, &Alteration::ExecuteNow, &reschedule, &approve, &reject] {
             let refused = alteration.apply(&row(status, AutoApproved), at(10));
-            assert_eq!(refused, Err(NotAltered::NotPending(status)), "{alteration:?}");
+            assert_eq!(refused, Err(NotAltered::NoLongerPending(status)), "{alteration:?}");
         }
         let retried = Alteration::Retry.apply(&row(status, AutoApproved), at(10));
         let may = matches!(status, S::Failed | S::Cancelled);
@@ -136,22 +136,22 @@ fn what_can_be_done_in_which_status() {
         }
     }
     let pending = row(S::Pending, AutoApproved);
-    assert_eq!(Alteration::Retry.apply(&pending, at(10)), Err(NotAltered::NotOver(S::Pending)));
+    assert_eq!(Alteration::Retry.apply(&pending, at(10)), Err(NotAltered::Unfinished(S::Pending)));
     assert_eq!(Alteration::Cancel.apply(&pending, at(10)).unwrap().status, S::Cancelled);
     assert_eq!(Alteration::ExecuteNow.apply(&pending, at(10)).unwrap().due(), at(10));
     let later = reschedule.apply(&pending, at(10)).unwrap();
     assert_eq!((later.due(), later.wanted.timezone.as_deref()), (at(500), Some("Europe/Berlin")));
     assert_eq!(later.updated_at, at(10));
-    assert_eq!(approve.apply(&pending, at(10)), Err(NotAltered::NotAsked(AutoApproved)));
+    assert_eq!(approve.apply(&pending, at(10)), Err(NotAltered::Unasked(AutoApproved)));
 
     let held = row(S::Pending, PendingApproval);
-    assert_eq!(Alteration::ExecuteNow.apply(&held, at(10)), Err(NotAltered::NotApproved));
+    assert_eq!(Alteration::ExecuteNow.apply(&held, at(10)), Err(NotAltered::Unapproved));
     let approved = approve.apply(&held, at(10)).unwrap();
     assert_eq!((approved.wanted.approval.allows(), approved.approved_by), (true, Some(by())));
     let rejected = reject.apply(&held, at(10)).unwrap();
     assert_eq!((rejected.status, rejected.wanted.approval), (S::Cancelled, Rejected));
     assert_eq!(rejected.error_message.as_deref(), Some("rejected by bob: no budget"));
-    assert_eq!(Alteration::Retry.apply(&rejected, at(10)), Err(NotAltered::NotApproved));
+    assert_eq!(Alteration::Retry.apply(&rejected, at(10)), Err(NotAltered::Unapproved));
     assert!(reschedule.apply(&held, at(10)).is_ok() && Alteration::Cancel.apply(&held, at(10)).is_ok());
 }
 

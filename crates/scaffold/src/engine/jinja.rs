@@ -54,7 +54,7 @@ impl Compiler {
         environment.set_recursion_limit(settings.limits.depth.saturating_mul(INCLUDE));
         // For the columns of errors.
         environment.set_debug(true);
-        environment.set_path_join_callback(|name, parent| join(name, parent).into());
+        environment.set_path_join_callback(join);
         filters::add(&mut environment, &settings.surroundings);
         Compiler { environment }
     }

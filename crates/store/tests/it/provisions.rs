@@ -188,7 +188,7 @@ async fn what_people_do_to_rows(fixture: &Fixture) {
     alter(Alteration::ExecuteNow).await.unwrap();
     let run = take_one(&store, at(5)).await;
     let refused = alter(Alteration::Cancel).await.unwrap_err();
-    assert_eq!(refused, AlterError::Refused(NotAltered::NotPending(ScheduleStatus::Executing)));
+    assert_eq!(refused, AlterError::Refused(NotAltered::NoLongerPending(ScheduleStatus::Executing)));
     store.record(run.id, failed(FailureClass::Permanent), guard(&run), at(6)).await.unwrap();
     let retried = alter(Alteration::Retry).await.unwrap();
     assert_eq!(

@@ -153,14 +153,14 @@ fn is_plain(text: &str) -> bool {
     let second_is_blank = text.chars().nth(1).is_none_or(|char| char == ' ');
     let starts_like_something = "!&*#|>@%`\"'[]{},".contains(first) || ("-?:".contains(first) && second_is_blank);
     let number_like = first.is_ascii_digit() || "+-.".contains(first);
-    !WORDS.contains(&text.to_lowercase().as_str())
-        && !starts_like_something
-        && !(number_like && reads_as_number(text))
-        && !text.starts_with(' ')
-        && !text.ends_with(' ')
-        && !text.contains(": ")
-        && !text.contains(" #")
-        && !text.ends_with(':')
+    let means_something = WORDS.contains(&text.to_lowercase().as_str())
+        || starts_like_something
+        || number_like && reads_as_number(text)
+        || text.starts_with(' ')
+        || text.ends_with([' ', ':'])
+        || text.contains(": ")
+        || text.contains(" #");
+    !means_something
 }
 
 /// Numbers, dates and times of day, as YAML 1.1 reads them; some more are quoted than must be.
