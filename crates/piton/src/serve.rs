@@ -51,7 +51,7 @@ pub async fn work(global: &Global, options: &WorkerArgs) -> Result<(), CommandEr
     place.config.server.tls = None;
     place.config.server.pidfile = None;
     crate::inlet::address(&place)?;
-    start(global, place, Activation::default(), Role::Worker).await
+    Box::pin(start(global, place, Activation::default(), Role::Worker)).await
 }
 
 /// Runs the daemon until it is told to end.
@@ -76,7 +76,7 @@ pub async fn serve(global: &Global, options: &ServeArgs) -> Result<(), CommandEr
     if options.worker {
         crate::inlet::address(&place)?;
     }
-    start(global, place, activation, role).await
+    Box::pin(start(global, place, activation, role)).await
 }
 
 async fn start(global: &Global, place: Place, activation: Activation, role: Role) -> Result<(), CommandError> {

@@ -48,7 +48,7 @@ fn a_blueprint_is_rendered_into_a_new_directory() {
 fn one_template_goes_to_standard_output_and_nothing_else_does() {
     let site = Site::new();
     site.write("data.json", r#"{ "a": 1, "f": 1.5, "items": ["x", "y"] }"#);
-    site.write("go.tmpl", r#"{{ .a }}|{{ .f }}|{{ .none }}|{{ range .items }}{{ . | upper }}{{ end }}"#);
+    site.write("go.tmpl", r"{{ .a }}|{{ .f }}|{{ .none }}|{{ range .items }}{{ . | upper }}{{ end }}");
     let go = site.piton(["scaffold", "eval", "--engine", "go", "--template", "go.tmpl", "--data", "data.json"]);
     assert_eq!((go.code, go.out.as_str()), (0, "1|1.5|<no value>|XY"), "{go}");
     let strict = ["scaffold", "eval", "--template", "go.tmpl", "--data", "data.json", "--missing", "error"];

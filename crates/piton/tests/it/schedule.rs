@@ -139,7 +139,7 @@ fn lists_have_filters_and_pages() {
     for tag in ["to%20be%20created", "to_be_created", "TO-BE-CREATED"] {
         assert_eq!(ids(&get(&address, &format!("/api/schedule?tag={tag}"))).len(), 10, "{tag}");
     }
-    assert_eq!(ids(&get(&address, "/api/schedule?type=terminate")), [other.clone()]);
+    assert_eq!(ids(&get(&address, "/api/schedule?type=terminate")), std::slice::from_ref(&other));
     assert_eq!(ids(&get(&address, "/api/schedule?status=failed")), Vec::<String>::new());
     assert_eq!(ids(&get(&address, "/api/schedule?offset=9&limit=1")), all[9..10]);
     assert_eq!(ids(&get(&address, "/else/where/schedule")), ids(&get(&address, "/api/schedule")), "both are the same");

@@ -1,5 +1,6 @@
 //! Blueprints in temporary directories, and what they are rendered with.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -91,7 +92,7 @@ pub(crate) fn shown(tree: &Tree) -> String {
             Mode::Executable => " *",
             Mode::Link => " ->",
         };
-        out.push_str(&format!("--- {}{mode}\n{}\n", entry.path, String::from_utf8_lossy(&entry.bytes)));
+        writeln!(out, "--- {}{mode}\n{}", entry.path, String::from_utf8_lossy(&entry.bytes)).unwrap();
     }
     out
 }

@@ -134,7 +134,7 @@ fn format_of(headers: &HeaderMap) -> Answer<Format> {
 
 /// No fewer than there are requests in it.
 fn count(format: Format, body: &Bytes) -> usize {
-    let ends = |end: u8| body.iter().filter(|byte| **byte == end).count() + 1;
+    let ends = |end: u8| body.split(|byte| *byte == end).count();
     match format {
         Format::JsonLines => ends(b'\n'),
         // A lone carriage return ends a line of CSV, too.

@@ -69,7 +69,7 @@ impl Server {
                     connections.spawn(async move {
                         let admitted = tokio::select! {
                             () = stop.cancelled() => false,
-                            admitted = visitor.is_admitted() => admitted,
+                            admitted = visitor.admitted() => admitted,
                         };
                         if !admitted {
                             return drop(seat);

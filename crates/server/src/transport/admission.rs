@@ -39,7 +39,7 @@ impl Visitor {
     }
 
     /// Whether it may speak here.
-    pub(super) async fn is_admitted(self) -> bool {
+    pub(super) async fn admitted(self) -> bool {
         self.admission.admits(self.pid).await
     }
 }

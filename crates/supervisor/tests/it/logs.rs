@@ -30,7 +30,8 @@ fn put_aside(log: &Path) -> (usize, usize) {
     let stem = format!("{}-2", log.file_stem().unwrap().to_string_lossy());
     let names = fs::read_dir(log.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name());
     let names = names.map(|name| name.to_string_lossy().into_owned()).filter(|name| name.starts_with(&stem));
-    let (compressed, plain): (Vec<_>, Vec<_>) = names.partition(|name| Path::new(name).extension().is_some_and(|end| end == "gz"));
+    let (compressed, plain): (Vec<_>, Vec<_>) =
+        names.partition(|name| Path::new(name).extension().is_some_and(|end| end == "gz"));
     (plain.len(), compressed.len())
 }
 
