@@ -364,7 +364,7 @@ async fn what_cannot_be_read_does_not_stop_the_rest() {
     let mut outsider = outsider(&fixture).await;
     // A status and types are kept right by the table itself; a table of older times may hold others.
     let refused = "INSERT INTO scheduled_provisions (employee_data, applications, schedule_time, tags, job_type) \
-         VALUES ('{}', '{}', now(), '{}', 'explode')";
+         VALUES ('{}', '{}', 'epoch', '{}', 'explode')";
     assert!(outsider.execute(refused).await.is_err());
     outsider.execute("ALTER TABLE scheduled_provisions DROP CONSTRAINT piton_job_type").await.unwrap();
     let broken = insert(&mut outsider, &format!("{COLUMNS}, job_type"), &format!("{VALUES}, 'explode'")).await;
