@@ -1,7 +1,7 @@
 //! Google Workspace as far as it matters here: its addresses, its state and the bodies of its errors.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -14,7 +14,16 @@ use serde_json::{Value, json};
 use crate::clock::ManualClock;
 use crate::fake::{Asked, Fake, Reply, form};
 
-pub const KEY: &str = include_str!("key.pem");
+/// Made anew for each run of the tests: nobody shall find a key among the sources.
+static KEY: LazyLock<String> = LazyLock::new(|| {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("key");
+    #[expect(clippy::disallowed_methods, reason = "the service account is not Piton's child")]
+    let mut keygen = std::process::Command::new("ssh-keygen");
+    let made = keygen.args(["-q", "-t", "rsa", "-b", "2048", "-m", "PKCS8", "-N", "", "-f"]).arg(&file).status();
+    assert!(made.unwrap().success(), "ssh-keygen makes a key");
+    std::fs::read_to_string(file).unwrap()
+});
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 #[derive(Default)]
@@ -55,7 +64,7 @@ impl Google {
             "type": "service_account",
             "client_email": "piton@project.iam.gserviceaccount.com",
             "private_key_id": "k1",
-            "private_key": KEY,
+            "private_key": KEY.as_str(),
             "token_uri": "https://oauth2.googleapis.com/token",
         });
         GoogleSettings {
