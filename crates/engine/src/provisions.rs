@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use piton_model::{Backoff, By, Run, SubjectKind};
+use piton_model::{Backoff, By, SubjectKind};
 use piton_store::Taking;
 
 use crate::claim::{drive, free_slot, overlooked};
@@ -61,7 +61,7 @@ impl Provisions {
     }
 
     /// Takes what is due, as far as there is room, ready to be driven.
-    pub(crate) async fn take(&mut self) -> Result<Vec<Drive>, Error> {
+    async fn take(&mut self) -> Result<Vec<Drive>, Error> {
         let shared = &self.shared;
         let mut drives = Vec::new();
         if self.unsure {
@@ -175,12 +175,4 @@ enum Next {
 
 fn before(due: Timestamp, ahead: Duration) -> Timestamp {
     due.checked_sub(ahead).unwrap_or(Timestamp::MIN)
-}
-
-impl Engine {
-    /// Takes the rows that are due and makes ready to drive their runs, for simulations.
-    pub async fn take_provisions(&self) -> Result<Vec<Run>, Error> {
-        let drives = Provisions::new(self.0.clone()).take().await?;
-        Ok(drives.iter().map(|drive| drive.current().clone()).collect())
-    }
 }

@@ -48,7 +48,7 @@ impl Default for Settings {
             headers: BTreeMap::new(),
             secret: None,
             timeout: Duration::from_secs(300),
-            concurrency: 4,
+            concurrency: 16,
             rate: None,
             breaker: BreakerRules::default(),
             guard: Guard::default(),

@@ -14,12 +14,7 @@ pub(crate) const LEASE_LOST: &str = "lease_lost";
 #[derive(Debug, Clone, PartialEq)]
 pub enum RowChange {
     /// The provisioning API is being called.
-    Executing {
-        /// By the first of the tries.
-        first_run: RunId,
-        /// By this run.
-        run: RunId,
-    },
+    Executing,
     /// It was done.
     Completed {
         /// When.
@@ -56,7 +51,7 @@ impl RowChange {
         let Action::Provision(provision) = &run.action else { return None };
         match &run.state {
             RunState::Pending { .. } | RunState::Gated { .. } => None,
-            RunState::Running { .. } => Some(RowChange::Executing { first_run: provision.key, run: run.id }),
+            RunState::Running { .. } => Some(RowChange::Executing),
             RunState::Ended { outcome, at } => Some(provision.after(run.id, outcome, *at)),
         }
     }

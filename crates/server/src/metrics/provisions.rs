@@ -83,7 +83,7 @@ impl Provisions {
                 self.executed.inc();
                 self.failed.inc();
             }
-            Some(RowChange::Executing { .. } | RowChange::Again { .. } | RowChange::Cancelled { .. }) | None => {}
+            Some(RowChange::Executing | RowChange::Again { .. } | RowChange::Cancelled { .. }) | None => {}
         }
     }
 

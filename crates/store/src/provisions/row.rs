@@ -128,7 +128,7 @@ impl Following {
         let piton_model::Action::Provision(provision) = &run.action else { return None };
         let change = RowChange::of(run)?;
         let over = match &change {
-            RowChange::Executing { .. } | RowChange::Again { .. } => false,
+            RowChange::Executing | RowChange::Again { .. } => false,
             RowChange::Completed { .. } | RowChange::Failed { .. } | RowChange::Cancelled { .. } => true,
         };
         debug_assert!(!over || matches!(run.state, RunState::Ended { .. }), "only what has ended is over");
@@ -154,7 +154,7 @@ impl Following {
     pub(crate) fn params(&self, now: Timestamp) -> Vec<Param<'static>> {
         use ScheduleStatus as S;
         let (status, executed, error, keeps_error, retries, next) = match &self.change {
-            RowChange::Executing { .. } => (S::Executing, None, None, true, None, None),
+            RowChange::Executing => (S::Executing, None, None, true, None, None),
             RowChange::Completed { at } => (S::Completed, Some(*at), None, false, None, None),
             RowChange::Again { at, retry_count, executed_at, error } => {
                 (S::Pending, Some(*executed_at), Some(error.clone()), false, Some(*retry_count), Some(*at))
