@@ -56,7 +56,7 @@ impl Listeners {
         let front = &app.front;
         let limits = limits(&place.config.server);
         let base = place.config.server.base_path.as_str();
-        let routes = if base == piton_server::BASE { local.clone() } else { piton_server::router(app.clone(), base) };
+        let routes = if base == piton_server::BASE { local.clone() } else { piton_server::router(app, base) };
         let routes = front.outward(routes, &app.auth);
         let api = Server::new(routes, limits.clone()).with_tls(self.tls).counted_by(front.metrics.clone());
         let mut tasks = vec![tokio::spawn(api.serve(self.api, stop.clone()))];

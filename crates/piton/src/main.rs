@@ -56,6 +56,7 @@ mod wiring;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
+use std::pin::Pin;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -144,7 +145,9 @@ fn asks_to_serve(argv: &[OsString]) -> bool {
 }
 
 /// Does what was asked, and tells how it went.
-fn carry_out(context: &Context, work: impl Future<Output = Result<Exit, Failure>>) -> Exit {
+fn carry_out<'a>(context: &Context, work: impl Future<Output = Result<Exit, Failure>> + 'a) -> Exit {
+    // One type for the runtime: it would compile all that a command does again for each way of running it.
+    let work: Pin<Box<dyn Future<Output = Result<Exit, Failure>> + 'a>> = Box::pin(work);
     // Fails only where a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let result = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

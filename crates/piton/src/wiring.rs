@@ -20,7 +20,7 @@ use piton_keeper::client::Client;
 use piton_logs::LogStore;
 use piton_model::WorkerId;
 use piton_process::{Environment, Runner};
-use piton_server::{About, Admission, App, Applier, Auth, Front, Probes, ScheduleRules};
+use piton_server::{About, Admission, App, Applier, Auth, Front, Parts, Probes, ScheduleRules};
 use piton_store::{Options, Store};
 use piton_supervisor::Supervisor;
 use piton_tools::Manager;
@@ -243,7 +243,7 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
     let applier = Applier::new(supervisor.clone(), loader.subscribe());
     let engine = Engine::new(settings, store, clock.clone(), executor, loader.subscribe());
     let shutdown = CancellationToken::new();
-    let app = App {
+    let app = App::new(Parts {
         engine: engine.clone(),
         auth,
         logs,
@@ -273,9 +273,8 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
             measures: config.processes.metrics.enabled,
             history: config.history.enabled,
         }),
-        base: piton_server::BASE.into(),
-    };
-    let router = piton_server::router(app.clone(), piton_server::BASE);
+    });
+    let router = piton_server::router(&app, piton_server::BASE);
     Ok(Opened { app, engine, loader, router, runner, admission, shutdown, upkeep, lock })
 }
 

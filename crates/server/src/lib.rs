@@ -65,7 +65,7 @@ pub use front::Front;
 pub use metrics::{Metrics, follow as follow_ledger, follow_processes};
 pub use processes::{Applier, KINDS, sample_process};
 pub use schedule::ScheduleRules;
-pub use state::{About, App, Children, Probes};
+pub use state::{About, App, Children, Parts, Probes};
 pub use tls::{Tls, TlsError};
 pub use transport::{Admission, BindError, Limits, Listener, Server, local, serve_unix};
 
@@ -76,8 +76,8 @@ pub const BASE: &str = "/api";
 pub(crate) const BODY_LIMIT: usize = 1024 * 1024;
 
 /// All routes; those of `{base}` below `base`.
-pub fn router(app: App, base: &str) -> Router {
-    let app = App { base: base.trim_end_matches('/').into(), ..app };
+pub fn router(app: &App, base: &str) -> Router {
+    let app = app.below(base);
     let (served, public_metrics) = (base.to_owned(), app.front.public_metrics());
     let document = Document::later(move || table(&served, public_metrics).split().1);
     let (routes, _) = table(base, public_metrics).split();
