@@ -32,6 +32,7 @@ mod deploy;
 mod docs;
 mod events;
 mod extract;
+mod feed;
 mod front;
 mod health;
 mod job_files;
