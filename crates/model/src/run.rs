@@ -430,7 +430,7 @@ impl Run {
             (_, Some(request)) => ended(request.outcome()),
             (FailureClass::TimedOut, None) => ended(Outcome::TimedOut { failure }),
             (FailureClass::Permanent | FailureClass::Interrupted, None) => ended(Outcome::Failed { failure }),
-            (FailureClass::Transient, None) => match self.retry.delay(failures) {
+            (FailureClass::Transient, None) => match self.retry.delay_after(failures, &failure) {
                 Some(delay) => {
                     let delay = SignedDuration::try_from(delay).unwrap_or(SignedDuration::MAX);
                     let due = at.checked_add(delay).unwrap_or(Timestamp::MAX);
