@@ -1,7 +1,7 @@
 //! Why a run stands where it stands, and what is due next.
 
 use jiff::Timestamp;
-use piton_model::{By, Mode, Outcome, Phase, Run, RunId, RunState};
+use piton_model::{By, Mode, Outcome, Phase, Run, RunId, RunState, SubjectKind};
 use piton_spec::{Effect, JobTrigger};
 
 use crate::{Engine, Error};
@@ -39,7 +39,12 @@ impl Engine {
             Some(_) | None => vec![],
         };
         let now = self.0.clock.now();
-        Ok(explain(&run, &others, now, self.0.slots.available_permits()))
+        let (slots, limit) = match run.subject.kind() {
+            SubjectKind::Scaffold => (&self.0.scaffold_slots, "worker.concurrency"),
+            _ => (&self.0.slots, "scheduler.max_concurrent_runs"),
+        };
+        let full = (slots.available_permits() == 0).then_some(limit);
+        Ok(explain(&run, &others, now, full))
     }
 
     /// The next `count` lines of a workspace's schedule that are due.
@@ -87,8 +92,8 @@ impl Engine {
     }
 }
 
-/// Pure.
-fn explain(run: &Run, others: &[Run], now: Timestamp, free_slots: usize) -> Explanation {
+/// `full` is the limit that is reached, if it is. Pure.
+fn explain(run: &Run, others: &[Run], now: Timestamp, full: Option<&str>) -> Explanation {
     let mut reasons = vec![format!("why it exists: {}", run.origin)];
     let mut hints = vec![];
     let summary = match &run.state {
@@ -106,8 +111,8 @@ fn explain(run: &Run, others: &[Run], now: Timestamp, free_slots: usize) -> Expl
                 reasons.push(format!("run {} of {} is {} and goes first", ahead.id, ahead.subject, ahead.phase()));
                 hints.push(format!("piton run show {}", ahead.id));
                 "it waits for another run of the same subject".to_owned()
-            } else if free_slots == 0 {
-                reasons.push("as many runs as scheduler.max_concurrent_runs allows are under way".to_owned());
+            } else if let Some(limit) = full {
+                reasons.push(format!("as many runs as {limit} allows are under way"));
                 "it waits for a free slot".to_owned()
             } else {
                 "it waits for a worker to take it".to_owned()

@@ -10,7 +10,8 @@
 //! any two commits loses nothing, because the next `handle` of anybody starts from the store again:
 //!
 //! - [`triggers`]: schedules that are due, events in the ledger, changed declarations → submitted runs
-//! - `claim`: due runs → leases, as many as there are free slots
+//! - `claim`: due runs → leases, as many as there are free slots; one loop for all, and one for repositories that are
+//!   made of blueprints
 //! - `provisions`: rows of scheduled provisions that are due → runs that are leased already
 //! - `drive`: one task for each leased run: execute the step, commit the event, repeat
 //! - `rescue`: leases and gates whose time is over
@@ -96,6 +97,8 @@ pub struct Config {
     pub max_concurrent_runs: usize,
     /// How many of these may be deployments that people ask for.
     pub max_concurrent_deployments: usize,
+    /// How many repositories may be made of blueprints at once, beside all other runs.
+    pub max_concurrent_scaffolds: usize,
     /// How scheduled provisions are executed.
     pub provisions: ProvisionRules,
     /// How many deployments may wait for their turn.
@@ -133,6 +136,7 @@ impl Config {
             worker,
             max_concurrent_runs: cores * 4,
             max_concurrent_deployments: cores * 2,
+            max_concurrent_scaffolds: cores * 4,
             provisions: ProvisionRules::default(),
             max_queued_deployments: 1000,
             max_queued_deployments_each: 500,
@@ -166,6 +170,7 @@ pub(crate) struct Shared {
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) deployment_slots: Arc<Semaphore>,
     pub(crate) provision_slots: Arc<Semaphore>,
+    pub(crate) scaffold_slots: Arc<Semaphore>,
     drivers: Mutex<HashMap<RunId, drive::Driver>>,
     /// Runs that are not driven here (yet), and for which a request to cancel was seen in the ledger. Only a hint.
     cancels_asked: Mutex<HashSet<RunId>>,
@@ -210,6 +215,7 @@ impl Engine {
             slots: Arc::new(Semaphore::new(config.max_concurrent_runs)),
             deployment_slots: Arc::new(Semaphore::new(config.max_concurrent_deployments)),
             provision_slots: Arc::new(Semaphore::new(config.provisions.max_concurrent)),
+            scaffold_slots: Arc::new(Semaphore::new(config.max_concurrent_scaffolds)),
             config,
             store,
             clock,
@@ -246,7 +252,9 @@ impl Engine {
         }
         shared.serving.spawn(follow::Cancellations::new(shared.clone(), head).run());
         shared.serving.spawn(rescue::Rescuer::new(shared.clone()).run());
-        shared.beginning.spawn(claim::Claimer::new(shared.clone()).run());
+        for lane in [claim::Lane::Runs, claim::Lane::Scaffolds] {
+            shared.beginning.spawn(claim::Claimer::new(shared.clone(), lane).run());
+        }
         shared.beginning.spawn(triggers::Events::new(self).run());
         Ok(())
     }

@@ -205,7 +205,7 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
         settings.max_concurrent_runs = usize::try_from(limit.get()).unwrap_or(usize::MAX);
         settings.max_concurrent_deployments = settings.max_concurrent_runs.div_ceil(2);
     }
-    settings.max_concurrent_runs = settings.max_concurrent_runs.max(config.worker.concurrency);
+    settings.max_concurrent_scaffolds = config.worker.concurrency;
     settings.keep_secrets = config.iac.retention;
     if let Some(limit) = config.deployments.max_concurrent {
         settings.max_concurrent_deployments = usize::try_from(limit.get()).unwrap_or(usize::MAX);
