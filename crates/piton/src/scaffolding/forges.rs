@@ -1,7 +1,7 @@
 //! The forges of an installation, from `[gitlab]`, `[github]`, `[gitea]` and `[git_remote]`.
 
 use piton_exec::guard::Guard;
-use piton_forge::{Access, Error, Forge, Kind, Owner, Reach, Settings, SshKey};
+use piton_forge::{Access, Error, Forge, Kind, Owner, Patience, Reach, Settings, SshKey};
 use piton_model::{Failure, FailureClass, GitProvider, Scaffold, Secret};
 use piton_spec::{GitRemote, HostedForge};
 
@@ -30,6 +30,7 @@ impl Forges {
         let config = &place.config.forges;
         let settings = Settings {
             reach: reach(guard.clone()),
+            patience: Patience { idle: place.config.worker.forge_timeout, ..Patience::default() },
             allow_http: place.config.git.allow_http,
             allow_file: true,
             private_dir: Some(super::workspace_dir(place)),

@@ -362,6 +362,8 @@ pub(crate) const KEYS: &[Key] = &[
         .default("500MB")
         .aliases(&["MAX_WORKSPACE_SIZE"]),
     key("worker.max_job_duration", Kind::Duration, "Longest job.").default("10m").aliases(&["MAX_JOB_DURATION"]),
+    key("worker.forge_timeout", Kind::Duration, "Longest silence of a forge before what was asked of it is tried again.")
+        .default("1m"),
     key("worker.provider", Kind::Choice(&["gitlab", "github", "gitea", "git"]), "Who hosts the repository where a message does not say.")
         .default("gitlab"),
     key("worker.branch", Kind::Text, "Branch that is pushed.").default("main"),
