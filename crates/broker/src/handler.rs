@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use lapin::BasicProperties;
 
 use crate::decide::Verdict;
@@ -37,6 +38,12 @@ impl Delivery {
     /// A header, if it is text.
     pub fn header(&self, name: &str) -> Option<&str> {
         words(self.properties.headers().as_ref()?.inner().get(name))
+    }
+
+    /// When it was sent, where its sender says so: the same on every copy.
+    pub fn sent_at(&self) -> Option<Timestamp> {
+        let seconds = (*self.properties.timestamp()).and_then(|seconds| i64::try_from(seconds).ok())?;
+        Timestamp::from_second(seconds).ok()
     }
 
     /// Was it given out before? Whoever had it may have finished.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::{Stream, StreamExt as _};
+use jiff::Timestamp;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, Event};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -42,6 +43,16 @@ impl Outgoing {
             .with_content_type("application/json".into())
             .with_message_id(run_id.as_str().into());
         Outgoing { body: Arc::from(body), properties }
+    }
+
+    /// With the time at which it is sent, which stays on every copy: what depends on when it was asked for is then the
+    /// same for whoever takes it.
+    #[must_use]
+    pub fn sent_at(mut self, at: Timestamp) -> Outgoing {
+        if let Ok(seconds) = u64::try_from(at.as_second()) {
+            self.properties = self.properties.with_timestamp(seconds);
+        }
+        self
     }
 }
 

@@ -85,7 +85,7 @@ pub use heartbeat::Heartbeat;
 pub use job_objects::{JobCondition, JobObject, JobPhase};
 pub use provisions::ProvisionRules;
 pub use rounds::Rounds;
-pub use scaffolds::Accepted;
+pub use scaffolds::{Accepted, Sent};
 pub use shutdown::Shutdown;
 
 /// How the engine behaves.

@@ -26,6 +26,7 @@ mod blueprints;
 mod clock;
 mod command;
 mod context;
+mod ends;
 mod error;
 mod executor;
 mod identity;

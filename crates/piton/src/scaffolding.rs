@@ -6,6 +6,7 @@
 
 mod forges;
 mod reporter;
+mod reports;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,9 +17,7 @@ use piton_forge::{
     BranchName, Commit, CommitError, Identity, Limits, RepositoryName, RunMark, Visibility, Wanted, Words,
 };
 use piton_logs::{LogStore, Redactor, RunLog};
-use piton_model::{
-    Failure, FailureClass, Report, RepositoryVisibility, Run, Scaffold, ScaffoldStep, ScaffoldedRepository,
-};
+use piton_model::{Failure, FailureClass, Report, RepositoryVisibility, Scaffold, ScaffoldStep, ScaffoldedRepository};
 use piton_scaffold::{Meta, Mode, Order};
 use serde_json::{Value, json};
 
@@ -26,8 +25,8 @@ use crate::blueprints::Blueprints;
 use crate::error::{CommandError, Exit};
 use crate::place::Place;
 use forges::Forges;
-pub use reporter::Reporter;
-use reporter::{Line, Lines};
+use reporter::{Line, Lines, Reporter};
+pub use reports::Reports;
 
 /// Makes repositories of blueprints.
 #[derive(Debug)]
@@ -85,28 +84,17 @@ impl Scaffolding {
                     }
                 };
                 if let Err(failure) = &built {
-                    self.tell_failure(task, scaffold, failure, &talk).await?;
+                    self.tell_failure(task, failure, &talk).await?;
                 }
                 talk.lines.end().await;
-                built.map(Passed::Next)
-            }
-            ScaffoldStep::Report => {
-                let report = &task.run.report;
-                let repository = report.repository.as_ref();
-                self.reporter
-                    .status(
-                        scaffold.run_id.as_str(),
-                        &self.status(&task.run, scaffold, "succeeded", json!({ "repository": repository })),
-                    )
-                    .await;
-                Ok(Passed::Done(Report::default()))
+                built.map(Passed::Done)
             }
         }
     }
 
     async fn build(&self, task: &Task, scaffold: &Scaffold, talk: &Talk<'_>) -> Result<Report, Failure> {
         talk.say("start", "INFO", format!("Starting provisioning for run: {}", scaffold.run_id)).await?;
-        self.reporter.status(scaffold.run_id.as_str(), &self.status(&task.run, scaffold, "running", json!({}))).await;
+        talk.lines.status(reports::status(&task.run, scaffold, "running", self.clock.now(), &self.worker, json!({})));
         let (forge, owner) = self.forges.of(scaffold)?;
         let wanted = Wanted {
             name: scaffold.name.parse::<RepositoryName>().map_err(|error| forges::failure(&error.into()))?,
@@ -136,15 +124,16 @@ impl Scaffolding {
         let pushed = forge.push(&repository, &wanted, &commit).await.map_err(|error| forges::failure(&error))?;
         forge.finish(&repository, &wanted, pushed).await.map_err(|error| forges::failure(&error))?;
         let began = task.run.started_at.unwrap_or(task.run.submitted_at);
+        let first = pushed.first(commit.id());
         let took = self.clock.now().duration_since(began).as_secs_f64().max(0.0);
         talk.say("success", "SUCCESS", format!("Provisioning completed in {took:.1}s")).await?;
         Ok(Report {
-            commit: Some(commit.id().to_string()),
+            commit: Some(first.to_string()),
             repository: Some(ScaffoldedRepository {
                 url: repository.web_url.clone(),
                 name: repository.full_name.clone(),
                 branch: self.branch.to_string(),
-                commit: commit.id().to_string(),
+                commit: first.to_string(),
                 files: files as u64,
             }),
             ..Report::default()
@@ -195,45 +184,20 @@ impl Scaffolding {
         })?
     }
 
-    async fn tell_failure(
-        &self,
-        task: &Task,
-        scaffold: &Scaffold,
-        failure: &Failure,
-        talk: &Talk<'_>,
-    ) -> Result<(), Failure> {
-        let retry = task.run.retry.delay(task.run.failures + 1).filter(|_| failure.class == FailureClass::Transient);
+    async fn tell_failure(&self, task: &Task, failure: &Failure, talk: &Talk<'_>) -> Result<(), Failure> {
+        let again = task.run.retry.delay_after(task.run.failures + 1, failure);
+        let retry = again.filter(|_| failure.class == FailureClass::Transient);
         let sentence = match &failure.hint {
             Some(hint) => format!("{} ({hint})", failure.message),
             None => failure.message.clone(),
         };
-        if let Some(delay) = retry {
-            let message = format!("{sentence}; trying again in {}s", delay.as_secs());
-            return talk.say("failure", "WARN", message).await;
+        match retry {
+            Some(delay) => {
+                let message = format!("{sentence}; trying again in {}s", delay.as_secs());
+                talk.say("failure", "WARN", message).await
+            }
+            None => talk.say("failure", "ERROR", format!("Provisioning failed: {sentence}")).await,
         }
-        talk.say("failure", "ERROR", format!("Provisioning failed: {sentence}")).await?;
-        let error = json!({ "error": failure.message, "code": failure.code, "hint": failure.hint });
-        let word = if failure.class == FailureClass::Interrupted { "cancelled" } else { "failed" };
-        self.reporter.status(scaffold.run_id.as_str(), &self.status(&task.run, scaffold, word, error)).await;
-        Ok(())
-    }
-
-    fn status(&self, run: &Run, scaffold: &Scaffold, word: &str, more: Value) -> Value {
-        let now = self.clock.now();
-        let began = run.started_at.unwrap_or(run.submitted_at);
-        let mut status = json!({
-            "run_id": scaffold.run_id,
-            "status": word,
-            "type": scaffold.job_type.as_str(),
-            "worker_id": self.worker,
-            "attempt": run.attempts,
-            "timestamp": now,
-            "duration_seconds": now.duration_since(began).as_secs_f64().max(0.0),
-        });
-        if let (Value::Object(status), Value::Object(more)) = (&mut status, more) {
-            status.extend(more);
-        }
-        status
     }
 }
 
@@ -252,7 +216,7 @@ impl<'a> Talk<'a> {
         let log = scaffolding.logs.open(task.run.id, redactor).await.map_err(|error| log_failure(&error))?;
         Ok(Talk {
             log,
-            lines: scaffolding.reporter.lines(scaffold.run_id.as_str()),
+            lines: scaffolding.reporter.lines(scaffold.run_id.as_str(), format!("{}-{}", task.run.id, task.attempt)),
             clock: &scaffolding.clock,
             prefix: format!("{}/{}/{}", task.run.id, task.attempt, task.step),
         })

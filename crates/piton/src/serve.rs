@@ -23,11 +23,15 @@ use crate::keeping::History;
 use crate::listeners::Listeners;
 use crate::pause::pause;
 use crate::place::Place;
+use crate::scaffolding::Reports;
 use crate::wiring::{self, DataLock, LockRefused, Opened};
 use crate::{identity, keeping, logging, session};
 
 /// How long `--daemonize` waits for the daemon to answer.
 const START_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long the end waits for a control plane that does not hear.
+const LAST_REPORTS: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether the data directory is still there.
 const LOOK_AFTER: Duration = Duration::from_secs(2);
@@ -160,9 +164,12 @@ async fn run(
     let applying = tokio::spawn(app.applier.clone().run(over.clone()));
     let keeping_up = tokio::spawn(upkeep.run(engine.clone(), over.clone()));
     let address = listeners.address().map(|address| address.to_string()).unwrap_or_default();
+    let reports = Reports::begin(place, &engine).await?;
     let mut taking = match role {
         Role::Server => None,
-        Role::Both | Role::Worker => Some(Taking::begin(place, &engine, &app.front.metrics, engine.worker().as_str())?),
+        Role::Both | Role::Worker => {
+            Some(Taking::begin(place, &engine, &app.front.metrics, engine.worker().as_str()).await?)
+        }
     };
     let outward = match (&taking, role) {
         (Some(taking), Role::Worker) => listeners.serve_health(place, &app, taking.status()),
@@ -225,9 +232,6 @@ async fn run(
     if role == Role::Worker && how == Shutdown::Drain {
         finish(&engine, signals).await;
     }
-    if let Some(taking) = taking {
-        taking.leave().await;
-    }
     // Whoever sends requests here shall learn that it is over before nobody answers any more.
     app.front.ending.cancel();
     if let Some(delay) = place.config.server.shutdown_delay {
@@ -240,6 +244,13 @@ async fn run(
     outward.close().await;
     if how == Shutdown::Detach {
         end(&engine, how, signals).await;
+    }
+    // What ended up to here is still told; the rest after the next start.
+    if let Some(taking) = taking {
+        taking.leave().await;
+    }
+    if let Some(reports) = reports {
+        reports.finish(LAST_REPORTS).await;
     }
     over.cancel();
     let _ = loading.await;
