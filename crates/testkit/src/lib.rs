@@ -14,6 +14,8 @@
 //!
 //! [`forges`] are GitLab, GitHub and Gitea as far as making repositories goes, with git's own server behind them.
 //!
+//! [`relay`] stands in front of a message broker and breaks connections in place of acknowledgements.
+//!
 //! # Invariants
 //! - What a fixture starts ends with the test process, however that ends.
 //! - A fixture that cannot be had is an error, never a reason to skip a test.
@@ -33,6 +35,7 @@ mod http_backend;
 pub mod ledger;
 pub mod postgres;
 pub mod rabbit;
+pub mod relay;
 #[cfg(feature = "hosting")]
 pub mod repository;
 #[cfg(feature = "simulation")]

@@ -37,6 +37,8 @@ mod remote;
 mod roles;
 mod runner;
 mod scaffold;
+mod scaffold_chaos;
+mod scene;
 mod schedule;
 mod secrets;
 mod seed_tools;
