@@ -20,6 +20,7 @@ mod provisions;
 mod queue;
 mod report;
 mod requests;
+mod scaffold;
 mod schedules;
 mod spread;
 mod subscribers;
@@ -80,6 +81,8 @@ enum Part {
     Latency,
     /// Scheduled provisions delivered to a target.
     Provisions,
+    /// Blueprints rendered and pushed, messages taken from the queue.
+    Scaffold,
     /// Many schedules held.
     Schedules,
     /// Memory and start of the daemon.
@@ -124,6 +127,10 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
             Part::Queue => queue::measure(&mut databases, &peers, arguments.runs, arguments.rounds, &mut table).await,
             Part::Latency => latency::measure(&mut databases, &peers, &mut table).await,
             Part::Provisions => provisions::measure(&mut databases, &mut table).await,
+            Part::Scaffold => {
+                let Arguments { binaries, sources, no_peers, .. } = arguments;
+                scaffold::measure(&mut databases, sources, binaries, !no_peers, &mut table).await
+            }
             Part::Schedules => schedules::measure(&mut databases, arguments.schedules, &mut table).await,
             Part::Daemon => daemon::measure(&arguments.binaries, &arguments.sources, arguments.rounds, &mut table),
             Part::Deploy => deploy::measure(&arguments.binaries, arguments.rounds.max(10), &mut table),
