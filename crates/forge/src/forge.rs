@@ -22,6 +22,9 @@ use crate::repository::{Published, Pushed, Repository};
 use crate::wanted::Wanted;
 use crate::web::{Patience, Web, is_loopback};
 
+/// How the names of directories in [`Settings::private_dir`] begin.
+pub const PRIVATE: &str = "piton-push-";
+
 /// Forges with an interface for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -96,8 +99,8 @@ pub struct Settings {
     pub allow_http: bool,
     /// Whether repositories on this machine's disk (`file://`) may be made and pushed to.
     pub allow_file: bool,
-    /// Where files of SSH connections lie while they last; a directory that only its owner can enter. What a crash
-    /// leaves there may be removed at the next start.
+    /// Where files of SSH connections lie while they last; a directory that only its owner can enter, made where it is
+    /// missing. What a crash leaves there may be removed later: directories whose names begin with [`PRIVATE`].
     pub private_dir: Option<PathBuf>,
     /// Pushes go over SSH with this key, and not over HTTP. The interface is still asked over HTTP.
     pub ssh: Option<SshKey>,

@@ -50,7 +50,7 @@ mod web;
 
 pub use commit::{Commit, CommitError, Identity, TRAILER, Words};
 pub use error::Error;
-pub use forge::{Access, Forge, Kind, Settings};
+pub use forge::{Access, Forge, Kind, PRIVATE, Settings};
 pub use object::{InvalidObjectId, ObjectId};
 pub use push::SshKey;
 pub use reach::Reach;

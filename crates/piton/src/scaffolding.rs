@@ -14,7 +14,7 @@ use std::sync::Arc;
 use piton_engine::{Clock, Passed, Task};
 use piton_exec::guard::Guard;
 use piton_forge::{
-    BranchName, Commit, CommitError, Identity, Limits, RepositoryName, RunMark, Visibility, Wanted, Words,
+    BranchName, Commit, CommitError, Identity, Limits, PRIVATE, RepositoryName, RunMark, Visibility, Wanted, Words,
 };
 use piton_logs::{LogStore, Redactor, RunLog};
 use piton_model::{Failure, FailureClass, Report, RepositoryVisibility, Scaffold, ScaffoldStep, ScaffoldedRepository};
@@ -44,6 +44,24 @@ pub struct Scaffolding {
 /// Where a run keeps what it needs on a disk.
 pub fn workspace_dir(place: &Place) -> PathBuf {
     place.config.worker.workspace_dir.clone().unwrap_or_else(|| place.data_dir.join("scaffold"))
+}
+
+/// Removes what runs of a process that was killed have left: it may hold keys. What is younger than the longest run may be
+/// another worker's.
+pub fn sweep(place: &Place) {
+    let directory = workspace_dir(place);
+    // Where nothing was ever needed there is none.
+    let Ok(entries) = std::fs::read_dir(&directory) else { return };
+    for entry in entries.filter_map(Result::ok) {
+        let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PRIVATE));
+        let age = entry.metadata().and_then(|found| found.modified()).map(|time| time.elapsed().unwrap_or_default());
+        if is_ours && age.is_ok_and(|age| age > place.config.worker.max_job_duration) {
+            let path = entry.path();
+            if let Err(error) = std::fs::remove_dir_all(&path) {
+                tracing::warn!(%error, path = %path.display(), "what a run has left could not be removed");
+            }
+        }
+    }
 }
 
 impl Scaffolding {

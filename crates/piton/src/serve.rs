@@ -23,7 +23,7 @@ use crate::keeping::History;
 use crate::listeners::Listeners;
 use crate::pause::pause;
 use crate::place::Place;
-use crate::scaffolding::Reports;
+use crate::scaffolding::{self, Reports};
 use crate::wiring::{self, DataLock, LockRefused, Opened};
 use crate::{identity, keeping, logging, session};
 
@@ -97,6 +97,7 @@ async fn start(global: &Global, place: Place, activation: Activation, role: Role
     if role != Role::Worker {
         identity::first_admin(&place, &opened.app.auth).await?;
     }
+    scaffolding::sweep(&place);
     opened.engine.start().await?;
     let _pidfile = place.config.server.pidfile.as_deref().map(PidFile::write).transpose()?;
     run(&place, opened, listeners, role, &mut signals, started.elapsed()).await

@@ -9,6 +9,7 @@ mod jobs;
 mod loops;
 mod nodes;
 mod provisions;
+mod scaffolds;
 mod site;
 mod stories;
 mod year;

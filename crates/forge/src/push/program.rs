@@ -7,7 +7,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -21,6 +21,7 @@ use super::{
     ASKING, Advertisement, DOING, Descent, Job, MOST_ADVERTISED, MOST_REPORTED, NoAdvertisement, Outcome, descent,
 };
 use crate::error::Error;
+use crate::forge::PRIVATE;
 use crate::pkt::{self, Length};
 use crate::reach::{Forbidden, Reach, Unresolved};
 use crate::remote::SshRemote;
@@ -304,9 +305,12 @@ async fn all(from: Option<impl AsyncRead + Unpin>, most: u64) -> io::Result<Vec<
 
 fn private_dir(below: Option<&Path>) -> Result<TempDir, Error> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix("piton-push-");
+    builder.prefix(PRIVATE);
     let made = match below {
-        Some(below) => builder.tempdir_in(below),
+        Some(below) => {
+            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(below);
+            made.and_then(|()| builder.tempdir_in(below))
+        }
         None => builder.tempdir(),
     };
     let path = || below.map_or_else(std::env::temp_dir, Path::to_owned);

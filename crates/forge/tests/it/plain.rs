@@ -95,7 +95,9 @@ async fn a_repository_on_this_disk_is_made_and_filled() {
     let dir = tempfile::tempdir().unwrap();
     let pattern = format!("file://{}/{{namespace}}/{{name}}.git", dir.path().display());
     Forge::plain(&pattern, &Access::Anybody, Settings::default()).unwrap_err();
-    let settings = Settings { allow_file: true, ..Settings::default() };
+    // A directory that nobody has made yet.
+    let private = dir.path().join("not/yet");
+    let settings = Settings { allow_file: true, private_dir: Some(private.clone()), ..Settings::default() };
     let forge = Forge::plain(&pattern, &Access::Anybody, settings).unwrap();
     let wanted = wanted("team", "a");
     let published = forge.publish(&wanted, &commit()).await.unwrap();
@@ -111,6 +113,7 @@ async fn a_repository_on_this_disk_is_made_and_filled() {
     replace(&at);
     assert_eq!(forge.publish(&wanted, &commit()).await.unwrap_err().code(), "branch_taken");
     // Nothing is left of making it.
+    assert_eq!(std::fs::read_dir(private).unwrap().count(), 0);
     assert_eq!(std::fs::read_dir(dir.path().join("team")).unwrap().count(), 1);
 }
 

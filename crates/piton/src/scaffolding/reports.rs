@@ -1,7 +1,7 @@
 //! How runs ended, as the control plane is told: until it is heard, also by the next process.
 //!
 //! What is said depends on nothing but the run as it is stored, and its key on the run alone. So whoever hears it twice can
-//! tell that it is the same.
+//! tell that it is the same. Of a success the key is the same for workers that share nothing but the queue, too.
 
 use std::time::Duration;
 
@@ -52,7 +52,12 @@ impl Duty for Reports {
             return Ok(());
         };
         let (word, status) = ended(run, scaffold, outcome, *at, &self.worker);
-        let told = self.reporter.end(scaffold.run_id.as_str(), &format!("{}-{word}", run.id), &status).await;
+        // It succeeds once, whoever does it; every try may fail.
+        let key = match outcome {
+            Outcome::Succeeded => format!("{}-{word}", scaffold.run_id),
+            _ => format!("{}-{word}", run.id),
+        };
+        let told = self.reporter.end(scaffold.run_id.as_str(), &key, &status).await;
         let waited = Duration::try_from(self.clock.now().duration_since(*at)).unwrap_or_default();
         match told {
             Err(why) if waited > GIVEN_UP => {

@@ -6,12 +6,12 @@ use std::fs;
 
 use piton_broker::{Address, Ladder, Topology, dead};
 use piton_model::Secret;
-use piton_testkit::forges::{Act, Fault, Hold};
+use piton_testkit::forges::{Act, Fault, Hold, TOKEN};
 use piton_testkit::relay::Relay;
 use serde_json::json;
 
-use crate::scene::{Deaf, Gate, Scene};
-use crate::site::until;
+use crate::scene::{Deaf, Gate, Scene, git};
+use crate::site::{Site, until};
 
 const CREATE: (&str, &str) = ("POST", "/projects");
 const PUSH: (&str, &str) = ("POST", "/git-receive-pack");
@@ -145,6 +145,58 @@ fn a_worker_that_is_killed_while_it_reports_tells_the_same_again() {
         assert_eq!(scene.plane.successes("run-1").len(), number + 1);
         scene.site.audit();
     }
+}
+
+#[test]
+fn what_people_push_on_top_before_a_killed_worker_is_back_fails_nothing() {
+    let scene = Scene::new("chaos-plain");
+    let pattern = format!("{}/{{namespace}}/{{name}}.git", scene.forge.url());
+    let scene = scene
+        .env("PITON_WORKER__PROVIDER", "git")
+        .env("PITON_GIT_REMOTE__URL", &pattern)
+        .env("PITON_GIT_REMOTE__USERNAME", "anybody")
+        .env("PITON_GIT_REMOTE__PASSWORD", TOKEN);
+    let repository = scene.forge.add_repository("my-team", "service", "").unwrap();
+    let worker = scene.site.work();
+    let hold = scene.hold(PUSH, Act::HoldAfter);
+    let mut message = Scene::message("run-1", "service");
+    message["git_config"] = json!({});
+    scene.enqueue(&message);
+    until("it is pushed", || hold.is_reached());
+    worker.kill();
+    let first = git(&repository, &["rev-parse", "main"]);
+    let people = ["-c", "user.name=A", "-c", "user.email=a@example.org"];
+    let commit = ["commit-tree", "-p", "main", "-m", "By a person", "main^{tree}"];
+    let second = git(&repository, &[&people[..], &commit[..]].concat());
+    git(&repository, &["update-ref", "refs/heads/main", second.trim()]);
+
+    let worker = scene.site.work();
+    let run = scene.ended("run-1");
+    assert_eq!((&run["outcome"], &run["repository"]["commit"]), (&json!("succeeded"), &json!(first.trim())), "{run:#}");
+    assert_eq!(git(&repository, &["rev-parse", "main"]), second);
+    scene.assert_told_once("run-1");
+    scene.until_empty();
+    assert_eq!(worker.terminate(), 0);
+}
+
+#[test]
+fn keys_that_a_killed_worker_left_are_removed_when_nobody_can_need_them() {
+    let site = Site::new().env("MAX_JOB_DURATION", "1s").env("RABBITMQ_URL", "amqp://127.0.0.1:1");
+    for name in ["piton-push-old/key", "piton-push-new/key", "other/file"] {
+        site.write(format!(".piton/scaffold/{name}"), "secret");
+    }
+    let hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    let directory = site.data().join("scaffold");
+    for name in ["piton-push-old", "other"] {
+        fs::File::open(directory.join(name)).unwrap().set_modified(hour_ago).unwrap();
+    }
+    let ahead = std::time::SystemTime::now() + std::time::Duration::from_secs(3600);
+    fs::File::open(directory.join("piton-push-new")).unwrap().set_modified(ahead).unwrap();
+    let worker = site.work();
+    let mut left: Vec<_> = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["other", "piton-push-new"]);
+    assert_eq!(worker.terminate(), 0);
 }
 
 #[test]
@@ -321,7 +373,9 @@ fn jobs_of_the_queue_and_other_runs_do_not_wait_for_each_other() {
     assert_eq!(said.code, 0, "{said}");
     let slow = scene.site.piton(["job", "run", "slow", "--detach"]).out.trim().to_owned();
     until("the only slot is taken", || scene.site.log(&slow).contains("begun\n"));
-    holds.iter().for_each(Hold::release);
+    for hold in &holds {
+        hold.release();
+    }
     for number in 0..3 {
         scene.assert_made_once(&format!("run-{number}"), &format!("service-{number}"));
     }
