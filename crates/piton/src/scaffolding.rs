@@ -36,7 +36,6 @@ pub struct Scaffolding {
     reporter: Reporter,
     author: Identity,
     branch: BranchName,
-    worker: String,
     clock: Clock,
     logs: LogStore,
 }
@@ -80,10 +79,9 @@ impl Scaffolding {
         Ok(Scaffolding {
             blueprints: Arc::new(Blueprints::new(place, clock.clone())?),
             forges: Forges::new(place, guard)?,
-            reporter: Reporter::new(place, clock)?,
+            reporter: Reporter::new(place, clock, worker)?,
             author: Identity::new(name, email).map_err(|error| bad("worker.author_name", &error))?,
             branch: config.branch.parse().map_err(|error| bad("worker.branch", &error))?,
-            worker: config.id.clone().unwrap_or_else(|| worker.to_owned()),
             clock: clock.clone(),
             logs,
         })
@@ -112,7 +110,14 @@ impl Scaffolding {
 
     async fn build(&self, task: &Task, scaffold: &Scaffold, talk: &Talk<'_>) -> Result<Report, Failure> {
         talk.say("start", "INFO", format!("Starting provisioning for run: {}", scaffold.run_id)).await?;
-        talk.lines.status(reports::status(&task.run, scaffold, "running", self.clock.now(), &self.worker, json!({})));
+        talk.lines.status(reports::status(
+            &task.run,
+            scaffold,
+            "running",
+            self.clock.now(),
+            self.reporter.worker().unwrap_or_default(),
+            json!({}),
+        ));
         let (forge, owner) = self.forges.of(scaffold)?;
         let wanted = Wanted {
             name: scaffold.name.parse::<RepositoryName>().map_err(|error| forges::failure(&error.into()))?,

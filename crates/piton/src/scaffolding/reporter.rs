@@ -55,12 +55,13 @@ struct Desk {
     /// Ends with a slash.
     base: Url,
     key: Option<Secret<String>>,
+    worker: String,
     clock: Clock,
 }
 
 impl Reporter {
-    /// Tells nobody where no control plane is configured.
-    pub fn new(place: &Place, clock: &Clock) -> Result<Reporter, CommandError> {
+    /// Tells nobody where no control plane is configured. The worker is called `worker` there, unless it has a name.
+    pub fn new(place: &Place, clock: &Clock, worker: &str) -> Result<Reporter, CommandError> {
         let config = &place.config.control_plane;
         let Some(url) = &config.url else { return Ok(Reporter(None)) };
         let bad =
@@ -77,13 +78,14 @@ impl Reporter {
             client: client.map_err(|error| bad(&error))?,
             base: base.map_err(|error| bad(&error))?,
             key: config.api_key.clone(),
+            worker: place.config.worker.id.clone().unwrap_or_else(|| worker.to_owned()),
             clock: clock.clone(),
         }))))
     }
 
-    /// Whether there is a control plane.
-    pub fn tells(&self) -> bool {
-        self.0.is_some()
+    /// What this worker is called at the control plane; none where there is none.
+    pub fn worker(&self) -> Option<&str> {
+        self.0.as_ref().map(|desk| desk.worker.as_str())
     }
 
     /// Tells once how a run ended. An error says that it was not heard.
@@ -195,7 +197,8 @@ impl Desk {
         let Some(first) = lines.first() else { return };
         let key = format!("{key}-log-{}", first.timestamp.as_microsecond());
         let logs: Vec<Value> = lines.iter().map(told).collect();
-        self.tell(run, "logs", &key, &serde_json::json!({ "run_id": run, "logs": logs })).await;
+        let report = serde_json::json!({ "run_id": run, "worker_id": self.worker, "logs": logs });
+        self.tell(run, "logs", &key, &report).await;
     }
 
     async fn tell(&self, run: &str, what: &'static str, key: &str, body: &Value) {

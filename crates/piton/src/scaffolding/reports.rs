@@ -29,11 +29,8 @@ impl Reports {
     /// Begins to tell, where there is a control plane.
     pub async fn begin(place: &Place, engine: &Engine) -> Result<Option<Following>, CommandError> {
         let clock = engine.clock().clone();
-        let reporter = Reporter::new(place, &clock)?;
-        if !reporter.tells() {
-            return Ok(None);
-        }
-        let worker = place.config.worker.id.clone().unwrap_or_else(|| engine.worker().to_string());
+        let reporter = Reporter::new(place, &clock, engine.worker().as_str())?;
+        let Some(worker) = reporter.worker().map(str::to_owned) else { return Ok(None) };
         let following = Following::begin(engine, Reports { reporter, worker, clock }).await;
         let failed = |error| CommandError::new(Exit::Failed, format!("cannot follow the ledger: {error}"));
         following.map(Some).map_err(failed)
