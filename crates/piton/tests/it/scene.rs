@@ -267,10 +267,15 @@ impl ControlPlane {
         told.iter().map(|told| told.body["status"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
+    /// Every time that it was told this of a run.
+    pub fn told_that(&self, run: &str, status: &str) -> Vec<Told> {
+        let told = self.told(&format!("/api/runs/{run}/status"));
+        told.into_iter().filter(|told| told.body["status"] == status).collect()
+    }
+
     /// Every time that it was told of the success of a run.
     pub fn successes(&self, run: &str) -> Vec<Told> {
-        let told = self.told(&format!("/api/runs/{run}/status"));
-        told.into_iter().filter(|told| told.body["status"] == "succeeded").collect()
+        self.told_that(run, "succeeded")
     }
 
     pub fn lines(&self, run: &str) -> Vec<String> {
