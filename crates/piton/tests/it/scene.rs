@@ -4,7 +4,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use piton_testkit::forges::{Flavour, Forge, TOKEN};
 use piton_testkit::rabbit::Rabbit;
@@ -177,25 +178,20 @@ pub fn git(directory: &Path, args: &[&str]) -> String {
     String::from_utf8(done.stdout).unwrap()
 }
 
-/// Something that waits until it is let go.
+/// Where whoever comes there waits for ever.
 #[derive(Clone, Default)]
-pub struct Gate(Arc<(Mutex<(bool, bool)>, Condvar)>);
+pub struct Gate(Arc<AtomicBool>);
 
 impl Gate {
     pub fn is_reached(&self) -> bool {
-        self.0.0.lock().unwrap().0
+        self.0.load(Ordering::SeqCst)
     }
 
-    pub fn release(&self) {
-        self.0.0.lock().unwrap().1 = true;
-        self.0.1.notify_all();
-    }
-
+    /// It ends with the process of the tests.
     fn wait(&self) {
-        let mut state = self.0.0.lock().unwrap();
-        state.0 = true;
-        while !state.1 {
-            state = self.0.1.wait(state).unwrap();
+        self.0.store(true, Ordering::SeqCst);
+        loop {
+            std::thread::park();
         }
     }
 }
@@ -203,9 +199,9 @@ impl Gate {
 /// What the control plane does with a status.
 #[derive(Clone)]
 pub enum Deaf {
-    /// It waits before it has heard it.
+    /// It has not heard it, and does not answer.
     HoldBefore(Gate),
-    /// It has heard it, and its answer waits.
+    /// It has heard it, and does not answer.
     HoldAfter(Gate),
     /// It has not heard it, and says so.
     Answer(&'static str),
@@ -324,10 +320,7 @@ impl Heard {
         };
         match deaf {
             Some(Deaf::Answer(status)) => return status,
-            Some(Deaf::HoldBefore(gate)) => {
-                gate.wait();
-                self.told.lock().unwrap().push(told);
-            }
+            Some(Deaf::HoldBefore(gate)) => gate.wait(),
             Some(Deaf::HoldAfter(gate)) => {
                 self.told.lock().unwrap().push(told);
                 gate.wait();
