@@ -236,7 +236,9 @@ impl Operation for Alter {
             Err(refused) => return Ok(Err(refused.into())),
         };
         batch.conn().run(sql.alter.as_str(), row::altered(&altered)).await?;
-        batch.append(Record::Audit(Deed::new(self.by.clone(), self.alteration.act()).to(id)), self.at);
+        let deed = Deed::new(self.by.clone(), self.alteration.act()).to(id);
+        let detail = self.alteration.reason().map(str::to_owned);
+        batch.append(Record::Audit(Deed { detail, ..deed }), self.at);
         batch.wake_provisions();
         Ok(Ok(altered))
     }

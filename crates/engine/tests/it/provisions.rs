@@ -147,7 +147,7 @@ async fn who_was_not_approved_waits() {
     assert_eq!(begun(&simulation), [other.id]);
     let refused = engine.alter_provision(asked.id, Alteration::ExecuteNow, ana()).await.unwrap_err();
     assert_eq!(refused.code(), "approval_required");
-    engine.alter_provision(asked.id, Alteration::Approve { by: "bo".to_owned() }, ana()).await.unwrap();
+    engine.alter_provision(asked.id, Alteration::Approve { by: "bo".to_owned(), reason: None }, ana()).await.unwrap();
     until(&engine, &simulation, asked.id, ScheduleStatus::Completed).await;
     engine.shutdown(Shutdown::Drain).await;
 }

@@ -60,6 +60,7 @@ pub(super) fn provision(row: &Row) -> Result<ScheduledProvision, Error> {
         wanted,
         status,
         approved_by: row.maybe_text(12)?,
+        approval_reason: row.maybe_text(21)?,
         created_at,
         updated_at: time(14)?.unwrap_or(created_at),
         executed_at: time(15)?,
@@ -110,6 +111,7 @@ pub(super) fn altered(row: &ScheduledProvision) -> Vec<Param<'static>> {
         row.first_run.map(|run| run.to_string()),
         micros(row.updated_at),
         i64::from(row.retry_count),
+        row.approval_reason.clone(),
     ]
 }
 

@@ -27,7 +27,7 @@ pub(crate) struct Statements {
     /// One row that nobody else is changing.
     pub(crate) one_to_change: String,
     /// A row that waited, as it is after somebody altered it: id, schedule time, zone, status, approval, who approved,
-    /// error, next attempt, first run, now, retry count.
+    /// error, next attempt, first run, now, retry count, reason of who approved.
     pub(crate) alter: String,
     /// Rows whose run has ended, as this row never heard: the body of the run too, none where it is gone.
     pub(crate) behind: String,
@@ -109,7 +109,8 @@ fn write(words: &Words, dialect: Dialect) -> Statements {
     let Words { time, to_time, text, cast, tags, lock, .. } = words;
     let columns = format!(
         "{}, s.job_type, {}, {}, {}, {}, s.timezone, {tags}, s.target_user_email, s.requested_by, s.approval_status, \
-         s.status, s.approved_by, {}, {}, {}, s.error_message, {}, {}, s.first_run, s.last_run",
+         s.status, s.approved_by, {}, {}, {}, s.error_message, {}, {}, s.first_run, s.last_run, \
+         s.approval_reason",
         text("s.id"),
         text("s.employee_data"),
         text("s.applications"),
@@ -151,7 +152,7 @@ fn write(words: &Words, dialect: Dialect) -> Statements {
     let alter = format!(
         "UPDATE scheduled_provisions SET schedule_time = {}, timezone = $3, status = $4, approval_status = $5, \
          approved_by = $6, error_message = $7, next_attempt_at = {}, first_run = $9, updated_at = {}, \
-         retry_count = {} WHERE id = {id}",
+         retry_count = {}, approval_reason = $12 WHERE id = {id}",
         to_time("$2"),
         to_time("$8"),
         to_time("$10"),

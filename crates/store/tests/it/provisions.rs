@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use piton_model::{
-    Alteration, ApprovalStatus, Backoff, By, Event, Failure, FailureClass, JobType, NewProvision, NotAltered, Run,
-    ScheduleId, ScheduleStatus, ScheduledProvision, Secret,
+    Alteration, ApprovalStatus, Backoff, By, Event, Failure, FailureClass, JobType, NewProvision, NotAltered, Record,
+    Run, ScheduleId, ScheduleStatus, ScheduledProvision, Secret,
 };
 use piton_store::{AlterError, ProvisionQuery, Store, Taking};
 use serde_json::json;
@@ -199,9 +199,16 @@ async fn what_people_do_to_rows(fixture: &Fixture) {
     assert!(take(&store, 10, at(5000)).await.is_empty(), "nobody takes what nobody wants");
 
     let held = schedule(&store, NewProvision { approval: ApprovalStatus::PendingApproval, ..new(at(1)) }).await;
-    let approve = Alteration::Approve { by: "carol".to_owned() };
+    let approve = Alteration::Approve { by: "carol".to_owned(), reason: Some("she knows".to_owned()) };
     let approved = store.alter_provision(held, approve, bob(), at(7)).await.unwrap();
-    assert_eq!(approved.approved_by.as_deref(), Some("carol"));
+    assert_eq!(
+        (approved.approved_by.as_deref(), approved.approval_reason.as_deref()),
+        (Some("carol"), Some("she knows"))
+    );
+    assert_eq!(row(&store, held).await, approved);
+    let trail = store.audit_trail(None, 1).await.unwrap();
+    let told = matches!(&trail[0].record, Record::Audit(deed) if deed.detail.as_deref() == Some("she knows"));
+    assert!(told, "{trail:?}");
     assert_eq!(of(&take_one(&store, at(8)).await), held);
     let nobody: ScheduleId = run_id(at(0)).into();
     let unknown = store.alter_provision(nobody, Alteration::Cancel, bob(), at(9)).await.unwrap_err();
