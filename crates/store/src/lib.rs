@@ -159,7 +159,7 @@ impl Store {
             Address::Sqlite { .. } => None,
             Address::Postgres { options } => {
                 let (changes, provisions) = (changes.clone(), provisions.clone());
-                Some(tokio::spawn(changes::listen(options.clone(), readers.clone(), changes, provisions)))
+                Some(tokio::spawn(changes::listen(options.clone(), changes, provisions)))
             }
         };
         let vault = options.vault.clone();
