@@ -5,6 +5,7 @@
 //! another program holds locked is not waited for, because everybody else would have to wait too: it is taken, or made to
 //! follow its run, a little later ([`Store::catch_up_provisions`]).
 
+mod copy;
 mod list;
 mod row;
 mod sql;
@@ -19,6 +20,7 @@ use piton_model::{
 
 use crate::batch::Batch;
 use crate::db::params;
+use crate::dialect::Dialect;
 use crate::row::{micros, run_id, timestamp, whole_micros};
 use crate::writer::Operation;
 use crate::{Error, Store};
@@ -139,13 +141,16 @@ impl Operation for Schedule {
     type Answer = Vec<ScheduleId>;
 
     async fn perform(&self, batch: &mut Batch) -> Result<Self::Answer, Error> {
-        let mut values = Vec::with_capacity(self.new.len() * sql::INSERT_COLUMNS);
-        for new in &self.new {
-            values.extend(row::new_row(new, self.at)?);
-        }
-        let insert = &statements(batch.conn().dialect()).insert;
-        let inserted = batch.conn().write_rows_returning(insert, values).await?;
-        let ids = inserted.iter().map(row::id).collect::<Result<Vec<_>, _>>()?;
+        let dialect = batch.conn().dialect();
+        let in_bulk = dialect == Dialect::Postgres && self.new.len() >= copy::WORTH_IT;
+        // A stream is taken as a whole or, where an id is taken, not at all.
+        let ids = if in_bulk && batch.conn().copy(copy::COPY, copy::lines(&self.new, self.at)).await? {
+            self.new.iter().map(|new| new.id).collect()
+        } else {
+            let values = self.new.iter().flat_map(|new| row::new_row(new, dialect, self.at)).collect();
+            let inserted = batch.conn().write_rows_returning(&statements(dialect).insert, values).await?;
+            inserted.iter().map(row::id).collect::<Result<Vec<_>, _>>()?
+        };
         let target = match ids.as_slice() {
             [] => return Ok(ids),
             [only] => only.to_string(),

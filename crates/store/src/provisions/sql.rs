@@ -7,12 +7,13 @@
 use std::sync::LazyLock;
 
 use crate::dialect::Dialect;
+use crate::statement::Column::{self, Int, Text};
 use crate::statement::{Rows, SIZES};
 
 /// What is written of a new row, in this order.
-pub(crate) const INSERT_COLUMNS: usize = 13;
+const INSERT_COLUMNS: &[Column] = &[Text, Text, Text, Text, Text, Int, Text, Text, Text, Text, Text, Text, Int];
 /// What is written of a row whose run changed, in this order: see [`Statements::follow`].
-pub(crate) const FOLLOW_COLUMNS: usize = 10;
+const FOLLOW_COLUMNS: &[Column] = &[Text, Text, Int, Text, Int, Int, Int, Text, Text, Int];
 
 /// The statements in one dialect.
 pub(crate) struct Statements {
@@ -59,7 +60,7 @@ struct Words {
     text: fn(&str) -> String,
     /// Text as a value of this type.
     cast: fn(&str, &str) -> String,
-    /// An array of texts as a JSON array, and back.
+    /// An array of texts as a JSON array, and one from what [`super::row`] writes of it.
     tags: &'static str,
     to_tags: fn(&str) -> String,
     /// Keeps rows from being changed by anybody else, and leaves those alone that somebody is changing.
@@ -89,7 +90,7 @@ const POSTGRES: Words = Words {
     text: |value| format!("CAST({value} AS TEXT)"),
     cast: |value, to| format!("CAST({value} AS {to})"),
     tags: "CAST(array_to_json(s.tags) AS TEXT)",
-    to_tags: |value| format!("ARRAY(SELECT jsonb_array_elements_text(CAST({value} AS JSONB)))"),
+    to_tags: |value| format!("CAST({value} AS TEXT[])"),
     lock: " FOR UPDATE OF s SKIP LOCKED",
     materialized: "MATERIALIZED ",
     returned: "CAST(s.id AS TEXT)",
@@ -218,8 +219,10 @@ fn insert(words: &Words) -> Rows {
 fn follow(words: &Words) -> Rows {
     let Words { to_time, cast, lock, materialized, returned, .. } = words;
     let id = cast("v.id", "UUID");
+    // What is written of a row goes with it through the lock: to join the two afterwards, without statistics, is to compare
+    // each with each.
     let tail = format!(
-        "), free AS {materialized}(SELECT s.id FROM v JOIN scheduled_provisions s ON s.id = {id}{lock}) \
+        "), free AS {materialized}(SELECT s.id AS row_id, v.* FROM v JOIN scheduled_provisions s ON s.id = {id}{lock}) \
          UPDATE scheduled_provisions AS s SET \
          status = CASE WHEN s.status = 'cancelled' AND v.status = 'pending' THEN s.status ELSE v.status END, \
          executed_at = COALESCE({executed}, s.executed_at), \
@@ -227,7 +230,7 @@ fn follow(words: &Words) -> Rows {
          retry_count = COALESCE({retries}, s.retry_count), \
          next_attempt_at = CASE WHEN s.status = 'executing' THEN {next} END, \
          first_run = v.first_run, last_run = v.last_run, updated_at = {now} \
-         FROM v, free WHERE free.id = {id} AND s.id = free.id RETURNING {returned}",
+         FROM free AS v WHERE s.id = v.row_id RETURNING {returned}",
         executed = to_time("v.executed"),
         keep = cast("v.keep", "INTEGER"),
         retries = cast("v.retries", "INTEGER"),

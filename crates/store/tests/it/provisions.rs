@@ -23,10 +23,10 @@ fn new(due: Timestamp) -> NewProvision {
         job_type: JobType::Provision,
         employee: Secret::new(json!({"fullName": "Ada \u{1f600} \"x\"", "workEmail": "ada@example.org"})),
         applications: Secret::new(json!({"google": true, "microsoft": {"groups": ["a"]}})),
-        payload: Some(Secret::new(json!({"n": 1}))),
+        payload: Some(Secret::new(json!({"n": 1, "text": "a\tb\\c\r\n\\N"}))),
         schedule_time: due,
         timezone: Some("Europe/Berlin".to_owned()),
-        tags: vec!["to be created".to_owned(), "new-hire".to_owned()],
+        tags: ["to be created", "new-hire", "a \"b\", {c} \\d", ""].map(str::to_owned).to_vec(),
         target_user_email: Some("ada@example.org".to_owned()),
         requested_by: Some("bob".to_owned()),
         approval: ApprovalStatus::AutoApproved,
@@ -266,8 +266,17 @@ async fn many_are_scheduled_at_once(fixture: &Fixture) {
     let ids: BTreeSet<ScheduleId> = many.iter().map(|new| new.id).collect();
     let made = store.schedule_provisions(many.clone(), bob(), at(0)).await.unwrap();
     assert_eq!(made.into_iter().collect::<BTreeSet<_>>(), ids);
-    assert!(store.schedule_provisions(many, bob(), at(1)).await.unwrap().is_empty());
+    for wanted in [&many[0], &many[2499]] {
+        assert_eq!(row(&store, wanted.id).await.wanted, *wanted, "as if it had come alone");
+    }
+    assert!(store.schedule_provisions(many.clone(), bob(), at(1)).await.unwrap().is_empty());
     assert_eq!(store.count_provisions().await.unwrap().get(&ScheduleStatus::Pending), Some(&2500));
+    // One that is there already does not keep the others away.
+    let mut half: Vec<NewProvision> = (0..200).map(|second| new(at(second))).collect();
+    let fresh: BTreeSet<ScheduleId> = half.iter().map(|new| new.id).collect();
+    half.push(many[7].clone());
+    let made = store.schedule_provisions(half, bob(), at(2)).await.unwrap();
+    assert_eq!(made.into_iter().collect::<BTreeSet<_>>(), fresh);
     store.close().await;
 }
 
