@@ -3,19 +3,29 @@
 //! Whether another worker is gone is not judged by comparing its clock with this one's: its lease is over when it was
 //! not renewed for as long as a lease lasts, while this worker looked. A wall clock that is set, or runs ahead, takes
 //! nobody's runs away; nor does a database that was away, since nobody could renew then.
+//!
+//! Scheduled provisions are given up sooner, when a few renewals are missing: people wait for them, and
+//! to be wrong about it costs little. The one who was only slow is fenced, and the target knows both calls by one key.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use piton_model::{AttemptNo, By, Decision, Event, Lease, Run, RunId, RunState};
+use piton_model::{AttemptNo, By, Decision, Event, Lease, Run, RunId, RunState, SubjectKind};
 use piton_store::{Guard, RecordError};
 
 use crate::clock::{Moment, after};
+use crate::follow::grown;
 use crate::{Error, Shared};
 
 /// How many overdue runs one round takes care of.
 const BATCH: usize = 200;
+/// How long nobody looks while nothing is under way anywhere, and how soon after that changed somebody does.
+const QUIET: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(1);
+/// How long to wait before what is over is tried to be ended again.
+const AGAIN: Duration = Duration::from_millis(250);
 
 pub(crate) struct Rescuer {
     shared: Arc<Shared>,
@@ -23,6 +33,8 @@ pub(crate) struct Rescuer {
     watched: HashMap<RunId, Watched>,
     /// When this worker looked last.
     looked: Option<Moment>,
+    /// There was nothing then that could be overdue soon.
+    quiet: bool,
 }
 
 /// A lease that was not renewed since a moment.
@@ -31,11 +43,18 @@ struct Watched {
     attempt: AttemptNo,
     until: Timestamp,
     since: Moment,
+    /// For how long it may look like that.
+    patience: Duration,
 }
 
 impl Watched {
-    fn new(lease: &Lease, since: Moment) -> Watched {
-        Watched { attempt: lease.attempt, until: lease.until, since }
+    fn new(lease: &Lease, since: Moment, patience: Duration) -> Watched {
+        Watched { attempt: lease.attempt, until: lease.until, since, patience }
+    }
+
+    /// When it is over, if it is not renewed.
+    fn over(&self) -> Moment {
+        self.since.after(self.patience)
     }
 
     /// Whether it is the lease that was seen `before`.
@@ -71,7 +90,7 @@ impl Shared {
 
 impl Rescuer {
     pub(crate) fn new(shared: Arc<Shared>) -> Rescuer {
-        Rescuer { shared, watched: HashMap::new(), looked: None }
+        Rescuer { shared, watched: HashMap::new(), looked: None, quiet: false }
     }
 
     /// Ends what is overdue; how many runs that were.
@@ -79,16 +98,22 @@ impl Rescuer {
         let shared = self.shared.clone();
         let (now, moment, lease) = (shared.clock.now(), shared.clock.moment(), shared.config.lease);
         // All leases end within the length of one, by the clock of whoever renewed them.
-        let mut near = shared.store.overdue(after(now, lease), BATCH).await?;
-        if self.looked.replace(moment).is_none_or(|looked| looked.after(lease) < moment) {
+        let mut near = shared.store.overdue(after(now, lease.max(QUIET)), BATCH).await?;
+        let looked = self.looked.replace(moment);
+        if looked.is_none_or(|looked| looked.after(lease) < moment) {
             self.watched.clear();
         }
+        if looked.is_none_or(|looked| looked.after(pause(lease) * 3 / 2) < moment) {
+            // This worker was kept from looking, and others perhaps from renewing.
+            self.watched.retain(|_, seen| seen.patience >= lease);
+        }
+        self.quiet = near.is_empty();
         // What is driven here is not lost, however late its lease was renewed; only others may think so.
         near.retain(|run| !shared.is_driving(run));
         self.watch(&near, moment);
         let mut rescued = 0;
         for run in &near {
-            let silent = self.watched.get(&run.id).is_some_and(|seen| seen.since.after(lease) <= moment);
+            let silent = self.watched.get(&run.id).is_some_and(|seen| seen.over() <= moment);
             let Some((event, guard)) = verdict(run, silent, now) else { continue };
             tracing::warn!(run = %run.id, subject = %run.subject, event = event.as_str(), "overdue");
             match shared.store.record(run.id, event, guard, now).await {
@@ -109,7 +134,7 @@ impl Rescuer {
     /// Remembers since when each lease has looked as it does.
     fn watch(&mut self, near: &[Run], moment: Moment) {
         let seen = near.iter().filter_map(|run| {
-            let lease = Watched::new(run.lease()?, moment);
+            let lease = Watched::new(run.lease()?, moment, patience(run, self.shared.config.lease));
             let before = self.watched.get(&run.id).copied().filter(|before| lease.is_as(before));
             Some((run.id, before.unwrap_or(lease)))
         });
@@ -118,13 +143,15 @@ impl Rescuer {
 
     /// When a lease is over next, if it is not renewed.
     pub(crate) fn next(&self) -> Option<Moment> {
-        self.watched.values().map(|seen| seen.since.after(self.shared.config.lease)).min()
+        self.watched.values().map(Watched::over).min()
     }
 
     pub(crate) async fn run(mut self) {
         let shared = self.shared.clone();
-        let pause = shared.config.lease / 3;
+        let pause = pause(shared.config.lease);
+        let mut changes = shared.store.changes();
         loop {
+            let seen = *changes.borrow_and_update();
             if !shared.drivers().is_empty()
                 && let Err(error) = renew(&shared).await
             {
@@ -133,13 +160,39 @@ impl Rescuer {
             match self.handle().await {
                 Ok(BATCH..) => continue,
                 Ok(_) => {}
-                Err(error) => tracing::error!(%error, "could not rescue runs"),
+                Err(error) => {
+                    self.quiet = false;
+                    tracing::error!(%error, "could not rescue runs");
+                }
             }
+            let quiet = self.quiet && shared.drivers().is_empty();
+            let wake = shared.clock.moment().after(if quiet { pause.max(QUIET) } else { pause });
+            // What is over already could not be ended just now, and is not tried at once.
+            let again = shared.clock.moment().after(AGAIN);
+            let wake = self.next().map_or(wake, |next| next.max(again).min(wake));
+            let something = async {
+                grown(&mut changes, seen).await;
+                shared.clock.sleep(SOON).await;
+            };
             tokio::select! {
                 () = shared.stages.over.cancelled() => return,
-                () = shared.clock.sleep(pause) => {}
+                () = shared.clock.sleep_to(wake) => {}
+                () = something, if quiet => {}
             }
         }
+    }
+}
+
+/// How often leases are renewed, and looked at.
+fn pause(lease: Duration) -> Duration {
+    lease / 5
+}
+
+/// How long the holder of a run may be silent. Pure.
+fn patience(run: &Run, lease: Duration) -> Duration {
+    match run.subject.kind() {
+        SubjectKind::Provision => lease * 3 / 5,
+        SubjectKind::Workspace | SubjectKind::Job | SubjectKind::Deployment | SubjectKind::Scaffold => lease,
     }
 }
 
