@@ -83,7 +83,8 @@ impl Claimer {
                 () = shared.stages.closing.cancelled() => return,
                 () = free_slot(&shared.slots), if full => Why::Due,
                 () = free_slot(&shared.deployment_slots), if !full && room.deployments == 0 => Why::Due,
-                () = shared.clock.sleep_until(wake), if !full => Why::Due,
+                // Without anything that is known to be due, it is worth a look, but no transaction.
+                () = shared.clock.sleep_until(wake), if !full => if wake == backstop { Why::News } else { Why::Due },
                 () = grown(&mut changes, seen), if !full => Why::News,
             };
         }

@@ -18,6 +18,9 @@ use crate::{Engine, Error, Shared};
 
 /// How many rows are taken in one transaction.
 const BATCH: usize = 256;
+/// Which share of the calls that may be under way are to be over before more rows are taken, and how long that is waited for.
+const SHARE: usize = 4;
+const A_MOMENT: Duration = Duration::from_millis(2);
 /// How long to wait before the next look when nothing could be done although something is due: another node is just taking
 /// it, or another program holds the row. At first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -94,6 +97,19 @@ impl Provisions {
         Ok(drives)
     }
 
+    /// Waits until some of the calls under way are over: each take is a transaction, so that it should be worth one where
+    /// calls are short, and wait for no second one where they are long.
+    async fn room(&self) {
+        let slots = &self.shared.provision_slots;
+        free_slot(slots).await;
+        let share = u32::try_from(self.shared.config.provisions.max_concurrent / SHARE).unwrap_or(u32::MAX);
+        tokio::select! {
+            // Given back at once: it only tells that they are free.
+            _ = slots.acquire_many(share) => {}
+            () = self.shared.clock.sleep(A_MOMENT) => {}
+        }
+    }
+
     /// Takes back what other programs have written about rows that are under way.
     async fn heed_others(&self) -> Result<(), Error> {
         let shared = &self.shared;
@@ -110,10 +126,18 @@ impl Provisions {
 
     /// Does what there is to do; when to look next, if not at once.
     async fn round(&mut self, news: bool) -> Result<Next, Error> {
+        let shared = self.shared.clone();
+        let ahead = shared.config.provisions.ahead;
         if news {
             self.heed_others().await?;
+            // To take is a transaction, and most of what is written is for another day.
+            let due = if self.unsure { None } else { Some(shared.store.next_provision().await?) };
+            match due {
+                Some(None) => return Ok(Next::WithNews),
+                Some(Some(due)) if before(due, ahead) > shared.clock.now() => return Ok(Next::At(before(due, ahead))),
+                Some(Some(_)) | None => {}
+            }
         }
-        let shared = self.shared.clone();
         let drives = self.take().await?;
         let taken = drives.len();
         for drive in drives {
@@ -123,7 +147,6 @@ impl Provisions {
             return Ok(Next::WithRoom);
         }
         let Some(due) = shared.store.next_provision().await? else { return Ok(Next::WithNews) };
-        let ahead = shared.config.provisions.ahead;
         let at = before(due, ahead);
         if at <= shared.clock.now() && taken == 0 {
             return Ok(self.later());
@@ -154,7 +177,7 @@ impl Provisions {
             let wake = if let Next::At(at) = next { at.min(backstop) } else { backstop };
             news = tokio::select! {
                 () = shared.stages.closing.cancelled() => return,
-                () = free_slot(&shared.provision_slots), if next == Next::WithRoom => false,
+                () = self.room(), if next == Next::WithRoom => false,
                 changed = changes.changed() => changed.is_ok(),
                 () = shared.clock.sleep_until(wake) => wake == backstop,
             };
