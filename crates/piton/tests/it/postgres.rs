@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::site::{Site, until};
 
 /// A new database on a real server.
-fn database() -> String {
+pub fn database() -> String {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(piton_testkit::postgres::database()).unwrap()
 }
