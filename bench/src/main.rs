@@ -43,6 +43,9 @@ struct Arguments {
     /// So many runs have finished before the queue is measured the second time.
     #[arg(long, default_value_t = 100_000)]
     runs: usize,
+    /// So many provisions are delivered before their rate is measured the second time.
+    #[arg(long, default_value_t = 200_000)]
+    churn: usize,
     /// How many schedules are held.
     #[arg(long, default_value_t = 100_000)]
     schedules: usize,
@@ -113,7 +116,7 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let mut table = Table::default();
     report::say(&machine::facts()?);
     let mut databases = Databases::new()?;
-    let queues = parts.iter().any(|part| matches!(part, Part::Queue | Part::Latency));
+    let queues = parts.iter().any(|part| matches!(part, Part::Queue | Part::Latency | Part::Provisions));
     let peers = if queues && !arguments.no_peers {
         Peers::build(&arguments.sources, &arguments.binaries)
     } else {
@@ -123,7 +126,7 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         let measured = match part {
             Part::Queue => queue::measure(&mut databases, &peers, arguments.runs, arguments.rounds, &mut table).await,
             Part::Latency => latency::measure(&mut databases, &peers, &mut table).await,
-            Part::Provisions => provisions::measure(&mut databases, &mut table).await,
+            Part::Provisions => provisions::measure(&mut databases, &peers, arguments.churn, &mut table).await,
             Part::Schedules => schedules::measure(&mut databases, arguments.schedules, &mut table).await,
             Part::Daemon => daemon::measure(&arguments.binaries, &arguments.sources, arguments.rounds, &mut table),
             Part::Deploy => deploy::measure(&arguments.binaries, arguments.rounds.max(10), &mut table),
