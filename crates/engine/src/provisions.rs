@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use piton_model::{Backoff, By, SubjectKind};
-use piton_store::Taking;
+use piton_store::{ProvisionPlace, Taking};
 
 use crate::claim::{drive, free_slot, overlooked};
-use crate::clock::after;
+use crate::clock::{Moment, after};
 use crate::drive::Drive;
 use crate::{Engine, Error, Shared};
 
@@ -49,11 +49,13 @@ pub(crate) struct Provisions {
     unsure: bool,
     /// How long to wait when nothing can be done although something is due.
     pause: Duration,
+    /// Where the last take came to an end, if there may be more after that, and when that was.
+    last: Option<(ProvisionPlace, Moment)>,
 }
 
 impl Provisions {
     pub(crate) fn new(shared: Arc<Shared>) -> Provisions {
-        Provisions { shared, unsure: false, pause: FIRST_PAUSE }
+        Provisions { shared, unsure: false, pause: FIRST_PAUSE, last: None }
     }
 
     /// When to look again after a look that was of no use.
@@ -84,17 +86,32 @@ impl Provisions {
             retry: config.provisions.retry,
             runs: (0..room).map(|_| shared.ids.provision(now)).collect(),
             horizon: after(now, config.provisions.ahead),
+            after: self.place(),
         };
         match shared.store.take_provisions(taking, now).await {
-            Ok(runs) => drives.extend(runs.into_iter().filter_map(|run| drive(shared, run, false))),
+            Ok(taken) => {
+                let moment = shared.clock.moment();
+                // When it was begun does not change: what was passed over is looked at again after a while.
+                let since = self.last.filter(|_| self.place().is_some()).map_or(moment, |(_, since)| since);
+                self.last = taken.last.map(|last| (last, since));
+                drives.extend(taken.runs.into_iter().filter_map(|run| drive(shared, run, false)));
+            }
             Err(error) => {
                 self.unsure = true;
+                self.last = None;
                 if drives.is_empty() {
                     return Err(error.into());
                 }
             }
         }
         Ok(drives)
+    }
+
+    /// After which row the next take may begin. Not for long: a row that somebody held is free again, and one that was
+    /// written late may stand before it.
+    fn place(&self) -> Option<ProvisionPlace> {
+        let now = self.shared.clock.moment();
+        self.last.filter(|(_, since)| now < since.after(LONGEST_PAUSE)).map(|(place, _)| place)
     }
 
     /// Waits until some of the calls under way are over: each take is a transaction, so that it should be worth one where
@@ -129,6 +146,7 @@ impl Provisions {
         let shared = self.shared.clone();
         let ahead = shared.config.provisions.ahead;
         if news {
+            self.last = None;
             self.heed_others().await?;
             // To take is a transaction, and most of what is written is for another day.
             let due = if self.unsure { None } else { Some(shared.store.next_provision().await?) };
@@ -143,7 +161,8 @@ impl Provisions {
         for drive in drives {
             shared.drives.spawn(drive.run());
         }
-        if shared.provision_slots.available_permits() == 0 {
+        if self.last.is_some() || shared.provision_slots.available_permits() == 0 {
+            // There may be more than there were slots for.
             return Ok(Next::WithRoom);
         }
         let Some(due) = shared.store.next_provision().await? else { return Ok(Next::WithNews) };

@@ -103,6 +103,7 @@ pub async fn hot_plans(store: &Store) -> Result<Vec<(&'static str, String)>, Err
     let provisions = provisions::statements(store.dialect());
     let hot = [
         (provisions.due.as_str(), params![0, 10]),
+        (provisions.due_after.as_str(), params![0, 10, 0, "00000000-0000-4000-8000-000000000000"]),
         (provisions.again.as_str(), params![0, 10]),
         (provisions.next.as_str(), params![]),
         (provisions.behind.as_str(), params![]),

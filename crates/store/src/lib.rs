@@ -88,7 +88,7 @@ pub use events::SkipQuery;
 #[doc(hidden)]
 pub use inspect::{hot_plans, refused_statements};
 pub use process_history::ProcessEvent;
-pub use provisions::{AlterError, ProvisionPage, ProvisionQuery, Taking};
+pub use provisions::{AlterError, ProvisionPage, ProvisionPlace, ProvisionQuery, Taken, Taking};
 pub use query::{Page, RunQuery};
 pub use record::{Guard, RecordError};
 pub use removal::Ended;

@@ -19,6 +19,8 @@ const FOLLOW_COLUMNS: &[Column] = &[Text, Text, Int, Text, Int, Int, Int, Text, 
 pub(crate) struct Statements {
     /// Rows that are due by their own time: until when, how many.
     pub(crate) due: String,
+    /// The same, of those that come after a row: until when, how many, its time and id.
+    pub(crate) due_after: String,
     /// Rows that are to be tried (again): until when, how many.
     pub(crate) again: String,
     /// When the first of either is due.
@@ -130,10 +132,13 @@ fn write(words: &Words, dialect: Dialect) -> Statements {
         text("s.id"),
     );
     let (now, limit) = (to_time("$1"), "$2");
-    let due = format!(
-        "SELECT {columns} FROM scheduled_provisions s WHERE {takeable} AND s.next_attempt_at IS NULL \
-         AND s.schedule_time <= {now} ORDER BY s.schedule_time, s.id LIMIT {limit}{lock}"
-    );
+    let due = |after: &str| {
+        format!(
+            "SELECT {columns} FROM scheduled_provisions s WHERE {takeable} AND s.next_attempt_at IS NULL \
+             AND s.schedule_time <= {now}{after} ORDER BY s.schedule_time, s.id LIMIT {limit}{lock}"
+        )
+    };
+    let after = format!(" AND (s.schedule_time, s.id) > ({}, {})", to_time("$3"), cast("$4", "UUID"));
     let again = format!(
         "SELECT {columns} FROM scheduled_provisions s WHERE {takeable} AND s.next_attempt_at IS NOT NULL \
          AND s.next_attempt_at <= {now} ORDER BY s.next_attempt_at, s.id LIMIT {limit}{lock}"
@@ -171,7 +176,8 @@ fn write(words: &Words, dialect: Dialect) -> Statements {
         cast("substr(r.subject, 11)", "UUID"),
     );
     Statements {
-        due,
+        due: due(""),
+        due_after: due(&after),
         again,
         next,
         one_to_change: format!("{one}{lock}"),
@@ -251,6 +257,7 @@ pub(crate) fn texts(dialect: Dialect) -> Vec<String> {
     let all = statements(dialect);
     let plain = [
         &all.due,
+        &all.due_after,
         &all.again,
         &all.next,
         &all.one,

@@ -47,16 +47,22 @@ async fn row(store: &Store, id: ScheduleId) -> ScheduledProvision {
     store.provision(id).await.unwrap().unwrap()
 }
 
-async fn take(store: &Store, most: usize, now: Timestamp) -> Vec<Run> {
-    let taking = Taking {
+/// For one row.
+fn taking(now: Timestamp) -> Taking {
+    Taking {
         worker: worker("w"),
         lease_until: now + Duration::from_secs(15),
         uptime: None,
         retry: RETRY,
-        runs: (0..most).map(|_| run_id(now)).collect(),
+        runs: vec![run_id(now)],
         horizon: now,
-    };
-    store.take_provisions(taking, now).await.unwrap()
+        after: None,
+    }
+}
+
+async fn take(store: &Store, most: usize, now: Timestamp) -> Vec<Run> {
+    let taking = Taking { runs: (0..most).map(|_| run_id(now)).collect(), ..taking(now) };
+    store.take_provisions(taking, now).await.unwrap().runs
 }
 
 /// Takes the one row that is due.
@@ -85,6 +91,7 @@ async fn list(store: &Store, query: ProvisionQuery) -> Vec<ScheduleId> {
 on_both_engines![
     what_is_scheduled_is_there,
     rows_are_taken_when_they_are_due,
+    a_take_goes_on_after_the_last_one,
     rows_follow_their_runs,
     what_people_do_to_rows,
     lists_have_filters_and_pages,
@@ -133,6 +140,30 @@ async fn rows_are_taken_when_they_are_due(fixture: &Fixture) {
     store.record(run.id, failed(FailureClass::Transient), guard(&run), at(40)).await.unwrap();
     let both = take(&store, 10, at(2000)).await;
     assert_eq!(both.iter().map(of).collect::<Vec<_>>(), [late, future]);
+    store.close().await;
+}
+
+async fn a_take_goes_on_after_the_last_one(fixture: &Fixture) {
+    let store = fixture.open().await;
+    let mut all = Vec::new();
+    for second in 0..9 {
+        // Several have the same time.
+        all.push(schedule(&store, new(at(second / 3))).await);
+    }
+    let (mut taken, mut after) = (Vec::new(), None);
+    for most in [4, 4, 4] {
+        let runs = (0..most).map(|_| run_id(at(50))).collect();
+        let taking = Taking { runs, after, ..taking(at(50)) };
+        let found = store.take_provisions(taking, at(50)).await.unwrap();
+        taken.extend(found.runs.iter().map(of));
+        after = found.last;
+    }
+    assert_eq!((taken, after), (all.clone(), None));
+    // What comes before is not found, and is when the whole of it is looked at.
+    let late = schedule(&store, new(at(0))).await;
+    let taking = Taking { after: Some((at(2), all[8])), ..taking(at(50)) };
+    assert!(store.take_provisions(taking, at(50)).await.unwrap().runs.is_empty());
+    assert_eq!(of(&take_one(&store, at(50)).await), late);
     store.close().await;
 }
 
