@@ -104,8 +104,7 @@ impl Rescuer {
             self.watched.clear();
         }
         if looked.is_none_or(|looked| looked.after(pause(lease) * 3 / 2) < moment) {
-            // This worker was kept from looking, and others perhaps from renewing.
-            self.watched.retain(|_, seen| seen.patience >= lease);
+            self.wait_anew();
         }
         self.quiet = near.is_empty();
         // What is driven here is not lost, however late its lease was renewed; only others may think so.
@@ -131,6 +130,13 @@ impl Rescuer {
         Ok(rescued)
     }
 
+    /// This worker was kept from looking or writing, and others perhaps from renewing: who would be given up soon gets
+    /// all of that time once more.
+    fn wait_anew(&mut self) {
+        let lease = self.shared.config.lease;
+        self.watched.retain(|_, seen| seen.patience >= lease);
+    }
+
     /// Remembers since when each lease has looked as it does.
     fn watch(&mut self, near: &[Run], moment: Moment) {
         let seen = near.iter().filter_map(|run| {
@@ -152,10 +158,16 @@ impl Rescuer {
         let mut changes = shared.store.changes();
         loop {
             let seen = *changes.borrow_and_update();
-            if !shared.drivers().is_empty()
+            // Also where it holds nothing itself, as long as others may: to see whether one can.
+            let (asked, mut could) = (shared.clock.moment(), true);
+            if (!self.quiet || !shared.drivers().is_empty())
                 && let Err(error) = renew(&shared).await
             {
                 tracing::error!(%error, "could not renew leases");
+                could = false;
+            }
+            if !could || asked.after(pause) < shared.clock.moment() {
+                self.wait_anew();
             }
             match self.handle().await {
                 Ok(BATCH..) => continue,
