@@ -11,6 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use piton_model::{AttemptNo, By, Decision, Event, Lease, Run, RunId, RunState, SubjectKind};
 use piton_store::{Guard, RecordError};
@@ -110,12 +111,16 @@ impl Rescuer {
         // What is driven here is not lost, however late its lease was renewed; only others may think so.
         near.retain(|run| !shared.is_driving(run));
         self.watch(&near, moment);
-        let mut rescued = 0;
-        for run in &near {
+        let ends = near.iter().filter_map(|run| {
             let silent = self.watched.get(&run.id).is_some_and(|seen| seen.over() <= moment);
-            let Some((event, guard)) = verdict(run, silent, now) else { continue };
+            let (event, guard) = verdict(run, silent, now)?;
             tracing::warn!(run = %run.id, subject = %run.subject, event = event.as_str(), "overdue");
-            match shared.store.record(run.id, event, guard, now).await {
+            Some(shared.store.record(run.id, event, guard, now))
+        });
+        let (mut rescued, mut failed) = (0, None);
+        // In one transaction, where it can be: a worker that is gone may have held many.
+        for ended in join_all(ends).await {
+            match ended {
                 Ok(run) => {
                     rescued += 1;
                     if run.outcome().is_some() {
@@ -124,10 +129,10 @@ impl Rescuer {
                 }
                 // Somebody else was faster, or it was renewed meanwhile.
                 Err(RecordError::NotFound(_) | RecordError::Fenced { .. } | RecordError::Illegal(_)) => {}
-                Err(RecordError::Store(error)) => return Err(error.into()),
+                Err(RecordError::Store(error)) => failed = Some(error),
             }
         }
-        Ok(rescued)
+        failed.map_or(Ok(rescued), |error| Err(error.into()))
     }
 
     /// This worker was kept from looking or writing, and others perhaps from renewing: who would be given up soon gets
