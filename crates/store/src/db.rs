@@ -249,6 +249,9 @@ impl Address {
                     ("enable_bitmapscan", "off"),
                     ("enable_hashjoin", "off"),
                     ("enable_mergejoin", "off"),
+                    // Of several indexes that is wanted which has the order, not one that finds all and sorts them.
+                    ("enable_sort", "off"),
+                    ("enable_incremental_sort", "off"),
                     ("jit", "off"),
                     // Between the statements of a transaction it only thinks. One that is silent for longer is stopped or
                     // cut off, and keeps all others from writing.

@@ -146,10 +146,10 @@ fn write(words: &Words, dialect: Dialect) -> Statements {
     let next = format!(
         "SELECT MIN(d.at) FROM (\
            SELECT (SELECT {} FROM scheduled_provisions s WHERE {takeable} AND s.next_attempt_at IS NULL \
-           ORDER BY s.schedule_time, s.id LIMIT 1) AS at \
+           ORDER BY s.schedule_time LIMIT 1) AS at \
            UNION ALL \
            SELECT (SELECT {} FROM scheduled_provisions s WHERE {takeable} AND s.next_attempt_at IS NOT NULL \
-           ORDER BY s.next_attempt_at, s.id LIMIT 1)) d",
+           ORDER BY s.next_attempt_at LIMIT 1)) d",
         time("s.schedule_time"),
         time("s.next_attempt_at"),
     );
