@@ -49,7 +49,7 @@ pub(crate) struct Provisions {
     unsure: bool,
     /// How long to wait when nothing can be done although something is due.
     pause: Duration,
-    /// Where the last take came to an end, if there may be more after that, and when that was.
+    /// Where the last take came to an end, if there may be more after that, and since when takes have gone on from there.
     last: Option<(ProvisionPlace, Moment)>,
 }
 

@@ -23,7 +23,7 @@ use crate::{Error, Shared};
 /// How many overdue runs one round takes care of.
 const BATCH: usize = 200;
 /// How long nobody looks while nothing is under way anywhere, and how soon after that changed somebody does.
-const QUIET: Duration = Duration::from_secs(30);
+const QUIET: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_secs(1);
 /// How long to wait before what is over is tried to be ended again.
 const AGAIN: Duration = Duration::from_millis(250);

@@ -47,7 +47,10 @@ impl Events {
         let seen = self.seen.load(Ordering::Relaxed);
         let from = if seen > 0 { seen } else { store.follow_cursor(NAME).await? };
         let mut entries = store.entries(from, BATCH).await?;
-        let Some(last) = entries.last().map(|entry| entry.seq) else { return Ok(false) };
+        let Some(last) = entries.last().map(|entry| entry.seq) else {
+            self.seen.store(from, Ordering::Relaxed);
+            return Ok(false);
+        };
         let is_full = entries.len() == BATCH;
         // Another node may have acted on them.
         let cursor = store.follow_cursor(NAME).await?;
