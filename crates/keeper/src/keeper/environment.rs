@@ -116,6 +116,9 @@ impl Wakeups {
     }
 }
 
+/// More open files than a keeper will need.
+const ENOUGH_FILES: u64 = 1 << 20;
+
 /// The limit of open files: the keeper needs one per log, its children should have what they would have without it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FileLimit {
@@ -124,12 +127,18 @@ pub(super) struct FileLimit {
 }
 
 impl FileLimit {
-    /// Raises the limit as far as it goes. `childrens` if a keeper before has raised it already.
+    /// Raises the limit as far as it goes, for who may, beyond what it was started with: ten thousand children have
+    /// twenty thousand pipes. `childrens` if a keeper before has raised it already.
     pub(super) fn raise(childrens: Option<(Option<u64>, Option<u64>)>) -> Self {
         let now = getrlimit(Resource::Nofile);
         let childrens = childrens.map_or(now, |(current, maximum)| Rlimit { current, maximum });
         let most = Rlimit { current: now.maximum, ..now };
-        let raised = if setrlimit(Resource::Nofile, most).is_ok() { most } else { now };
+        let is_more = |wanted: &u64| now.maximum.is_some_and(|maximum| maximum < *wanted);
+        let kernels = fs::read_to_string("/proc/sys/fs/nr_open").ok().and_then(|text| text.trim().parse().ok());
+        let more = kernels.map(|kernels: u64| kernels.min(ENOUGH_FILES)).filter(is_more);
+        let more = more.map(|more| Rlimit { current: Some(more), maximum: Some(more) });
+        let mut tried = more.into_iter().chain([most]);
+        let raised = tried.find(|limit| setrlimit(Resource::Nofile, *limit).is_ok()).unwrap_or(now);
         Self { raised, childrens }
     }
 
