@@ -32,6 +32,7 @@ mod private;
 mod process_commands;
 mod processes;
 mod provisions;
+mod real_programs;
 mod reload;
 mod remote;
 mod roles;
