@@ -52,9 +52,9 @@ struct Arguments {
     /// How many subscribers a log has.
     #[arg(long, default_value_t = 5_000)]
     subscribers: usize,
-    /// How many processes are kept running.
-    #[arg(long, default_value_t = 1_000)]
-    children: usize,
+    /// How many processes are kept running. The goals are for a thousand.
+    #[arg(long, default_value_t = 1_000, alias = "children")]
+    processes: usize,
     /// Megabytes that a child prints.
     #[arg(long, default_value_t = 1_000)]
     megabytes: u64,
@@ -135,8 +135,8 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
                 subscribers::measure(&arguments.binaries, subscribers, seconds, &mut table).await
             }
             Part::Supervision => {
-                let Arguments { binaries, sources, children, rounds, no_peers, .. } = arguments;
-                supervision::measure(binaries, sources, *children, *rounds, !no_peers, &mut table).await
+                let Arguments { binaries, sources, processes, rounds, no_peers, .. } = arguments;
+                supervision::measure(binaries, sources, *processes, *rounds, !no_peers, &mut table).await
             }
         };
         if let Err(error) = measured {
