@@ -38,6 +38,22 @@ const TABLE: &[(&str, May)] = &[
     ("piton-engine", May::Import(&["piton-model", "piton-cron", "piton-spec", "piton-store"])),
     ("piton-exec", May::Import(&["piton-model", "piton-logs", "piton-process", "piton-tools"])),
     (
+        "piton-jobs",
+        May::Import(&[
+            "piton-model",
+            "piton-engine",
+            "piton-store",
+            "piton-vault",
+            "piton-spec",
+            "piton-exec",
+            "piton-tools",
+            "piton-logs",
+            "piton-process",
+            "piton-keeper",
+            "piton-supervisor",
+        ]),
+    ),
+    (
         "piton-server",
         May::Import(&[
             "piton-model",
