@@ -323,6 +323,7 @@ mod tests {
             "piton process start --name web",
             "piton process stop --base web --wait 5s",
             "piton process restart --wildcard *",
+            "piton process restart web --rolling --wait 5s",
             "piton process status",
             "piton process status web -o json",
             "piton process logs web -f --tail 10",

@@ -1,6 +1,7 @@
 //! What people see of instances and groups.
 
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use piton_keeper::ExitStatus;
@@ -70,6 +71,16 @@ pub struct InstanceStatus {
     pub usage: Option<Usage>,
 }
 
+/// An instance as it was a moment ago, shared with whoever else looks at it: thousands of copies take their time, and
+/// megabytes.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    /// All but what it uses.
+    pub status: Arc<InstanceStatus>,
+    /// What it uses, where that is measured.
+    pub usage: Option<Usage>,
+}
+
 /// What a process and its descendants use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
@@ -126,7 +137,20 @@ pub struct Change {
     /// Where it was before.
     pub from: InstanceState,
     /// The instance as it is now.
-    pub now: InstanceStatus,
+    pub now: Arc<InstanceStatus>,
+}
+
+impl From<InstanceStatus> for Observed {
+    fn from(mut status: InstanceStatus) -> Observed {
+        let usage = status.usage.take();
+        Observed { status: Arc::new(status), usage }
+    }
+}
+
+impl From<Observed> for InstanceStatus {
+    fn from(Observed { status, usage }: Observed) -> InstanceStatus {
+        InstanceStatus { usage, ..InstanceStatus::clone(&status) }
+    }
 }
 
 impl InstanceStatus {

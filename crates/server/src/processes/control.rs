@@ -1,10 +1,12 @@
 //! Starting, stopping, restarting and scaling.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use piton_api as api;
 use piton_model::Act;
-use piton_supervisor::Selector;
+use piton_supervisor::{InstanceStatus, Selector};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::routes;
@@ -78,13 +80,35 @@ async fn restart(
     State(app): State<App>,
     Query(which): Query<Which>,
     Query(patience): Query<Patience>,
+    Query(manner): Query<Manner>,
     caller: Caller,
 ) -> Answer<Json<api::ProcessesDone>> {
     daemon(&app)?;
     let (selector, wait) = (which.required()?, patience.time()?);
-    let restarted = app.supervisor.restart(&selector, wait).await.map_err(as_provisr)?;
+    let restarted = manner.restart(&app, &selector, wait).await.map_err(as_provisr)?;
     app.auth.note(caller.deed(Act::ProcessRestarted).to(which.shown())).await;
     Ok(Json(done(&app, &restarted)))
+}
+
+/// In which manner instances are restarted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Manner {
+    /// Whether each has to be ready, by its readiness probe, before the next one is stopped. The first that does not get
+    /// ready ends it, and the others stay as they are.
+    #[serde(default)]
+    rolling: bool,
+}
+
+impl Manner {
+    async fn restart(
+        &self,
+        app: &App,
+        which: &Selector,
+        wait: Option<Duration>,
+    ) -> Result<Vec<InstanceStatus>, piton_supervisor::Error> {
+        if self.rolling { app.supervisor.roll(which, wait).await } else { app.supervisor.restart(which, wait).await }
+    }
 }
 
 /// How many instances of which process.
@@ -156,10 +180,11 @@ async fn restart_one(
     State(app): State<App>,
     Path(name): Path<String>,
     Query(patience): Query<Patience>,
+    Query(manner): Query<Manner>,
     caller: Caller,
 ) -> Answer<Json<api::ProcessesDone>> {
     daemon(&app)?;
-    let restarted = app.supervisor.restart(&Selector::Name(plain(&name)?), patience.time()?).await?;
+    let restarted = manner.restart(&app, &Selector::Name(plain(&name)?), patience.time()?).await?;
     app.auth.note(caller.deed(Act::ProcessRestarted).to(name)).await;
     Ok(Json(done(&app, &restarted)))
 }
