@@ -37,8 +37,9 @@ async fn work(dir: &Path) -> Result<(), Box<dyn Error>> {
     let jobs = Jobs::open(settings, &[tick]).await?;
 
     // Three tasks, two of them at a time. One that was made before the program was killed is taken back.
-    let line =
-        "echo begun $JOB_COMPLETION_INDEX >> ledger; while [ -e wait ]; do sleep 0.05; done; echo done".to_owned();
+    let line = "echo begun $JOB_COMPLETION_INDEX >> ledger; \
+                while [ -e wait ]; do sleep 0.05; done; echo done $JOB_COMPLETION_INDEX"
+        .to_owned();
     let mut batch = Batch::new(Program::Shell { line });
     (batch.parallelism, batch.completions) = (2, Some(3));
     batch.completion_mode = piton_model::CompletionMode::Indexed;
@@ -48,8 +49,9 @@ async fn work(dir: &Path) -> Result<(), Box<dyn Error>> {
         Err(error) => return Err(error.into()),
     }
     let import = jobs.finished("import").await?;
-    println!("{} {}: {} tasks succeeded", import.name, import.phase().as_str(), import.progress().succeeded);
-    println!("it printed {} lines", jobs.log("import").await?.lines().filter(|line| line.ends_with("done")).count());
+    println!("{} {}: {} tasks succeeded", import.name, import.phase().as_str(), import.progress().counts.succeeded);
+    let log = jobs.log("import").await?;
+    println!("each said so: {}", (0..3).all(|index| log.lines().any(|line| line.ends_with(&format!("done {index}")))));
 
     // A job in the words of a file.
     let failing = json!({ "name": "failing", "command": "exit 3", "backoff_limit": 0 });

@@ -78,7 +78,7 @@ fn the_example_does_what_it_says() {
     let home = Home::new();
     let said = text(&home.run());
     let lines: Vec<&str> = said.lines().collect();
-    assert_eq!(lines[..3], ["import was made", "import Succeeded: 3 tasks succeeded", "it printed 3 lines"], "{said}");
+    assert_eq!(lines[..3], ["import was made", "import Succeeded: 3 tasks succeeded", "each said so: true"], "{said}");
     assert!(lines[3].starts_with("failing Failed: "), "{said}");
     assert_eq!(lines[4..], ["a tick: true"], "{said}");
     assert_eq!(home.ledger(), ["begun 0", "begun 1", "begun 2"]);

@@ -74,7 +74,7 @@ fn postgresql() {
     let mut initdb = match owner {
         Some(owner) => {
             let mut command = Command::new("setpriv");
-            command.args([&format!("--reuid={owner}"), &format!("--regid={owner}"), "--init-groups"]);
+            command.arg(format!("--reuid={owner}")).arg(format!("--regid={owner}")).arg("--init-groups");
             command.arg(place.join("initdb"));
             command
         }
@@ -104,7 +104,8 @@ fn postgresql() {
         let output = psql.stderr(Stdio::null()).output().unwrap();
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
-    let reload: Option<(&dyn Fn(), &str)> = Some((&|| configure("two"), "two"));
+    let again = || configure("two");
+    let reload = Some((&again as &dyn Fn(), "two"));
     keep(&site, &Kept { name: "postgresql", declared, ask: &ask, answer: "one", reload });
 }
 
