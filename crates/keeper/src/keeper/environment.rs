@@ -170,6 +170,15 @@ impl OomShield {
         Self { unshielded: before.filter(|_| fs::write(OOM_SCORE, SHIELDED).is_ok()) }
     }
 
+    /// Keeps others of the same user from looking into the keeper, which knows the environment of its children. Not where
+    /// the shield has to be lowered by a file that would be closed to the keeper too.
+    pub(super) fn hide_this_process(&self) {
+        if self.unshielded.is_none() || rustix::process::geteuid().is_root() {
+            // Without it, the keeper is as open as any other process.
+            let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+        }
+    }
+
     /// Does something without the shield, as starting a program that would inherit it.
     pub(super) fn lowered<T>(&self, work: impl FnOnce() -> T) -> T {
         let Some(score) = &self.unshielded else { return work() };
