@@ -55,6 +55,7 @@ pub mod registry;
 pub mod request;
 mod retire;
 mod run_files;
+mod safe;
 mod said;
 mod step;
 pub mod templates;

@@ -6,20 +6,30 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 
-use piton_model::{AttemptNo, Digest, Failure};
+use piton_model::{AttemptNo, Digest, Failure, Gate, Report};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::safe::Safe;
 use crate::{durable, failing};
 
 /// The directory of one run.
 #[derive(Debug, Clone)]
 pub(crate) struct RunFiles {
     dir: PathBuf,
+    safe: Safe,
+}
+
+/// What a step came to that waits for somebody, when its files are put away.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Waiting {
+    pub(crate) gate: Gate,
+    pub(crate) report: Report,
 }
 
 impl RunFiles {
-    pub(crate) fn new(dir: PathBuf) -> RunFiles {
-        RunFiles { dir }
+    pub(crate) fn new(dir: PathBuf, safe: Safe) -> RunFiles {
+        RunFiles { dir, safe }
     }
 
     /// What the run's children may use of all this.
@@ -77,8 +87,21 @@ impl RunFiles {
         self.dir.join("registry-token")
     }
 
+    /// The secrets that the plan named, where they cannot be sealed.
     fn secrets(&self) -> PathBuf {
         self.dir.join("secrets.json")
+    }
+
+    fn sealed_secrets(&self) -> PathBuf {
+        self.dir.join("secrets.sealed")
+    }
+
+    fn sealed_plan(&self) -> PathBuf {
+        self.dir.join("plan.sealed")
+    }
+
+    fn waiting_since(&self, attempt: AttemptNo) -> PathBuf {
+        self.dir.join(format!("waiting-{attempt}"))
     }
 
     /// Makes the directory for the run's children.
@@ -95,28 +118,93 @@ impl RunFiles {
 
     /// Remembers what the plan called sensitive, for the steps that follow.
     pub(crate) fn keep_secrets(&self, secrets: &[String]) -> Result<(), Failure> {
-        let path = self.secrets();
-        if secrets.is_empty() && !path.exists() {
+        let (path, sealed) = (self.secrets(), self.sealed_secrets());
+        if secrets.is_empty() && !path.exists() && !sealed.exists() {
             return Ok(());
         }
         let text = serde_json::to_vec(secrets).map_err(|error| failing::io("write", &path, &error.into()))?;
+        if self.safe.put(&sealed, &text)? {
+            return remove(&path);
+        }
         durable::write(&path, &text, 0o600).map_err(|error| failing::io("write", &path, &error))
     }
 
     /// What the plan called sensitive.
     pub(crate) fn kept_secrets(&self) -> Result<Vec<String>, Failure> {
         let path = self.secrets();
+        let text = match self.safe.get(&self.sealed_secrets())? {
+            Some(text) => text,
+            None => match fs::read(&path) {
+                Ok(text) => text,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+                Err(error) => return Err(failing::io("read", &path, &error)),
+            },
+        };
+        serde_json::from_slice(&text).map_err(|error| failing::io("read", &path, &error.into()))
+    }
+
+    /// Seals the secrets that an earlier version, or a daemon without a key, left in clear; whether there were any.
+    pub(crate) fn seal_old_secrets(&self) -> Result<bool, Failure> {
+        if !self.secrets().exists() {
+            return Ok(false);
+        }
+        self.keep_secrets(&self.kept_secrets()?)?;
+        Ok(!self.secrets().exists())
+    }
+
+    /// Puts away the plan, and what it was made from, while a run waits for somebody: sealed, what is needed later, and
+    /// what is written anew then not at all. Without a key it does nothing.
+    ///
+    /// First all is there twice, then it is known what the step came to, then only what is sealed is left: wherever this
+    /// is cut off, the step ends the same when it is done again.
+    pub(crate) fn put_away(&self, attempt: AttemptNo, waiting: &Waiting) -> Result<bool, Failure> {
+        let plan = self.plan();
+        let content = fs::read(&plan).map_err(|error| failing::io("read", &plan, &error))?;
+        if !self.safe.put(&self.sealed_plan(), &content)? {
+            return Ok(false);
+        }
+        let path = self.waiting_since(attempt);
+        let text = serde_json::to_vec(waiting).map_err(|error| failing::io("write", &path, &error.into()))?;
+        durable::write(&path, &text, 0o600).map_err(|error| failing::io("write", &path, &error))?;
+        self.clear_away()?;
+        Ok(true)
+    }
+
+    /// What an attempt came to whose files are put away, if they are.
+    pub(crate) fn waiting(&self, attempt: AttemptNo) -> Result<Option<Waiting>, Failure> {
+        let path = self.waiting_since(attempt);
         match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| failing::io("read", &path, &error.into())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Ok(text) => {
+                self.clear_away()?;
+                serde_json::from_slice(&text).map(Some).map_err(|error| failing::io("read", &path, &error.into()))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failing::io("read", &path, &error)),
+        }
+    }
+
+    fn clear_away(&self) -> Result<(), Failure> {
+        remove(&self.plan())?;
+        remove(&self.variables())
+    }
+
+    /// Puts the plan back where the tool finds it, if it was put away.
+    pub(crate) fn take_out_plan(&self) -> Result<(), Failure> {
+        let plan = self.plan();
+        if plan.exists() {
+            return Ok(());
+        }
+        match self.safe.get(&self.sealed_plan())? {
+            Some(content) => write(&plan, &content, 0o600),
+            None => Ok(()),
         }
     }
 
     /// Removes everything but the log.
     pub(crate) fn remove(&self) -> io::Result<()> {
         crate::git::remove_credentials(&self.git())?;
-        let ours: BTreeSet<PathBuf> = [self.script(), self.secrets(), self.registry_token()].into();
+        let ours: BTreeSet<PathBuf> =
+            [self.script(), self.secrets(), self.sealed_secrets(), self.sealed_plan(), self.registry_token()].into();
         match fs::remove_dir_all(self.work()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -132,6 +220,7 @@ impl RunFiles {
             if ours.contains(&path)
                 || name.starts_with("effect-")
                 || name.starts_with("batch-")
+                || name.starts_with("waiting-")
                 || name.starts_with(".piton-tmp-")
             {
                 fs::remove_file(&path)?;
@@ -144,6 +233,13 @@ impl RunFiles {
 /// Writes a file that the step would write again. `mode` keeps others out.
 pub(crate) fn write(path: &std::path::Path, content: &[u8], mode: u32) -> Result<(), Failure> {
     durable::replace(path, content, mode).map_err(|error| failing::io("write", path, &error))
+}
+
+fn remove(path: &std::path::Path) -> Result<(), Failure> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failing::io("remove", path, &error)),
+        _ => Ok(()),
+    }
 }
 
 /// SHA-256 of a file; none where there is no such file.

@@ -168,10 +168,13 @@ impl From<LockRefused> for CommandError {
 /// Opens the data directory of `place`, whose lock is held, and puts the parts together. No loop runs yet. A daemon
 /// names the address that it listens on.
 pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>) -> Result<Opened, CommandError> {
+    // From here on it knows secrets.
+    piton_process::confinement::hide_this_process();
     let config = &place.config;
     let data_dir = &place.data_dir;
     let clock = Clock::system();
-    let options = Options { vault: access::vault(config, data_dir)?, ..Options::default() };
+    let vault = access::vault(config, data_dir)?;
+    let options = Options { vault: vault.clone(), ..Options::default() };
     let store = Store::open(config.store_url.expose(), options).await.map_err(store_error)?;
     let logs = LogStore::new(data_dir.join("runs"));
     let runner = Runner::new(data_dir.clone(), keeper_argv(data_dir)?, logs.clone());
@@ -187,6 +190,7 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
         whole_environment: Environment::inherit(environment(), &["*"]),
         work_dir: place.root.clone(),
         confine: access::confine(place)?,
+        vault,
         ..piton_exec::Config::new(data_dir.clone(), inherited)
     };
     let admission = match &settings.confine {
@@ -195,6 +199,7 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
         Confine::Never | Confine::Unavailable | Confine::Impossible => Admission::default(),
     };
     let exec = Exec::new(settings, runner.clone(), logs.clone(), tools.clone(), templates.clone());
+    exec.seal_what_lies_open().await;
     import_legacy(place, &store, &clock).await?;
 
     let layout = config.layout(TimeZone::system());

@@ -81,6 +81,8 @@ fn main() -> ExitCode {
         gates::a_lost_plan_is_made_again_if_it_is_the_same,
         gates::a_lost_plan_that_differs_is_asked_for_again,
         gates::a_custom_plan_is_approved_by_what_it_printed,
+        gates::what_waits_does_not_lie_there_in_clear,
+        gates::what_an_earlier_version_left_in_clear_is_sealed,
         failures::each_step_says_what_is_wrong,
         failures::a_held_lock_names_its_holder,
         failures::refused_variables_and_files,
