@@ -7,6 +7,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use piton_model::Secret;
+use piton_model::guard::Guard;
 use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
@@ -16,7 +17,6 @@ use crate::error::Error;
 use crate::object::ObjectId;
 use crate::plain::Plain;
 use crate::push::{HttpRemote, Job, Outcome, SshKey, over_ssh, to_directory};
-use crate::reach::Reach;
 use crate::remote::{Allowed, Remote, parse_web};
 use crate::repository::{Published, Pushed, Repository};
 use crate::wanted::Wanted;
@@ -89,7 +89,7 @@ pub enum Access {
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Which addresses may be contacted.
-    pub reach: Reach,
+    pub reach: Guard,
     /// How long a server may keep us waiting.
     pub patience: Patience,
     /// Whether credentials may travel in clear beyond this machine.

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use piton_model::Secret;
+use piton_model::guard::Guard;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
@@ -20,7 +21,7 @@ use tokio::process::{Child, Command};
 use super::{Advertisement, DOING, Job, MOST_ADVERTISED, MOST_REPORTED, NoAdvertisement, Outcome};
 use crate::error::Error;
 use crate::pkt::{self, Length};
-use crate::reach::{Forbidden, Reach, Unresolved};
+use crate::reach::{self, Unresolved};
 use crate::remote::SshRemote;
 
 /// What a program may say beside the protocol.
@@ -41,12 +42,12 @@ pub struct SshKey {
 pub(crate) async fn over_ssh(
     remote: &SshRemote,
     key: &SshKey,
-    reach: &Reach,
+    guard: &Guard,
     private: Option<&Path>,
     job: Job<'_>,
 ) -> Result<Outcome, Error> {
-    let found = reach.resolve(&remote.host, remote.port).await.map_err(|error| match error {
-        Unresolved::Forbidden(Forbidden(reason)) => Error::Blocked { host: remote.host.clone(), reason },
+    let found = reach::resolve(guard, &remote.host, remote.port).await.map_err(|error| match error {
+        Unresolved::Blocked(blocked) => Error::Blocked { host: remote.host.clone(), reason: blocked.to_string() },
         unknown @ Unresolved::Unknown(_) => {
             Error::Unreachable { doing: DOING, host: remote.host.clone(), reason: unknown.to_string() }
         }
