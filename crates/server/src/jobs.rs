@@ -16,6 +16,7 @@ use utoipa_axum::routes;
 
 use crate::batch_jobs::{check_declared_elsewhere, check_name, unmasked};
 use crate::batch_view;
+use crate::bound;
 use crate::caller::Caller;
 use crate::cron_files;
 use crate::extract::{self, Json, Path, Query};
@@ -30,16 +31,16 @@ use crate::workspaces::{Accepted, accepted};
 
 pub(crate) fn routes() -> Table {
     Table::new()
-        .at(Permission::Read, routes!(list))
+        .bound(Permission::Read, routes!(list))
         .creating(Permission::Administer, routes!(create))
-        .at(Permission::Read, routes!(show))
+        .bound(Permission::Read, routes!(show))
         .at(Permission::Administer, routes!(change))
         .at(Permission::Administer, routes!(remove))
-        .at(Permission::Read, routes!(history))
-        .at(Permission::Operate, routes!(suspend))
-        .at(Permission::Operate, routes!(resume))
-        .creating(Permission::Operate, routes!(trigger))
-        .at(Permission::Operate, routes!(kill))
+        .bound(Permission::Read, routes!(history))
+        .bound(Permission::Operate, routes!(suspend))
+        .bound(Permission::Operate, routes!(resume))
+        .creating_bound(Permission::Operate, routes!(trigger))
+        .bound(Permission::Operate, routes!(kill))
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -60,6 +61,7 @@ async fn list(
     caller: Caller,
 ) -> Answer<Json<api::Page<api::Scheduled>>> {
     if let Some(workspace) = &scope.workspace {
+        caller.check_workspace(workspace)?;
         app.engine.workspace(workspace)?;
     }
     let loaded = app.engine.loaded();
@@ -69,7 +71,7 @@ async fn list(
         (None, false) => true,
     };
     let mut items = vec![];
-    for job in loaded.catalog.jobs.values().filter(wanted) {
+    for job in loaded.catalog.jobs.values().filter(wanted).filter(|job| caller.sees_subject(&job.subject)) {
         let view = full(&app, job).await?;
         items.push(told(&app, job, view, &caller).await?);
     }
@@ -79,7 +81,7 @@ async fn list(
 /// One scheduled job: `NAME`, or `WORKSPACE.NAME`.
 #[utoipa::path(get, path = "/cronjobs/{name}", responses((status = 200, body = api::Scheduled)))]
 async fn show(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::Scheduled>> {
-    let job = find(&app, &name)?;
+    let job = find(&app, &caller, &name)?;
     let mut view = full(&app, &job).await?;
     view.skipped = skips::latest(&app, &job.subject).await?;
     Ok(Json(told(&app, &job, view, &caller).await?))
@@ -115,8 +117,18 @@ async fn full(app: &App, job: &Job) -> Answer<api::Job> {
     Ok(view)
 }
 
+/// A job that there is for whoever asks.
+fn find(app: &App, caller: &Caller, name: &str) -> Answer<Arc<Job>> {
+    let found = look_up(app, name);
+    if caller.bound().is_none() {
+        return found;
+    }
+    // What is said of a name that nothing has speaks of those that there are.
+    found.ok().filter(|job| caller.sees_subject(&job.subject)).ok_or_else(|| bound::missing("job", name))
+}
+
 /// A standalone job, or a job of a workspace: names may hold dots, so every dot may be the one between them.
-fn find(app: &App, name: &str) -> Answer<Arc<Job>> {
+fn look_up(app: &App, name: &str) -> Answer<Arc<Job>> {
     let standalone = app.engine.job(None, name);
     if standalone.is_ok() {
         return Ok(standalone?);
@@ -144,7 +156,7 @@ fn scope_of(job: &Job) -> (Option<&str>, &str) {
     (status = 409, description = "Something is in the way, such as a run.")))]
 async fn trigger(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Accepted> {
     app.reload.now().await;
-    let job = find(&app, &name)?;
+    let job = find(&app, &caller, &name)?;
     let (workspace, name) = scope_of(&job);
     accepted(&app, &app.engine.run_job(workspace, name, caller.by).await?)
 }
@@ -152,9 +164,10 @@ async fn trigger(State(app): State<App>, Path(name): Path<String>, caller: Calle
 /// Stops the runs of a job.
 #[utoipa::path(post, path = "/jobs/{name}/kill", responses((status = 200, description = "The runs that are told to stop.", body = Vec<String>), (status = 409, description = "Something is in the way, such as a run.")))]
 async fn kill(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<Vec<String>>> {
-    let job = match find(&app, &name) {
+    let job = match find(&app, &caller, &name) {
         Ok(job) => job,
         // One that somebody made, or that a schedule made.
+        Err(refusal) if caller.bound().is_some() => return Err(refusal),
         Err(refusal) => match app.engine.stop_job(&name, caller.by).await {
             Ok(run) => return Ok(Json(vec![run.id.to_string()])),
             Err(piton_engine::Error::NotFound { .. }) => return Err(refusal),
@@ -169,7 +182,7 @@ async fn kill(State(app): State<App>, Path(name): Path<String>, caller: Caller) 
 /// Makes the schedule of a job wait.
 #[utoipa::path(post, path = "/cronjobs/{name}/suspend", responses((status = 200, body = api::Scheduled), (status = 409, description = "It is declared in the configuration.")))]
 async fn suspend(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::Scheduled>> {
-    let job = find(&app, &name)?;
+    let job = find(&app, &caller, &name)?;
     check_declared_elsewhere(&job)?;
     let (workspace, name) = scope_of(&job);
     app.engine.suspend_job(workspace, name, caller.by.clone()).await?;
@@ -182,7 +195,7 @@ async fn suspend(State(app): State<App>, Path(name): Path<String>, caller: Calle
 /// Where its file suspends it, that file is changed, which takes the role admin.
 #[utoipa::path(post, path = "/cronjobs/{name}/resume", responses((status = 200, body = api::Scheduled), (status = 409, description = "It is declared in the configuration.")))]
 async fn resume(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::Scheduled>> {
-    let job = find(&app, &name)?;
+    let job = find(&app, &caller, &name)?;
     check_declared_elsewhere(&job)?;
     if job.rules.suspended {
         caller.check_admin("to change the file that suspends a job", None)?;
@@ -212,8 +225,9 @@ async fn history(
     State(app): State<App>,
     Path(name): Path<String>,
     Query(limit): Query<Limit>,
+    caller: Caller,
 ) -> Answer<Json<api::Page<api::CronJobRun>>> {
-    let job = find(&app, &name)?;
+    let job = find(&app, &caller, &name)?;
     let limit = limit.limit.unwrap_or(20).clamp(1, 1000);
     let (workspace, short) = scope_of(&job);
     if job.is_scheduled() {
@@ -264,7 +278,7 @@ async fn change(
     body: Answer<Json<Map<String, Value>>>,
 ) -> Answer<Json<api::Scheduled>> {
     let Json(body) = body.map_err(as_provisr)?;
-    let job = find(&app, &name).map_err(as_provisr)?;
+    let job = find(&app, &caller, &name).map_err(as_provisr)?;
     check_name(&body, &name)?;
     check_no_workspace(&job, &name)?;
     check_declared_elsewhere(&job)?;
@@ -293,7 +307,7 @@ fn check_no_workspace(job: &Job, name: &str) -> Answer<()> {
 /// Removes the file of a standalone job. What a CronJob made is stopped, and goes with it.
 #[utoipa::path(delete, path = "/cronjobs/{name}", responses((status = 200, description = "The job as it was.", body = api::Scheduled), (status = 409, description = "It is declared in a workspace, or in the configuration.")))]
 async fn remove(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::Scheduled>> {
-    let job = find(&app, &name)?;
+    let job = find(&app, &caller, &name)?;
     check_no_workspace(&job, &name)?;
     check_declared_elsewhere(&job)?;
     let last = answer(&app, &job, &caller).await?;

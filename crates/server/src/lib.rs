@@ -26,6 +26,7 @@
 mod auth;
 mod batch_jobs;
 mod batch_view;
+mod bound;
 mod caller;
 mod cron_files;
 mod deploy;

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
+use crate::caller::Caller;
 use crate::extract::{Path, Query};
 use crate::problem::Answer;
 use crate::route::{Permission, Table};
@@ -22,7 +23,7 @@ use crate::runs::find;
 use crate::state::App;
 
 pub(crate) fn routes() -> Table {
-    Table::new().at(Permission::Read, routes!(show))
+    Table::new().bound(Permission::Read, routes!(show))
 }
 
 /// Which part of a log.
@@ -57,8 +58,9 @@ async fn show(
     Path(id): Path<String>,
     Query(range): Query<Range>,
     headers: HeaderMap,
+    caller: Caller,
 ) -> Answer<Response> {
-    let run = find(&app, &id).await?;
+    let run = find(&app, &caller, &id).await?;
     answer(&app, &run, &range, &headers).await
 }
 

@@ -114,7 +114,8 @@ fn complete_one(method: &str, path: &str, operation: &mut Operation, kind: Kind)
     if operation.tags.as_ref().is_none_or(Vec::is_empty) {
         operation.tags = Some(vec![group.to_owned()]);
     }
-    operation.extensions = Some(Extensions::from_iter([("x-permission", permission.as_str())]));
+    let reach = if kind.bound { "workspaces" } else { "all" };
+    operation.extensions = Some(Extensions::from_iter([("x-permission", permission.as_str()), ("x-reach", reach)]));
     operation.security = Some(match permission.role() {
         None => vec![],
         Some(_) => ["bearer", "basic"].map(|name| SecurityRequirement::new(name, [""; 0])).to_vec(),

@@ -73,6 +73,22 @@ pub(crate) struct Kind {
     pub(crate) permission: Permission,
     /// Whether its `POST` creates something.
     pub(crate) creates: bool,
+    /// Whether its handlers show those who are bound to workspaces nothing else.
+    pub(crate) bound: bool,
+}
+
+impl Kind {
+    fn check(self, request: &Extensions) -> Result<(), Refusal> {
+        self.permission.check(request)?;
+        let Some(caller) = request.get::<Caller>().filter(|_| self.permission != Permission::Public) else {
+            return Ok(());
+        };
+        if self.bound || caller.bound().is_none() {
+            return Ok(());
+        }
+        let detail = "this is not about single workspaces, and you are bound to some";
+        Err(Refusal::new(axum::http::StatusCode::FORBIDDEN, "forbidden", detail, None).by_code())
+    }
 }
 
 /// Routes with their permissions and their part of the document.
@@ -83,15 +99,25 @@ impl Table {
         Table(OpenApiRouter::default())
     }
 
-    /// Handlers of one path, as `routes!` gives them, for those who have the permission.
+    /// Handlers of one path, as `routes!` gives them, for those who have the permission and are not bound to workspaces.
     pub(crate) fn at(self, permission: Permission, routes: UtoipaMethodRouter<App>) -> Table {
-        self.add(Kind { permission, creates: false }, routes)
+        self.add(Kind { permission, creates: false, bound: false }, routes)
+    }
+
+    /// The same, also for those who are bound to workspaces: every handler looks at what it may show them ([`bound`](crate::bound)).
+    pub(crate) fn bound(self, permission: Permission, routes: UtoipaMethodRouter<App>) -> Table {
+        self.add(Kind { permission, creates: false, bound: true }, routes)
     }
 
     /// The same for what creates something by `POST`: asked for again under the same `Idempotency-Key`, it is not done again. Not
     /// for what answers with a secret, since the answer is kept.
     pub(crate) fn creating(self, permission: Permission, routes: UtoipaMethodRouter<App>) -> Table {
-        self.add(Kind { permission, creates: true }, routes)
+        self.add(Kind { permission, creates: true, bound: false }, routes)
+    }
+
+    /// The same, also for those who are bound to workspaces.
+    pub(crate) fn creating_bound(self, permission: Permission, routes: UtoipaMethodRouter<App>) -> Table {
+        self.add(Kind { permission, creates: true, bound: true }, routes)
     }
 
     /// The same for what takes bodies of up to `largest` bytes.
@@ -101,7 +127,7 @@ impl Table {
         largest: usize,
         routes: UtoipaMethodRouter<App>,
     ) -> Table {
-        let (schemas, paths, methods) = guarded(Kind { permission, creates: true }, routes);
+        let (schemas, paths, methods) = guarded(Kind { permission, creates: true, bound: false }, routes);
         // Outside of the guard, which reads the body.
         let methods = methods.route_layer(Extension(Largest(largest))).route_layer(DefaultBodyLimit::max(largest));
         Table(self.0.routes((schemas, paths, methods)))
@@ -143,7 +169,7 @@ async fn guard(kind: Kind, request: Request, next: Next) -> Response {
     if let (Some(caller), Some(asked)) = (caller, request.extensions().get::<Asked>()) {
         asked.tell(&caller.by);
     }
-    match kind.permission.check(request.extensions()) {
+    match kind.check(request.extensions()) {
         Ok(()) if kind.creates && request.method() == Method::POST => keyed::answer(request, next).await,
         Ok(()) => condition::check(request, next).await,
         Err(refusal) => refusal.into_response(),

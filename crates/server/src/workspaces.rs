@@ -23,15 +23,15 @@ use crate::view;
 
 pub(crate) fn routes() -> Table {
     Table::new()
-        .at(Permission::Read, routes!(list))
-        .at(Permission::Read, routes!(show))
-        .creating(Permission::Operate, routes!(deploy))
-        .creating(Permission::Operate, routes!(plan))
-        .creating(Permission::Operate, routes!(mode))
-        .creating(Permission::Operate, routes!(destroy))
-        .at(Permission::Read, routes!(logs_of))
-        .at(Permission::Read, routes!(outputs))
-        .at(Permission::Read, routes!(next))
+        .bound(Permission::Read, routes!(list))
+        .bound(Permission::Read, routes!(show))
+        .creating_bound(Permission::Operate, routes!(deploy))
+        .creating_bound(Permission::Operate, routes!(plan))
+        .creating_bound(Permission::Operate, routes!(mode))
+        .creating_bound(Permission::Operate, routes!(destroy))
+        .bound(Permission::Read, routes!(logs_of))
+        .bound(Permission::Read, routes!(outputs))
+        .bound(Permission::Read, routes!(next))
 }
 
 pub(crate) type Accepted = (StatusCode, [(HeaderName, HeaderValue); 1], Json<api::Submitted>);
@@ -45,7 +45,7 @@ pub(crate) fn accepted(app: &App, run: &Run) -> Answer<Accepted> {
 
 /// All workspaces.
 #[utoipa::path(get, path = "/workspaces", responses((status = 200, body = api::Page<api::Workspace>)))]
-async fn list(State(app): State<App>) -> Answer<Json<api::Page<api::Workspace>>> {
+async fn list(State(app): State<App>, caller: Caller) -> Answer<Json<api::Page<api::Workspace>>> {
     let states = app.engine.store().projections(SubjectKind::Workspace).await?;
     let loaded = app.engine.loaded();
     let items = loaded.catalog.workspaces.values().map(|workspace| {
@@ -58,13 +58,15 @@ async fn list(State(app): State<App>) -> Answer<Json<api::Page<api::Workspace>>>
     let left = app.engine.leftovers().await?;
     let mut items: Vec<api::Workspace> =
         items.chain(left.iter().map(|(name, state)| leftover(&app, name, state))).collect();
+    items.retain(|workspace| caller.sees_workspace(&workspace.name));
     items.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(Json(api::Page { items, next: None }))
 }
 
 /// One workspace.
 #[utoipa::path(get, path = "/workspaces/{name}", responses((status = 200, body = api::Workspace)))]
-async fn show(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<api::Workspace>> {
+async fn show(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::Workspace>> {
+    caller.check_workspace(&name)?;
     if let Some((name, state)) = app.engine.leftover(&name).await? {
         return Ok(Json(leftover(&app, &name, &state)));
     }
@@ -85,7 +87,8 @@ fn leftover(app: &App, name: &Name, state: &WorkspaceState) -> api::Workspace {
 }
 
 /// A workspace that is declared, or deployed all the same.
-async fn subject(app: &App, name: &str) -> Answer<Subject> {
+async fn subject(app: &App, caller: &Caller, name: &str) -> Answer<Subject> {
+    caller.check_workspace(name)?;
     match app.engine.leftover(name).await? {
         Some((name, _)) => Ok(Subject::Workspace(name)),
         None => Ok(app.engine.workspace(name)?.subject()),
@@ -116,6 +119,7 @@ async fn deploy(
     caller: Caller,
     Json(request): Json<api::DeployRequest>,
 ) -> Answer<Accepted> {
+    caller.check_workspace(&name)?;
     app.reload.now().await;
     accepted(&app, &app.engine.deploy(&name, request.mode.as_deref(), caller.by).await?)
 }
@@ -130,6 +134,7 @@ async fn plan(
     caller: Caller,
     Json(request): Json<api::DeployRequest>,
 ) -> Answer<Accepted> {
+    caller.check_workspace(&name)?;
     app.reload.now().await;
     accepted(&app, &app.engine.plan(&name, request.mode.as_deref(), caller.by).await?)
 }
@@ -144,6 +149,7 @@ async fn mode(
     caller: Caller,
     Json(request): Json<api::ModeRequest>,
 ) -> Answer<Accepted> {
+    caller.check_workspace(&name)?;
     app.reload.now().await;
     accepted(&app, &app.engine.deploy(&name, Some(&request.mode), caller.by).await?)
 }
@@ -153,6 +159,7 @@ async fn mode(
     (status = 202, description = "The run that will do it.", body = api::Submitted, headers(("location" = String, description = "Where the run is."))),
     (status = 409, description = "Something is in the way, such as a run.")))]
 async fn destroy(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Accepted> {
+    caller.check_workspace(&name)?;
     app.reload.now().await;
     accepted(&app, &app.engine.destroy(&name, caller.by).await?)
 }
@@ -164,8 +171,9 @@ async fn logs_of(
     Path(name): Path<String>,
     Query(range): Query<logs::Range>,
     headers: axum::http::HeaderMap,
+    caller: Caller,
 ) -> Answer<axum::response::Response> {
-    match app.engine.store().latest_of(&subject(&app, &name).await?).await? {
+    match app.engine.store().latest_of(&subject(&app, &caller, &name).await?).await? {
         Some(run) => logs::answer(&app, &run, &range, &headers).await,
         None => Err(Refusal::new(
             StatusCode::NOT_FOUND,
@@ -178,9 +186,13 @@ async fn logs_of(
 
 /// The outputs of the latest deployment that succeeded.
 #[utoipa::path(get, path = "/workspaces/{name}/outputs", responses((status = 200, body = BTreeMap<String, api::Output>)))]
-async fn outputs(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<BTreeMap<String, api::Output>>> {
+async fn outputs(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    caller: Caller,
+) -> Answer<Json<BTreeMap<String, api::Output>>> {
     let query = RunQuery {
-        subject: Some(subject(&app, &name).await?),
+        subject: Some(subject(&app, &caller, &name).await?),
         outcome: Some(piton_model::OutcomeKind::Succeeded),
         limit: 50,
         ..RunQuery::default()
@@ -212,7 +224,9 @@ async fn next(
     State(app): State<App>,
     Path(name): Path<String>,
     Query(count): Query<Count>,
+    caller: Caller,
 ) -> Answer<Json<Vec<api::Upcoming>>> {
+    caller.check_workspace(&name)?;
     if app.engine.leftover(&name).await?.is_some() {
         return Ok(Json(vec![]));
     }

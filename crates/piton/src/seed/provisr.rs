@@ -382,6 +382,7 @@ impl From<ProvisrUserCommand> for AuthCommand {
                 user: WhichUser { name: Some(username), username: None },
                 email,
                 roles,
+                workspaces: vec![],
                 password: as_given(password),
             }),
             U::List => UserCommand::List,
@@ -402,7 +403,7 @@ impl From<ProvisrClientCommand> for AuthCommand {
     fn from(command: ProvisrClientCommand) -> AuthCommand {
         use ProvisrClientCommand as C;
         AuthCommand::Client(match command {
-            C::Create { name, scopes } => ClientCommand::Create { name, scopes },
+            C::Create { name, scopes } => ClientCommand::Create { name, scopes, workspaces: vec![] },
             C::List => ClientCommand::List,
             C::Delete { client_id } => {
                 ClientCommand::Delete(DeleteClientArgs { id: Some(client_id), client_id: None, yes: true })

@@ -20,6 +20,7 @@ use utoipa_axum::routes;
 use order::Measure;
 pub(crate) use view::Status;
 
+use crate::bound;
 use crate::caller::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::logs;
@@ -29,13 +30,13 @@ use crate::state::App;
 
 pub(crate) fn routes() -> Table {
     Table::new()
-        .creating(Permission::Operate, routes!(start))
-        .at(Permission::Read, routes!(list))
-        .at(Permission::Read, routes!(status))
-        .at(Permission::Read, routes!(logs_of))
-        .at(Permission::Operate, routes!(approve))
-        .at(Permission::Operate, routes!(reject))
-        .at(Permission::Operate, routes!(cancel))
+        .creating_bound(Permission::Operate, routes!(start))
+        .bound(Permission::Read, routes!(list))
+        .bound(Permission::Read, routes!(status))
+        .bound(Permission::Read, routes!(logs_of))
+        .bound(Permission::Operate, routes!(approve))
+        .bound(Permission::Operate, routes!(reject))
+        .bound(Permission::Operate, routes!(cancel))
 }
 
 type Started = (StatusCode, [(HeaderName, HeaderValue); 1], Json<api::DeploymentStarted>);
@@ -69,14 +70,14 @@ fn invalid(faults: Vec<api::Fault>) -> Refusal {
 }
 
 /// A deployment by its id.
-async fn find(app: &App, text: &str) -> Answer<Run> {
+async fn find(app: &App, caller: &Caller, text: &str) -> Answer<Run> {
     let unknown = || {
         let detail = format!("deployment '{}' not found", text.escape_debug());
         Refusal::new(StatusCode::NOT_FOUND, "not_found", detail, None)
     };
     let id: RunId = text.parse().map_err(|_| unknown())?;
     let run = app.engine.store().run(id).await?;
-    run.filter(|run| run.subject.kind() == SubjectKind::Deployment).ok_or_else(unknown)
+    run.filter(|run| run.subject.kind() == SubjectKind::Deployment && caller.sees(run)).ok_or_else(unknown)
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -96,7 +97,11 @@ struct Filter {
 
 /// Deployments, latest first, ended ones too.
 #[utoipa::path(get, path = "/deploy", responses((status = 200, body = api::Page<api::DeploymentSummary>)))]
-async fn list(State(app): State<App>, Query(filter): Query<Filter>) -> Answer<Json<api::Page<api::DeploymentSummary>>> {
+async fn list(
+    State(app): State<App>,
+    Query(filter): Query<Filter>,
+    caller: Caller,
+) -> Answer<Json<api::Page<api::DeploymentSummary>>> {
     let wanted = filter.status.as_deref().map(status_of).transpose()?;
     let before = filter.cursor.map(|cursor| cursor.parse()).transpose().map_err(|_| {
         Refusal::new(StatusCode::BAD_REQUEST, "invalid_cursor", "the cursor is not one that a list gave", None)
@@ -106,7 +111,7 @@ async fn list(State(app): State<App>, Query(filter): Query<Filter>) -> Answer<Js
         RunQuery { kind: Some(SubjectKind::Deployment), since: filter.since, limit, before, ..RunQuery::default() };
     let states = wanted.map_or_else(|| vec![(None, None)], states);
     let queries = states.into_iter().map(|(phase, outcome)| RunQuery { phase, outcome, ..base.clone() });
-    let (runs, next) = newest(&app, queries.collect(), limit).await?;
+    let (runs, next) = newest(&app, &caller, queries.collect(), limit).await?;
     Ok(Json(api::Page { items: runs.iter().map(view::summary).collect(), next }))
 }
 
@@ -133,10 +138,15 @@ fn states(status: Status) -> Vec<(Option<Phase>, Option<OutcomeKind>)> {
 }
 
 /// The newest runs that any of the queries finds.
-async fn newest(app: &App, queries: Vec<RunQuery>, limit: usize) -> Answer<(Vec<Run>, Option<String>)> {
+async fn newest(
+    app: &App,
+    caller: &Caller,
+    queries: Vec<RunQuery>,
+    limit: usize,
+) -> Answer<(Vec<Run>, Option<String>)> {
     let (mut found, mut more) = (BTreeMap::new(), false);
     for query in queries {
-        let page = app.engine.store().runs(&query).await?;
+        let page = bound::runs(app, caller, &query).await?;
         more |= page.next.is_some();
         found.extend(page.runs.into_iter().map(|run| (run.id, run)));
     }
@@ -148,8 +158,8 @@ async fn newest(app: &App, queries: Vec<RunQuery>, limit: usize) -> Answer<(Vec<
 
 /// How a deployment stands, with its logs.
 #[utoipa::path(get, path = "/deploy/{id}/status", responses((status = 200, body = api::DeploymentStatus)))]
-async fn status(State(app): State<App>, Path(id): Path<String>) -> Answer<Json<api::DeploymentStatus>> {
-    let run = find(&app, &id).await?;
+async fn status(State(app): State<App>, Path(id): Path<String>, caller: Caller) -> Answer<Json<api::DeploymentStatus>> {
+    let run = find(&app, &caller, &id).await?;
     let logs = stages::read(&app.logs, run.id).await?;
     let approved = approver(&app, &run).await?;
     let position = app.engine.deployments_before(run.id).await?;
@@ -180,8 +190,9 @@ async fn logs_of(
     Path(id): Path<String>,
     Query(range): Query<logs::Range>,
     headers: HeaderMap,
+    caller: Caller,
 ) -> Answer<axum::response::Response> {
-    let run = find(&app, &id).await?;
+    let run = find(&app, &caller, &id).await?;
     logs::events(&app, &run, &range, &headers, logs::Until::Ended).await
 }
 
@@ -198,7 +209,7 @@ async fn approve(
     Json(request): Json<api::ApproveRequest>,
 ) -> Answer<Json<api::DeploymentAnswer>> {
     let digest = request.digest.as_deref().map(parse_digest).transpose()?;
-    let run = find(&app, &id).await?;
+    let run = find(&app, &caller, &id).await?;
     app.engine.approve(run.id, digest, caller.by).await?;
     Ok(said("Deployment approved"))
 }
@@ -224,7 +235,7 @@ async fn reject(
     caller: Caller,
     Json(request): Json<api::CancelRequest>,
 ) -> Answer<Json<api::DeploymentAnswer>> {
-    let run = find(&app, &id).await?;
+    let run = find(&app, &caller, &id).await?;
     app.engine.reject(run.id, caller.by, request.reason).await?;
     Ok(said("Deployment rejected"))
 }
@@ -239,7 +250,7 @@ async fn cancel(
     caller: Caller,
     Json(request): Json<api::CancelRequest>,
 ) -> Answer<Json<api::DeploymentAnswer>> {
-    let run = find(&app, &id).await?;
+    let run = find(&app, &caller, &id).await?;
     app.engine.cancel(run.id, caller.by, request.reason).await?;
     Ok(said("Cancellation requested"))
 }
