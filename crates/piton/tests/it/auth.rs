@@ -690,7 +690,7 @@ fn a_new_key_signs_and_nobody_is_logged_out() {
     assert_eq!((reply.status, reply.code().as_str()), (409, "key_is_configured"));
 }
 
-/// Where nobody may approve what he asked for himself, another one may.
+/// A07: where nobody may approve what he asked for himself, another one may.
 #[test]
 fn two_people_deploy_where_one_must_not() {
     let scene = crate::runner::Scene::new("output \"word\" { value = 1 }\n");
