@@ -28,6 +28,8 @@ struct Patterns {
     sorted: Vec<Vec<u8>>,
     /// How long an occurrence can be, line breaks included.
     longest: usize,
+    /// Whether one of them has a line end of its own.
+    has_line_ends: bool,
 }
 
 impl Redactor {
@@ -41,7 +43,8 @@ impl Redactor {
             .build(&sorted)
             .expect("the forms of a run's secrets are far fewer than 2^31 bytes");
         let longest = longest + Breaks::most(longest);
-        Redactor { patterns: Some(Arc::new(Patterns { automaton, sorted, longest })) }
+        let has_line_ends = sorted.iter().any(|form| form.contains(&b'\n'));
+        Redactor { patterns: Some(Arc::new(Patterns { automaton, sorted, longest, has_line_ends })) }
     }
 
     /// `text` without the secrets. For messages; the logs do it for themselves.
@@ -138,22 +141,28 @@ impl Patterns {
     /// The occurrences that start within `starts`, in the order of their starts.
     fn occurrences(&self, text: &[u8], starts: Range<usize>) -> Vec<Range<usize>> {
         let mut found = Vec::new();
-        // What starts earlier was found earlier.
-        let (before, after) = text.split_at(starts.start);
-        // This search has a fast path for text without any; the overlapping one has not.
-        if self.automaton.find(after).is_some() {
-            let all = self.automaton.find_overlapping_iter(after).map(|found| found.range());
+        let breaks = Breaks::find(text).certain;
+        // Without its breaks the text has the same occurrences and more, but for those that have line ends of their own.
+        if breaks.is_empty() || self.has_line_ends {
+            // What starts earlier was found earlier.
+            let (before, after) = text.split_at(starts.start);
+            let all = self.all(after);
             found.extend(all.map(|range| range.start + before.len()..range.end + before.len()));
         }
-        let breaks = Breaks::find(text).certain;
         if !breaks.is_empty() {
             let joined = Joined::new(text, &breaks, text.len());
-            let whole = self.automaton.find_overlapping_iter(&joined.bytes).map(|found| found.range());
-            found.extend(whole.map(|range| joined.position(range.start)..joined.position(range.end - 1) + 1));
+            let all = self.all(&joined.bytes);
+            found.extend(all.map(|range| joined.position(range.start)..joined.position(range.end - 1) + 1));
         }
         found.retain(|range| starts.contains(&range.start));
         found.sort_unstable_by_key(|range| (range.start, range.end));
         found
+    }
+
+    fn all<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = Range<usize>> {
+        // This search has a fast path for text without any; the overlapping one has not.
+        let any = self.automaton.find(text).is_some();
+        any.then(|| self.automaton.find_overlapping_iter(text)).into_iter().flatten().map(|found| found.range())
     }
 
     /// Whether a pattern starts with this text.

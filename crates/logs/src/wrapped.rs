@@ -60,8 +60,8 @@ impl Breaks {
 
 /// What stands before the run with which the line ends that ends at `end`; nothing where there is no such run.
 fn before_run(text: &[u8], end: usize) -> Option<&[u8]> {
-    let run = text[..end].iter().rev().take(SHORTEST_RUN).take_while(|byte| is_base64(**byte)).count();
-    if run < SHORTEST_RUN {
+    // Most lines end here.
+    if end < SHORTEST_RUN || !is_base64(text[end - 1]) {
         return None;
     }
     let from = end.saturating_sub(LONGEST_LINE);
@@ -72,12 +72,23 @@ fn before_run(text: &[u8], end: usize) -> Option<&[u8]> {
     };
     let line = &text[begin..end];
     let before = line.iter().rposition(|byte| !is_base64(*byte)).map_or(0, |last| last + 1);
-    Some(&line[..before])
+    (line.len() - before >= SHORTEST_RUN).then(|| &line[..before])
 }
 
 fn is_base64(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'=')
+    IN_BASE64[usize::from(byte)]
 }
+
+/// Looked up, since this is asked for every byte of such lines.
+const IN_BASE64: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'+' | b'/' | b'-' | b'_' | b'=');
+        byte += 1;
+    }
+    table
+};
 
 /// A text without its breaks.
 #[derive(Debug)]
