@@ -256,3 +256,58 @@ pub(crate) fn file_digest(path: &std::path::Path) -> Result<Option<Digest>, Fail
     };
     read().map_err(|error| failing::io("read", path, &error))
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use piton_model::RunId;
+    use piton_vault::{Key, Vault};
+
+    use super::*;
+
+    #[test]
+    fn what_is_put_away_comes_back_and_goes_with_the_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunId::new(Timestamp::UNIX_EPOCH, [1; 10]);
+        let files = |vault: Vault| RunFiles::new(dir.path().to_owned(), Safe::new(vault, run));
+        let kept = files(Vault::new([Key::generate().unwrap()]));
+        kept.make_work().unwrap();
+        fs::write(kept.plan(), b"plan").unwrap();
+        fs::write(kept.variables(), b"variables").unwrap();
+        kept.keep_secrets(&["hunter2".to_owned()]).unwrap();
+        let attempt = AttemptNo::after(0);
+        let gate = Gate { digest: Digest::of(b"plan"), question: "deploy?".to_owned() };
+        let waiting = Waiting { gate, report: Report::default() };
+        assert_eq!(kept.waiting(attempt), Ok(None));
+        assert_eq!(kept.put_away(attempt, &waiting), Ok(true));
+        assert!(!kept.plan().exists() && !kept.variables().exists());
+
+        // Cut off after it was known what the step came to: what lies in clear goes the next time.
+        fs::write(kept.plan(), b"plan").unwrap();
+        assert_eq!(kept.waiting(attempt), Ok(Some(waiting.clone())));
+        assert!(!kept.plan().exists());
+
+        assert_eq!(kept.kept_secrets(), Ok(vec!["hunter2".to_owned()]));
+        kept.take_out_plan().unwrap();
+        assert_eq!(fs::read(kept.plan()).unwrap(), b"plan");
+        assert_eq!(files(Vault::default()).kept_secrets().unwrap_err().code, "file_sealed");
+        kept.remove().unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn without_a_key_all_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunId::new(Timestamp::UNIX_EPOCH, [1; 10]);
+        let files = RunFiles::new(dir.path().to_owned(), Safe::new(Vault::default(), run));
+        files.make_work().unwrap();
+        fs::write(files.plan(), b"plan").unwrap();
+        files.keep_secrets(&["hunter2".to_owned()]).unwrap();
+        let gate = Gate { digest: Digest::of(b"plan"), question: "deploy?".to_owned() };
+        let waiting = Waiting { gate, report: Report::default() };
+        assert_eq!(files.put_away(AttemptNo::after(0), &waiting), Ok(false));
+        assert!(files.plan().exists());
+        assert_eq!(files.kept_secrets(), Ok(vec!["hunter2".to_owned()]));
+        assert_eq!(files.seal_old_secrets(), Ok(false));
+    }
+}
