@@ -49,6 +49,7 @@ mod hooks;
 mod iac;
 mod nearest;
 mod pass;
+mod plain;
 mod plan;
 mod real_time;
 pub mod registry;

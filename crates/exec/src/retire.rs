@@ -7,7 +7,11 @@ use std::path::Path;
 use piton_model::{Action, Run, RunState, Source, SubjectKind};
 
 use crate::iac::root_module;
+use crate::plain::read_plain;
 use crate::step::Exec;
+
+/// A larger one is kept unread.
+const LARGEST_STATE: u64 = 1 << 30;
 
 /// Where tools keep state if the code says nothing about it.
 const LOCAL_STATE: &str = "terraform.tfstate";
@@ -62,7 +66,7 @@ fn knows_something(state: &Path) -> io::Result<bool> {
     if !fs::symlink_metadata(state).is_ok_and(|found| found.is_file()) {
         return Ok(false);
     }
-    let text = fs::read(state)?;
+    let Ok(text) = read_plain(state, LARGEST_STATE) else { return Ok(true) };
     let resources = serde_json::from_slice::<serde_json::Value>(&text);
     Ok(!resources.is_ok_and(|state| state["resources"].as_array().is_some_and(Vec::is_empty)))
 }

@@ -10,8 +10,12 @@ use piton_model::{AttemptNo, Digest, Failure, Gate, Report};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::plain::{open_plain, read_plain};
 use crate::safe::Safe;
 use crate::{durable, failing};
+
+/// It is sealed in memory.
+const LARGEST_PLAN: u64 = 1 << 30;
 
 /// The directory of one run.
 #[derive(Debug, Clone)]
@@ -159,7 +163,7 @@ impl RunFiles {
     /// is cut off, the step ends the same when it is done again.
     pub(crate) fn put_away(&self, attempt: AttemptNo, waiting: &Waiting) -> Result<bool, Failure> {
         let plan = self.plan();
-        let content = fs::read(&plan).map_err(|error| failing::io("read", &plan, &error))?;
+        let content = read_plain(&plan, LARGEST_PLAN).map_err(|error| failing::io("read", &plan, &error))?;
         if !self.safe.put(&self.sealed_plan(), &content)? {
             return Ok(false);
         }
@@ -245,7 +249,7 @@ fn remove(path: &std::path::Path) -> Result<(), Failure> {
 /// SHA-256 of a file; none where there is no such file.
 pub(crate) fn file_digest(path: &std::path::Path) -> Result<Option<Digest>, Failure> {
     let read = || -> io::Result<Option<Digest>> {
-        let mut file = match fs::File::open(path) {
+        let mut file = match open_plain(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),

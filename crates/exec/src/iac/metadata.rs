@@ -1,16 +1,19 @@
 //! `.provisioner-metadata.json`: what a deployment directory was made from, in the workspace scheduler's format.
 
-use std::fs;
 use std::path::Path;
 
 use jiff::Timestamp;
 use piton_model::{Failure, Mode, Name};
 use serde::{Deserialize, Serialize};
 
+use crate::plain::read_plain;
 use crate::templates::Registered;
 use crate::{durable, failing};
 
 pub(crate) const FILE: &str = ".provisioner-metadata.json";
+
+/// Far more than anybody wrote.
+const LARGEST: u64 = 1 << 20;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Metadata {
@@ -39,7 +42,7 @@ pub(super) struct Change {
 
 /// What is recorded; none where nothing is, or nothing that can be read: it is only a record.
 pub(super) fn read(dir: &Path) -> Option<Metadata> {
-    serde_json::from_slice(&fs::read(dir.join(FILE)).ok()?).ok()
+    serde_json::from_slice(&read_plain(&dir.join(FILE), LARGEST).ok()?).ok()
 }
 
 pub(super) fn write(dir: &Path, change: Change, template: Option<&Registered>) -> Result<(), Failure> {

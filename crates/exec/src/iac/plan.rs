@@ -9,6 +9,7 @@ use piton_model::{ApprovalPolicy, Digest, Failure, Gate, Iac, Operation, PlanSum
 use super::outputs;
 use super::tool::Workbench;
 use crate::pass::{Pass, log_failure};
+use crate::plain::open_plain;
 use crate::run_files::{Waiting, file_digest};
 use crate::step::Passed;
 use crate::verdict::{self, Doing};
@@ -124,7 +125,8 @@ pub(super) async fn run(bench: &Workbench<'_>, log: &RunLog, file: &Path) -> Res
         return Ok(Planned::Unknown { digest: Digest::of(&printed) });
     };
     // It holds secrets in clear.
-    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600))
+    open_plain(file)
+        .and_then(|plan| plan.set_permissions(std::fs::Permissions::from_mode(0o600)))
         .map_err(|error| failing::io("set the permissions of", file, &error))?;
 
     let args = vec!["show".to_owned(), "-json".to_owned(), file.display().to_string()];
