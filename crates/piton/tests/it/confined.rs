@@ -201,3 +201,33 @@ fn the_doctor_says_whether_code_is_confined() {
     let told = site.json(["doctor"])["confinement"].clone();
     assert_eq!(told["confined"], true, "{told}");
 }
+
+/// Piton itself, which sees everything, is not led anywhere by what the code leaves in its own directory.
+#[test]
+fn what_code_leaves_behind_leads_nowhere() {
+    let site = Site::new().env("PITON_IAC__CONFINE", "always");
+    let gold = "resource \"terraform_data\" \"t\" {}\noutput \"gold\" { value = \"gold-of-others\" }\n";
+    site.workspace("treasure", CONFIG, gold);
+    let leave = r#"
+rm -f terraform.tfstate .provisioner-metadata.json
+ln -s "$DATA/deployments/treasure/terraform.tfstate" terraform.tfstate
+mkfifo .provisioner-metadata.json
+"#;
+    let code = CODE.replace("steal.sh", "leave.sh").replace("@DATA@", &site.data().display().to_string());
+    site.workspace("thief", CONFIG, &format!("{code}output \"own\" {{ value = 1 }}\n"));
+    site.write("workspaces/thief/leave.sh", leave);
+    let _daemon = site.serve();
+    for name in ["treasure", "thief"] {
+        // Who reads the pipe waits for ever.
+        let said = site.piton(["workspace", "deploy", name]);
+        assert_eq!(said.code, 0, "{said}");
+    }
+    assert!(site.data().join("deployments/thief/terraform.tfstate").is_symlink(), "it did not come to that");
+    let run = site.runs("workspace/thief").pop().unwrap();
+    assert!(!run.to_string().contains("gold-of-others"), "{run:#}");
+    assert!(!site.piton(["workspace", "outputs", "thief"]).out.contains("gold-of-others"));
+    assert_eq!(site.json(["workspace", "outputs", "treasure"])["gold"]["value"], "gold-of-others");
+    let said = site.piton(["workspace", "plan", "thief"]);
+    assert!(said.code <= 1, "{said}");
+    site.audit();
+}
