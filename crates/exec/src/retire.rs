@@ -38,7 +38,7 @@ fn remove(directory: &Path, state: &Path) -> io::Result<bool> {
         return Ok(false);
     }
     let kept = directory.join(LOCAL_STATE);
-    if knows_something(state)? {
+    if knows_something(state) {
         fs::rename(state, &kept)?;
     }
     let mut gone = false;
@@ -61,14 +61,14 @@ fn remove(directory: &Path, state: &Path) -> io::Result<bool> {
 }
 
 /// Whether a state lists resources. One that cannot be understood may.
-fn knows_something(state: &Path) -> io::Result<bool> {
+fn knows_something(state: &Path) -> bool {
     // What somebody else's code made of that name is not followed.
     if !fs::symlink_metadata(state).is_ok_and(|found| found.is_file()) {
-        return Ok(false);
+        return false;
     }
-    let Ok(text) = read_plain(state, LARGEST_STATE) else { return Ok(true) };
+    let Ok(text) = read_plain(state, LARGEST_STATE) else { return true };
     let resources = serde_json::from_slice::<serde_json::Value>(&text);
-    Ok(!resources.is_ok_and(|state| state["resources"].as_array().is_some_and(Vec::is_empty)))
+    !resources.is_ok_and(|state| state["resources"].as_array().is_some_and(Vec::is_empty))
 }
 
 #[cfg(test)]

@@ -159,7 +159,7 @@ impl Patterns {
         found
     }
 
-    fn all<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = Range<usize>> {
+    fn all(&self, text: &[u8]) -> impl Iterator<Item = Range<usize>> {
         // This search has a fast path for text without any; the overlapping one has not.
         let any = self.automaton.find(text).is_some();
         any.then(|| self.automaton.find_overlapping_iter(text)).into_iter().flatten().map(|found| found.range())
