@@ -10,14 +10,13 @@ use piton_model::Act;
 use piton_spec::Job;
 use piton_spec::provisr::{self, Secrets};
 use serde_json::{Map, Value};
-use utoipa_axum::routes;
 
 use crate::batch_view;
 use crate::caller::Caller;
 use crate::extract::{Json, Path};
 use crate::problem::{Answer, Refusal};
 use crate::processes::{as_provisr, refused, unless_in_the_way};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 
 pub(crate) fn routes() -> Table {

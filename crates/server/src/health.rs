@@ -9,13 +9,12 @@ use piton_model::{Act, Projection, SubjectKind, WorkspaceState};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::IntoParams;
-use utoipa_axum::routes;
 
 use crate::caller::Caller;
 use crate::extract::{Json, Query};
 use crate::problem::Answer;
 use crate::ready::{self, Check};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 use crate::view;
 

@@ -12,7 +12,6 @@ use piton_store::RunQuery;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::IntoParams;
-use utoipa_axum::routes;
 
 use crate::batch_jobs::{check_declared_elsewhere, check_name, unmasked};
 use crate::batch_view;
@@ -22,7 +21,7 @@ use crate::extract::{self, Json, Path, Query};
 use crate::job_files::{self, Draft};
 use crate::problem::{Answer, Refusal};
 use crate::processes::{as_provisr, unless_in_the_way};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::skips;
 use crate::state::App;
 use crate::view;

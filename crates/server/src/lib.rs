@@ -79,8 +79,8 @@ pub(crate) const BODY_LIMIT: usize = 1024 * 1024;
 pub fn router(app: App, base: &str) -> Router {
     let app = App { base: base.trim_end_matches('/').into(), ..app };
     let (served, public_metrics) = (base.to_owned(), app.front.public_metrics());
-    let document = Document::later(move || table(&served, public_metrics).split().1);
-    let (routes, _) = table(base, public_metrics).split();
+    let document = Document::later(move || table(&served, public_metrics).document());
+    let routes = table(base, public_metrics).router();
     let (front, engine) = (app.front.clone(), app.engine.clone());
     let routes = routes
         .fallback(problem::no_route)

@@ -13,11 +13,10 @@ use piton_model::{Phase, Run, RunId};
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 use utoipa::IntoParams;
-use utoipa_axum::routes;
 
 use crate::extract::{Path, Query};
 use crate::problem::Answer;
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::runs::find;
 use crate::state::App;
 

@@ -16,7 +16,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::docs;
 use crate::front::keyed;
-use crate::route::{Kind, Permission, Table};
+use crate::route::{Kind, Permission, Table, routes};
 
 /// What every route may answer, whatever its handler does.
 const ANY: [(&str, &str); 6] = [
@@ -71,7 +71,6 @@ impl Document {
 }
 
 pub(crate) fn routes() -> Table {
-    use utoipa_axum::routes;
     Table::new().at(Permission::Public, routes!(show)).at(Permission::Public, routes!(read))
 }
 
@@ -232,8 +231,7 @@ mod tests {
     use super::*;
 
     fn document() -> Value {
-        let (_, document) = crate::table(crate::BASE, false).split();
-        serde_json::to_value(finish(document)).unwrap()
+        serde_json::to_value(finish(crate::table(crate::BASE, false).document())).unwrap()
     }
 
     fn operations(document: &Value) -> Vec<(String, &Value)> {

@@ -8,12 +8,11 @@ use piton_model::{Digest, OutcomeKind, Phase, RunId, Subject, SubjectKind};
 use piton_store::RunQuery;
 use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::routes;
 
 use crate::caller::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::problem::{Answer, Refusal};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 use crate::view;
 use crate::workspaces::{Accepted, accepted};

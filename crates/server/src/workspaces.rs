@@ -10,13 +10,12 @@ use piton_spec::Workspace;
 use piton_store::RunQuery;
 use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::routes;
 
 use crate::caller::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::logs;
 use crate::problem::{Answer, Refusal};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::skips;
 use crate::state::App;
 use crate::view;

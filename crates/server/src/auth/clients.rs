@@ -5,7 +5,6 @@ use axum::http::StatusCode;
 use piton_api as api;
 use piton_auth::{ClientSecret, new_client_id};
 use piton_model::{Act, ApiClient, ApiClientChange, Secret};
-use utoipa_axum::routes;
 
 use super::refusals::{Kind, invalid};
 use super::users::Part;
@@ -14,7 +13,7 @@ use super::{Auth, view};
 use crate::caller::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::problem::Answer;
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 
 pub(super) fn routes() -> Table {

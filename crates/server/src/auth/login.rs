@@ -10,7 +10,6 @@ use piton_api::LoginMethod;
 use piton_model::Act;
 use piton_store::Among;
 use subtle::ConstantTimeEq;
-use utoipa_axum::routes;
 
 use super::refusals::{Kind, authentication_failed, invalid};
 use super::users::NewAccount;
@@ -19,7 +18,7 @@ use super::{Auth, cookie, view};
 use crate::caller::{Caller, Known, Session, address};
 use crate::extract::Json;
 use crate::problem::{Answer, Refusal};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 
 pub(super) fn routes() -> Table {

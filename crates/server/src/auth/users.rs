@@ -10,7 +10,6 @@ use piton_model::{Act, Secret, User, UserChange};
 use piton_store::Among;
 use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::routes;
 
 use super::refusals::{Kind, authentication_failed, invalid, weak_password};
 use super::verify::is_id;
@@ -18,7 +17,7 @@ use super::{Auth, view};
 use crate::caller::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::problem::{Answer, Refusal};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 
 pub(super) fn routes() -> Table {

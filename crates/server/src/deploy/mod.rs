@@ -15,7 +15,6 @@ use piton_model::{Decision, Digest, Event, Name, OutcomeKind, Phase, Record, Run
 use piton_store::RunQuery;
 use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::routes;
 
 use order::Measure;
 pub(crate) use view::Status;
@@ -24,7 +23,7 @@ use crate::caller::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::logs;
 use crate::problem::{Answer, Refusal};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 
 pub(crate) fn routes() -> Table {

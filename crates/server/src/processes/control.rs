@@ -7,14 +7,13 @@ use piton_model::Act;
 use piton_supervisor::Selector;
 use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::routes;
 
 use super::selector::{Patience, Which, plain};
 use super::{as_provisr, daemon, declare, done};
 use crate::caller::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::problem::{Answer, Refusal};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 
 pub(super) fn routes() -> Table {

@@ -15,14 +15,13 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::routes;
 
 use super::daemon;
 use super::selector::plain;
 use crate::extract::{Json, Path, Query};
 use crate::logs::frame;
 use crate::problem::{Answer, Refusal};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 
 /// How many lines a page has unless said otherwise.

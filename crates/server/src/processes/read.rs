@@ -9,13 +9,12 @@ use piton_model::Name;
 use piton_supervisor::{InstanceState, InstanceStatus, Selector};
 use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::routes;
 
 use super::selector::{Which, plain};
 use super::{as_provisr, view};
 use crate::extract::{Json, Path, Query};
 use crate::problem::{Answer, Refusal};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 
 pub(super) fn routes() -> Table {

@@ -16,7 +16,6 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use piton_api as api;
 use piton_model::{Alteration, JobType, ScheduleId};
 use serde_json::{Map, Value};
-use utoipa_axum::routes;
 
 use request::{ALLOW_PAST, Measure, Mistake, mistake};
 
@@ -24,7 +23,7 @@ use crate::caller::Caller;
 use crate::extract::{Json, Path};
 use crate::problem::{Answer, Refusal};
 use crate::processes::unless_in_the_way;
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 
 /// What requests for scheduled provisions must keep to.
