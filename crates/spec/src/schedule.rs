@@ -1,10 +1,13 @@
 //! When something is due: lines of a workspace's schedule, triggers of a job.
 
+use std::collections::HashMap;
+
 use jiff::tz::TimeZone;
 use piton_cron::{ParseErrorKind, Schedule};
 use piton_model::{Digest, Mode, Operation, TriggerWord};
 use serde::{Deserialize, Serialize};
 
+use crate::Job;
 use crate::fields::{Item, shown};
 use crate::suggest::nearest;
 
@@ -71,6 +74,25 @@ impl JobTrigger {
             JobTrigger::Cron(schedule) => schedule.expression(),
             JobTrigger::Word(word) => word.as_str(),
             JobTrigger::Declared(_) => "@declared",
+        }
+    }
+}
+
+/// Schedules that are read together: those that are written alike are one. Of many jobs most have one that others have.
+#[derive(Debug, Default)]
+pub(crate) struct Alike(HashMap<String, Schedule>);
+
+impl Alike {
+    /// Lets a job share its schedules with those before it.
+    pub(crate) fn share(&mut self, job: &mut Job) {
+        for trigger in &mut job.triggers {
+            let JobTrigger::Cron(schedule) = trigger else { continue };
+            match self.0.get(schedule.expression()) {
+                Some(known) => *schedule = known.clone(),
+                None => {
+                    self.0.insert(schedule.expression().to_owned(), schedule.clone());
+                }
+            }
         }
     }
 }

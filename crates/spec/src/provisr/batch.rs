@@ -146,7 +146,7 @@ fn job(
         working_dir: None,
         depends_on: Vec::new(),
         tags: BTreeSet::new(),
-        rules,
+        rules: Arc::new(rules),
         inline: reading.inline,
     }
 }
