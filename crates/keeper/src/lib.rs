@@ -68,6 +68,7 @@
 
 mod child;
 pub mod client;
+pub mod footprint;
 pub mod frame;
 mod identity;
 mod keeper;

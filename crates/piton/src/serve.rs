@@ -9,6 +9,7 @@ use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use piton_engine::Shutdown;
+use piton_keeper::footprint;
 use piton_spec::Severity;
 use piton_supervisor::Supervisor;
 use sd_notify::NotifyState;
@@ -31,6 +32,9 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often it is looked whether the data directory is still there.
 const LOOK_AFTER: Duration = Duration::from_secs(2);
+
+/// At which look what the start needed is given back.
+const SETTLED: u64 = 2;
 
 /// What there is beside the runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,6 +192,7 @@ async fn run(
     notify(&[NotifyState::Ready]);
 
     let mut looking = tokio::time::interval(LOOK_AFTER);
+    let mut looks = 0_u64;
     let mut failure = None;
     let how = loop {
         tokio::select! {
@@ -198,12 +203,19 @@ async fn run(
                     break Shutdown::Drain;
                 }
             }
-            _ = looking.tick() => if !lock.is_in_place() {
-                let message = format!("the data directory {} is gone", place.data_dir.display());
-                tracing::error!("{message}");
-                failure = Some(CommandError::new(Exit::Failed, message)
-                    .hint("put it back and start piton again; an empty one knows nothing of what is deployed"));
-                break Shutdown::Detach;
+            _ = looking.tick() => {
+                looks += 1;
+                if looks == SETTLED {
+                    footprint::trim_heap();
+                    footprint::forget_files();
+                }
+                if !lock.is_in_place() {
+                    let message = format!("the data directory {} is gone", place.data_dir.display());
+                    tracing::error!("{message}");
+                    failure = Some(CommandError::new(Exit::Failed, message)
+                        .hint("put it back and start piton again; an empty one knows nothing of what is deployed"));
+                    break Shutdown::Detach;
+                }
             },
             what = signals.next() => match what {
                 // What it has taken nobody else knows of, and it may never be started again.

@@ -43,32 +43,6 @@ pub(super) fn close_inherited_on_exec() {
     }
 }
 
-/// Gives the memory of its own code back, of which the start needed far more than waiting does. A keeper stays for as
-/// long as its children, and shares a large program with the daemon.
-#[expect(unsafe_code, reason = "there is no safe way to speak of memory by its address")]
-pub(super) fn forget_code_of_start() {
-    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    for (start, length) in code_of_files(&maps) {
-        let start = std::ptr::with_exposed_provenance_mut(start);
-        // SAFETY: the range is mapped from a file and may be read and executed only, so nothing in it differs from the
-        // file: a page that is needed again, at once or later, is read from there.
-        let _ = unsafe { rustix::mm::madvise(start, length, rustix::mm::Advice::LinuxDontNeed) };
-    }
-}
-
-/// Start and length of every mapping of code from a file.
-fn code_of_files(maps: &str) -> Vec<(usize, usize)> {
-    let range = |line: &str| {
-        let mut fields = line.split_ascii_whitespace();
-        let (start, end) = fields.next()?.split_once('-')?;
-        let (start, end) = (usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?);
-        let is_code = fields.next()? == "r-xp";
-        let is_of_a_file = fields.nth(3)?.starts_with('/');
-        (is_code && is_of_a_file).then_some((start, end.checked_sub(start)?))
-    };
-    maps.lines().filter_map(range).collect()
-}
-
 /// Turns signals into bytes in a socket that can be polled.
 ///
 /// Unwanted signals are *caught*, not ignored: an ignored signal stays ignored in every program the keeper executes, a
@@ -178,21 +152,5 @@ impl OomShield {
         let result = work();
         let _ = fs::write(OOM_SCORE, SHIELDED);
         result
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_code_from_files_is_forgotten() {
-        let maps = "55f0c0000000-55f0c0001000 r--p 00000000 fe:00 1234   /usr/bin/piton\n\
-                    55f0c0001000-55f0c0003000 r-xp 00001000 fe:00 1234   /usr/bin/piton\n\
-                    55f0c0003000-55f0c0004000 rw-p 00003000 fe:00 1234   /usr/bin/piton\n\
-                    7ffd00000000-7ffd00021000 rw-p 00000000 00:00 0      [stack]\n\
-                    7ffd00040000-7ffd00042000 r-xp 00000000 00:00 0      [vdso]\n\
-                    7ffd00050000-7ffd00051000 r-xp 00000000 00:00 0\n";
-        assert_eq!(code_of_files(maps), [(0x55f0_c000_1000, 0x2000)]);
     }
 }

@@ -12,7 +12,7 @@ use rustix::process::{WaitId, WaitIdOptions, WaitOptions, WaitStatus};
 
 use super::capture::Captures;
 use super::connection::{Connection, Phase};
-use super::environment::{FileLimit, OomShield, Wakeups, forget_code_of_start, is_subreaper};
+use super::environment::{FileLimit, OomShield, Wakeups, is_subreaper};
 use super::group::Groups;
 use super::place::Place;
 use super::readiness::Readiness;
@@ -20,6 +20,7 @@ use super::sweep::{Recent, Sweep};
 use super::table::{Held, Starting, Table};
 use super::tree::{self, Picture};
 use super::{Error, note, now_unix_us};
+use crate::footprint;
 use crate::identity::open_pidfd;
 use crate::protocol::{Event, ToClient};
 use crate::{Child, ExitStatus, ProcessIdentity, State, Token, is_alive};
@@ -118,7 +119,8 @@ impl Keeper {
         let failed = |source| Error::System { what: "wait for events", source };
         self.watch().map_err(failed)?;
         self.take_over();
-        forget_code_of_start();
+        footprint::trim_heap();
+        footprint::forget_files();
         // Those that ended before the handlers stood.
         self.reap();
         while !self.stopping {
