@@ -1,4 +1,4 @@
-//! Takes due runs, as many as there are free slots.
+//! Takes runs that are due or will be in a moment, as many as there are free slots.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use piton_model::{AttemptNo, Phase, Run, RunId, SubjectKind};
 use piton_store::Room;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::ahead::{Look, horizon, next_look};
 use crate::clock::after;
 use crate::drive::Drive;
 use crate::follow::grown;
@@ -29,8 +30,8 @@ impl Claimer {
         Claimer { shared, unsure: false }
     }
 
-    /// Claims what is due and fits, ready to be driven.
-    pub(crate) async fn take(&mut self) -> Result<Vec<Drive>, Error> {
+    /// Claims what is due at `now`, or in a moment, and fits, ready to be driven.
+    pub(crate) async fn take(&mut self, now: Timestamp) -> Result<Vec<Drive>, Error> {
         let mut drives = vec![];
         if self.unsure {
             drives.extend(overlooked(&self.shared, |kind| kind != SubjectKind::Provision).await?);
@@ -41,10 +42,9 @@ impl Claimer {
         if room.runs == 0 {
             return Ok(drives);
         }
-        let now = shared.clock.now();
         let lease_until = after(now, shared.config.lease);
-        let worker = &shared.config.worker;
-        match shared.store.claim_into(worker, room, lease_until, now, shared.uptime()).await {
+        let (worker, horizon) = (&shared.config.worker, horizon(now, shared.config.ahead));
+        match shared.store.claim_ahead(worker, room, lease_until, horizon, now, shared.uptime()).await {
             Ok(runs) => drives.extend(runs.into_iter().filter_map(|run| drive(shared, run, false))),
             Err(error) => {
                 self.unsure = true;
@@ -64,12 +64,12 @@ impl Claimer {
             let seen = *changes.borrow_and_update();
             let now = shared.clock.now();
             let next = match self.round(why).await {
-                Ok(Next::Now) if !shared.stages.closing.is_cancelled() => {
+                Ok(Look::Now) if !shared.stages.closing.is_cancelled() => {
                     why = Why::Due;
                     continue;
                 }
-                Ok(Next::Now | Next::NotMine) => Some(after(now, NOT_MINE)),
-                Ok(Next::At(next)) => next,
+                Ok(Look::Now | Look::NotMine) => Some(after(now, NOT_MINE)),
+                Ok(Look::At(next)) => next,
                 Err(error) => {
                     tracing::error!(%error, "could not claim runs");
                     Some(after(now, NOT_MINE))
@@ -90,18 +90,20 @@ impl Claimer {
     }
 
     /// Claims what there may be, and looks when there is something next.
-    async fn round(&mut self, why: Why) -> Result<Next, Error> {
+    async fn round(&mut self, why: Why) -> Result<Look, Error> {
         let shared = self.shared.clone();
+        let ahead = shared.config.ahead;
         if why == Why::News && !self.unsure {
             // A claim is a transaction, and most of what happens makes nothing claimable.
             let now = shared.clock.now();
-            let next = shared.store.next_due_for(now, shared.room().deployments > 0).await?;
-            if next.is_none_or(|next| next > now) {
-                return Ok(Next::At(next));
+            let next = shared.store.next_claim(now, shared.room().deployments > 0).await?;
+            if let later @ Look::At(_) = next_look(next, None, now, ahead) {
+                return Ok(later);
             }
         }
         let free = shared.room().runs;
-        let drives = self.take().await?;
+        let looked = shared.clock.now();
+        let drives = self.take(looked).await?;
         let claimed = drives.len();
         for drive in drives {
             shared.drives.spawn(drive.run());
@@ -109,20 +111,13 @@ impl Claimer {
         if claimed >= free {
             // There may be more than there were slots for; whether one is free by now shows in a moment.
             let freed = shared.slots.available_permits() > 0;
-            return Ok(if freed { Next::Now } else { Next::At(None) });
+            return Ok(if freed { Look::Now } else { Look::At(None) });
         }
         let now = shared.clock.now();
         let deployments = shared.room().deployments > 0;
-        Ok(match shared.store.next_due_for(now, deployments).await? {
-            Some(next) if next <= now => {
-                if claimed > 0 {
-                    Next::Now
-                } else {
-                    Next::NotMine
-                }
-            }
-            next => Next::At(next),
-        })
+        let in_vain = (claimed == 0).then(|| horizon(looked, ahead));
+        let next = shared.store.next_claim(now, deployments).await?;
+        Ok(next_look(next, in_vain, now, ahead))
     }
 }
 
@@ -147,14 +142,6 @@ enum Why {
     Due,
     /// The ledger has grown.
     News,
-}
-
-/// When there is something to claim next.
-enum Next {
-    Now,
-    /// Something is due that could not be claimed.
-    NotMine,
-    At(Option<Timestamp>),
 }
 
 pub(crate) async fn free_slot(slots: &Semaphore) {

@@ -3,9 +3,15 @@
 //! Whether another worker is gone is not judged by comparing its clock with this one's: its lease is over when it was
 //! not renewed for as long as a lease lasts, while this worker looked. A wall clock that is set, or runs ahead, takes
 //! nobody's runs away; nor does a database that was away, since nobody could renew then.
+//!
+//! A worker that could not renew a lease stops what it does before another one may give it up, without asking anybody: it
+//! may have been cut off from the database, or have been stopped itself. Where nobody else was there when it looked last,
+//! it goes on: there is nobody to take the run, and an outage of the database need not cost an apply.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use piton_model::{AttemptNo, By, Decision, Event, Lease, Run, RunId, RunState};
@@ -47,21 +53,73 @@ impl Watched {
 /// Extends the leases of this worker, and stops what it does not hold any more.
 pub(crate) async fn renew(shared: &Shared) -> Result<(), Error> {
     let driven: Vec<(RunId, AttemptNo)> = shared.drivers().iter().map(|(run, driver)| (*run, driver.attempt)).collect();
-    let now = shared.clock.now();
+    let (now, asked) = (shared.clock.now(), shared.clock.moment());
     let held = shared.store.renew(&shared.config.worker, after(now, shared.config.lease), now).await?;
     let held: BTreeSet<RunId> = held.into_iter().collect();
-    let drivers = shared.drivers();
-    for (run, attempt) in driven.iter().filter(|(run, _)| !held.contains(run)) {
-        // Either it ended just now, or another worker took it: whatever that attempt still does must stop. A later
-        // attempt of the same run may have begun here since.
-        if let Some(driver) = drivers.get(run).filter(|driver| driver.attempt == *attempt) {
+    let mut drivers = shared.drivers();
+    for (run, attempt) in &driven {
+        // A later attempt of the same run may have begun here since.
+        let Some(driver) = drivers.get_mut(run).filter(|driver| driver.attempt == *attempt) else { continue };
+        if held.contains(run) {
+            driver.kept = driver.kept.max(asked);
+        } else {
+            // Either it ended just now, or another worker took it: whatever that attempt still does must stop.
             driver.stop.cancel();
         }
+    }
+    drop(drivers);
+    look_for_peers(shared).await
+}
+
+/// Sees whether another node works on the same database.
+pub(crate) async fn look_for_peers(shared: &Shared) -> Result<(), Error> {
+    let peers = shared.store.has_peers().await?;
+    if shared.has_peers.swap(peers, Ordering::Relaxed) != peers {
+        let told =
+            if peers { "another daemon works on this database" } else { "no other daemon works on this database" };
+        tracing::info!("{told}");
     }
     Ok(())
 }
 
+/// When a worker stops what it does under a lease that it has not renewed since: after two renewals have failed, so that
+/// the rest of the lease is left for the stop.
+fn gives_up(kept: Moment, lease: Duration) -> Moment {
+    kept.after(lease / 3 * 2)
+}
+
+/// Stops, without a look at the store, what is driven here under leases that were not renewed in time.
+pub(crate) async fn guard_leases(shared: Arc<Shared>) {
+    loop {
+        let now = shared.clock.moment();
+        let next = shared.stop_unrenewed(now);
+        let wake = now.after(shared.config.lease / 3);
+        tokio::select! {
+            () = shared.stages.over.cancelled() => return,
+            () = shared.clock.sleep_to(next.map_or(wake, |next| next.min(wake))) => {}
+        }
+    }
+}
+
 impl Shared {
+    /// Stops what is to be given up by now; when to look again.
+    fn stop_unrenewed(&self, now: Moment) -> Option<Moment> {
+        if !self.has_peers.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut next = None;
+        for (run, driver) in &*self.drivers() {
+            let until = gives_up(driver.kept, self.config.lease);
+            if until > now {
+                next = Some(next.map_or(until, |next: Moment| next.min(until)));
+            } else if !driver.unrenewed.is_cancelled() {
+                tracing::warn!(%run, "its lease could not be renewed in time: the run is stopped here");
+                driver.unrenewed.cancel();
+            }
+        }
+        next
+    }
+
     /// Whether this very attempt is driven here.
     fn is_driving(&self, run: &Run) -> bool {
         let attempt = run.lease().filter(|lease| lease.worker == self.config.worker).map(|lease| lease.attempt);

@@ -47,7 +47,8 @@ impl Rounds {
 
     /// Claims what is due, as far as there are slots.
     pub async fn claim(&mut self) -> Result<Vec<Drive>, Error> {
-        self.claimer.take().await
+        let now = self.engine.0.clock.now();
+        self.claimer.take(now).await
     }
 
     /// Renews the leases of this worker.

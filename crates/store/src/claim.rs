@@ -1,5 +1,7 @@
 //! Taking runs that are due, and keeping them.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use piton_model::{AttemptNo, Event, Run, RunId, Uptime, WorkerId};
 
@@ -70,6 +72,15 @@ pub(crate) const NEXT_DUE: &str = concat!(
     first_of_its_lock!(),
     " ORDER BY r.due_at, r.seq LIMIT 1) FROM p WHERE p.priority IS NOT NULL) d"
 );
+// The first that could be claimed of each priority.
+pub(crate) const NEXT_CLAIM: &str = concat!(
+    with_priorities!(),
+    "SELECT MIN(d.due_at) FROM (\
+       SELECT (SELECT r.due_at FROM runs r WHERE r.phase = 'pending' AND r.turn IS NULL \
+       AND r.priority = p.priority AND ",
+    first_of_its_lock!(),
+    " ORDER BY r.due_at, r.seq LIMIT 1) AS due_at FROM p WHERE p.priority IS NOT NULL) d"
+);
 pub(crate) const RENEW: &str =
     "UPDATE runs SET due_at = $1 WHERE phase IN ('running', 'gated') AND worker = $2 RETURNING id";
 pub(crate) const HELD_BY: &str = "SELECT body, due_at FROM runs \
@@ -107,8 +118,23 @@ impl Store {
         at: Timestamp,
         uptime: Option<Uptime>,
     ) -> Result<Vec<Run>, Error> {
-        let (lease_until, at) = (whole_micros(lease_until), whole_micros(at));
-        let claim = Claim { worker: worker.clone(), room, lease_until, at, uptime };
+        self.claim_ahead(worker, room, lease_until, at, at, uptime).await
+    }
+
+    /// The same for what is due until `horizon` as well, as far as what is due at `at` leaves room for it; the line of
+    /// deployments keeps its order. Whoever takes a run must not begin it before it is due.
+    pub async fn claim_ahead(
+        &self,
+        worker: &WorkerId,
+        room: Room,
+        lease_until: Timestamp,
+        horizon: Timestamp,
+        at: Timestamp,
+        uptime: Option<Uptime>,
+    ) -> Result<Vec<Run>, Error> {
+        let [lease_until, horizon, at] = [lease_until, horizon, at].map(whole_micros);
+        let horizon = horizon.max(at);
+        let claim = Claim { worker: worker.clone(), room, lease_until, horizon, at, uptime };
         self.writer().perform(claim).await
     }
 
@@ -133,12 +159,17 @@ impl Store {
     /// When something is to be done next: a claim that would succeed, the end of a lease, the lapse of a gate.
     /// What could be done already counts as due at `at`.
     pub async fn next_due(&self, at: Timestamp) -> Result<Option<Timestamp>, Error> {
-        self.next_due_for(at, true).await
+        self.earliest(NEXT_DUE, at, true).await
     }
 
-    /// The same, with deployments only if there is room for them.
-    pub async fn next_due_for(&self, at: Timestamp, deployments: bool) -> Result<Option<Timestamp>, Error> {
-        let row = self.readers().row(NEXT_DUE, params![]).await?;
+    /// From when on a claim would succeed, one of deployments only if there is room for them. What could be claimed
+    /// already counts as due at `at`.
+    pub async fn next_claim(&self, at: Timestamp, deployments: bool) -> Result<Option<Timestamp>, Error> {
+        self.earliest(NEXT_CLAIM, at, deployments).await
+    }
+
+    async fn earliest(&self, of: &'static str, at: Timestamp, deployments: bool) -> Result<Option<Timestamp>, Error> {
+        let row = self.readers().row(of, params![]).await?;
         let mut next = row.map(|row| row.maybe_int(0)).transpose()?.flatten();
         if deployments && let Some(row) = self.readers().row(turns::NEXT_TURN, params![]).await? {
             next = [next, row.maybe_int(0)?].into_iter().flatten().min();
@@ -160,6 +191,7 @@ struct Claim {
     worker: WorkerId,
     room: Room,
     lease_until: Timestamp,
+    horizon: Timestamp,
     at: Timestamp,
     uptime: Option<Uptime>,
 }
@@ -170,18 +202,23 @@ impl Claim {
         let Room { runs, deployments } = self.room;
         let mut ids = match deployments.min(runs) {
             0 => Vec::new(),
-            turns => self.take(batch, None, turns).await?,
+            turns => self.take(batch, None, turns, self.horizon).await?,
         };
         if ids.len() < runs {
-            ids.extend(self.others(batch, runs - ids.len()).await?);
+            let room = runs - ids.len();
+            let mut others = self.others(batch, room, self.horizon).await?;
+            if self.horizon > self.at && others.len() >= room {
+                others = due_first(self.others(batch, room, self.at).await?, &others, room);
+            }
+            ids.extend(others);
         }
         Ok(ids)
     }
 
-    /// Those that stand in no line.
-    async fn others(&self, batch: &mut Batch, room: usize) -> Result<Vec<RunId>, Error> {
+    /// Those that stand in no line and are due `by` then.
+    async fn others(&self, batch: &mut Batch, room: usize, by: Timestamp) -> Result<Vec<RunId>, Error> {
         let limit = i64::try_from(room).unwrap_or(i64::MAX);
-        let first = batch.conn().rows(FIRST_CLAIMABLE, params![micros(self.at), limit]).await?;
+        let first = batch.conn().rows(FIRST_CLAIMABLE, params![micros(by), limit]).await?;
         let mut ids = batch.take_in(&first)?;
         let highest = first.first().map(|row| row.int(5)).transpose()?;
         let lowest = first.first().map(|row| row.int(6)).transpose()?;
@@ -199,7 +236,7 @@ impl Claim {
             }
             let priority = found.int(0)?;
             if Some(priority) != done {
-                ids.extend(self.take(batch, Some(priority), room - ids.len()).await?);
+                ids.extend(self.take(batch, Some(priority), room - ids.len(), by).await?);
             }
         }
         Ok(ids)
@@ -207,10 +244,16 @@ impl Claim {
 
     /// Up to `room` of those of a priority, or of those that wait for their turn. Those that cannot be taken must not
     /// stand in the way of what is behind them.
-    async fn take(&self, batch: &mut Batch, priority: Option<i64>, room: usize) -> Result<Vec<RunId>, Error> {
+    async fn take(
+        &self,
+        batch: &mut Batch,
+        priority: Option<i64>,
+        room: usize,
+        by: Timestamp,
+    ) -> Result<Vec<RunId>, Error> {
         let mut wanted = room;
         loop {
-            let (at, limit) = (micros(self.at), i64::try_from(wanted).unwrap_or(i64::MAX));
+            let (at, limit) = (micros(by), i64::try_from(wanted).unwrap_or(i64::MAX));
             let rows = match priority {
                 Some(priority) => batch.conn().rows(CLAIMABLE, params![priority, at, limit]).await?,
                 None => batch.conn().rows(turns::CLAIMABLE_TURNS, params![at, limit]).await?,
@@ -223,6 +266,15 @@ impl Claim {
             wanted = wanted.saturating_mul(4).min(MOST_LOOKED_AT);
         }
     }
+}
+
+/// Which runs are taken where there is not room for all: those that are `due`, then of the `near` ones, which may be
+/// among them, as many as fit. Pure.
+fn due_first(mut due: Vec<RunId>, near: &[RunId], room: usize) -> Vec<RunId> {
+    let known: BTreeSet<RunId> = due.iter().copied().collect();
+    due.extend(near.iter().filter(|id| !known.contains(id)));
+    due.truncate(room);
+    due
 }
 
 impl Operation for Claim {

@@ -11,7 +11,7 @@ use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Database, Encod
 
 use crate::dialect::Dialect;
 use crate::statement::{In, Rows, SIZES, cuts, padded};
-use crate::{Error, Options, sqlite_file};
+use crate::{Error, Options, peers, sqlite_file};
 
 /// How many statements a connection keeps prepared: all the writer has, in each of their sizes.
 const STATEMENTS: usize = 512;
@@ -151,7 +151,7 @@ impl Address {
             let parsed = PgConnectOptions::from_str(url)
                 .map_err(|error| Error::Address { url: without_password(url), problem: error.to_string() })?;
             let options = parsed
-                .application_name("piton")
+                .application_name(&peers::name_of(&options.node))
                 .statement_cache_capacity(STATEMENTS)
                 .options([
                     ("statement_timeout", millis(options.statement_timeout)),

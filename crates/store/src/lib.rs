@@ -46,6 +46,7 @@ mod events;
 mod followers;
 mod inspect;
 mod migrate;
+mod peers;
 mod process_history;
 mod projections;
 mod provisions;
@@ -102,6 +103,8 @@ pub use tokens::{Principal, Rotation};
 /// How the store treats its database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
+    /// Who this is to others on the same database.
+    pub node: String,
     /// How many connections read.
     pub readers: u32,
     /// How long a write is tried again while the database is away.
@@ -117,6 +120,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
+            node: String::new(),
             readers: 4,
             patience: Duration::from_secs(10),
             statement_timeout: Duration::from_secs(30),

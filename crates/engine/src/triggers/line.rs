@@ -35,6 +35,15 @@ pub(crate) struct Overtaken {
     pub(crate) count: u32,
 }
 
+/// Whether one of the lines is due at exactly this instant.
+pub(crate) fn fires_at(lines: &[Line<'_>], zone: &TimeZone, at: Timestamp) -> bool {
+    lines.iter().any(|line| line.schedule.latest(just_before(at), at, zone) == Some(at))
+}
+
+fn just_before(at: Timestamp) -> Timestamp {
+    at.checked_sub(jiff::SignedDuration::from_nanos(1)).unwrap_or(at)
+}
+
 /// What is due after `cursor` and at or before `now`. Of two lines that are due at the same instant the later one in
 /// the list wins.
 pub(crate) fn due(lines: &[Line<'_>], zone: &TimeZone, cursor: Timestamp, now: Timestamp) -> Option<Due> {
@@ -44,7 +53,6 @@ pub(crate) fn due(lines: &[Line<'_>], zone: &TimeZone, cursor: Timestamp, now: T
         .enumerate()
         .filter_map(|(n, line)| Some((n, latest(line, now)?)))
         .max_by_key(|(n, at)| (*at, *n))?;
-    let just_before = |at: Timestamp| at.checked_sub(jiff::SignedDuration::from_nanos(1)).unwrap_or(at);
     let overtaken = lines
         .iter()
         .enumerate()
@@ -111,6 +119,16 @@ mod tests {
         let (cursor, now) = (at("2026-03-02T09:00:00Z"), at("2026-03-03T08:59:59Z"));
         assert_eq!(due(&lines, &TimeZone::UTC, cursor, now), None);
         assert_eq!(next(&lines, &TimeZone::UTC, cursor), Some(at("2026-03-03T09:00:00Z")));
+    }
+
+    #[test]
+    fn a_line_fires_at_its_instants_and_at_no_other() {
+        let schedules = schedules(&["0 9 * * *"]);
+        let fires = |text| fires_at(&lines(&schedules), &TimeZone::UTC, at(text));
+        assert!(fires("2026-03-03T09:00:00Z"));
+        assert!(!fires("2026-03-03T09:00:00.000000001Z"));
+        assert!(!fires("2026-03-03T08:59:59.999999999Z"));
+        assert!(!fires("2026-03-03T10:00:00Z"));
     }
 
     #[test]

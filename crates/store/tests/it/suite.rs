@@ -640,8 +640,8 @@ async fn deployments_wait_in_a_line_of_their_own(fixture: &Fixture) {
     let room = |runs, deployments| Room { runs, deployments };
     let none = store.claim_into(&me, room(1, 0), at(60), at(2), None).await.unwrap();
     assert_eq!(ids(none), [job], "the line is not looked at where there is no room for it");
-    assert_eq!(store.next_due_for(at(2), false).await.unwrap(), Some(at(60)));
-    assert_eq!(store.next_due_for(at(2), true).await.unwrap(), Some(at(2)));
+    assert_eq!(store.next_claim(at(2), false).await.unwrap(), None);
+    assert_eq!(store.next_claim(at(2), true).await.unwrap(), Some(at(2)));
     let first = store.claim_into(&me, room(9, 2), at(60), at(2), None).await.unwrap();
     assert_eq!(ids(first.clone()), [many_ids[0], one]);
     assert_eq!(store.deployments_before(one).await.unwrap(), None);
