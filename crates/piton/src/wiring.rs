@@ -17,6 +17,7 @@ use piton_exec::archive::{Archive, ArchiveError, ArchivePlace};
 use piton_exec::request::Rules;
 use piton_exec::{Confine, Exec, Git, Templates};
 use piton_keeper::client::Client;
+use piton_keeper::footprint;
 use piton_logs::LogStore;
 use piton_model::WorkerId;
 use piton_process::{Environment, Runner};
@@ -171,7 +172,9 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
     let config = &place.config;
     let data_dir = &place.data_dir;
     let clock = Clock::system();
-    let options = Options { vault: access::vault(config, data_dir)?, ..Options::default() };
+    let worker = worker_id(data_dir)?;
+    let vault = access::vault(config, data_dir)?;
+    let options = Options { node: worker.to_string(), vault, ..Options::default() };
     let store = Store::open(config.store_url.expose(), options).await.map_err(store_error)?;
     let logs = LogStore::new(data_dir.join("runs"));
     let runner = Runner::new(data_dir.clone(), keeper_argv(data_dir)?, logs.clone());
@@ -198,14 +201,14 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
     import_legacy(place, &store, &clock).await?;
 
     let layout = config.layout(TimeZone::system());
-    let loader = Loader::new(layout.clone(), clock.clone(), Duration::from_secs(60));
-    let worker = worker_id(data_dir)?;
+    let loader = Loader::new(layout.clone(), clock.clone(), Duration::from_secs(60)).with_rest(footprint::trim_heap);
     let mut settings = piton_engine::Config::new(worker.clone());
     if let Some(limit) = config.scheduler.max_concurrent_runs {
         settings.max_concurrent_runs = usize::try_from(limit.get()).unwrap_or(usize::MAX);
         settings.max_concurrent_deployments = settings.max_concurrent_runs.div_ceil(2);
     }
     settings.max_concurrent_runs = settings.max_concurrent_runs.max(config.worker.concurrency);
+    settings.lease = config.scheduler.lease;
     settings.keep_secrets = config.iac.retention;
     if let Some(limit) = config.deployments.max_concurrent {
         settings.max_concurrent_deployments = usize::try_from(limit.get()).unwrap_or(usize::MAX);

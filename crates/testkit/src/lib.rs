@@ -12,6 +12,8 @@
 //! [`hosting`] is a place that hosts code: git's own server behind HTTP, with and without a password, and a registry of
 //! modules behind a token. [`sshd`] is OpenSSH's server in front of the same repositories, which [`repository`] makes.
 //!
+//! [`relay`] is a way to PostgreSQL that can be cut.
+//!
 //! [`forges`] are GitLab, GitHub and Gitea as far as making repositories goes, with git's own server behind them.
 //!
 //! # Invariants
@@ -33,6 +35,7 @@ mod http_backend;
 pub mod ledger;
 pub mod postgres;
 pub mod rabbit;
+pub mod relay;
 #[cfg(feature = "hosting")]
 pub mod repository;
 #[cfg(feature = "simulation")]

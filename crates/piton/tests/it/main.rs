@@ -13,6 +13,7 @@ mod browser;
 mod chaos;
 mod confined;
 mod crash;
+mod cut;
 mod deploy_commands;
 mod deployment_phases;
 mod deployments;

@@ -38,7 +38,8 @@ fn two_daemons_share_the_work_and_fire_each_schedule_once() {
 #[test]
 fn a_dead_daemons_run_is_rescued_by_another() {
     let database = database();
-    let sites = [Site::new(), Site::new()].map(|site| site.env("PITON_STORE__URL", &database));
+    let shared = |site: Site| site.env("PITON_STORE__URL", &database).env("PITON_SCHEDULER__LEASE", "5s");
+    let sites = [Site::new(), Site::new()].map(shared);
     for site in &sites {
         site.write("jobs/long.json", r#"{ "name": "long", "type": "command", "command": "sleep 100" }"#);
     }

@@ -212,6 +212,12 @@ pub(crate) const KEYS: &[Key] = &[
     key("scheduler.max_concurrent_runs", POSITIVE, "How many runs may be active at once.")
         .otherwise("four for each core")
         .aliases(&["SCHEDULER_MAX_CONCURRENT_RUNS"]),
+    key(
+        "scheduler.lease",
+        Kind::Duration,
+        "How long daemons that share a database wait for one that says nothing before they give up its runs; it stops them before that.",
+    )
+    .default("30s"),
     key("iac.tool", Kind::Choice(&["auto", "tofu", "terraform"]), "Which tool runs infrastructure code.")
         .default("auto"),
     key("iac.version", Kind::Text, "Version of the tool, exact or a constraint.")
