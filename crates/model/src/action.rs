@@ -343,8 +343,6 @@ pub enum ProvisionStep {
 pub enum ScaffoldStep {
     /// Render the files, make the repository and push them. It may be done again: it finds its own repository.
     Build,
-    /// Tell the control plane.
-    Report,
 }
 
 impl Action {
@@ -380,12 +378,11 @@ impl Action {
             Step::Iac(IacStep::Plan) => IacStep::Apply,
             Step::Iac(IacStep::Apply) => IacStep::Outputs,
             Step::Batch(BatchStep::PreStart) => return Some(Step::Batch(BatchStep::Execute)),
-            Step::Scaffold(ScaffoldStep::Build) => return Some(Step::Scaffold(ScaffoldStep::Report)),
             Step::Iac(IacStep::Outputs)
             | Step::Command(CommandStep::Execute)
             | Step::Batch(BatchStep::Execute)
             | Step::Provision(ProvisionStep::Call)
-            | Step::Scaffold(ScaffoldStep::Report) => return None,
+            | Step::Scaffold(ScaffoldStep::Build) => return None,
         };
         Some(Step::Iac(next))
     }
@@ -472,7 +469,7 @@ impl Step {
             // It can be done again: whom it calls knows it by its key.
             | Step::Provision(ProvisionStep::Call)
             // It finds what an earlier pass has made.
-            | Step::Scaffold(ScaffoldStep::Build | ScaffoldStep::Report) => false,
+            | Step::Scaffold(ScaffoldStep::Build) => false,
         }
     }
 
@@ -484,7 +481,7 @@ impl Step {
             | Step::Command(CommandStep::Execute)
             | Step::Batch(BatchStep::PreStart | BatchStep::Execute)
             | Step::Provision(ProvisionStep::Call)
-            | Step::Scaffold(ScaffoldStep::Build | ScaffoldStep::Report) => false,
+            | Step::Scaffold(ScaffoldStep::Build) => false,
         }
     }
 
@@ -495,10 +492,9 @@ impl Step {
             | Step::Command(CommandStep::Execute)
             | Step::Batch(BatchStep::Execute)
             | Step::Provision(ProvisionStep::Call)
-            | Step::Scaffold(ScaffoldStep::Report) => true,
+            | Step::Scaffold(ScaffoldStep::Build) => true,
             Step::Iac(IacStep::Prepare | IacStep::Checkout | IacStep::Init | IacStep::Plan | IacStep::Apply)
-            | Step::Batch(BatchStep::PreStart)
-            | Step::Scaffold(ScaffoldStep::Build) => false,
+            | Step::Batch(BatchStep::PreStart) => false,
         }
     }
 
@@ -515,7 +511,6 @@ impl Step {
             Step::Batch(BatchStep::PreStart) => "pre_start",
             Step::Provision(ProvisionStep::Call) => "call",
             Step::Scaffold(ScaffoldStep::Build) => "build",
-            Step::Scaffold(ScaffoldStep::Report) => "report",
         }
     }
 }

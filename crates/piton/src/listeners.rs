@@ -50,6 +50,15 @@ impl Listeners {
         self.api.address()
     }
 
+    /// Begins to answer that the daemon lives and is not ready, until that is closed.
+    pub fn wait(&self, place: &Place) -> Result<Serving, CommandError> {
+        let stop = CancellationToken::new();
+        let failed = |error| CommandError::new(Exit::Failed, format!("cannot answer while waiting: {error}"));
+        let server = |tls| Server::new(piton_server::waiting_router(), limits(&place.config.server)).with_tls(tls);
+        let api = self.api.again().map_err(failed)?.map(|api| server(self.tls.clone()).serve(api, stop.clone()));
+        Ok(Serving { tasks: api.into_iter().map(tokio::spawn).collect(), stop })
+    }
+
     /// Begins to answer. `local` are the routes for commands, which are the same where the base is.
     pub fn serve(self, place: &Place, app: &App, local: &Router) -> Serving {
         let stop = CancellationToken::new();

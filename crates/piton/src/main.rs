@@ -26,6 +26,7 @@ mod blueprints;
 mod clock;
 mod command;
 mod context;
+mod ends;
 mod error;
 mod executor;
 mod identity;
@@ -41,6 +42,7 @@ mod pause;
 mod place;
 mod prompt;
 mod provisioning;
+mod refusals;
 mod remote;
 mod render;
 mod routes;
@@ -51,6 +53,7 @@ mod session;
 mod table;
 mod terminal;
 mod upkeep;
+mod waiting;
 mod watch;
 mod wiring;
 
@@ -111,7 +114,7 @@ fn answer_for(program: Program, argv: Vec<OsString>) -> Exit {
         Ok(Request::Do(command)) => carry_out(&context, command::run(&context, command)),
         Ok(Request::Declare(declare)) => carry_out(&context, seed::declare::run(&context, declare)),
         Ok(Request::Tell(text)) => context.out.text(&text).map_or_else(|failure| failure.exit(), |()| Exit::Ok),
-        Err(error) => return refuse(&error, Exit::Usage),
+        Err(error) => return refuse(&error, if serves { Exit::UsageOs } else { Exit::Usage }),
     };
     match exit {
         Exit::Ok | Exit::NoPermission | Exit::Interrupted | Exit::Closed => exit,

@@ -6,6 +6,7 @@
 
 mod forges;
 mod reporter;
+mod reports;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,12 +14,10 @@ use std::sync::Arc;
 use piton_engine::{Clock, Passed, Task};
 use piton_exec::guard::Guard;
 use piton_forge::{
-    BranchName, Commit, CommitError, Identity, Limits, RepositoryName, RunMark, Visibility, Wanted, Words,
+    BranchName, Commit, CommitError, Identity, Limits, PRIVATE, RepositoryName, RunMark, Visibility, Wanted, Words,
 };
 use piton_logs::{LogStore, Redactor, RunLog};
-use piton_model::{
-    Failure, FailureClass, Report, RepositoryVisibility, Run, Scaffold, ScaffoldStep, ScaffoldedRepository,
-};
+use piton_model::{Failure, FailureClass, Report, RepositoryVisibility, Scaffold, ScaffoldStep, ScaffoldedRepository};
 use piton_scaffold::{Meta, Mode, Order};
 use serde_json::{Value, json};
 
@@ -28,6 +27,7 @@ use crate::place::Place;
 use forges::Forges;
 pub use reporter::Reporter;
 use reporter::{Line, Lines};
+pub use reports::Reports;
 
 /// Makes repositories of blueprints.
 #[derive(Debug)]
@@ -37,7 +37,6 @@ pub struct Scaffolding {
     reporter: Reporter,
     author: Identity,
     branch: BranchName,
-    worker: String,
     clock: Clock,
     logs: LogStore,
 }
@@ -45,6 +44,24 @@ pub struct Scaffolding {
 /// Where a run keeps what it needs on a disk.
 pub fn workspace_dir(place: &Place) -> PathBuf {
     place.config.worker.workspace_dir.clone().unwrap_or_else(|| place.data_dir.join("scaffold"))
+}
+
+/// Removes what runs of a process that was killed have left: it may hold keys. What is younger than the longest run may be
+/// another worker's.
+pub fn sweep(place: &Place) {
+    let directory = workspace_dir(place);
+    // Where nothing was ever needed there is none.
+    let Ok(entries) = std::fs::read_dir(&directory) else { return };
+    for entry in entries.filter_map(Result::ok) {
+        let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PRIVATE));
+        let age = entry.metadata().and_then(|found| found.modified()).map(|time| time.elapsed().unwrap_or_default());
+        if is_ours && age.is_ok_and(|age| age > place.config.worker.max_job_duration) {
+            let path = entry.path();
+            if let Err(error) = std::fs::remove_dir_all(&path) {
+                tracing::warn!(%error, path = %path.display(), "what a run has left could not be removed");
+            }
+        }
+    }
 }
 
 impl Scaffolding {
@@ -63,10 +80,9 @@ impl Scaffolding {
         Ok(Scaffolding {
             blueprints: Arc::new(Blueprints::new(place, clock.clone())?),
             forges: Forges::new(place, guard)?,
-            reporter: Reporter::new(place, clock)?,
+            reporter: Reporter::new(place, clock, worker)?,
             author: Identity::new(name, email).map_err(|error| bad("worker.author_name", &error))?,
             branch: config.branch.parse().map_err(|error| bad("worker.branch", &error))?,
-            worker: config.id.clone().unwrap_or_else(|| worker.to_owned()),
             clock: clock.clone(),
             logs,
         })
@@ -85,28 +101,24 @@ impl Scaffolding {
                     }
                 };
                 if let Err(failure) = &built {
-                    self.tell_failure(task, scaffold, failure, &talk).await?;
+                    self.tell_failure(task, failure, &talk).await?;
                 }
                 talk.lines.end().await;
-                built.map(Passed::Next)
-            }
-            ScaffoldStep::Report => {
-                let report = &task.run.report;
-                let repository = report.repository.as_ref();
-                self.reporter
-                    .status(
-                        scaffold.run_id.as_str(),
-                        &self.status(&task.run, scaffold, "succeeded", json!({ "repository": repository })),
-                    )
-                    .await;
-                Ok(Passed::Done(Report::default()))
+                built.map(Passed::Done)
             }
         }
     }
 
     async fn build(&self, task: &Task, scaffold: &Scaffold, talk: &Talk<'_>) -> Result<Report, Failure> {
         talk.say("start", "INFO", format!("Starting provisioning for run: {}", scaffold.run_id)).await?;
-        self.reporter.status(scaffold.run_id.as_str(), &self.status(&task.run, scaffold, "running", json!({}))).await;
+        talk.lines.status(reports::status(
+            &task.run,
+            scaffold,
+            "running",
+            self.clock.now(),
+            self.reporter.worker().unwrap_or_default(),
+            json!({}),
+        ));
         let (forge, owner) = self.forges.of(scaffold)?;
         let wanted = Wanted {
             name: scaffold.name.parse::<RepositoryName>().map_err(|error| forges::failure(&error.into()))?,
@@ -136,15 +148,16 @@ impl Scaffolding {
         let pushed = forge.push(&repository, &wanted, &commit).await.map_err(|error| forges::failure(&error))?;
         forge.finish(&repository, &wanted, pushed).await.map_err(|error| forges::failure(&error))?;
         let began = task.run.started_at.unwrap_or(task.run.submitted_at);
+        let first = pushed.first(commit.id());
         let took = self.clock.now().duration_since(began).as_secs_f64().max(0.0);
         talk.say("success", "SUCCESS", format!("Provisioning completed in {took:.1}s")).await?;
         Ok(Report {
-            commit: Some(commit.id().to_string()),
+            commit: Some(first.to_string()),
             repository: Some(ScaffoldedRepository {
                 url: repository.web_url.clone(),
                 name: repository.full_name.clone(),
                 branch: self.branch.to_string(),
-                commit: commit.id().to_string(),
+                commit: first.to_string(),
                 files: files as u64,
             }),
             ..Report::default()
@@ -195,45 +208,20 @@ impl Scaffolding {
         })?
     }
 
-    async fn tell_failure(
-        &self,
-        task: &Task,
-        scaffold: &Scaffold,
-        failure: &Failure,
-        talk: &Talk<'_>,
-    ) -> Result<(), Failure> {
-        let retry = task.run.retry.delay(task.run.failures + 1).filter(|_| failure.class == FailureClass::Transient);
+    async fn tell_failure(&self, task: &Task, failure: &Failure, talk: &Talk<'_>) -> Result<(), Failure> {
+        let again = task.run.retry.delay_after(task.run.failures + 1, failure);
+        let retry = again.filter(|_| failure.class == FailureClass::Transient);
         let sentence = match &failure.hint {
             Some(hint) => format!("{} ({hint})", failure.message),
             None => failure.message.clone(),
         };
-        if let Some(delay) = retry {
-            let message = format!("{sentence}; trying again in {}s", delay.as_secs());
-            return talk.say("failure", "WARN", message).await;
+        match retry {
+            Some(delay) => {
+                let message = format!("{sentence}; trying again in {}s", delay.as_secs());
+                talk.say("failure", "WARN", message).await
+            }
+            None => talk.say("failure", "ERROR", format!("Provisioning failed: {sentence}")).await,
         }
-        talk.say("failure", "ERROR", format!("Provisioning failed: {sentence}")).await?;
-        let error = json!({ "error": failure.message, "code": failure.code, "hint": failure.hint });
-        let word = if failure.class == FailureClass::Interrupted { "cancelled" } else { "failed" };
-        self.reporter.status(scaffold.run_id.as_str(), &self.status(&task.run, scaffold, word, error)).await;
-        Ok(())
-    }
-
-    fn status(&self, run: &Run, scaffold: &Scaffold, word: &str, more: Value) -> Value {
-        let now = self.clock.now();
-        let began = run.started_at.unwrap_or(run.submitted_at);
-        let mut status = json!({
-            "run_id": scaffold.run_id,
-            "status": word,
-            "type": scaffold.job_type.as_str(),
-            "worker_id": self.worker,
-            "attempt": run.attempts,
-            "timestamp": now,
-            "duration_seconds": now.duration_since(began).as_secs_f64().max(0.0),
-        });
-        if let (Value::Object(status), Value::Object(more)) = (&mut status, more) {
-            status.extend(more);
-        }
-        status
     }
 }
 
@@ -252,7 +240,7 @@ impl<'a> Talk<'a> {
         let log = scaffolding.logs.open(task.run.id, redactor).await.map_err(|error| log_failure(&error))?;
         Ok(Talk {
             log,
-            lines: scaffolding.reporter.lines(scaffold.run_id.as_str()),
+            lines: scaffolding.reporter.lines(scaffold.run_id.as_str(), format!("{}-{}", task.run.id, task.attempt)),
             clock: &scaffolding.clock,
             prefix: format!("{}/{}/{}", task.run.id, task.attempt, task.step),
         })

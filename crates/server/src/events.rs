@@ -13,13 +13,12 @@ use piton_auth::Role;
 use piton_model::{LedgerEntry, Record, Seq};
 use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::routes;
 
 use crate::caller::Caller;
 use crate::extract::Query;
 use crate::feed::{Feed, Frames};
 use crate::problem::Answer;
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 
 const BATCH: usize = 200;

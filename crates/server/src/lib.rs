@@ -26,6 +26,7 @@
 mod auth;
 mod batch_jobs;
 mod batch_view;
+mod bound;
 mod caller;
 mod cron_files;
 mod deploy;
@@ -53,6 +54,7 @@ mod templates;
 mod tls;
 mod transport;
 mod view;
+mod window;
 mod workspaces;
 
 use axum::extract::DefaultBodyLimit;
@@ -80,8 +82,8 @@ pub(crate) const BODY_LIMIT: usize = 1024 * 1024;
 pub fn router(app: &App, base: &str) -> Router {
     let app = app.below(base);
     let (served, public_metrics) = (base.to_owned(), app.front.public_metrics());
-    let document = Document::later(move || table(&served, public_metrics).split().1);
-    let (routes, _) = table(base, public_metrics).split();
+    let document = Document::later(move || table(&served, public_metrics).document());
+    let routes = table(base, public_metrics).router();
     let (front, engine) = (app.front.clone(), app.engine.clone());
     let routes = routes
         .fallback(problem::no_route)
@@ -96,6 +98,11 @@ pub fn router(app: &App, base: &str) -> Router {
 pub fn metrics_router(app: App) -> Router {
     let front = app.front.clone();
     front.inward(Router::new().route("/metrics", axum::routing::get(metrics::show)).with_state(app))
+}
+
+/// What answers while the daemon waits for its database: that it lives, and is not ready.
+pub fn waiting_router() -> Router {
+    health::waiting()
 }
 
 fn table(base: &str, public_metrics: bool) -> Table {

@@ -13,17 +13,17 @@ use piton_model::{Phase, Run, RunId};
 use serde::Deserialize;
 use tokio::sync::watch;
 use utoipa::IntoParams;
-use utoipa_axum::routes;
 
+use crate::caller::Caller;
 use crate::extract::{Path, Query};
 use crate::feed::{Feed, Frames};
 use crate::problem::Answer;
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::runs::find;
 use crate::state::App;
 
 pub(crate) fn routes() -> Table {
-    Table::new().at(Permission::Read, routes!(show))
+    Table::new().bound(Permission::Read, routes!(show))
 }
 
 /// Which part of a log.
@@ -58,8 +58,9 @@ async fn show(
     Path(id): Path<String>,
     Query(range): Query<Range>,
     headers: HeaderMap,
+    caller: Caller,
 ) -> Answer<Response> {
-    let run = find(&app, &id).await?;
+    let run = find(&app, &caller, &id).await?;
     answer(&app, &run, &range, &headers).await
 }
 

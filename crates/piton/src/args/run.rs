@@ -77,10 +77,10 @@ pub enum RunCommand {
 /// Which runs.
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
-    /// `workspace`, `job`, `deployment` or `provision`.
-    #[arg(long, value_parser = ["workspace", "job", "deployment", "provision"])]
+    /// `workspace`, `job`, `deployment`, `provision` or `scaffold`.
+    #[arg(long, value_parser = ["workspace", "job", "deployment", "provision", "scaffold"])]
     pub kind: Option<String>,
-    /// `workspace/NAME`, `job/NAME`, `job/WORKSPACE/NAME` or `provision/ID`.
+    /// `workspace/NAME`, `job/NAME`, `job/WORKSPACE/NAME`, `provision/ID` or `scaffold/RUN_ID`.
     #[arg(long)]
     pub subject: Option<String>,
     /// A state or an outcome: pending, running, gated, ended, succeeded, failed, timed_out, cancelled, …

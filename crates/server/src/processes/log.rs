@@ -14,7 +14,6 @@ use piton_logs::{MergedLog, MergedPage, OutputStream};
 use serde::Deserialize;
 use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::routes;
 
 use super::daemon;
 use super::selector::plain;
@@ -22,7 +21,7 @@ use crate::extract::{Json, Path, Query};
 use crate::feed::{Feed, Frames};
 use crate::logs::frame;
 use crate::problem::{Answer, Refusal};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 
 /// How many lines a page has unless said otherwise.
