@@ -17,6 +17,7 @@ mod noop;
 mod peers;
 mod process_use;
 mod provisions;
+mod python;
 mod queue;
 mod report;
 mod requests;

@@ -1,7 +1,7 @@
 //! Many processes kept running: how soon, at what cost, how soon again, beside other supervisors.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::client::{Ask, Client};
 use crate::daemon::{self, Daemon, Place};
 use crate::process_use::{busy_seconds, memory};
+use crate::python::python_of;
 use crate::report::{Figure, Goal, Table, say, shown};
 use crate::spread::Spread;
 
@@ -199,7 +200,7 @@ impl Other {
         children: usize,
         rounds: usize,
     ) -> Vec<(&'static str, Result<Figures, String>)> {
-        let python = Other::install(sources, &binaries.join("bench-peers"));
+        let python = python_of("supervisors", sources, binaries);
         ["supervisord", "circus"]
             .map(|name| {
                 let figures = match &python {
@@ -209,21 +210,6 @@ impl Other {
                 (name, figures.map_err(|error| format!("{error:#}")))
             })
             .into()
-    }
-
-    /// Into an environment of their own.
-    fn install(sources: &Path, into: &Path) -> anyhow::Result<PathBuf> {
-        let place = into.join("supervisors");
-        let python = place.join("bin/python");
-        if !python.exists() {
-            let made = Command::new("python3").args(["-m", "venv"]).arg(&place).stdout(Stdio::null()).status()?;
-            ensure!(made.success(), "no Python environment could be made");
-        }
-        let needs = sources.join("bench/peers/supervisors/requirements.txt");
-        let mut pip = Command::new(&python);
-        pip.args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(needs);
-        ensure!(pip.status()?.success(), "they could not be installed");
-        Ok(python)
     }
 
     fn run(python: &Path, sources: &Path, name: &str, children: usize, rounds: usize) -> anyhow::Result<Figures> {

@@ -1,6 +1,6 @@
 //! Go's own engine, and generators of projects from PyPI, on the same templates in the same run.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::sample::{Sample, values};
 use super::scaffolder_of;
+use crate::python::python_of;
 use crate::report::say;
 
 /// What Go's engine took, each time.
@@ -45,10 +46,10 @@ pub fn scaffolders(
     sample: &Sample,
     rounds: usize,
 ) -> Vec<(&'static str, Result<Vec<f64>, String>)> {
-    let place = install(sources, &binaries.join("bench-peers"));
+    let python = python_of("scaffolders", sources, binaries);
     let measure = |scaffolder: Scaffolder<'_>| {
-        let times = match &place {
-            Ok(place) => render(place, &scaffolder, sample.files, rounds),
+        let times = match &python {
+            Ok(python) => render(python, &scaffolder, sample.files, rounds),
             Err(error) => Err(anyhow::anyhow!("{error:#}")),
         };
         (scaffolder.name, times.map_err(|error| format!("{error:#}")))
@@ -56,28 +57,13 @@ pub fn scaffolders(
     scaffolder_of(sample).into_iter().map(measure).collect()
 }
 
-/// Into an environment of their own.
-fn install(sources: &Path, into: &Path) -> anyhow::Result<PathBuf> {
-    let place = into.join("scaffolders");
-    let python = place.join("bin/python");
-    if !python.exists() {
-        let made = Command::new("python3").args(["-m", "venv"]).arg(&place).stdout(Stdio::null()).status()?;
-        ensure!(made.success(), "no Python environment could be made");
-    }
-    let needs = sources.join("bench/peers/scaffolders/requirements.txt");
-    let mut pip = Command::new(&python);
-    pip.args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(needs);
-    ensure!(pip.status()?.success(), "they could not be installed");
-    Ok(place)
-}
-
-fn render(place: &Path, scaffolder: &Scaffolder<'_>, files: usize, rounds: usize) -> anyhow::Result<Vec<f64>> {
+fn render(python: &Path, scaffolder: &Scaffolder<'_>, files: usize, rounds: usize) -> anyhow::Result<Vec<f64>> {
     say(&format!("  {} …", scaffolder.name));
     let out = tempfile::tempdir()?;
     let mut times = Vec::new();
     for round in 0..=rounds {
         let into = out.path().join(round.to_string());
-        let mut command = Command::new(place.join("bin").join(scaffolder.name));
+        let mut command = Command::new(python.with_file_name(scaffolder.name));
         // What it keeps of its own is nobody else's.
         command.env("HOME", out.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         if scaffolder.name == "copier" {
