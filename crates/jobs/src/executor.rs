@@ -1,4 +1,4 @@
-//! The engine's port to the world: tasks of jobs, and nothing else.
+//! The engine's port to the world, as far as it takes a child: tasks of jobs, and what else [`Exec`] knows to do.
 
 use std::collections::BTreeSet;
 
@@ -8,11 +8,15 @@ use piton_logs::LogStore;
 use piton_model::{Failure, Run, RunId};
 use piton_process::Runner;
 
+/// Executes what children do. Whoever has runs that take none passes on the rest.
 #[derive(Debug)]
-pub(crate) struct Tasks {
-    pub(crate) exec: Exec,
-    pub(crate) runner: Runner,
-    pub(crate) logs: LogStore,
+pub struct Tasks {
+    /// Knows what each step does.
+    pub exec: Exec,
+    /// Its children.
+    pub runner: Runner,
+    /// What they print.
+    pub logs: LogStore,
 }
 
 impl Executor for Tasks {
@@ -60,9 +64,16 @@ impl Executor for Tasks {
                 Ok(children) => children,
                 Err(error) => return tracing::warn!(%error, "cannot ask the keeper what it holds"),
             };
+            // Those that are kept running are the supervisor's.
             let of_runs = children.iter().filter(|child| !piton_supervisor::is_supervised(&child.token));
-            let runs = of_runs.filter_map(|child| child.token.as_str().split('/').next()?.parse::<RunId>().ok());
-            let strangers: BTreeSet<RunId> = runs.filter(|run| !held.contains(run)).collect();
+            let mut strangers = BTreeSet::new();
+            for child in of_runs {
+                match child.token.as_str().split('/').next().and_then(|run| run.parse::<RunId>().ok()) {
+                    Some(run) if held.contains(&run) => {}
+                    Some(run) => drop(strangers.insert(run)),
+                    None => tracing::warn!(token = %child.token, "the keeper holds a child that belongs to no run"),
+                }
+            }
             for run in strangers {
                 tracing::warn!(%run, "the keeper holds children of a run that is over; they are stopped");
                 if let Err(error) = self.runner.abandon(run).await {

@@ -34,6 +34,7 @@ mod jobs;
 mod place;
 
 pub use error::Error;
+pub use executor::Tasks;
 pub use jobs::Jobs;
 pub use piton_engine::{CronJob, CronJobRun, JobCondition, JobObject, JobPhase, Shutdown};
 pub use piton_model::{Batch, Name, Program};

@@ -16,6 +16,7 @@ use piton_engine::{Clock, Engine, Heartbeat, Loader};
 use piton_exec::archive::{Archive, ArchiveError, ArchivePlace};
 use piton_exec::request::Rules;
 use piton_exec::{Confine, Exec, Git, Templates};
+use piton_jobs::Tasks;
 use piton_keeper::client::Client;
 use piton_keeper::footprint;
 use piton_logs::LogStore;
@@ -256,8 +257,12 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
     };
     let provisioning = Provisioning::new(&config.provisioning, access::guard(config)?, &clock)?;
     let scaffolding = Scaffolding::new(place, &access::guard(config)?, &clock, logs.clone(), worker.as_str())?;
-    let executor =
-        Arc::new(Real { exec, runner: runner.clone(), logs: logs.clone(), provisioning, scaffolding, tell_ended });
+    let executor = Arc::new(Real {
+        tasks: Tasks { exec, runner: runner.clone(), logs: logs.clone() },
+        provisioning,
+        scaffolding,
+        tell_ended,
+    });
     let accounts = match &config.auth.store_url {
         Some(url) if url != &config.store_url => {
             Store::open(url.expose(), Options::default()).await.map_err(store_error)?
