@@ -1,7 +1,7 @@
 //! What failed for good lies with the dead letters, too: there people look, and from there it can be sent again.
 
 use piton_broker::{Marks, Outgoing, Outlet};
-use piton_model::{Action, Outcome, OutcomeKind, Run, RunState};
+use piton_model::{Action, Outcome, OutcomeKind, Run, RunState, Scaffold};
 
 use super::job;
 use crate::ends::Duty;
@@ -26,15 +26,11 @@ impl Duty for Graves {
             tracing::warn!(run = %run.id, "a run that failed is not with the dead letters: its values are gone");
             return Ok(());
         }
-        let message = match (scaffold.run_id.as_str().parse(), job::text(scaffold)) {
-            (Ok(run_id), Ok(text)) => Outgoing::job(&run_id, text).sent_at(scaffold.asked_at),
+        let message = match message(scaffold) {
+            Ok(message) => message,
             // It would fail in the same way for ever.
-            (Err(error), _) => {
-                buried_nowhere(run, &error);
-                return Ok(());
-            }
-            (_, Err(error)) => {
-                buried_nowhere(run, &error);
+            Err(why) => {
+                tracing::error!(run = %run.id, why, "a failed run cannot be put with the dead letters; the ledger has it");
                 return Ok(());
             }
         };
@@ -43,6 +39,8 @@ impl Duty for Graves {
     }
 }
 
-fn buried_nowhere(run: &Run, why: &dyn std::fmt::Display) {
-    tracing::error!(run = %run.id, %why, "a run that failed cannot be put with the dead letters; the ledger has it");
+fn message(scaffold: &Scaffold) -> Result<Outgoing, String> {
+    let run_id =
+        scaffold.run_id.as_str().parse().map_err(|error: piton_broker::message::InvalidRunId| error.to_string())?;
+    Ok(Outgoing::job(&run_id, job::text(scaffold)?).sent_at(scaffold.asked_at))
 }
