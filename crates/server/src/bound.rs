@@ -56,9 +56,7 @@ pub(crate) async fn runs(app: &App, caller: &Caller, query: &RunQuery) -> Answer
     let Some(workspaces) = caller.bound() else { return Ok(store.runs(query).await?) };
     let mut found = Found::default();
     for name in of_query(workspaces, query) {
-        let page = store.runs(&RunQuery { workspace: Some(name.clone()), ..query.clone() }).await?;
-        found.more |= page.next.is_some();
-        found.add(page.runs);
+        found.take(store.runs(&RunQuery { workspace: Some(name.clone()), ..query.clone() }).await?);
     }
     if query.workspace.is_none() && query.kind.is_none_or(|kind| kind == SubjectKind::Deployment) {
         let mut part = RunQuery { kind: Some(SubjectKind::Deployment), limit: STRIDE, ..query.clone() };
@@ -88,18 +86,23 @@ fn of_query<'a>(workspaces: &'a BTreeSet<Name>, query: &'a RunQuery) -> impl Ite
 
 /// Runs from several places, and whether one of them has more.
 #[derive(Default)]
-struct Found {
+pub(crate) struct Found {
     runs: BTreeMap<RunId, Run>,
     more: bool,
 }
 
 impl Found {
+    pub(crate) fn take(&mut self, page: Page) {
+        self.more |= page.next.is_some();
+        self.add(page.runs);
+    }
+
     fn add(&mut self, runs: Vec<Run>) {
         self.runs.extend(runs.into_iter().map(|run| (run.id, run)));
     }
 
     /// The newest of them.
-    fn page(self, limit: usize) -> Page {
+    pub(crate) fn page(self, limit: usize) -> Page {
         let more = self.more || self.runs.len() > limit;
         let runs: Vec<Run> = self.runs.into_values().rev().take(limit).collect();
         let next = runs.last().filter(|_| more).map(|run| run.id);

@@ -6,8 +6,6 @@ mod shape;
 mod stages;
 mod view;
 
-use std::collections::BTreeMap;
-
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use jiff::Timestamp;
@@ -113,14 +111,18 @@ async fn list(
         RunQuery { kind: Some(SubjectKind::Deployment), since: filter.since, limit, before, ..RunQuery::default() };
     let states = wanted.map_or_else(|| vec![(None, None)], states);
     let queries = states.into_iter().map(|(phase, outcome)| RunQuery { phase, outcome, ..base.clone() });
-    let (runs, next) = newest(&app, &caller, queries.collect(), limit).await?;
-    let mut items = Vec::with_capacity(runs.len());
-    for run in &runs {
+    let mut found = bound::Found::default();
+    for query in queries {
+        found.take(bound::runs(&app, &caller, &query).await?);
+    }
+    let page = found.page(limit);
+    let mut items = Vec::with_capacity(page.runs.len());
+    for run in &page.runs {
         let waits = run.phase() == Phase::Pending;
         let position = if waits { app.engine.deployments_before(run.id).await? } else { None };
         items.push(view::summary(run, position));
     }
-    Ok(Json(api::Page { items, next }))
+    Ok(Json(api::Page { items, next: page.next.map(|id| id.to_string()) }))
 }
 
 fn status_of(word: &str) -> Answer<Status> {
@@ -143,25 +145,6 @@ fn states(status: Status) -> Vec<(Option<Phase>, Option<OutcomeKind>)> {
             ended(&[OutcomeKind::Cancelled, OutcomeKind::Rejected, OutcomeKind::Expired, OutcomeKind::Superseded])
         }
     }
-}
-
-/// The newest runs that any of the queries finds.
-async fn newest(
-    app: &App,
-    caller: &Caller,
-    queries: Vec<RunQuery>,
-    limit: usize,
-) -> Answer<(Vec<Run>, Option<String>)> {
-    let (mut found, mut more) = (BTreeMap::new(), false);
-    for query in queries {
-        let page = bound::runs(app, caller, &query).await?;
-        more |= page.next.is_some();
-        found.extend(page.runs.into_iter().map(|run| (run.id, run)));
-    }
-    more |= found.len() > limit;
-    let runs: Vec<Run> = found.into_values().rev().take(limit).collect();
-    let next = runs.last().filter(|_| more).map(|run| run.id.to_string());
-    Ok((runs, next))
 }
 
 /// How a deployment stands, with its logs.
