@@ -50,6 +50,7 @@ mod secrets;
 mod seed_tools;
 mod site;
 mod systemd;
+mod tampered;
 mod templates;
 mod tls;
 mod wire;

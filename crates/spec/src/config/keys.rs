@@ -233,7 +233,11 @@ pub(crate) const KEYS: &[Key] = &[
     )
     .default("auto"),
     key("iac.registry_host", Kind::Text, "Private registry of modules and providers.").aliases(&["REGISTRY_HOST"]),
-    key("iac.mirror", Kind::Url(&["http", "https", "file"]), "Where the tools themselves are downloaded from.")
+    key(
+        "iac.mirror",
+        Kind::Url(&["http", "https"]),
+        "Where the tools themselves are downloaded from; `http` on this host only.",
+    )
         .otherwise("the makers' release servers"),
     key("iac.max_concurrent_deployments", POSITIVE, "How many deployments that people ask for may run at once.")
         .otherwise("half of `scheduler.max_concurrent_runs`"),
