@@ -35,6 +35,17 @@ fn broken_json() {
 }
 
 #[test]
+fn a_workspace_that_was_never_valid_is_missed_with_the_reason() {
+    let site = Site::new();
+    site.workspace("bad", "{ \"enabled\": maybe }", CODE);
+    for command in ["status", "deploy"] {
+        let said = site.piton(["workspace", command, "bad"]);
+        assert_ne!(said.code, 0, "{said}");
+        assert!(said.err.contains("its declaration is broken") && said.err.contains("config.json:1"), "{said}");
+    }
+}
+
+#[test]
 fn what_every_run_would_refuse() {
     check(&[MAIN, (CONFIG, r#"{ "version": "about 1.9" }"#)], "config.json: error: version", &["about 1.9"]);
     check(&[MAIN, (CONFIG, r#"{ "env": { "PATH": "/x" } }"#)], "config.json: error: env", &["PATH"]);
