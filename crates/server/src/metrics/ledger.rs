@@ -27,8 +27,9 @@ const BATCH: usize = 500;
 /// In a batch, of so many runs it is looked up how late they are.
 const LOOKED_UP: usize = 100;
 
-/// The safety poll.
-const LOOK_AFTER: Duration = Duration::from_secs(5);
+/// The ledger says when it has grown; this is for what it could not say.
+const BACKSTOP: Duration = Duration::from_secs(60);
+const AFTER_A_FAILURE: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) struct Counters {
@@ -168,18 +169,22 @@ pub async fn follow(metrics: Metrics, store: Store, stop: CancellationToken) {
     let mut after = None;
     loop {
         changes.mark_unchanged();
-        match step(&counting, &store, after).await {
+        let pause = match step(&counting, &store, after).await {
             Ok((position, more)) => {
                 after = Some(position);
                 if more {
                     continue;
                 }
+                BACKSTOP
             }
-            Err(error) => tracing::debug!(%error, "the ledger cannot be counted at the moment"),
-        }
+            Err(error) => {
+                tracing::debug!(%error, "the ledger cannot be counted at the moment");
+                AFTER_A_FAILURE
+            }
+        };
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = tokio::time::timeout(LOOK_AFTER, changes.changed()) => {}
+            _ = tokio::time::timeout(pause, changes.changed()) => {}
         }
     }
 }
