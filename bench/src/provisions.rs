@@ -38,8 +38,9 @@ const AT_ONCE: u32 = 16;
 const SHARE: f64 = 80.0;
 /// How long it is counted what an idle daemon asks.
 const IDLE: Duration = Duration::from_secs(60);
-/// After so long the server has counted everything.
-const COUNTED: Duration = Duration::from_secs(12);
+/// After so long the server has counted everything: a connection tells what it did when it is used next, which is with the
+/// safety poll at the latest.
+const COUNTED: Duration = Duration::from_secs(130);
 /// How many rows a dead worker leaves behind, and how often that is tried.
 const LEFT: usize = 64;
 const DEATHS: u32 = 3;
