@@ -35,9 +35,10 @@ pub(crate) struct Overtaken {
     pub(crate) count: u32,
 }
 
-/// Whether one of the lines is due at exactly this instant.
+/// Whether one of the lines is due at exactly this instant. An `@every` may be due at any: that depends on the fire before.
 pub(crate) fn fires_at(lines: &[Line<'_>], zone: &TimeZone, at: Timestamp) -> bool {
-    lines.iter().any(|line| line.schedule.latest(just_before(at), at, zone) == Some(at))
+    let fires = |schedule: &Schedule| schedule.latest(just_before(at), at, zone) == Some(at);
+    lines.iter().any(|line| line.schedule.delay().is_some() || fires(line.schedule))
 }
 
 fn just_before(at: Timestamp) -> Timestamp {
@@ -152,6 +153,10 @@ mod tests {
         assert!(!fires("2026-03-03T09:00:00.000000001Z"));
         assert!(!fires("2026-03-03T08:59:59.999999999Z"));
         assert!(!fires("2026-03-03T10:00:00Z"));
+        let intervals = self::schedules(&["@every 1s", "@every 5s", "@every 24h"]);
+        for line in lines(&intervals) {
+            assert!(fires_at(&[line], &TimeZone::UTC, at("2026-03-03T10:00:00Z")), "{}", line.text);
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use piton_engine::{Config, Shutdown};
-use piton_model::{Action, OutcomeKind, Program, Run};
+use piton_model::{Action, OutcomeKind, Phase, Program, Run};
 use piton_testkit::scripted::{Effect, What};
 use piton_testkit::simulation::Simulation;
 
@@ -63,6 +63,28 @@ async fn it_begins_when_it_is_due_and_is_said_to() {
         panic!("it is a job");
     };
     assert_eq!((state.last_run, state.last_schedule, state.run_count), (Some(nine), Some(nine), 1));
+    told(&simulation).await;
+}
+
+#[tokio::test]
+async fn what_is_due_after_a_while_is_done_whenever_that_is_over() {
+    let mut simulation = begin(|s| {
+        job(s, "ticks", r#""schedule": "@every 5s""#);
+        job(s, "watch", r#""schedule": "@every 90m""#);
+    })
+    .await;
+    simulation.scripted.play(|_| lasting(0));
+    simulation.run_until(monday("11:00:10")).await.unwrap();
+    let runs = simulation.runs().await.unwrap();
+    let done = |name: &str| {
+        let of_job = runs.values().filter(|run| run.subject.name() == name && run.phase() == Phase::Ended);
+        of_job.map(|run| (run.started_at, run.outcome().map(piton_model::Outcome::kind))).collect::<Vec<_>>()
+    };
+    let watched = [monday("09:30:00"), monday("11:00:00")].map(|at| (Some(at), Some(OutcomeKind::Succeeded)));
+    assert_eq!(done("watch"), watched);
+    let ticks = done("ticks");
+    assert!(ticks.len() > 2_000, "{}", ticks.len());
+    assert!(ticks.iter().all(|(_, outcome)| *outcome == Some(OutcomeKind::Succeeded)), "{ticks:?}");
     told(&simulation).await;
 }
 
