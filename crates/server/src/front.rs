@@ -1,6 +1,7 @@
 //! What stands before the routes: every request passes it on its way in, and every answer on its way out.
 //!
-//! From outside to inside: answers are compressed; the request gets its id and is written down ([`access`]); answers get
+//! From outside to inside: answers are compressed; the request gets its id and is written down ([`access`]); what of it
+//! nobody has read is read before the answer is given ([`unread`]); answers get
 //! the headers that keep browsers careful ([`headers`]); the name by which the server was called and the page that calls
 //! are judged ([`host`], [`origin`]); the door finds out who asks; callers are held to their share ([`rate`],
 //! [`streams`]). Within the route, what a client knows of an object is compared with what is there ([`condition`]), and what
@@ -15,6 +16,7 @@ pub(crate) mod origin;
 pub(crate) mod rate;
 pub(crate) mod streams;
 pub(crate) mod trace;
+mod unread;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -103,6 +105,7 @@ impl Front {
         let access = Access::new(self.metrics.clone());
         routes
             .layer(CatchPanicLayer::custom(panicked))
+            .layer(from_fn(unread::read))
             .layer(from_fn(move |request, next| access::write(access.clone(), request, next)))
     }
 
