@@ -17,11 +17,11 @@ use crate::processes::refused;
 pub(crate) fn create(layout: &Layout, catalog: &Catalog, spec: &Value) -> Answer<Subject> {
     let job = checked(catalog, spec)?;
     if catalog.jobs.contains_key(&job.subject) {
-        return Err(exists(&job));
+        return Err(exists(job.name.as_str()));
     }
     let made = provisr::write_program(&layout.programs, Kind::CronJob, &job.name, spec, None);
     let made = made.map_err(|error| match error {
-        WriteError::Taken(_) => exists(&job),
+        WriteError::Taken(_) => exists(job.name.as_str()),
         error => Refusal::internal(&error),
     })?;
     let declared = declared_by(layout, catalog, &made);
@@ -35,7 +35,7 @@ pub(crate) fn create(layout: &Layout, catalog: &Catalog, spec: &Value) -> Answer
 pub(crate) fn change(layout: &Layout, catalog: &Catalog, old: &Job, spec: &Value) -> Answer<Subject> {
     let job = checked(catalog, spec)?;
     if !is_program(layout, &old.file) {
-        return Err(exists(old));
+        return Err(exists(old.name.as_str()));
     }
     let before = fs::read(&old.file).map_err(|error| Refusal::internal(&error))?;
     let made = provisr::write_program(&layout.programs, Kind::CronJob, &job.name, spec, Some(&old.file));
@@ -71,8 +71,8 @@ fn checked(catalog: &Catalog, spec: &Value) -> Answer<Job> {
     })
 }
 
-fn exists(job: &Job) -> Refusal {
-    let detail = format!("a job named '{}' is declared already", job.name);
+pub(crate) fn exists(name: &str) -> Refusal {
+    let detail = format!("a job named '{name}' is declared already");
     let hint = Some("change that one, or delete it first".to_owned());
     Refusal::new(StatusCode::CONFLICT, "job_exists", detail, hint)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use piton_api as api;
+use piton_engine::JobPhase;
 use piton_model::{Act, JobState, Projection, Subject};
 use piton_spec::Job;
 use piton_spec::provisr::{self, Secrets};
@@ -261,6 +262,7 @@ async fn create(
     let (about, loaded) = (app.about.clone(), app.engine.loaded());
     let (status, made) = if is_cron_job {
         batch_view::without_answer(&mut body);
+        check_no_such_job(&app, &body).await.map_err(as_provisr)?;
         let spec = Value::Object(body);
         let made = tokio::task::spawn_blocking(move || cron_files::create(&about.layout, &loaded.catalog, &spec));
         (StatusCode::OK, made.await.map_err(|error| Refusal::internal(&error))?.map_err(as_provisr))
@@ -274,6 +276,16 @@ async fn create(
     app.reload.now().await;
     let job = find_declared(&app, &subject)?;
     Ok((status, answer(&app, &job, &caller).await?))
+}
+
+/// Jobs that somebody made stand in no file, and have their names all the same until they are over.
+async fn check_no_such_job(app: &App, cron_job: &Map<String, Value>) -> Answer<()> {
+    let Some(name) = cron_job.get("name").and_then(Value::as_str) else { return Ok(()) };
+    match app.engine.job_object(name).await {
+        Ok(job) if matches!(job.phase(), JobPhase::Pending | JobPhase::Running) => Err(cron_files::exists(name)),
+        Ok(_) | Err(piton_engine::Error::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Changes the declaration of a CronJob. What it made goes on.

@@ -219,6 +219,13 @@ fn a_cronjob_is_declared_triggered_suspended_and_removed() {
     assert!(made["status"].is_object() && made["next_schedule"].is_string(), "{made}");
     let again = send(&address, "/api/cronjobs", &spec);
     assert_eq!((again.status, again.code().as_str()), (400, "job_exists"), "{}", again.text());
+    // A job that runs has its name.
+    done(&send(&address, "/api/jobs", &json!({ "name": "busy", "command": "sleep 100" })));
+    let busy = json!({ "name": "busy", "schedule": "@hourly", "job_template": { "command": "true" } });
+    let taken = send(&address, "/api/cronjobs", &busy);
+    assert_eq!((taken.status, taken.code().as_str()), (400, "job_exists"), "{}", taken.text());
+    assert_eq!(job(&address, "busy")["name"], "busy");
+    done(&request(&address, "DELETE", "/api/jobs/busy", &[], ""));
 
     let shown = || done(&get(&address, "/api/cronjobs/tick"));
     until("it ran three times", || shown()["success_count"].as_u64().unwrap() >= 3);
