@@ -18,6 +18,9 @@ const QUIET: Duration = Duration::from_millis(200);
 /// A declaration must be gone for this long before it counts as removed, because a rename looks like a removal first.
 const ABSENCE: Duration = Duration::from_millis(700);
 
+/// A directory of declarations must be gone for this long: a deployment swaps it, or what it is mounted from is away.
+const ABSENCE_OF_ALL: Duration = Duration::from_secs(10);
+
 /// The declarations as they are, and what is wrong with the files.
 #[derive(Debug, Default)]
 pub struct Loaded {
@@ -96,6 +99,7 @@ impl Loader {
         };
         if removed(&catalog) {
             self.clock.sleep(ABSENCE).await;
+            self.until_directories_are_back(&before.catalog).await;
             (catalog, diagnostics) = self.load().await;
         }
         let changes = Catalog::diff(&before.catalog, &catalog);
@@ -112,6 +116,22 @@ impl Loader {
         }
         report(&before.diagnostics, &diagnostics);
         self.loaded.send_replace(Arc::new(Loaded { catalog, diagnostics }));
+    }
+
+    /// Waits as long as a directory is gone in which something was declared, but not for ever.
+    async fn until_directories_are_back(&self, before: &Catalog) {
+        let is_gone = |directory: &PathBuf| !directory.exists() && before.declares_below(directory);
+        let mut waited = ABSENCE;
+        while waited < ABSENCE_OF_ALL
+            && let Some(directory) = self.layout.watched().into_iter().find(is_gone)
+        {
+            if waited == ABSENCE {
+                let directory = directory.display();
+                tracing::warn!(%directory, "a directory is gone; what it declares stays for {ABSENCE_OF_ALL:?} more");
+            }
+            self.clock.sleep(ABSENCE).await;
+            waited += ABSENCE;
+        }
     }
 
     /// Watches until `stop`.
@@ -233,7 +253,65 @@ fn concerns(wanted: &[PathBuf], paths: &[PathBuf]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::clock::VirtualClock;
+
+    /// Lets time go by until the loader has looked; how long that took it.
+    async fn handled(
+        loader: &Loader,
+        hand: &VirtualClock,
+        meanwhile: impl Fn(jiff::SignedDuration),
+    ) -> jiff::SignedDuration {
+        let begun = hand.now();
+        let work = loader.handle();
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut work => return hand.now().duration_since(begun),
+                () = tokio::task::yield_now() => {}
+            }
+            if let Some(next) = hand.next_wake() {
+                hand.set(next);
+                meanwhile(next.duration_since(begun));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_is_away_for_a_while_takes_nothing_with_it() {
+        let site = tempfile::tempdir().unwrap();
+        let (jobs, away) = (site.path().join("jobs"), site.path().join("away"));
+        fs::create_dir(&jobs).unwrap();
+        for name in ["a", "b"] {
+            let job = format!(r#"{{ "name": "{name}", "type": "command", "command": "true" }}"#);
+            fs::write(jobs.join(name).with_extension("json"), job).unwrap();
+        }
+        let hand = VirtualClock::at(jiff::Timestamp::UNIX_EPOCH);
+        let loader = Loader::new(Layout::new(site.path(), &site.path().join("data")), hand.clock(), ABSENCE_OF_ALL);
+        let declared = || loader.loaded.borrow().catalog.jobs.len();
+        assert_eq!(declared(), 2);
+
+        fs::rename(&jobs, &away).unwrap();
+        let back_after = jiff::SignedDuration::from_secs(8);
+        let took = handled(&loader, &hand, |elapsed| {
+            if elapsed >= back_after && away.exists() {
+                fs::rename(&away, &jobs).unwrap();
+            }
+        });
+        assert!(took.await >= back_after);
+        assert_eq!(declared(), 2);
+
+        // One file is believed sooner, and a directory in the end.
+        fs::remove_file(jobs.join("a.json")).unwrap();
+        assert!(handled(&loader, &hand, |_| {}).await < jiff::SignedDuration::from_secs(1));
+        assert_eq!(declared(), 1);
+        fs::remove_dir_all(&jobs).unwrap();
+        assert!(handled(&loader, &hand, |_| {}).await >= back_after);
+        assert_eq!(declared(), 0);
+    }
 
     #[test]
     fn only_what_is_on_the_way_to_a_declaration_or_below_matters() {

@@ -87,6 +87,13 @@ impl Catalog {
         self.cache.files = std::mem::take(&mut self.cache.files).into_iter().collect();
     }
 
+    /// Whether something is declared below this directory.
+    pub fn declares_below(&self, directory: &Path) -> bool {
+        self.workspaces.values().any(|workspace| workspace.dir.starts_with(directory))
+            || self.jobs.values().any(|job| job.file.starts_with(directory))
+            || self.processes.values().any(|declared| declared.origin.file().starts_with(directory))
+    }
+
     /// Whether the triggers of `subject` are in force: it is declared and enabled, and so is its workspace.
     pub fn is_enabled(&self, subject: &Subject) -> bool {
         let workspace = |name| self.workspaces.get(name).is_some_and(|workspace| workspace.enabled);
