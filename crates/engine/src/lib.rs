@@ -53,6 +53,7 @@ mod news;
 mod provision_requests;
 mod provisions;
 mod prune;
+mod reports;
 mod rescue;
 mod retain;
 mod rounds;

@@ -3,7 +3,7 @@
 use piton_engine::{Executing, Executor, Passed, Task};
 use piton_exec::Exec;
 use piton_logs::LogStore;
-use piton_model::{Action, Failure, Run, RunId, Step};
+use piton_model::{Action, Failure, FailureClass, Run, RunId, Step};
 use piton_process::Runner;
 use tokio::sync::mpsc;
 
@@ -32,6 +32,10 @@ impl Executor for Real {
             if let (Action::Scaffold(scaffold), Step::Scaffold(step)) = (&task.run.action, task.step) {
                 return self.scaffolding.step(task, scaffold, step).await;
             }
+            if let Action::Remote(_) = &task.run.action {
+                let message = "it is carried out by whoever told of it, and by nobody here";
+                return Err(Failure::new(FailureClass::Permanent, "remote_run", message));
+            }
             let input = piton_exec::StepInput {
                 run: &task.run,
                 step: task.step,
@@ -54,7 +58,7 @@ impl Executor for Real {
             if let Action::Provision(_) = run.action {
                 return;
             }
-            if let Action::Scaffold(_) = run.action {
+            if let Action::Scaffold(_) | Action::Remote(_) = run.action {
                 let _ = self.tell_ended.send(run.id);
                 return;
             }

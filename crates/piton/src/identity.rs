@@ -9,6 +9,9 @@ use piton_server::{Auth, AuthSettings, FirstAdmin, SetupError};
 use crate::error::{CommandError, Exit};
 use crate::place::Place;
 
+/// No key of workers that others could guess is shorter.
+const MIN_WORKER_KEY: usize = 16;
+
 /// How people log in, as far as the configuration is good for it.
 pub fn settings(place: &Place) -> AuthSettings {
     let config = &place.config;
@@ -16,6 +19,7 @@ pub fn settings(place: &Place) -> AuthSettings {
         enabled: config.auth.enabled,
         token_ttl: config.auth.token_ttl,
         secret: config.auth.secret.as_ref().map(|named| named.secret.clone()).filter(is_good),
+        worker_key: config.control_plane.api_key.clone(),
         allowed_origins: config.server.allowed_origins.clone(),
         loopback: config.server.listen.is_loopback(),
         https: config.server.tls.is_some(),
@@ -44,6 +48,17 @@ pub fn check(place: &Place) -> Result<(), CommandError> {
         };
         let hint = "remove it, and Piton makes keys of its own; or set what `openssl rand -hex 32` prints";
         return refuse(named.key, "weak_secret", message, hint);
+    }
+    // On this host it is no more than a nuisance, and the sample in the documentation works.
+    let worker_key = config.control_plane.api_key.as_ref().filter(|_| !config.server.listen.is_loopback());
+    if let Some(key) = worker_key.map(Secret::expose)
+        && (key.len() < MIN_WORKER_KEY || is_known_secret(key))
+    {
+        let message = format!(
+            "others can reach this, and take this key for that of a worker: {MIN_WORKER_KEY} characters are wanted"
+        );
+        let hint = "set what `openssl rand -hex 32` prints, here and at the workers";
+        return refuse("control_plane.api_key", "weak_secret", message, hint);
     }
     let password = config.auth.admin_password.as_ref().filter(|_| config.auth.create_admin);
     if let Some(named) = password

@@ -27,6 +27,7 @@ mod auth;
 mod batch_jobs;
 mod batch_view;
 mod caller;
+mod control_plane;
 mod cron_files;
 mod deploy;
 mod docs;
@@ -104,6 +105,7 @@ fn table(base: &str, public_metrics: bool) -> Table {
         .merge(batch_jobs::routes())
         .merge(templates::routes())
         .merge(runs::routes())
+        .merge(control_plane::routes())
         .merge(schedule::routes())
         .merge(skips::routes())
         .merge(logs::routes())
@@ -118,6 +120,11 @@ fn table(base: &str, public_metrics: bool) -> Table {
         .merge(deploy::routes())
         .merge(pages::routes())
         .below(base, below);
-    // Clients of the scheduler for delayed provisioning look for it there, wherever the rest is.
-    if base.trim_end_matches('/') == BASE { table } else { table.below(BASE, schedule::routes()) }
+    // Clients of the scheduler for delayed provisioning look for it there, wherever the rest is; and workers, who know no
+    // more than the address of the control plane.
+    if base.trim_end_matches('/') == BASE {
+        table
+    } else {
+        table.below(BASE, schedule::routes().merge(control_plane::routes()))
+    }
 }
