@@ -5,12 +5,14 @@
 //! missing.
 
 mod forges;
+mod pins;
 mod reporter;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
+use piton_api::StatusReport;
 use piton_engine::{Clock, Passed, Task};
+use piton_exec::Git;
 use piton_exec::guard::Guard;
 use piton_forge::{
     BranchName, Commit, CommitError, Identity, Limits, RepositoryName, RunMark, Visibility, Wanted, Words,
@@ -20,24 +22,25 @@ use piton_model::{
     Failure, FailureClass, Report, RepositoryVisibility, Run, Scaffold, ScaffoldStep, ScaffoldedRepository,
 };
 use piton_scaffold::{Meta, Mode, Order};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::blueprints::Blueprints;
+use crate::blueprints::{Blueprints, Found};
 use crate::error::{CommandError, Exit};
 use crate::place::Place;
 use forges::Forges;
+use pins::Pins;
 pub use reporter::Reporter;
 use reporter::{Line, Lines};
 
 /// Makes repositories of blueprints.
 #[derive(Debug)]
 pub struct Scaffolding {
-    blueprints: Arc<Blueprints>,
+    blueprints: Blueprints,
+    pins: Pins,
     forges: Forges,
     reporter: Reporter,
     author: Identity,
     branch: BranchName,
-    worker: String,
     clock: Clock,
     logs: LogStore,
 }
@@ -52,6 +55,7 @@ impl Scaffolding {
     pub fn new(
         place: &Place,
         guard: &Guard,
+        git: Git,
         clock: &Clock,
         logs: LogStore,
         worker: &str,
@@ -61,12 +65,12 @@ impl Scaffolding {
             |key: &str, error: &dyn std::fmt::Display| CommandError::new(Exit::BadConfig, format!("{key}: {error}"));
         let (name, email) = &config.author;
         Ok(Scaffolding {
-            blueprints: Arc::new(Blueprints::new(place, clock.clone())?),
+            blueprints: Blueprints::new(place, git, clock.clone())?,
+            pins: Pins::new(workspace_dir(place).join("pins")),
             forges: Forges::new(place, guard)?,
-            reporter: Reporter::new(place, clock)?,
+            reporter: Reporter::new(place, clock, config.id.as_deref().unwrap_or(worker))?,
             author: Identity::new(name, email).map_err(|error| bad("worker.author_name", &error))?,
             branch: config.branch.parse().map_err(|error| bad("worker.branch", &error))?,
-            worker: config.id.clone().unwrap_or_else(|| worker.to_owned()),
             clock: clock.clone(),
             logs,
         })
@@ -84,21 +88,35 @@ impl Scaffolding {
                         Err(Failure::new(FailureClass::Interrupted, "stopped", "stopped before the repository was there"))
                     }
                 };
-                if let Err(failure) = &built {
-                    self.tell_failure(task, scaffold, failure, &talk).await?;
-                }
+                let word = match &built {
+                    Ok(_) => None,
+                    Err(failure) => self.say_failure(task, failure, &talk).await?,
+                };
                 talk.lines.end().await;
+                // Whoever hears of the end has the whole log.
+                if let (Some(word), Err(failure)) = (word, &built) {
+                    let report = StatusReport {
+                        error: Some(failure.message.clone()),
+                        code: Some(failure.code.clone()),
+                        hint: failure.hint.clone(),
+                        ..self.status(&task.run, scaffold, word)
+                    };
+                    self.reporter.status(scaffold.run_id.as_str(), report).await;
+                }
                 built.map(Passed::Next)
             }
             ScaffoldStep::Report => {
-                let report = &task.run.report;
-                let repository = report.repository.as_ref();
-                self.reporter
-                    .status(
-                        scaffold.run_id.as_str(),
-                        &self.status(&task.run, scaffold, "succeeded", json!({ "repository": repository })),
-                    )
-                    .await;
+                let made = task.run.report.repository.as_ref();
+                let repository = made.map(|made| piton_api::ScaffoldedRepository {
+                    url: made.url.clone(),
+                    name: made.name.clone(),
+                    branch: made.branch.clone(),
+                    commit: made.commit.clone(),
+                    files: made.files,
+                });
+                let report = StatusReport { repository, ..self.status(&task.run, scaffold, "succeeded") };
+                self.reporter.status(scaffold.run_id.as_str(), report).await;
+                self.pins.forget(&scaffold.run_id.mark());
                 Ok(Passed::Done(Report::default()))
             }
         }
@@ -106,7 +124,7 @@ impl Scaffolding {
 
     async fn build(&self, task: &Task, scaffold: &Scaffold, talk: &Talk<'_>) -> Result<Report, Failure> {
         talk.say("start", "INFO", format!("Starting provisioning for run: {}", scaffold.run_id)).await?;
-        self.reporter.status(scaffold.run_id.as_str(), &self.status(&task.run, scaffold, "running", json!({}))).await;
+        self.reporter.status(scaffold.run_id.as_str(), self.status(&task.run, scaffold, "running")).await;
         let (forge, owner) = self.forges.of(scaffold)?;
         let wanted = Wanted {
             name: scaffold.name.parse::<RepositoryName>().map_err(|error| forges::failure(&error.into()))?,
@@ -123,17 +141,26 @@ impl Scaffolding {
             adopt_empty: false,
         };
         talk.say("render", "INFO", format!("Rendering template: {}", scaffold.template)).await?;
-        let commit = self.commit(scaffold, &wanted.run).await?;
+        let found = self.find(scaffold).await?;
+        let commit = self.commit(scaffold, &wanted.run, found.clone()).await?;
+        if let Some(from) = &found.commit {
+            self.pins.keep(&scaffold.run_id.mark(), from).map_err(|error| {
+                let message =
+                    format!("it cannot be written down from which commit of its blueprint it is made: {error}");
+                Failure::new(FailureClass::Transient, "template_io", message)
+            })?;
+        }
         let place = if scaffold.namespace.is_empty() { "" } else { "/" };
         let full_name = format!("{}{place}{}", scaffold.namespace, scaffold.name);
         talk.say("create", "INFO", format!("Creating repository: {full_name}")).await?;
         let repository =
-            forge.ensure_repository(&wanted, commit.id()).await.map_err(|error| forges::failure(&error))?;
+            forge.ensure_repository(&wanted, commit.id()).await.map_err(|error| self.not_pushed(scaffold, &error))?;
         let files = commit.files();
         let noun = if files == 1 { "file" } else { "files" };
         talk.say("commit", "INFO", format!("Committing files ({files} {noun})")).await?;
         talk.say("push", "INFO", format!("Pushing to {}", scaffold.provider.name())).await?;
-        let pushed = forge.push(&repository, &wanted, &commit).await.map_err(|error| forges::failure(&error))?;
+        let pushed =
+            forge.push(&repository, &wanted, &commit).await.map_err(|error| self.not_pushed(scaffold, &error))?;
         forge.finish(&repository, &wanted, pushed).await.map_err(|error| forges::failure(&error))?;
         let began = task.run.started_at.unwrap_or(task.run.submitted_at);
         let took = self.clock.now().duration_since(began).as_secs_f64().max(0.0);
@@ -151,8 +178,31 @@ impl Scaffolding {
         })
     }
 
+    /// The blueprint, at the commit that an earlier pass has rendered, if there was one.
+    async fn find(&self, scaffold: &Scaffold) -> Result<Found, Failure> {
+        let mark = scaffold.run_id.mark();
+        let pinned = self.pins.of(&mark);
+        match self.blueprints.find(&scaffold.template, pinned.as_deref()).await {
+            // Nobody has it any more, as after a forced push of the blueprint: what there is now has to do.
+            Err(failure) if pinned.is_some() && failure.class == FailureClass::Permanent => {
+                self.pins.forget(&mark);
+                self.blueprints.find(&scaffold.template, None).await
+            }
+            found => found,
+        }
+    }
+
+    /// What went wrong before anything was pushed. If that is for good, a later pass need not make the same commit.
+    fn not_pushed(&self, scaffold: &Scaffold, error: &piton_forge::Error) -> Failure {
+        let failure = forges::failure(error);
+        if failure.class == FailureClass::Permanent {
+            self.pins.forget(&scaffold.run_id.mark());
+        }
+        failure
+    }
+
     /// Renders and packs. The time is that of the request, so that every pass makes the same.
-    async fn commit(&self, scaffold: &Scaffold, mark: &RunMark) -> Result<Commit, Failure> {
+    async fn commit(&self, scaffold: &Scaffold, mark: &RunMark, found: Found) -> Result<Commit, Failure> {
         let order = Order {
             name: scaffold.name.clone(),
             namespace: scaffold.namespace.clone(),
@@ -162,7 +212,7 @@ impl Scaffolding {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 run_id: scaffold.run_id.to_string(),
                 template: scaffold.template.clone(),
-                commit: None,
+                commit: found.commit,
                 kind: scaffold.job_type.as_str().to_owned(),
             },
         };
@@ -173,9 +223,9 @@ impl Scaffolding {
             message: format!("Create {} from {}", scaffold.name, scaffold.template),
             run: mark.clone(),
         };
-        let (blueprints, template) = (Arc::clone(&self.blueprints), scaffold.template.clone());
+        let blueprint = found.blueprint;
         let work = move || -> Result<Commit, Failure> {
-            let tree = blueprints.find(&template)?.render(&order).map_err(|error| Failure::from(&error))?;
+            let tree = blueprint.render(&order).map_err(|error| Failure::from(&error))?;
             let refused = |error: CommitError| forges::failure(&error.into());
             let mut files = piton_forge::Tree::new(Limits::default());
             for entry in tree.entries() {
@@ -195,13 +245,13 @@ impl Scaffolding {
         })?
     }
 
-    async fn tell_failure(
+    /// Says in the log what went wrong. Answers what the control plane is told, if that is the end of it.
+    async fn say_failure(
         &self,
         task: &Task,
-        scaffold: &Scaffold,
         failure: &Failure,
         talk: &Talk<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<&'static str>, Failure> {
         let retry = task.run.retry.delay(task.run.failures + 1).filter(|_| failure.class == FailureClass::Transient);
         let sentence = match &failure.hint {
             Some(hint) => format!("{} ({hint})", failure.message),
@@ -209,31 +259,24 @@ impl Scaffolding {
         };
         if let Some(delay) = retry {
             let message = format!("{sentence}; trying again in {}s", delay.as_secs());
-            return talk.say("failure", "WARN", message).await;
+            talk.say("failure", "WARN", message).await?;
+            return Ok(None);
         }
         talk.say("failure", "ERROR", format!("Provisioning failed: {sentence}")).await?;
-        let error = json!({ "error": failure.message, "code": failure.code, "hint": failure.hint });
-        let word = if failure.class == FailureClass::Interrupted { "cancelled" } else { "failed" };
-        self.reporter.status(scaffold.run_id.as_str(), &self.status(&task.run, scaffold, word, error)).await;
-        Ok(())
+        Ok(Some(if failure.class == FailureClass::Interrupted { "cancelled" } else { "failed" }))
     }
 
-    fn status(&self, run: &Run, scaffold: &Scaffold, word: &str, more: Value) -> Value {
+    fn status(&self, run: &Run, scaffold: &Scaffold, word: &str) -> StatusReport {
         let now = self.clock.now();
         let began = run.started_at.unwrap_or(run.submitted_at);
-        let mut status = json!({
-            "run_id": scaffold.run_id,
-            "status": word,
-            "type": scaffold.job_type.as_str(),
-            "worker_id": self.worker,
-            "attempt": run.attempts,
-            "timestamp": now,
-            "duration_seconds": now.duration_since(began).as_secs_f64().max(0.0),
-        });
-        if let (Value::Object(status), Value::Object(more)) = (&mut status, more) {
-            status.extend(more);
+        StatusReport {
+            status: word.to_owned(),
+            job_type: Some(scaffold.job_type.as_str().to_owned()),
+            attempt: Some(run.attempts),
+            timestamp: Some(now),
+            duration_seconds: Some(now.duration_since(began).as_secs_f64().max(0.0)),
+            ..StatusReport::default()
         }
-        status
     }
 }
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use piton_api::{LogReport, LogReportLine, StatusReport};
 use piton_engine::Clock;
 use piton_model::Secret;
 use reqwest::{Client, StatusCode, Url, redirect};
 use serde::Serialize;
-use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -25,7 +25,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 const LAST_LINES: Duration = Duration::from_secs(20);
 
 /// A line of a run's log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
     /// When it was said.
     pub timestamp: Timestamp,
@@ -52,12 +52,13 @@ struct Desk {
     /// Ends with a slash.
     base: Url,
     key: Option<Secret<String>>,
+    worker: String,
     clock: Clock,
 }
 
 impl Reporter {
-    /// Tells nobody where no control plane is configured.
-    pub fn new(place: &Place, clock: &Clock) -> Result<Reporter, CommandError> {
+    /// Tells nobody where no control plane is configured. The worker is called `worker` there.
+    pub fn new(place: &Place, clock: &Clock, worker: &str) -> Result<Reporter, CommandError> {
         let config = &place.config.control_plane;
         let Some(url) = &config.url else { return Ok(Reporter(None)) };
         let bad =
@@ -74,14 +75,17 @@ impl Reporter {
             client: client.map_err(|error| bad(&error))?,
             base: base.map_err(|error| bad(&error))?,
             key: config.api_key.clone(),
+            worker: worker.to_owned(),
             clock: clock.clone(),
         }))))
     }
 
     /// Tells how a run stands.
-    pub async fn status(&self, run: &str, status: &Value) {
+    pub async fn status(&self, run: &str, status: StatusReport) {
         if let Some(desk) = &self.0 {
-            desk.tell(run, "status", status).await;
+            let worker_id = Some(desk.worker.clone());
+            let status = StatusReport { run_id: Some(run.to_owned()), worker_id, ..status };
+            desk.tell(run, "status", &status).await;
         }
     }
 
@@ -93,18 +97,22 @@ impl Reporter {
         let telling = tokio::spawn(async move {
             let mut batch: Vec<Line> = Vec::new();
             while lines.recv_many(&mut batch, 256).await > 0 {
-                let logs: Vec<Value> = batch.drain(..).map(|line| told(&line)).collect();
-                desk.tell(&run, "logs", &serde_json::json!({ "run_id": run, "logs": logs })).await;
+                let logs = batch.drain(..).map(told).collect();
+                let (run_id, worker_id) = (Some(run.clone()), Some(desk.worker.clone()));
+                desk.tell(&run, "logs", &LogReport { run_id, worker_id, logs }).await;
             }
         });
         Lines(Some((inbox, telling)))
     }
 }
 
-fn told(line: &Line) -> Value {
-    serde_json::json!({
-        "timestamp": line.timestamp, "level": line.level, "message": line.message, "line": line.text(),
-    })
+fn told(line: Line) -> LogReportLine {
+    LogReportLine {
+        timestamp: Some(line.timestamp),
+        level: Some(line.level.to_owned()),
+        line: Some(line.text()),
+        message: line.message,
+    }
 }
 
 /// The lines of one run on their way. They are told in their order, beside what the run does.
@@ -148,15 +156,17 @@ fn heard(status: StatusCode) -> Heard {
 }
 
 impl Desk {
-    async fn tell(&self, run: &str, what: &'static str, body: &Value) {
-        let Ok(url) = self.base.join(&format!("{run}/{what}")) else { return };
+    async fn tell(&self, run: &str, what: &'static str, report: &impl Serialize) {
+        let (Ok(url), Ok(body)) = (self.base.join(&format!("{run}/{what}")), serde_json::to_vec(report)) else {
+            return;
+        };
         let mut pause = FIRST_PAUSE;
         for attempt in 1..=TRIES {
             let mut request = self.client.post(url.clone()).header("content-type", "application/json");
             if let Some(key) = &self.key {
                 request = request.bearer_auth(key.expose());
             }
-            let (heard, said) = match request.body(body.to_string()).send().await {
+            let (heard, said) = match request.body(body.clone()).send().await {
                 Ok(answer) => (heard(answer.status()), answer.status().to_string()),
                 // The address may hold what is nobody's business.
                 Err(error) => (Heard::Later, error.without_url().to_string()),
