@@ -64,35 +64,46 @@ fn one_template_goes_to_standard_output_and_nothing_else_does() {
 }
 
 /// What a worker needs: a blueprint, a queue of its own, a GitLab, and somebody who is told.
-struct Scene {
-    site: Site,
-    forge: Forge,
+pub struct Scene {
+    pub site: Site,
+    pub forge: Forge,
     plane: ControlPlane,
     rabbit: &'static Rabbit,
     queue: String,
-    root: TempDir,
+    pub root: TempDir,
 }
 
 impl Scene {
-    fn new(queue: &str) -> Scene {
+    pub fn new(queue: &str) -> Scene {
+        let plane = ControlPlane::start();
+        let url = format!("http://{}", plane.address);
+        Scene::told_to(queue, plane, &url)
+    }
+
+    /// One whose worker reports elsewhere.
+    pub fn reporting_to(queue: &str, url: &str) -> Scene {
+        Scene::told_to(queue, ControlPlane::start(), url)
+    }
+
+    fn told_to(queue: &str, plane: ControlPlane, url: &str) -> Scene {
         let (root, rabbit) = (tempfile::tempdir().unwrap(), Rabbit::shared().unwrap());
         let forge = Forge::start(Flavour::GitLab, root.path()).unwrap();
         forge.add_group(123, "my-team");
-        let plane = ControlPlane::start();
         let site = Site::new()
             .env("RABBITMQ_URL", &rabbit.url())
             .env("RABBITMQ_QUEUE", queue)
             .env("RABBITMQ_RETRY_DELAY", "1s")
             .env("GITLAB_URL", &forge.url())
             .env("GITLAB_TOKEN", TOKEN)
-            .env("CONTROL_PLANE_URL", &format!("http://{}", plane.address))
+            .env("CONTROL_PLANE_URL", url)
+            .env("WORKER_ID", "worker-001")
             .env("CONTROL_PLANE_API_KEY", "worker-api-key");
         site.write("blueprints/go-backend/main.go.tmpl", "// {{ .Name }} on {{ .Values.port }}\n");
         site.write("blueprints/go-backend/.gitignore", "bin/\n");
         Scene { site, forge, plane, rabbit, queue: queue.to_owned(), root }
     }
 
-    fn message(run_id: &str, name: &str) -> Value {
+    pub fn message(run_id: &str, name: &str) -> Value {
         json!({
             "run_id": run_id,
             "type": "component",
@@ -104,7 +115,7 @@ impl Scene {
         })
     }
 
-    fn enqueue(&self, message: &Value) {
+    pub fn enqueue(&self, message: &Value) {
         self.site.write("job.json", &message.to_string());
         let said = self.site.piton(["scaffold", "enqueue", "job.json"]);
         assert_eq!(said.code, 0, "{said}");
@@ -112,7 +123,7 @@ impl Scene {
     }
 
     /// The only run of that name, once it has ended.
-    fn ended(&self, run_id: &str) -> Value {
+    pub fn ended(&self, run_id: &str) -> Value {
         let mut found = Value::Null;
         until("the run has ended", || {
             let runs = self.site.runs(&format!("scaffold/{run_id}"));
@@ -131,7 +142,7 @@ impl Scene {
         line.and_then(|line| line.split('\t').nth(1)?.parse().ok()).unwrap_or(0)
     }
 
-    fn clone(&self, full_name: &str) -> std::path::PathBuf {
+    pub fn clone(&self, full_name: &str) -> std::path::PathBuf {
         let to = self.root.path().join(format!("clone-{}", full_name.replace('/', "-")));
         git(
             self.root.path(),
@@ -141,7 +152,7 @@ impl Scene {
     }
 }
 
-fn git(directory: &Path, args: &[&str]) -> String {
+pub fn git(directory: &Path, args: &[&str]) -> String {
     let done = Command::new("git").current_dir(directory).args(args).output().unwrap();
     assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
     String::from_utf8(done.stdout).unwrap()
