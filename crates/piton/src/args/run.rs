@@ -4,7 +4,8 @@ use clap::{Args, Subcommand};
 
 use super::name;
 
-/// What to do with runs. An id may be abbreviated to six or more of its first or last characters.
+/// What to do with runs. An id may be abbreviated to six or more of its first or last characters; a run that makes a
+/// repository has the name that its message calls it, too.
 #[derive(Debug, Subcommand)]
 pub enum RunCommand {
     /// The latest runs.
@@ -77,10 +78,10 @@ pub enum RunCommand {
 /// Which runs.
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
-    /// `workspace`, `job`, `deployment` or `provision`.
-    #[arg(long, value_parser = ["workspace", "job", "deployment", "provision"])]
+    /// `workspace`, `job`, `deployment`, `provision` or `scaffold`.
+    #[arg(long, value_parser = ["workspace", "job", "deployment", "provision", "scaffold"])]
     pub kind: Option<String>,
-    /// `workspace/NAME`, `job/NAME`, `job/WORKSPACE/NAME` or `provision/ID`.
+    /// `workspace/NAME`, `job/NAME`, `job/WORKSPACE/NAME`, `provision/ID` or `scaffold/RUN_ID`.
     #[arg(long)]
     pub subject: Option<String>,
     /// A state or an outcome: pending, running, gated, ended, succeeded, failed, timed_out, cancelled, …

@@ -185,5 +185,5 @@ fn a_key_that_stands_in_documentation_is_not_for_others_to_reach() {
     let site = plane().env("PITON_SERVER__LISTEN", "0.0.0.0:0");
     let said = site.piton(["serve"]);
     assert_eq!(said.code, 78, "{said}");
-    assert!(said.err.contains("CONTROL_PLANE_API_KEY") && said.err.contains("openssl rand -hex 32"), "{said}");
+    assert!(said.err.contains("control_plane.api_key") && said.err.contains("openssl rand -hex 32"), "{said}");
 }
