@@ -8,6 +8,8 @@ mod forges;
 mod pins;
 mod reporter;
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use piton_api::StatusReport;
@@ -37,6 +39,8 @@ use reporter::{Line, Lines};
 pub struct Scaffolding {
     blueprints: Blueprints,
     pins: Pins,
+    /// Where git keeps what it needs for a push.
+    workspace: PathBuf,
     forges: Forges,
     reporter: Reporter,
     author: Identity,
@@ -67,6 +71,7 @@ impl Scaffolding {
         Ok(Scaffolding {
             blueprints: Blueprints::new(place, git, clock.clone())?,
             pins: Pins::new(workspace_dir(place).join("pins")),
+            workspace: workspace_dir(place),
             forges: Forges::new(place, guard)?,
             reporter: Reporter::new(place, clock, config.id.as_deref().unwrap_or(worker))?,
             author: Identity::new(name, email).map_err(|error| bad("worker.author_name", &error))?,
@@ -150,6 +155,10 @@ impl Scaffolding {
                 Failure::new(FailureClass::Transient, "template_io", message)
             })?;
         }
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.workspace).map_err(|error| {
+            let message = format!("cannot create {}: {error}", self.workspace.display());
+            Failure::new(FailureClass::Transient, "template_io", message)
+        })?;
         let place = if scaffold.namespace.is_empty() { "" } else { "/" };
         let full_name = format!("{}{place}{}", scaffold.namespace, scaffold.name);
         talk.say("create", "INFO", format!("Creating repository: {full_name}")).await?;
