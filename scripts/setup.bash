@@ -101,6 +101,18 @@ sshd_program() {
   return 1
 }
 
+# server_program NAME: a server that tests keep running; Debian keeps some off the PATH of people who are not root.
+server_program() {
+  local place
+  for place in "$(command -v "$1")" "/usr/sbin/$1" "/usr/local/sbin/$1"; do
+    if [ -x "$place" ]; then
+      printf '%s\n' "$place"
+      return
+    fi
+  done
+  return 1
+}
+
 # A browser without a window.
 browser() {
   local name

@@ -17,9 +17,11 @@ mod noop;
 mod peers;
 mod process_use;
 mod provisions;
+mod python;
 mod queue;
 mod report;
 mod requests;
+mod scaffold;
 mod schedules;
 mod spread;
 mod subscribers;
@@ -43,6 +45,9 @@ struct Arguments {
     /// So many runs have finished before the queue is measured the second time.
     #[arg(long, default_value_t = 100_000)]
     runs: usize,
+    /// So many provisions are delivered before their rate is measured the second time.
+    #[arg(long, default_value_t = 200_000)]
+    churn: usize,
     /// How many schedules are held.
     #[arg(long, default_value_t = 100_000)]
     schedules: usize,
@@ -52,9 +57,9 @@ struct Arguments {
     /// How many subscribers a log has.
     #[arg(long, default_value_t = 5_000)]
     subscribers: usize,
-    /// How many processes are kept running.
-    #[arg(long, default_value_t = 1_000)]
-    children: usize,
+    /// How many processes are kept running. The goals are for a thousand.
+    #[arg(long, default_value_t = 1_000, alias = "children")]
+    processes: usize,
     /// Megabytes that a child prints.
     #[arg(long, default_value_t = 1_000)]
     megabytes: u64,
@@ -80,6 +85,8 @@ enum Part {
     Latency,
     /// Scheduled provisions delivered to a target.
     Provisions,
+    /// Blueprints rendered and pushed, messages taken from the queue.
+    Scaffold,
     /// Many schedules held.
     Schedules,
     /// Memory and start of the daemon.
@@ -113,7 +120,7 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let mut table = Table::default();
     report::say(&machine::facts()?);
     let mut databases = Databases::new()?;
-    let queues = parts.iter().any(|part| matches!(part, Part::Queue | Part::Latency));
+    let queues = parts.iter().any(|part| matches!(part, Part::Queue | Part::Latency | Part::Provisions));
     let peers = if queues && !arguments.no_peers {
         Peers::build(&arguments.sources, &arguments.binaries)
     } else {
@@ -123,7 +130,11 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         let measured = match part {
             Part::Queue => queue::measure(&mut databases, &peers, arguments.runs, arguments.rounds, &mut table).await,
             Part::Latency => latency::measure(&mut databases, &peers, &mut table).await,
-            Part::Provisions => provisions::measure(&mut databases, &mut table).await,
+            Part::Provisions => provisions::measure(&mut databases, &peers, arguments.churn, &mut table).await,
+            Part::Scaffold => {
+                let Arguments { binaries, sources, no_peers, .. } = arguments;
+                scaffold::measure(&mut databases, sources, binaries, !no_peers, &mut table).await
+            }
             Part::Schedules => schedules::measure(&mut databases, arguments.schedules, &mut table).await,
             Part::Daemon => daemon::measure(&arguments.binaries, &arguments.sources, arguments.rounds, &mut table),
             Part::Deploy => deploy::measure(&arguments.binaries, arguments.rounds.max(10), &mut table),
@@ -135,8 +146,8 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
                 subscribers::measure(&arguments.binaries, subscribers, seconds, &mut table).await
             }
             Part::Supervision => {
-                let Arguments { binaries, sources, children, rounds, no_peers, .. } = arguments;
-                supervision::measure(binaries, sources, *children, *rounds, !no_peers, &mut table).await
+                let Arguments { binaries, sources, processes, rounds, no_peers, .. } = arguments;
+                supervision::measure(binaries, sources, *processes, *rounds, !no_peers, &mut table).await
             }
         };
         if let Err(error) = measured {

@@ -1,4 +1,4 @@
-//! Other durable queues, measured on the same PostgreSQL in the same run: riverqueue (Go) and graphile-worker (Node).
+//! Other durable queues, measured on the same PostgreSQL in the same run: riverqueue (Go), graphile-worker and pg-boss (Node).
 //!
 //! Each has a small program below `bench/peers` that prints its figures as JSON. They are built where Go and npm are
 //! installed; nothing of them is part of Piton.
@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
+
+const PGBOSS: &str = "pg-boss";
 
 /// The peers, or why there are none.
 #[derive(Debug)]
@@ -47,11 +49,17 @@ impl Peers {
         let words = |built: anyhow::Result<Vec<PathBuf>>| built.map_err(|error| format!("{error:#}"));
         Peers(vec![
             Peer { name: "riverqueue", argv: words(build_river(&sources.join("river"), &into)) },
-            Peer { name: "graphile-worker", argv: words(build_graphile(&sources.join("graphile"), &into)) },
+            Peer { name: "graphile-worker", argv: words(build_node(&sources, "graphile", &into)) },
+            Peer { name: PGBOSS, argv: words(build_node(&sources, "pgboss", &into)) },
         ])
     }
 
+    /// Those that can be measured with their defaults, too: pg-boss fetches five jobs a second then.
     pub fn each(&self) -> impl Iterator<Item = &Peer> {
+        self.0.iter().filter(|peer| peer.name != PGBOSS)
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &Peer> {
         self.0.iter()
     }
 }
@@ -59,6 +67,12 @@ impl Peers {
 impl Peer {
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// Delivers `jobs` requests to a target, and as many again after `finished` jobs that do nothing. The target may be in
+    /// this process.
+    pub async fn deliveries(&self, url: &str, jobs: usize, finished: usize, target: &str) -> anyhow::Result<Queue> {
+        self.run_beside(&["queue", url, settings(true), &jobs.to_string(), &finished.to_string(), target]).await
     }
 
     /// Executes `jobs` jobs, and as many again after `finished` others.
@@ -72,9 +86,24 @@ impl Peer {
     }
 
     fn run<T: serde::de::DeserializeOwned>(&self, arguments: &[&str]) -> anyhow::Result<T> {
+        self.parse(&output(&mut self.command(arguments)?)?)
+    }
+
+    /// The same, while this process goes on.
+    async fn run_beside<T: serde::de::DeserializeOwned>(&self, arguments: &[&str]) -> anyhow::Result<T> {
+        let mut command = self.command(arguments)?;
+        self.parse(&tokio::task::spawn_blocking(move || output(&mut command)).await??)
+    }
+
+    fn command(&self, arguments: &[&str]) -> anyhow::Result<Command> {
         let argv = self.argv.as_ref().map_err(|why| anyhow::anyhow!("{why}"))?;
         let (program, first) = argv.split_first().context("no program")?;
-        let printed = output(Command::new(program).args(first).args(arguments))?;
+        let mut command = Command::new(program);
+        command.args(first).args(arguments);
+        Ok(command)
+    }
+
+    fn parse<T: serde::de::DeserializeOwned>(&self, printed: &str) -> anyhow::Result<T> {
         serde_json::from_str(printed.trim()).with_context(|| format!("{} printed {printed:?}", self.name))
     }
 }
@@ -90,12 +119,14 @@ fn build_river(sources: &Path, into: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(vec![program])
 }
 
-fn build_graphile(sources: &Path, into: &Path) -> anyhow::Result<Vec<PathBuf>> {
+fn build_node(sources: &Path, name: &str, into: &Path) -> anyhow::Result<Vec<PathBuf>> {
     // Not beside the sources: what npm brings has no place there.
-    let dir = into.join("graphile");
+    let dir = into.join(name);
     std::fs::create_dir_all(&dir)?;
-    for file in ["package.json", "package-lock.json", "measure.mjs"] {
-        std::fs::copy(sources.join(file), dir.join(file)).with_context(|| file.to_owned())?;
+    let of_peer =
+        ["package.json", "package-lock.json", "measure.mjs"].map(|file| (sources.join(name).join(file), file));
+    for (from, file) in of_peer.into_iter().chain([(sources.join("target.mjs"), "target.mjs")]) {
+        std::fs::copy(from, dir.join(file)).with_context(|| file.to_owned())?;
     }
     output(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(&dir))?;
     Ok(vec!["node".into(), dir.join("measure.mjs")])

@@ -41,6 +41,9 @@ impl Table {
             Goal::None => (String::new(), ""),
         };
         say(&format!("  {what}: {measured} {verdict}"));
+        if !peers.is_empty() {
+            say(&format!("    {peers}"));
+        }
         let peers = if peers.is_empty() { "-" } else { peers };
         self.rows.push([what.to_owned(), measured, goal, peers.to_owned(), verdict.to_owned()]);
     }

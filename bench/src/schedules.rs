@@ -28,7 +28,9 @@ pub async fn measure(databases: &mut Databases, count: usize, table: &mut Table)
     let before = memory("self")?;
 
     let begun = Instant::now();
-    let loader = Loader::new(Layout::new(dir.path(), &dir.path().join("data")), clock.clone(), LOADS);
+    // As the daemon does.
+    let layout = Layout::new(dir.path(), &dir.path().join("data"));
+    let loader = Loader::new(layout, clock.clone(), LOADS).with_rest(piton_keeper::footprint::trim_heap);
     let catalog = loader.subscribe();
     let declared = catalog.borrow().catalog.jobs.len();
     anyhow::ensure!(declared == count, "{declared} of {count} jobs were loaded");

@@ -1,14 +1,15 @@
-// Measures graphile-worker as bench/run measures Piton: durable commits, jobs that do nothing.
+// Measures graphile-worker as bench/run measures Piton: durable commits, jobs that do nothing or call a target.
 //
-//   node measure.mjs queue URL default|tuned JOBS FINISHED
+//   node measure.mjs queue URL default|tuned JOBS FINISHED [TARGET]
 //   node measure.mjs latency URL default|tuned JOBS
 //
 // "default" polls every 2 s with 10 jobs at once, as its documentation begins; "tuned" polls every 100 ms, keeps 500
 // jobs in a local queue and completes them in batches. Prints one line of JSON.
 import { run, runMigrations, Logger } from "graphile-worker";
 import pg from "pg";
+import { deliver } from "./target.mjs";
 
-const [what, connectionString, settings, jobsText, finishedText] = process.argv.slice(2);
+const [what, connectionString, settings, jobsText, finishedText, target] = process.argv.slice(2);
 const jobs = Number(jobsText);
 const finished = Number(finishedText ?? 0);
 const tuned = settings === "tuned";
@@ -20,8 +21,9 @@ const logger = new Logger(() => () => {});
 let done = 0;
 let waits = [];
 const taskList = {
-  noop: (payload) => {
+  noop: async (payload, helpers) => {
     if (payload.since) waits.push(wallClock() - payload.since);
+    if (payload.employee) await deliver(target, helpers.job.id, payload);
     done += 1;
   },
 };
@@ -39,11 +41,14 @@ function start() {
   return run({ pgPool: pool, taskList, logger, noHandleSignals: true, preset: { worker } });
 }
 
-async function insert(count) {
+const employee = { fullName: "John Doe", workEmail: "jdoe@example.com", department: "Engineering", jobTitle: "Engineer" };
+const request = { employee, applications: { google: true, microsoft: true } };
+
+async function insert(count, payload) {
   const sql = `SELECT count(*) FROM graphile_worker.add_jobs(ARRAY(
-    SELECT json_populate_record(null::graphile_worker.job_spec, json_build_object('identifier', 'noop', 'payload', '{}'::json))
+    SELECT json_populate_record(null::graphile_worker.job_spec, json_build_object('identifier', 'noop', 'payload', $2::json))
     FROM generate_series(1, $1::int)))`;
-  for (let left = count; left > 0; left -= 1000) await pool.query(sql, [Math.min(left, 1000)]);
+  for (let left = count; left > 0; left -= 1000) await pool.query(sql, [Math.min(left, 1000), JSON.stringify(payload)]);
 }
 
 async function completed(count) {
@@ -56,9 +61,9 @@ async function completed(count) {
   }
 }
 
-async function round(count) {
+async function round(count, payload) {
   let begun = performance.now();
-  await insert(count);
+  await insert(count, payload);
   const inserts = (1000 * count) / (performance.now() - begun);
   done = 0;
   begun = performance.now();
@@ -70,11 +75,12 @@ async function round(count) {
 }
 
 async function queue() {
-  const clean = await round(jobs);
+  const payload = target ? request : {};
+  const clean = await round(jobs, payload);
   const result = { inserts_per_s: clean.inserts, jobs_per_s: clean.rate };
   if (finished > 0) {
-    for (let left = finished; left > 0; left -= 50000) await round(Math.min(left, 50000));
-    result.after_finished_per_s = (await round(jobs)).rate;
+    for (let left = finished; left > 0; left -= 50000) await round(Math.min(left, 50000), {});
+    result.after_finished_per_s = (await round(jobs, payload)).rate;
   }
   return result;
 }

@@ -1,6 +1,6 @@
-// Measures riverqueue as bench/run measures Piton: durable commits, jobs that do nothing.
+// Measures riverqueue as bench/run measures Piton: durable commits, jobs that do nothing or call a target.
 //
-//	river queue URL default|tuned JOBS FINISHED
+//	river queue URL default|tuned JOBS FINISHED [TARGET]
 //	river latency URL default|tuned JOBS
 //
 // "default" are the library's defaults with the 100 workers of its documentation, "tuned" fetches as often as it
@@ -8,11 +8,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"strconv"
 	"sync"
@@ -26,10 +28,14 @@ import (
 	"github.com/riverqueue/river/rivermigrate"
 )
 
-// Since is when the job should begin, in microseconds.
+// Since is when the job should begin, in microseconds; Request is delivered to the target.
 type Noop struct {
-	Since int64 `json:"since"`
+	Since   int64           `json:"since"`
+	Request json.RawMessage `json:"request,omitempty"`
 }
+
+const request = `{"employee": {"fullName": "John Doe", "workEmail": "jdoe@example.com", "department": "Engineering",
+	"jobTitle": "Engineer"}, "applications": {"google": true, "microsoft": true}}`
 
 func (Noop) Kind() string { return "noop" }
 
@@ -38,9 +44,36 @@ type worker struct {
 	done  *atomic.Int64
 	mutex *sync.Mutex
 	waits *[]float64
+
+	target string
+	client http.Client
 }
 
-func (w *worker) Work(_ context.Context, job *river.Job[Noop]) error {
+// Delivers a request over connections that stay open, and reads the answer.
+func (w *worker) deliver(ctx context.Context, job *river.Job[Noop]) error {
+	call, err := http.NewRequestWithContext(ctx, http.MethodPost, w.target, bytes.NewReader(job.Args.Request))
+	if err != nil {
+		return err
+	}
+	call.Header.Set("Content-Type", "application/json")
+	call.Header.Set("Idempotency-Key", strconv.FormatInt(job.ID, 10))
+	answer, err := w.client.Do(call)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if _, err = io.Copy(io.Discard, answer.Body); err == nil && answer.StatusCode >= 300 {
+		err = fmt.Errorf("status %d", answer.StatusCode)
+	}
+	return err
+}
+
+func (w *worker) Work(ctx context.Context, job *river.Job[Noop]) error {
+	if job.Args.Request != nil {
+		if err := w.deliver(ctx, job); err != nil {
+			return err
+		}
+	}
 	if job.Args.Since > 0 {
 		wait := float64(time.Now().UnixMicro()-job.Args.Since) / 1000
 		w.mutex.Lock()
@@ -71,6 +104,7 @@ func open(ctx context.Context, url string, tuned bool) (*bench, error) {
 		return nil, err
 	}
 	b := &bench{pool: pool, tuned: tuned, worker: &worker{done: &atomic.Int64{}, mutex: &sync.Mutex{}, waits: &[]float64{}}}
+	b.worker.client.Transport = &http.Transport{MaxConnsPerHost: 16, MaxIdleConnsPerHost: 16}
 	return b, b.renew()
 }
 
@@ -93,11 +127,11 @@ func (b *bench) renew() error {
 	return err
 }
 
-func (b *bench) insert(ctx context.Context, jobs int) error {
+func (b *bench) insert(ctx context.Context, jobs int, args Noop) error {
 	for left := jobs; left > 0; left -= 1000 {
 		params := make([]river.InsertManyParams, min(left, 1000))
 		for i := range params {
-			params[i] = river.InsertManyParams{Args: Noop{}}
+			params[i] = river.InsertManyParams{Args: args}
 		}
 		if _, err := b.client.InsertManyFast(ctx, params); err != nil {
 			return err
@@ -124,9 +158,9 @@ func (b *bench) completed(ctx context.Context, jobs int64) error {
 	}
 }
 
-func (b *bench) round(ctx context.Context, jobs int) (inserts, rate float64, err error) {
+func (b *bench) round(ctx context.Context, jobs int, args Noop) (inserts, rate float64, err error) {
 	begun := time.Now()
-	if err = b.insert(ctx, jobs); err != nil {
+	if err = b.insert(ctx, jobs, args); err != nil {
 		return
 	}
 	inserts = float64(jobs) / time.Since(begun).Seconds()
@@ -147,18 +181,22 @@ func (b *bench) round(ctx context.Context, jobs int) (inserts, rate float64, err
 }
 
 func queue(ctx context.Context, b *bench, jobs, finished int) (any, error) {
-	inserts, rate, err := b.round(ctx, jobs)
+	args := Noop{}
+	if b.worker.target != "" {
+		args.Request = json.RawMessage(request)
+	}
+	inserts, rate, err := b.round(ctx, jobs, args)
 	if err != nil {
 		return nil, err
 	}
 	result := map[string]any{"inserts_per_s": inserts, "jobs_per_s": rate}
 	if finished > 0 {
 		for left := finished; left > 0; left -= 50000 {
-			if _, _, err := b.round(ctx, min(left, 50000)); err != nil {
+			if _, _, err := b.round(ctx, min(left, 50000), Noop{}); err != nil {
 				return nil, err
 			}
 		}
-		_, after, err := b.round(ctx, jobs)
+		_, after, err := b.round(ctx, jobs, args)
 		if err != nil {
 			return nil, err
 		}
@@ -202,7 +240,7 @@ func latency(ctx context.Context, b *bench, jobs int) (any, error) {
 
 func run() error {
 	if len(os.Args) < 5 {
-		return fmt.Errorf("usage: river queue|latency URL default|tuned JOBS [FINISHED]")
+		return fmt.Errorf("usage: river queue|latency URL default|tuned JOBS [FINISHED [TARGET]]")
 	}
 	ctx := context.Background()
 	b, err := open(ctx, os.Args[2], os.Args[3] == "tuned")
@@ -220,6 +258,9 @@ func run() error {
 			if finished, err = strconv.Atoi(os.Args[5]); err != nil {
 				return err
 			}
+		}
+		if len(os.Args) > 6 {
+			b.worker.target = os.Args[6]
 		}
 		result, err = queue(ctx, b, jobs, finished)
 	} else {

@@ -107,6 +107,9 @@ pub struct Me {
     pub username: String,
     /// What they may do.
     pub roles: Vec<String>,
+    /// The workspaces that they are bound to; without any, to none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workspaces: Vec<String>,
     /// How they are known: `socket`, `anonymous`, `token`, `cookie`, `basic`.
     pub method: String,
 }
@@ -136,6 +139,9 @@ pub struct User {
     pub email: Option<String>,
     /// What they may do: `viewer`, `operator`, `admin`.
     pub roles: Vec<String>,
+    /// The workspaces that they are bound to; without any, to none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workspaces: Vec<String>,
     /// What an administrator noted about them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
@@ -160,6 +166,9 @@ pub struct NewUser {
     pub email: Option<String>,
     /// What they may do: `viewer`, `operator`, `admin`.
     pub roles: Vec<String>,
+    /// The workspaces that they are bound to; without any, to none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workspaces: Vec<String>,
     /// Notes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
@@ -175,6 +184,9 @@ pub struct UserChange {
     /// What they may do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roles: Option<Vec<String>>,
+    /// The workspaces that they are bound to from now on; an empty list binds to none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspaces: Option<Vec<String>>,
     /// Notes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<BTreeMap<String, String>>,
@@ -216,6 +228,9 @@ pub struct ApiClient {
     pub name: String,
     /// What it may do: `viewer`, `operator`, `admin`.
     pub scopes: Vec<String>,
+    /// The workspaces that it is bound to; without any, to none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workspaces: Vec<String>,
     /// Notes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
@@ -245,6 +260,9 @@ pub struct NewApiClient {
     pub name: String,
     /// What it may do: `viewer`, `operator`, `admin`.
     pub scopes: Vec<String>,
+    /// The workspaces that it is bound to; without any, to none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workspaces: Vec<String>,
     /// Notes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
@@ -263,6 +281,9 @@ pub struct ApiClientChange {
     /// What it may do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<String>>,
+    /// The workspaces that it is bound to from now on; an empty list binds to none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspaces: Option<Vec<String>>,
     /// Notes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<BTreeMap<String, String>>,

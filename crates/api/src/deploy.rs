@@ -188,6 +188,9 @@ pub struct DeploymentSummary {
     /// Whether it still waits for its turn.
     #[serde(default)]
     pub queued: bool,
+    /// How many deployments will begin before this one, while it is queued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
     /// When it began; when it was accepted, while it is queued.
     pub started_at: Timestamp,
     /// When it was accepted.
@@ -231,9 +234,6 @@ pub struct DeploymentStatus {
     pub apply_log: String,
     /// The outputs as JSON, as the tool's `output -json` has them; sensitive values are null.
     pub apply_output: String,
-    /// How many deployments will begin before this one, while it is queued.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub position: Option<u64>,
     /// The decision that is owed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Gate>,

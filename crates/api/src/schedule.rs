@@ -50,6 +50,9 @@ pub struct Schedule {
     /// Who agreed to it, or refused it.
     #[serde(default)]
     pub approved_by: Option<String>,
+    /// Why, in their words.
+    #[serde(default)]
+    pub approval_reason: Option<String>,
     /// `auto_approved`, `pending_approval`, `approved` or `rejected`.
     pub approval_status: String,
     /// When it was stored.

@@ -5,7 +5,7 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use lapin::uri::AMQPUri;
-use lapin::{Connection, ConnectionProperties};
+use lapin::{Channel, Connection, ConnectionProperties};
 use piton_model::Secret;
 use tokio::time::timeout;
 
@@ -17,6 +17,8 @@ const EXPECTED: &str = "it must be amqp://USER:PASSWORD@HOST:PORT/VHOST, or the 
 /// The client would connect to `localhost` instead.
 const NO_LITERAL: &str = "give the host by its name, not by an IPv6 address";
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long an end takes that is polite.
+pub(crate) const PARTING: Duration = Duration::from_secs(2);
 
 /// Where the broker is, with the user and the password.
 #[derive(Clone, Debug)]
@@ -60,8 +62,20 @@ pub(crate) async fn within<T>(
 
 /// Ends a connection politely. One that is broken has ended.
 pub(crate) async fn close(connection: &Connection) {
-    if let Err(error) = within("closing the connection", connection.close(200, "bye".into())).await {
-        tracing::debug!(%error, "the connection to the broker was not closed");
+    farewell("connection", connection.close(200, "bye".into())).await;
+}
+
+/// Ends a channel politely.
+pub(crate) async fn close_channel(channel: &Channel) {
+    farewell("channel", channel.close(200, "bye".into())).await;
+}
+
+/// Nobody waits long for a broker that does not say goodbye: it notices by itself that somebody is gone.
+async fn farewell(what: &'static str, said: impl Future<Output = Result<(), lapin::Error>>) {
+    match timeout(PARTING, said).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, what, "the broker did not say goodbye"),
+        Err(_) => tracing::debug!(what, "the broker did not say goodbye in time"),
     }
 }
 

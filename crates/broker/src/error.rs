@@ -56,7 +56,7 @@ pub enum Error {
         queue: String,
     },
     /// The message was not confirmed in time. It may arrive all the same.
-    #[error("the message for `{queue}` was not confirmed within {seconds} s{}", .blocked.as_ref().map(|why| format!("; the broker takes none: {why}")).unwrap_or_default())]
+    #[error("the message for `{queue}` was not confirmed within {seconds} s{}{}", also("the broker takes none", .blocked.as_deref()), also("last", .trouble.as_deref()))]
     Unconfirmed {
         /// The queue.
         queue: String,
@@ -64,10 +64,16 @@ pub enum Error {
         seconds: u64,
         /// Why the broker takes no messages now, if it says so.
         blocked: Option<String>,
+        /// What went wrong last, where there is no connection.
+        trouble: Option<String>,
     },
     /// The outlet was closed.
     #[error("nothing is published any more")]
     Closed,
+}
+
+fn also(what: &str, why: Option<&str>) -> String {
+    why.map(|why| format!("; {what}: {why}")).unwrap_or_default()
 }
 
 impl Error {

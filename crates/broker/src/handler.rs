@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use lapin::BasicProperties;
 
 use crate::decide::Verdict;
@@ -39,6 +40,12 @@ impl Delivery {
         words(self.properties.headers().as_ref()?.inner().get(name))
     }
 
+    /// When it was sent, where its sender says so: the same on every copy.
+    pub fn sent_at(&self) -> Option<Timestamp> {
+        let seconds = (*self.properties.timestamp()).and_then(|seconds| i64::try_from(seconds).ok())?;
+        Timestamp::from_second(seconds).ok()
+    }
+
     /// Was it given out before? Whoever had it may have finished.
     pub fn redelivered(&self) -> bool {
         self.redelivered
@@ -69,4 +76,11 @@ pub trait Handler: Send + Sync + 'static {
     /// The same message may come more than once, also at the same time in another process; to one process it comes once
     /// at a time. When the inlet ends before this does, this is dropped where it waits.
     fn take(&self, delivery: Delivery) -> impl Future<Output = Verdict> + Send;
+
+    /// A message is about to be put with the dead letters, whoever decided that: the last to be heard of it. After a
+    /// crash it may be said once more.
+    fn bury(&self, body: &[u8], reason: &str) -> impl Future<Output = ()> + Send {
+        let _ = (body, reason);
+        std::future::ready(())
+    }
 }

@@ -138,6 +138,7 @@ impl<H: Handler> Desk<H> {
             }
             Action::Bury { marks, reason } => {
                 tracing::warn!(%reason, attempts = marks.failures, "a message is put with the dead letters");
+                self.handler.bury(&held.body, &reason).await;
                 (self.topology.dead(), marks, Some(reason), Said::Buried)
             }
             Action::Forward { to, marks } => (self.topology.typed(to), marks, None, Said::Forwarded),

@@ -244,6 +244,15 @@ pub fn peek_type(bytes: &[u8]) -> Option<JobType> {
     serde_json::from_slice(bytes).ok().map(|peek: Peek| peek.job_type)
 }
 
+/// The run that a message says it is, without reading the rest.
+pub fn peek_run_id(bytes: &[u8]) -> Option<RunId> {
+    #[derive(Deserialize)]
+    struct Peek {
+        run_id: RunId,
+    }
+    serde_json::from_slice(bytes).ok().map(|peek: Peek| peek.run_id)
+}
+
 struct Reader {
     limits: Limits,
     mistakes: Vec<Mistake>,

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::{Stream, StreamExt as _};
+use jiff::Timestamp;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, Event};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -43,6 +44,16 @@ impl Outgoing {
             .with_message_id(run_id.as_str().into());
         Outgoing { body: Arc::from(body), properties }
     }
+
+    /// With the time at which it is sent, which stays on every copy: what depends on when it was asked for is then the
+    /// same for whoever takes it.
+    #[must_use]
+    pub fn sent_at(mut self, at: Timestamp) -> Outgoing {
+        if let Ok(seconds) = u64::try_from(at.as_second()) {
+            self.properties = self.properties.with_timestamp(seconds);
+        }
+        self
+    }
 }
 
 /// Where to publish. Clones share one connection, which ends with the last of them.
@@ -50,6 +61,8 @@ impl Outgoing {
 pub struct Outlet {
     inbox: mpsc::Sender<Letter>,
     blocked: watch::Receiver<Option<String>>,
+    /// What went wrong last with the connection, where there is none now.
+    trouble: watch::Receiver<Option<Error>>,
     work: Arc<str>,
     dead: Arc<str>,
 }
@@ -87,9 +100,17 @@ impl Outlet {
     pub fn start(address: Address, topology: Topology, name: String) -> (Outlet, Postman) {
         let (inbox, letters) = mpsc::channel(WINDOW);
         let (tell_blocked, blocked) = watch::channel(None);
+        let (tell_trouble, trouble) = watch::channel(None);
         let (work, dead) = (Arc::from(topology.work()), Arc::from(topology.dead()));
-        let round = Round { address, topology, name, blocked: tell_blocked, backoff: Backoff::default() };
-        (Outlet { inbox, blocked, work, dead }, Postman(tokio::spawn(round.run(letters))))
+        let round = Round {
+            address,
+            topology,
+            name,
+            blocked: tell_blocked,
+            trouble: tell_trouble,
+            backoff: Backoff::default(),
+        };
+        (Outlet { inbox, blocked, trouble, work, dead }, Postman(tokio::spawn(round.run(letters))))
     }
 
     /// Puts a job on the work queue, and returns when the broker has it for good. Waits while the broker takes none.
@@ -105,7 +126,24 @@ impl Outlet {
                 queue: self.work.to_string(),
                 seconds: patience.as_secs(),
                 blocked: self.blocked.borrow().clone(),
+                trouble: self.trouble.borrow().as_ref().map(ToString::to_string),
             }),
+        }
+    }
+
+    /// The same, but gives up as soon as the connection fails: for those who are there to see it.
+    pub async fn enqueue_at_once(&self, patience: Duration, message: Outgoing) -> Result<(), Error> {
+        let mut trouble = self.trouble.clone();
+        let failed = async {
+            match trouble.wait_for(Option::is_some).await.ok().and_then(|error| error.clone()) {
+                Some(error) => error,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            sent = self.enqueue_within(patience, message) => sent,
+            error = failed => Err(error),
         }
     }
 
@@ -133,6 +171,7 @@ struct Round {
     topology: Topology,
     name: String,
     blocked: watch::Sender<Option<String>>,
+    trouble: watch::Sender<Option<Error>>,
     backoff: Backoff,
 }
 
@@ -154,6 +193,7 @@ impl Round {
             }
             let served = match self.connect().await {
                 Ok((connection, channel)) => {
+                    self.trouble.send_replace(None);
                     let served = self.serve(&connection, &channel, &mut letters, &mut waiting, &mut failures).await;
                     connection::close(&connection).await;
                     self.blocked.send_replace(None);
@@ -162,6 +202,7 @@ impl Round {
                 Err(error) => Err(error),
             };
             let Err(error) = served else { return };
+            self.trouble.send_replace(Some(error.clone()));
             failures += 1;
             waiting.retain(|letter| !letter.answer.is_closed());
             let wait = self.backoff.wait(failures, rand::random());

@@ -15,12 +15,12 @@ use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, B
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::acks::Acks;
-use crate::connection::{self, within};
+use crate::connection::{self, PARTING, within};
 use crate::declare::{count, declare};
 use crate::doing::{Doing, Key};
 use crate::error::Error;
@@ -56,7 +56,7 @@ pub(crate) async fn run<H: Handler>(desk: &Arc<Desk<H>>, board: &Board, orders: 
         let open = u32::try_from(session.open.len()).unwrap_or(u32::MAX);
         orders.left = orders.left.map(|left| left.saturating_add(open));
     }
-    drop(session);
+    session.leave().await;
     connection::close(&connection).await;
     ended
 }
@@ -73,7 +73,9 @@ struct Session<H> {
     tasks: JoinSet<(u64, Key, Said)>,
     /// Cancelled when nothing may begin any more.
     draining: CancellationToken,
-    _counting: AbortOnDropHandle<()>,
+    counting: AbortOnDropHandle<()>,
+    /// Cancelled when nothing is counted any more.
+    counted: CancellationToken,
 }
 
 impl<H: Handler> Session<H> {
@@ -106,12 +108,14 @@ impl<H: Handler> Session<H> {
             status.foreign = foreign;
         });
         tracing::info!(queue = %settings.queue, prefetch, "taking messages");
+        let counted = CancellationToken::new();
         let counting = count_now_and_then(
             Arc::clone(&connection),
             desk.topology.clone(),
             board.clone(),
             settings.count_every,
             Arc::clone(&desk.doing),
+            counted.clone(),
         );
         let session = Session {
             desk: Arc::clone(desk),
@@ -123,7 +127,8 @@ impl<H: Handler> Session<H> {
             open: BTreeSet::new(),
             tasks: JoinSet::new(),
             draining: CancellationToken::new(),
-            _counting: AbortOnDropHandle::new(tokio::spawn(counting)),
+            counting: AbortOnDropHandle::new(tokio::spawn(counting)),
+            counted,
         };
         Ok((session, connection))
     }
@@ -265,6 +270,17 @@ impl<H: Handler> Session<H> {
         Ok(())
     }
 
+    /// Ends what there is on the connection, in order: a channel that was only let go of would still be closing when the
+    /// connection does, which then does not.
+    async fn leave(self) {
+        let Session { channel, events, mut tasks, counting, counted, .. } = self;
+        counted.cancel();
+        tasks.shutdown().await;
+        let _ = timeout(PARTING, counting).await;
+        connection::close_channel(&channel).await;
+        drop(events);
+    }
+
     async fn give_back_all(&mut self) -> Result<(), Error> {
         self.desk.doing.abort_all();
         self.tasks.shutdown().await;
@@ -292,11 +308,16 @@ async fn count_now_and_then(
     board: Board,
     every: Duration,
     doing: Arc<Doing>,
+    ended: CancellationToken,
 ) {
     let mut ticks = tokio::time::interval(every.max(Duration::from_millis(100)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        // What was begun is finished: a channel that is given up in the middle would stand in the way of the end.
+        tokio::select! {
+            () = ended.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
         doing.tidy();
         match depth(&connection, &topology).await {
             Ok(depth) => board.change(|status| status.depth = Some(depth)),

@@ -105,6 +105,11 @@ impl ParseError {
         Self { kind, field, span }
     }
 
+    /// Whether the hint is the list of all shortcuts, to which one may add those of one's own.
+    pub fn lists_shortcuts(&self) -> bool {
+        matches!(&self.kind, ParseErrorKind::UnknownShortcut(word) if nearest_shortcut(word).is_none())
+    }
+
     /// What to write instead, where that is known.
     pub fn hint(&self) -> Option<String> {
         use ParseErrorKind as K;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::iter::FusedIterator;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -15,8 +16,12 @@ use crate::{Dialect, DstPolicy, ParseError, Remark, every, parse};
 /// When something is due: a parsed expression.
 ///
 /// Two schedules are equal when they mean the same; how they are written does not count (`@daily` equals `0 0 * * *`).
+/// Clones share what was parsed.
 #[derive(Clone, Debug)]
-pub struct Schedule {
+pub struct Schedule(Arc<Parsed>);
+
+#[derive(Clone, Debug)]
+struct Parsed {
     text: Box<str>,
     zone: Option<TimeZone>,
     dst: DstPolicy,
@@ -50,49 +55,51 @@ impl Schedule {
     pub fn parse_in(text: &str, dialect: Dialect, zones: &TimeZoneDatabase) -> Result<Self, ParseError> {
         let rules = dialect.rules();
         let parse::Expression { zone, timing, remarks } = parse::expression(text, rules, zones)?;
-        Ok(Self { text: text.trim().into(), zone, dst: rules.dst, timing, remarks: remarks.into() })
+        let parsed = Parsed { text: text.trim().into(), zone, dst: rules.dst, timing, remarks: remarks.into() };
+        Ok(Self(Arc::new(parsed)))
     }
 
     /// A fixed delay, rounded down to whole seconds, but at least one.
     pub fn every(delay: Duration) -> Self {
         let seconds = every::round(delay.as_nanos());
         let text = format!("@every {}", every::write_delay(seconds)).into();
-        Self { text, zone: None, dst: DstPolicy::default(), timing: Timing::Every { seconds }, remarks: Box::default() }
+        let (dst, timing) = (DstPolicy::default(), Timing::Every { seconds });
+        Self(Arc::new(Parsed { text, zone: None, dst, timing, remarks: Box::default() }))
     }
 
     /// The same schedule under another rule for daylight saving. Without this the dialect decides.
     pub fn with_dst_policy(self, dst: DstPolicy) -> Self {
-        Self { dst, ..self }
+        Self(Arc::new(Parsed { dst, ..Arc::unwrap_or_clone(self.0) }))
     }
 
     /// The rule for daylight saving it follows.
     pub fn dst_policy(&self) -> DstPolicy {
-        self.dst
+        self.0.dst
     }
 
     /// The expression as it was written.
     pub fn expression(&self) -> &str {
-        &self.text
+        &self.0.text
     }
 
     /// The zone named in the expression itself (`CRON_TZ=`). It wins over the zone given to the other functions.
     pub fn embedded_zone(&self) -> Option<&TimeZone> {
-        self.zone.as_ref()
+        self.0.zone.as_ref()
     }
 
     /// The zone the schedule is read in where `zone` is the one configured around it.
     pub fn effective_zone<'a>(&'a self, zone: &'a TimeZone) -> &'a TimeZone {
-        self.zone.as_ref().unwrap_or(zone)
+        self.0.zone.as_ref().unwrap_or(zone)
     }
 
     /// What about the expression may surprise its author.
     pub fn remarks(&self) -> &[Remark] {
-        &self.remarks
+        &self.0.remarks
     }
 
     /// The delay of an `@every`, `None` for a schedule of dates and times.
     pub fn delay(&self) -> Option<Duration> {
-        match self.timing {
+        match self.0.timing {
             Timing::Every { seconds } => Some(Duration::from_secs(seconds)),
             Timing::Calendar(_) => None,
         }
@@ -102,7 +109,7 @@ impl Schedule {
     ///
     /// An `@every` counts from `after`: hand in the previous fire (or the start) to keep its rhythm.
     pub fn next(&self, after: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
-        match &self.timing {
+        match &self.0.timing {
             Timing::Calendar(pattern) => self.search(pattern, zone).at_or_after(floor_second(after).checked_add(1)?),
             Timing::Every { seconds } => at(floor_second(after).checked_add_unsigned(*seconds)?),
         }
@@ -126,7 +133,7 @@ impl Schedule {
     ///
     /// Takes the same short time whatever lies between the two.
     pub fn latest(&self, anchor: Timestamp, at: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
-        match self.timing {
+        match self.0.timing {
             Timing::Calendar(_) => self.prev_at_or_before(at, zone).filter(|fire| *fire > anchor),
             Timing::Every { seconds } => {
                 let delay = i64::try_from(seconds).ok()?;
@@ -153,18 +160,18 @@ impl Schedule {
     }
 
     pub(crate) fn timing(&self) -> &Timing {
-        &self.timing
+        &self.0.timing
     }
 
     fn last_at_or_before(&self, second: i64, zone: &TimeZone) -> Option<Timestamp> {
-        match &self.timing {
+        match &self.0.timing {
             Timing::Calendar(pattern) => self.search(pattern, zone).at_or_before(second),
             Timing::Every { .. } => None,
         }
     }
 
     fn search<'a>(&'a self, pattern: &'a Pattern, zone: &'a TimeZone) -> Search<'a> {
-        Search { pattern, zone: self.effective_zone(zone), dst: self.dst }
+        Search { pattern, zone: self.effective_zone(zone), dst: self.0.dst }
     }
 }
 
@@ -174,7 +181,8 @@ fn at(second: i64) -> Option<Timestamp> {
 
 impl PartialEq for Schedule {
     fn eq(&self, other: &Self) -> bool {
-        (&self.zone, self.dst, &self.timing) == (&other.zone, other.dst, &other.timing)
+        let (one, two) = (&self.0, &other.0);
+        Arc::ptr_eq(one, two) || (&one.zone, one.dst, &one.timing) == (&two.zone, two.dst, &two.timing)
     }
 }
 
@@ -182,7 +190,7 @@ impl Eq for Schedule {}
 
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.0.text)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Takes due runs, as many as there are free slots.
+//! Takes runs that are due or will be in a moment, as many as there are free slots.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use piton_model::{AttemptNo, Phase, Run, RunId, SubjectKind};
 use piton_store::Room;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::ahead::{Look, horizon, next_look};
 use crate::clock::after;
 use crate::drive::Drive;
 use crate::follow::grown;
@@ -18,33 +19,53 @@ use crate::{Error, Shared};
 /// another node's turn.
 const NOT_MINE: Duration = Duration::from_secs(1);
 
+/// Which runs a claimer takes. Each lane has slots of its own, so that neither waits for the other's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// Workspaces, jobs and deployments.
+    Runs,
+    /// Repositories that are made of blueprints.
+    Scaffolds,
+}
+
+impl Lane {
+    fn has(self, kind: SubjectKind) -> bool {
+        match kind {
+            SubjectKind::Workspace | SubjectKind::Job | SubjectKind::Deployment => self == Lane::Runs,
+            SubjectKind::Scaffold => self == Lane::Scaffolds,
+            // Their rows are taken by another loop.
+            SubjectKind::Provision => false,
+        }
+    }
+}
+
 pub(crate) struct Claimer {
     shared: Arc<Shared>,
+    lane: Lane,
     /// The answer to a claim was lost: this worker may hold runs of which nothing is known here.
     unsure: bool,
 }
 
 impl Claimer {
-    pub(crate) fn new(shared: Arc<Shared>) -> Claimer {
-        Claimer { shared, unsure: false }
+    pub(crate) fn new(shared: Arc<Shared>, lane: Lane) -> Claimer {
+        Claimer { shared, lane, unsure: false }
     }
 
-    /// Claims what is due and fits, ready to be driven.
-    pub(crate) async fn take(&mut self) -> Result<Vec<Drive>, Error> {
+    /// Claims what is due at `now`, or in a moment, and fits, ready to be driven.
+    pub(crate) async fn take(&mut self, now: Timestamp) -> Result<Vec<Drive>, Error> {
         let mut drives = vec![];
         if self.unsure {
-            drives.extend(overlooked(&self.shared, |kind| kind != SubjectKind::Provision).await?);
+            drives.extend(overlooked(&self.shared, |kind| self.lane.has(kind)).await?);
             self.unsure = false;
         }
         let shared = &self.shared;
-        let room = shared.room();
-        if room.runs == 0 {
+        let room = shared.room(self.lane);
+        if is_full(room) {
             return Ok(drives);
         }
-        let now = shared.clock.now();
         let lease_until = after(now, shared.config.lease);
-        let worker = &shared.config.worker;
-        match shared.store.claim_into(worker, room, lease_until, now, shared.uptime()).await {
+        let (worker, horizon) = (&shared.config.worker, horizon(now, shared.config.ahead));
+        match shared.store.claim_ahead(worker, room, lease_until, horizon, now, shared.uptime()).await {
             Ok(runs) => drives.extend(runs.into_iter().filter_map(|run| drive(shared, run, false))),
             Err(error) => {
                 self.unsure = true;
@@ -64,12 +85,12 @@ impl Claimer {
             let seen = *changes.borrow_and_update();
             let now = shared.clock.now();
             let next = match self.round(why).await {
-                Ok(Next::Now) if !shared.stages.closing.is_cancelled() => {
+                Ok(Look::Now) if !shared.stages.closing.is_cancelled() => {
                     why = Why::Due;
                     continue;
                 }
-                Ok(Next::Now | Next::NotMine) => Some(after(now, NOT_MINE)),
-                Ok(Next::At(next)) => next,
+                Ok(Look::Now | Look::NotMine) => Some(after(now, NOT_MINE)),
+                Ok(Look::At(next)) => next,
                 Err(error) => {
                     tracing::error!(%error, "could not claim runs");
                     Some(after(now, NOT_MINE))
@@ -77,52 +98,52 @@ impl Claimer {
             };
             let backstop = after(now, shared.config.check_interval);
             let wake = next.map_or(backstop, |next| next.min(backstop));
-            let room = shared.room();
-            let full = room.runs == 0;
+            let room = shared.room(self.lane);
+            let full = is_full(room);
+            let slots = match self.lane {
+                Lane::Runs => &shared.slots,
+                Lane::Scaffolds => &shared.scaffold_slots,
+            };
+            let no_deployments = self.lane == Lane::Runs && !full && room.deployments == 0;
             why = tokio::select! {
                 () = shared.stages.closing.cancelled() => return,
-                () = free_slot(&shared.slots), if full => Why::Due,
-                () = free_slot(&shared.deployment_slots), if !full && room.deployments == 0 => Why::Due,
-                () = shared.clock.sleep_until(wake), if !full => Why::Due,
+                () = free_slot(slots), if full => Why::Due,
+                () = free_slot(&shared.deployment_slots), if no_deployments => Why::Due,
+                // Without anything that is known to be due, it is worth a look, but no transaction.
+                () = shared.clock.sleep_until(wake), if !full => if wake == backstop { Why::News } else { Why::Due },
                 () = grown(&mut changes, seen), if !full => Why::News,
             };
         }
     }
 
     /// Claims what there may be, and looks when there is something next.
-    async fn round(&mut self, why: Why) -> Result<Next, Error> {
+    async fn round(&mut self, why: Why) -> Result<Look, Error> {
         let shared = self.shared.clone();
+        let ahead = shared.config.ahead;
         if why == Why::News && !self.unsure {
             // A claim is a transaction, and most of what happens makes nothing claimable.
             let now = shared.clock.now();
-            let next = shared.store.next_due_for(now, shared.room().deployments > 0).await?;
-            if next.is_none_or(|next| next > now) {
-                return Ok(Next::At(next));
+            let next = shared.store.next_claim(now, shared.room(self.lane)).await?;
+            if let later @ Look::At(_) = next_look(next, None, now, ahead) {
+                return Ok(later);
             }
         }
-        let free = shared.room().runs;
-        let drives = self.take().await?;
+        let room = shared.room(self.lane);
+        let looked = shared.clock.now();
+        let drives = self.take(looked).await?;
         let claimed = drives.len();
         for drive in drives {
             shared.drives.spawn(drive.run());
         }
-        if claimed >= free {
+        if claimed >= room.runs + room.scaffolds {
             // There may be more than there were slots for; whether one is free by now shows in a moment.
-            let freed = shared.slots.available_permits() > 0;
-            return Ok(if freed { Next::Now } else { Next::At(None) });
+            let freed = !is_full(shared.room(self.lane));
+            return Ok(if freed { Look::Now } else { Look::At(None) });
         }
         let now = shared.clock.now();
-        let deployments = shared.room().deployments > 0;
-        Ok(match shared.store.next_due_for(now, deployments).await? {
-            Some(next) if next <= now => {
-                if claimed > 0 {
-                    Next::Now
-                } else {
-                    Next::NotMine
-                }
-            }
-            next => Next::At(next),
-        })
+        let in_vain = (claimed == 0).then(|| horizon(looked, ahead));
+        let next = shared.store.next_claim(now, shared.room(self.lane)).await?;
+        Ok(next_look(next, in_vain, now, ahead))
     }
 }
 
@@ -149,12 +170,8 @@ enum Why {
     News,
 }
 
-/// When there is something to claim next.
-enum Next {
-    Now,
-    /// Something is due that could not be claimed.
-    NotMine,
-    At(Option<Timestamp>),
+fn is_full(room: Room) -> bool {
+    room.runs == 0 && room.scaffolds == 0
 }
 
 pub(crate) async fn free_slot(slots: &Semaphore) {
@@ -170,9 +187,14 @@ pub(crate) struct Slots {
 }
 
 impl Shared {
-    fn room(&self) -> Room {
-        let runs = self.slots.available_permits();
-        Room { runs, deployments: self.deployment_slots.available_permits().min(runs) }
+    fn room(&self, lane: Lane) -> Room {
+        match lane {
+            Lane::Runs => {
+                let runs = self.slots.available_permits();
+                Room { runs, deployments: self.deployment_slots.available_permits().min(runs), scaffolds: 0 }
+            }
+            Lane::Scaffolds => Room { scaffolds: self.scaffold_slots.available_permits(), ..Room::default() },
+        }
     }
 
     fn take_slots(&self, run: &Run) -> Slots {
@@ -180,15 +202,15 @@ impl Shared {
         match run.subject.kind() {
             SubjectKind::Workspace | SubjectKind::Job => Slots { _run: take(&self.slots), _more: None },
             SubjectKind::Deployment => Slots { _run: take(&self.slots), _more: take(&self.deployment_slots) },
-            // Whoever submits them takes care that there are not too many, and that they do not wait for others.
-            SubjectKind::Scaffold => Slots::default(),
+            // What it takes is bounded apart, so that a flood of messages keeps nothing else from being done.
+            SubjectKind::Scaffold => Slots { _run: take(&self.scaffold_slots), _more: None },
             // A call waits more than it works, and must not keep others from working.
             SubjectKind::Provision => Slots { _run: take(&self.provision_slots), _more: None },
         }
     }
 }
 
-/// Makes ready to drive a leased run. Only the claimer takes slots, so as many are free as it has counted; a run that
+/// Makes ready to drive a leased run. Only the claimer of its lane takes its slots, so as many are free as it has counted; a run that
 /// is taken back waits for none, because its child runs already.
 pub(crate) fn drive(shared: &Arc<Shared>, run: Run, resumed: bool) -> Option<Drive> {
     let slots = shared.take_slots(&run);

@@ -50,7 +50,8 @@ impl Engine {
             _ => (None, None),
         };
         let active = self.0.store.active_of(&job.subject).await?;
-        let next = if suspended { None } else { self.next_run(job.workspace().map(Name::as_str), job.name.as_str())? };
+        let next =
+            if suspended { None } else { self.next_run(job.workspace().map(Name::as_str), job.name.as_str()).await? };
         let active = active.iter().map(|run| (scheduled_name(run), run.id)).collect();
         Ok(CronJob { job, suspended, last_schedule, last_successful, next, active })
     }

@@ -50,7 +50,11 @@ impl Engine {
         if digest != gate.digest {
             return Err(Error::AnotherPlan { run: id, asked: gate.digest });
         }
-        self.decide(id, Event::Decided { decision: Decision::Approve { digest }, by }).await
+        match self.decide(id, Event::Decided { decision: Decision::Approve { digest }, by }).await {
+            // Somebody else has answered in this very moment.
+            Err(Error::Illegal(_)) => Err(Error::NothingToApprove(id)),
+            decided => decided,
+        }
     }
 
     /// Refuses the plan that a run shows.

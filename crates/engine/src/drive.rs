@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use piton_model::{
-    AttemptNo, Event, Failure, FailureClass, Lease, Origin, Record, Report, Run, RunState, Step, Subject, Uptime,
+    AttemptNo, By, Event, Failure, FailureClass, Lease, NewRun, Record, Report, Run, RunState, Step, Subject, Uptime,
 };
 use piton_store::{Guard, RecordError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::ahead::{self, Verdict};
 use crate::claim::Slots;
-use crate::clock::{Moment, after};
+use crate::clock::{Moment, RETRY, after};
 use crate::executor::{Passed, Task};
 use crate::news::News;
 use crate::{Engine, Error, Shared};
@@ -25,7 +26,10 @@ pub struct Drive {
     run: Run,
     attempt: AttemptNo,
     deadline: Moment,
+    /// When it may begin, where that is ahead.
+    waits: Option<Timestamp>,
     stop: CancellationToken,
+    unrenewed: CancellationToken,
     resumed: bool,
     suspended: watch::Sender<bool>,
     /// A run that was taken back may have none: its child runs already.
@@ -58,13 +62,24 @@ impl Drive {
         if cancel.is_some() {
             stop.cancel();
         }
-        let age = age(lease, shared.clock.now(), shared.uptime().as_ref());
+        let now = shared.clock.now();
+        let rest = ahead::rest(lease.since, now, shared.config.ahead.max(shared.config.provisions.ahead));
+        let waits = (!rest.is_zero()).then(|| after(now, rest));
+        let age = age(lease, now, shared.uptime().as_ref());
         let (attempt, left) = (lease.attempt, run.action.timeout().saturating_sub(age));
-        let deadline = shared.clock.moment().after(left);
+        let deadline = shared.clock.moment().after(rest).after(left);
         let suspended = watch::Sender::new(false);
-        let driver = Driver { attempt, stop: stop.clone(), suspended: suspended.clone(), heeds: shared.heeds(&run) };
+        let unrenewed = CancellationToken::new();
+        let driver = Driver {
+            attempt,
+            stop: stop.clone(),
+            kept: shared.clock.moment(),
+            unrenewed: unrenewed.clone(),
+            suspended: suspended.clone(),
+            heeds: shared.heeds(&run),
+        };
         shared.drivers().insert(run.id, driver);
-        Some(Drive { shared, run, attempt, deadline, stop, resumed, suspended, _slots: slots })
+        Some(Drive { shared, run, attempt, deadline, waits, stop, unrenewed, resumed, suspended, _slots: slots })
     }
 
     /// Drives a run by hand, for simulations.
@@ -77,6 +92,11 @@ impl Drive {
         self.deadline
     }
 
+    /// When it may begin, where that is ahead.
+    pub fn waits(&self) -> Option<Timestamp> {
+        self.waits
+    }
+
     /// The run as it is now.
     pub fn current(&self) -> &Run {
         &self.run
@@ -86,7 +106,8 @@ impl Drive {
         let span_of = |run: &Run| (run.id, run.subject.clone());
         let (id, subject) = span_of(&self.run);
         self.look_for_cancel().await;
-        if !self.wait_until_due().await {
+        if !self.wait_until_due().await || !self.look_again().await {
+            tracing::info!(run = %id, %subject, "run goes on without the daemon");
             return;
         }
         loop {
@@ -115,12 +136,81 @@ impl Drive {
 
     /// What was claimed a little ahead of its time waits for that here. Whether it is driven on.
     async fn wait_until_due(&self) -> bool {
-        let Origin::At { due } = self.run.origin else { return true };
+        let Some(due) = self.waits else { return true };
         tokio::select! {
             biased;
             () = self.stop.cancelled() => true,
-            () = self.shared.clock.sleep_until(due) => true,
+            () = self.shared.alarms.at(due, &self.shared.clock) => true,
             () = self.shared.stages.detach.cancelled() => false,
+        }
+    }
+
+    /// The time has come. What a schedule submitted ahead of it is decided about once more: it may have been suspended or
+    /// declared otherwise since. Whether the run is driven on; one that is not wanted any more is driven to its end.
+    pub async fn look_again(&mut self) -> bool {
+        // One that is taken back may have begun: where the clock was set back since, it seems to wait.
+        let waited = self.waits.take().is_some() && !self.resumed;
+        if !waited || !ahead::is_early(&self.run) || self.stop.is_cancelled() {
+            return true;
+        }
+        let loaded = self.shared.catalog.borrow().clone();
+        let suspended = match self.shared.store.suspended().await {
+            Ok(suspended) => suspended,
+            // It was wanted a moment ago.
+            Err(error) => {
+                tracing::warn!(run = %self.run.id, %error, "could not see whether a job was suspended just now");
+                return true;
+            }
+        };
+        let asked = |reason: Option<&str>, superseded_by| Event::CancelAsked {
+            by: By::System,
+            reason: reason.map(str::to_owned),
+            superseded_by,
+        };
+        let (event, instead) = match ahead::verdict(&self.run, &loaded, &suspended) {
+            Verdict::Go => return true,
+            Verdict::Withdraw(reason) => (asked(Some(reason), None), None),
+            Verdict::Replace => {
+                let Some(job) = loaded.catalog.jobs.get(&self.run.subject) else { return true };
+                let (origin, now) = (self.run.origin.clone(), self.shared.clock.now());
+                let run = self.shared.new_job_run(job, &loaded.catalog, origin, now);
+                // The key is that of the fire, which has its run already.
+                (asked(None, Some(run.id)), Some(NewRun { dedup_key: None, ..run }))
+            }
+        };
+        self.stop.cancel();
+        self.give_way(event, instead).await
+    }
+
+    /// Records that the run is not wanted any more, and what is instead of it. Unless the engine lets go of it meanwhile.
+    async fn give_way(&self, event: Event, instead: Option<NewRun>) -> bool {
+        loop {
+            let now = self.shared.clock.now();
+            // Whoever holds the run now, if it is not this attempt, decides about it.
+            let recorded = match instead.clone() {
+                Some(run) => {
+                    self.shared.store.replace(self.run.id, self.attempt, event.clone(), run, now).await.map(drop)
+                }
+                None => {
+                    match self.shared.store.record(self.run.id, event.clone(), Guard::Attempt(self.attempt), now).await
+                    {
+                        Err(RecordError::Store(error)) => Err(error),
+                        Ok(_)
+                        | Err(RecordError::NotFound(_) | RecordError::Fenced { .. } | RecordError::Illegal(_)) => {
+                            Ok(())
+                        }
+                    }
+                }
+            };
+            match recorded {
+                Ok(()) => return true,
+                Err(piton_store::Error::Closed) => return false,
+                Err(error) => tracing::warn!(run = %self.run.id, %error, "could not record that a run is not wanted"),
+            }
+            tokio::select! {
+                () = self.shared.clock.sleep(RETRY) => {}
+                () = self.shared.stages.detach.cancelled() => return false,
+            }
         }
     }
 
@@ -158,11 +248,19 @@ impl Drive {
                     why = Some(Stopped::Asked);
                     stop.cancel();
                 }
+                () = self.unrenewed.cancelled(), if why.is_none() => {
+                    why = Some(Stopped::Unrenewed);
+                    stop.cancel();
+                }
                 () = self.shared.clock.sleep_to(self.deadline), if why.is_none() => {
                     why = Some(Stopped::Late(self.run.action.timeout()));
                     stop.cancel();
                 }
-                report = news.next(&self.shared.clock) => self.record_progress(report).await,
+                report = news.next(&self.shared.clock) => tokio::select! {
+                    () = self.record_progress(report) => {}
+                    // A database that is away must not keep the step from being stopped.
+                    () = self.unrenewed.cancelled(), if why.is_none() => {}
+                },
             }
         };
         let result = result.unwrap_or_else(|panic| {
@@ -210,6 +308,8 @@ impl Drive {
             None
         } else if self.stop.is_cancelled() {
             Some(Stopped::Asked)
+        } else if self.unrenewed.is_cancelled() {
+            Some(Stopped::Unrenewed)
         } else {
             (self.shared.clock.moment() >= self.deadline).then(|| Stopped::Late(self.run.action.timeout()))
         }
@@ -303,6 +403,10 @@ impl Drop for Drive {
 pub(crate) struct Driver {
     pub(crate) attempt: AttemptNo,
     pub(crate) stop: CancellationToken,
+    /// When the lease was renewed last, or taken: not later than the store did it.
+    pub(crate) kept: Moment,
+    /// The lease was not renewed in time.
+    pub(crate) unrenewed: CancellationToken,
     pub(crate) suspended: watch::Sender<bool>,
     /// What has to be suspended for the run to be held back; none for a run that heeds nothing of the kind.
     pub(crate) heeds: Option<Subject>,
@@ -312,6 +416,7 @@ pub(crate) struct Driver {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stopped {
     Asked,
+    Unrenewed,
     Late(Duration),
 }
 
@@ -347,6 +452,15 @@ fn event_after(step: Step, result: Result<Passed, Failure>, why: Option<Stopped>
 fn classify(failure: Failure, step: Step, why: Stopped) -> Failure {
     match why {
         Stopped::Asked => Failure { class: FailureClass::Interrupted, ..failure },
+        // What has changed nothing is tried again; where something may be half done, a person decides.
+        Stopped::Unrenewed => Failure {
+            class: if step.may_have_effect() { FailureClass::Interrupted } else { FailureClass::Transient },
+            code: "lease_not_renewed".to_owned(),
+            message: format!("stopped during `{step}`, because the database did not answer in time to renew the lease"),
+            hint: Some("see why the database was away, then run it again".to_owned()),
+            exit_code: failure.exit_code,
+            retry_after: None,
+        },
         Stopped::Late(limit) => Failure {
             class: FailureClass::TimedOut,
             code: "timed_out".to_owned(),

@@ -15,6 +15,16 @@ pub enum Error {
         /// The nearest name that exists.
         nearest: Option<String>,
     },
+    /// It is declared, but what declares it was never valid.
+    #[error("{what} '{name}' not found, since its declaration is broken")]
+    Broken {
+        /// What was looked for.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// What is wrong, and where.
+        problem: String,
+    },
     /// A text that cannot be a name.
     #[error(transparent)]
     InvalidName(#[from] InvalidName),
@@ -162,7 +172,7 @@ impl Error {
     /// A stable word for programs.
     pub fn code(&self) -> &'static str {
         match self {
-            Error::NotFound { .. } => "not_found",
+            Error::NotFound { .. } | Error::Broken { .. } => "not_found",
             Error::InvalidName(_) => "invalid_name",
             Error::NotDeclared { .. } => "not_declared",
             Error::Disabled(_) => "disabled",
@@ -198,6 +208,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::NotFound { nearest, .. } => nearest.as_ref().map(|name| format!("did you mean '{name}'?")),
+            Error::Broken { problem, .. } => Some(format!("mend it: {problem}")),
             Error::NotDeclared { workspace, destroyable: true } => Some(format!(
                 "put its directory back, or destroy what it deployed: piton workspace destroy {workspace}"
             )),

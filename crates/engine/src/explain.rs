@@ -1,9 +1,13 @@
 //! Why a run stands where it stands, and what is due next.
 
-use jiff::Timestamp;
-use piton_model::{By, Mode, Outcome, Phase, Run, RunId, RunState};
-use piton_spec::{Effect, JobTrigger};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use jiff::Timestamp;
+use piton_model::{By, Mode, Outcome, Phase, Run, RunId, RunState, Subject, SubjectKind};
+use piton_spec::{Effect, Job, JobTrigger};
+
+use crate::triggers::line;
 use crate::{Engine, Error};
 
 /// Why a run stands where it stands.
@@ -39,21 +43,32 @@ impl Engine {
             Some(_) | None => vec![],
         };
         let now = self.0.clock.now();
-        Ok(explain(&run, &others, now, self.0.slots.available_permits()))
+        let (slots, limit) = match run.subject.kind() {
+            SubjectKind::Scaffold => (&self.0.scaffold_slots, "worker.concurrency"),
+            _ => (&self.0.slots, "scheduler.max_concurrent_runs"),
+        };
+        let full = (slots.available_permits() == 0).then_some(limit);
+        Ok(explain(&run, &others, now, full))
     }
 
     /// The next `count` lines of a workspace's schedule that are due.
-    pub fn upcoming(&self, workspace: &str, count: usize) -> Result<Vec<Upcoming>, Error> {
+    pub async fn upcoming(&self, workspace: &str, count: usize) -> Result<Vec<Upcoming>, Error> {
         let workspace = self.workspace(workspace)?;
         if !workspace.enabled {
             return Ok(vec![]);
         }
         let now = self.0.clock.now();
+        let cursor = if workspace.lines.iter().any(|line| line.schedule.delay().is_some()) {
+            self.0.store.cursor(&workspace.subject()).await?
+        } else {
+            None
+        };
+        let from = |schedule| line::anchor(schedule, &workspace.time_zone, cursor, now);
         let mut upcoming: Vec<Upcoming> = workspace
             .lines
             .iter()
             .flat_map(|line| {
-                line.schedule.upcoming(now, &workspace.time_zone).take(count).map(|at| Upcoming {
+                line.schedule.upcoming(from(&line.schedule), &workspace.time_zone).take(count).map(|at| Upcoming {
                     at,
                     effect: match line.effect {
                         Effect::Deploy(_) => "deploy",
@@ -73,22 +88,49 @@ impl Engine {
     }
 
     /// When a job is due next.
-    pub fn next_run(&self, workspace: Option<&str>, job: &str) -> Result<Option<Timestamp>, Error> {
+    pub async fn next_run(&self, workspace: Option<&str>, job: &str) -> Result<Option<Timestamp>, Error> {
         let job = self.job(workspace, job)?;
+        let cursor = if counts_from_last(&job) { self.0.store.cursor(&job.subject).await? } else { None };
+        Ok(self.next_fire(&job, cursor))
+    }
+
+    /// When each scheduled job is due next, of those that are.
+    pub async fn next_runs(&self) -> Result<BTreeMap<Subject, Timestamp>, Error> {
+        let loaded = self.loaded();
+        let scheduled = || loaded.catalog.jobs.values().filter(|job| job.is_scheduled());
+        let cursors =
+            if scheduled().any(|job| counts_from_last(job)) { self.0.store.cursors().await? } else { BTreeMap::new() };
+        let next =
+            |job: &Arc<Job>| Some((job.subject.clone(), self.next_fire(job, cursors.get(&job.subject).copied())?));
+        Ok(scheduled().filter_map(next).collect())
+    }
+
+    /// `cursor` is up to when its fires are accounted for.
+    fn next_fire(&self, job: &Job, cursor: Option<Timestamp>) -> Option<Timestamp> {
         if !self.loaded().catalog.is_enabled(&job.subject) {
-            return Ok(None);
+            return None;
         }
         let now = self.0.clock.now();
         let next = |trigger: &JobTrigger| match trigger {
-            JobTrigger::Cron(schedule) => schedule.next(now, &job.time_zone),
+            JobTrigger::Cron(schedule) => {
+                schedule.next(line::anchor(schedule, &job.time_zone, cursor, now), &job.time_zone)
+            }
             JobTrigger::Word(_) | JobTrigger::Declared(_) => None,
         };
-        Ok(job.triggers.iter().filter_map(next).min())
+        job.triggers.iter().filter_map(next).min()
     }
 }
 
-/// Pure.
-fn explain(run: &Run, others: &[Run], now: Timestamp, free_slots: usize) -> Explanation {
+/// Whether one of its schedules is an `@every`.
+fn counts_from_last(job: &Job) -> bool {
+    job.triggers.iter().any(|trigger| match trigger {
+        JobTrigger::Cron(schedule) => schedule.delay().is_some(),
+        JobTrigger::Word(_) | JobTrigger::Declared(_) => false,
+    })
+}
+
+/// `full` is the limit that is reached, if it is. Pure.
+fn explain(run: &Run, others: &[Run], now: Timestamp, full: Option<&str>) -> Explanation {
     let mut reasons = vec![format!("why it exists: {}", run.origin)];
     let mut hints = vec![];
     let summary = match &run.state {
@@ -106,8 +148,8 @@ fn explain(run: &Run, others: &[Run], now: Timestamp, free_slots: usize) -> Expl
                 reasons.push(format!("run {} of {} is {} and goes first", ahead.id, ahead.subject, ahead.phase()));
                 hints.push(format!("piton run show {}", ahead.id));
                 "it waits for another run of the same subject".to_owned()
-            } else if free_slots == 0 {
-                reasons.push("as many runs as scheduler.max_concurrent_runs allows are under way".to_owned());
+            } else if let Some(limit) = full {
+                reasons.push(format!("as many runs as {limit} allows are under way"));
                 "it waits for a free slot".to_owned()
             } else {
                 "it waits for a worker to take it".to_owned()

@@ -65,15 +65,18 @@ impl Cancellations {
         let shared = self.shared.clone();
         let mut changes = shared.store.changes();
         let mut looked = shared.clock.moment();
+        let mut declared = shared.catalog.clone();
         loop {
             let seen = *changes.borrow_and_update();
             if let Err(error) = self.handle().await {
                 tracing::error!(%error, "could not follow the ledger");
             }
-            // What another node suspends is not in the ledger.
+            // What another node suspends is not in the ledger, and neither is what a file does.
             let now = shared.clock.moment();
-            if now >= looked.after(LOOK) {
+            let is_declared_anew = declared.has_changed().unwrap_or(false);
+            if is_declared_anew || now >= looked.after(LOOK) {
                 looked = now;
+                declared.mark_unchanged();
                 if let Err(error) = shared.tell_suspended().await {
                     tracing::error!(%error, "could not see what is suspended");
                 }
@@ -82,6 +85,7 @@ impl Cancellations {
             tokio::select! {
                 () = shared.stages.over.cancelled() => return,
                 () = grown(&mut changes, seen) => {}
+                Ok(()) = declared.changed() => declared.mark_changed(),
                 () = shared.clock.sleep_until(backstop) => {}
             }
         }

@@ -329,7 +329,7 @@ impl Engine {
         Some(JobObject {
             name: if scheduled { scheduled_name(&run) } else { run.subject.name().into_owned() },
             batch: batch.clone(),
-            suspended: !scheduled && suspended.contains(&run.subject),
+            suspended: !scheduled && self.0.is_held(&run.subject, suspended),
             subject: run.subject.clone(),
             scheduled,
             run: Some(run),

@@ -10,7 +10,8 @@
 //! any two commits loses nothing, because the next `handle` of anybody starts from the store again:
 //!
 //! - [`triggers`]: schedules that are due, events in the ledger, changed declarations → submitted runs
-//! - `claim`: due runs → leases, as many as there are free slots
+//! - `claim`: runs that are due or will be in a moment → leases, as many as there are free slots; one loop for all, and
+//!   one for repositories that are made of blueprints
 //! - `provisions`: rows of scheduled provisions that are due → runs that are leased already
 //! - `drive`: one task for each leased run: execute the step, commit the event, repeat
 //! - `rescue`: leases and gates whose time is over
@@ -31,6 +32,8 @@
 #![warn(missing_docs)]
 
 mod admit;
+mod ahead;
+mod alarm;
 mod call;
 mod catalog;
 mod claim;
@@ -65,11 +68,12 @@ mod suspend;
 pub mod triggers;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use piton_model::{RunId, Uptime, WorkerId};
-use piton_store::Store;
+use piton_store::{Dialect, Store};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
@@ -85,7 +89,7 @@ pub use heartbeat::Heartbeat;
 pub use job_objects::{JobCondition, JobObject, JobPhase};
 pub use provisions::ProvisionRules;
 pub use rounds::Rounds;
-pub use scaffolds::Accepted;
+pub use scaffolds::{Accepted, Sent};
 pub use shutdown::Shutdown;
 
 /// How the engine behaves.
@@ -97,6 +101,8 @@ pub struct Config {
     pub max_concurrent_runs: usize,
     /// How many of these may be deployments that people ask for.
     pub max_concurrent_deployments: usize,
+    /// How many repositories may be made of blueprints at once, beside all other runs.
+    pub max_concurrent_scaffolds: usize,
     /// How scheduled provisions are executed.
     pub provisions: ProvisionRules,
     /// How many deployments may wait for their turn.
@@ -105,6 +111,8 @@ pub struct Config {
     pub max_queued_deployments_each: u64,
     /// How long a lease lasts unless it is renewed.
     pub lease: Duration,
+    /// How long before it is due a run is claimed, and a job submitted that a schedule starts.
+    pub ahead: Duration,
     /// The safety poll of every loop.
     pub check_interval: Duration,
     /// A job that is noticed later than this after it was due is skipped, unless it catches up.
@@ -134,10 +142,12 @@ impl Config {
             worker,
             max_concurrent_runs: cores * 4,
             max_concurrent_deployments: cores * 2,
+            max_concurrent_scaffolds: cores * 4,
             provisions: ProvisionRules::default(),
             max_queued_deployments: 1000,
             max_queued_deployments_each: 500,
             lease: Duration::from_secs(15),
+            ahead: ahead::AHEAD,
             check_interval: Duration::from_secs(60),
             start_deadline: Duration::from_secs(60),
             keep_runs: Duration::from_secs(90 * 24 * 3600),
@@ -167,7 +177,11 @@ pub(crate) struct Shared {
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) deployment_slots: Arc<Semaphore>,
     pub(crate) provision_slots: Arc<Semaphore>,
+    pub(crate) scaffold_slots: Arc<Semaphore>,
     drivers: Mutex<HashMap<RunId, drive::Driver>>,
+    pub(crate) alarms: alarm::Alarms,
+    /// Whether another node was there when this one looked last.
+    pub(crate) has_peers: AtomicBool,
     /// Runs that are not driven here (yet), and for which a request to cancel was seen in the ledger. Only a hint.
     cancels_asked: Mutex<HashSet<RunId>>,
     pub(crate) stages: shutdown::Stages,
@@ -211,12 +225,15 @@ impl Engine {
             slots: Arc::new(Semaphore::new(config.max_concurrent_runs)),
             deployment_slots: Arc::new(Semaphore::new(config.max_concurrent_deployments)),
             provision_slots: Arc::new(Semaphore::new(config.provisions.max_concurrent)),
+            scaffold_slots: Arc::new(Semaphore::new(config.max_concurrent_scaffolds)),
             config,
             store,
             clock,
             executor,
             catalog,
             drivers: Mutex::default(),
+            alarms: alarm::Alarms::default(),
+            has_peers: AtomicBool::new(false),
             cancels_asked: Mutex::default(),
             stages: shutdown::Stages::default(),
             beginning: TaskTracker::new(),
@@ -242,12 +259,18 @@ impl Engine {
         let shared = &self.0;
         // Before the runs are read, so that no request to cancel falls between.
         let head = shared.store.head().await?;
+        rescue::look_for_peers(shared).await?;
         for drive in claim::take_back(shared).await? {
             shared.drives.spawn(drive.run());
         }
         shared.serving.spawn(follow::Cancellations::new(shared.clone(), head).run());
         shared.serving.spawn(rescue::Rescuer::new(shared.clone()).run());
-        shared.beginning.spawn(claim::Claimer::new(shared.clone()).run());
+        for lane in [claim::Lane::Runs, claim::Lane::Scaffolds] {
+            shared.beginning.spawn(claim::Claimer::new(shared.clone(), lane).run());
+        }
+        if shared.store.dialect() == Dialect::Postgres {
+            shared.serving.spawn(rescue::guard_leases(shared.clone()));
+        }
         shared.beginning.spawn(triggers::Events::new(self).run());
         Ok(())
     }

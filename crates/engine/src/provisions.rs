@@ -9,15 +9,18 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use piton_model::{Backoff, By, SubjectKind};
-use piton_store::Taking;
+use piton_store::{ProvisionPlace, Taking};
 
 use crate::claim::{drive, free_slot, overlooked};
-use crate::clock::after;
+use crate::clock::{Moment, after};
 use crate::drive::Drive;
 use crate::{Engine, Error, Shared};
 
 /// How many rows are taken in one transaction.
 const BATCH: usize = 256;
+/// Which share of the calls that may be under way are to be over before more rows are taken, and how long that is waited for.
+const SHARE: usize = 4;
+const A_MOMENT: Duration = Duration::from_millis(2);
 /// How long to wait before the next look when nothing could be done although something is due: another node is just taking
 /// it, or another program holds the row. At first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -46,11 +49,13 @@ pub(crate) struct Provisions {
     unsure: bool,
     /// How long to wait when nothing can be done although something is due.
     pause: Duration,
+    /// Where the last take came to an end, if there may be more after that, and since when takes have gone on from there.
+    last: Option<(ProvisionPlace, Moment)>,
 }
 
 impl Provisions {
     pub(crate) fn new(shared: Arc<Shared>) -> Provisions {
-        Provisions { shared, unsure: false, pause: FIRST_PAUSE }
+        Provisions { shared, unsure: false, pause: FIRST_PAUSE, last: None }
     }
 
     /// When to look again after a look that was of no use.
@@ -81,17 +86,45 @@ impl Provisions {
             retry: config.provisions.retry,
             runs: (0..room).map(|_| shared.ids.provision(now)).collect(),
             horizon: after(now, config.provisions.ahead),
+            after: self.place(),
         };
         match shared.store.take_provisions(taking, now).await {
-            Ok(runs) => drives.extend(runs.into_iter().filter_map(|run| drive(shared, run, false))),
+            Ok(taken) => {
+                let moment = shared.clock.moment();
+                // When it was begun does not change: what was passed over is looked at again after a while.
+                let since = self.last.filter(|_| self.place().is_some()).map_or(moment, |(_, since)| since);
+                self.last = taken.last.map(|last| (last, since));
+                drives.extend(taken.runs.into_iter().filter_map(|run| drive(shared, run, false)));
+            }
             Err(error) => {
                 self.unsure = true;
+                self.last = None;
                 if drives.is_empty() {
                     return Err(error.into());
                 }
             }
         }
         Ok(drives)
+    }
+
+    /// After which row the next take may begin. Not for long: a row that somebody held is free again, and one that was
+    /// written late may stand before it.
+    fn place(&self) -> Option<ProvisionPlace> {
+        let now = self.shared.clock.moment();
+        self.last.filter(|(_, since)| now < since.after(LONGEST_PAUSE)).map(|(place, _)| place)
+    }
+
+    /// Waits until some of the calls under way are over: each take is a transaction, so that it should be worth one where
+    /// calls are short, and wait for no second one where they are long.
+    async fn room(&self) {
+        let slots = &self.shared.provision_slots;
+        free_slot(slots).await;
+        let share = u32::try_from(self.shared.config.provisions.max_concurrent / SHARE).unwrap_or(u32::MAX);
+        tokio::select! {
+            // Given back at once: it only tells that they are free.
+            _ = slots.acquire_many(share) => {}
+            () = self.shared.clock.sleep(A_MOMENT) => {}
+        }
     }
 
     /// Takes back what other programs have written about rows that are under way.
@@ -110,20 +143,29 @@ impl Provisions {
 
     /// Does what there is to do; when to look next, if not at once.
     async fn round(&mut self, news: bool) -> Result<Next, Error> {
-        if news {
-            self.heed_others().await?;
-        }
         let shared = self.shared.clone();
+        let ahead = shared.config.provisions.ahead;
+        if news {
+            self.last = None;
+            self.heed_others().await?;
+            // To take is a transaction, and most of what is written is for another day.
+            let due = if self.unsure { None } else { Some(shared.store.next_provision().await?) };
+            match due {
+                Some(None) => return Ok(Next::WithNews),
+                Some(Some(due)) if before(due, ahead) > shared.clock.now() => return Ok(Next::At(before(due, ahead))),
+                Some(Some(_)) | None => {}
+            }
+        }
         let drives = self.take().await?;
         let taken = drives.len();
         for drive in drives {
             shared.drives.spawn(drive.run());
         }
-        if shared.provision_slots.available_permits() == 0 {
+        if self.last.is_some() || shared.provision_slots.available_permits() == 0 {
+            // There may be more than there were slots for.
             return Ok(Next::WithRoom);
         }
         let Some(due) = shared.store.next_provision().await? else { return Ok(Next::WithNews) };
-        let ahead = shared.config.provisions.ahead;
         let at = before(due, ahead);
         if at <= shared.clock.now() && taken == 0 {
             return Ok(self.later());
@@ -154,7 +196,7 @@ impl Provisions {
             let wake = if let Next::At(at) = next { at.min(backstop) } else { backstop };
             news = tokio::select! {
                 () = shared.stages.closing.cancelled() => return,
-                () = free_slot(&shared.provision_slots), if next == Next::WithRoom => false,
+                () = self.room(), if next == Next::WithRoom => false,
                 changed = changes.changed() => changed.is_ok(),
                 () = shared.clock.sleep_until(wake) => wake == backstop,
             };

@@ -54,7 +54,7 @@ impl Pruner {
         self.trusts = self.doubt.believes(&self.shared.clock);
         let is_limited = |subject: &Subject| {
             let rules = self.known.as_ref().and_then(|loaded| loaded.catalog.jobs.get(subject)).map(|job| &job.rules);
-            rules.is_some_and(is_limited)
+            rules.is_some_and(|rules| is_limited(rules))
         };
         self.grown.retain(is_limited);
         if self.grown.is_empty() && self.next().is_none_or(|next| next > self.shared.clock.now()) {

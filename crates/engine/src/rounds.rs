@@ -1,6 +1,6 @@
 //! The rounds of the loops one by one, for simulations: nothing happens unless it is called.
 
-use crate::claim::{self, Claimer};
+use crate::claim::{self, Claimer, Lane};
 use crate::clock::Moment;
 use crate::drive::Drive;
 use crate::follow::Cancellations;
@@ -16,7 +16,7 @@ use piton_store::Tended;
 /// The rounds of the loops that [`Engine::start`] would run, beside those of [`crate::triggers`].
 pub struct Rounds {
     engine: Engine,
-    claimer: Claimer,
+    claimers: [Claimer; 2],
     rescuer: Rescuer,
     retainer: Retainer,
     pruner: Pruner,
@@ -30,7 +30,7 @@ impl Rounds {
         let shared = &engine.0;
         let head = shared.store.head().await?;
         Ok(Rounds {
-            claimer: Claimer::new(shared.clone()),
+            claimers: [Lane::Runs, Lane::Scaffolds].map(|lane| Claimer::new(shared.clone(), lane)),
             rescuer: Rescuer::new(shared.clone()),
             retainer: Retainer::new(shared.clone()),
             pruner: Pruner::new(shared.clone()),
@@ -47,7 +47,12 @@ impl Rounds {
 
     /// Claims what is due, as far as there are slots.
     pub async fn claim(&mut self) -> Result<Vec<Drive>, Error> {
-        self.claimer.take().await
+        let now = self.engine.0.clock.now();
+        let mut drives = Vec::new();
+        for claimer in &mut self.claimers {
+            drives.extend(claimer.take(now).await?);
+        }
+        Ok(drives)
     }
 
     /// Renews the leases of this worker.

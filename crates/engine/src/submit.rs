@@ -1,9 +1,10 @@
 //! What people ask for: deploy, destroy, plan, run a job, kill it, suspend it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use piton_model::{Action, By, Mode, Name, NewRun, Operation, Origin, Phase, Run, RunId, Subject};
-use piton_spec::{ConcurrencyPolicy, Job, Workspace};
+use piton_spec::{ConcurrencyPolicy, Diagnostic, Job, Workspace};
 use piton_store::Submitted;
 
 use crate::{Call, Engine, Error, Shared};
@@ -115,7 +116,10 @@ impl Engine {
         let loaded = self.loaded();
         let found = Name::parse(name).ok().and_then(|name| loaded.catalog.workspaces.get(&name).cloned());
         let names = || loaded.catalog.workspaces.keys().map(Name::as_str);
-        found.ok_or_else(|| not_found("workspace", name, names()))
+        found.ok_or_else(|| match broken(&loaded.diagnostics, name) {
+            Some(problem) => Error::Broken { what: "workspace", name: name.to_owned(), problem },
+            None => not_found("workspace", name, names()),
+        })
     }
 
     /// A declared job.
@@ -191,6 +195,16 @@ fn mode_of(workspace: &Workspace, mode: Option<&str>) -> Result<Option<Mode>, Er
         Ok(wanted) if modes.contains(&wanted) => Ok(Some(wanted)),
         _ => Err(Error::UnknownMode { workspace: workspace.name.to_string(), mode: mode.to_owned(), modes }),
     }
+}
+
+/// What is wrong with the files of a workspace.
+fn broken(diagnostics: &[Diagnostic], workspace: &str) -> Option<String> {
+    let inside = |file: &Path| {
+        let mut parts = file.parent()?.components().rev().map(|part| part.as_os_str());
+        Some(parts.next()? == workspace && parts.next()? == "workspaces")
+    };
+    let found = diagnostics.iter().find(|found| found.is_error() && inside(&found.file) == Some(true));
+    found.map(ToString::to_string)
 }
 
 fn not_found<'a>(what: &'static str, name: &str, names: impl Iterator<Item = &'a str>) -> Error {

@@ -34,7 +34,7 @@ impl Shared {
     pub(crate) async fn hold_back(&self, run: &Run, suspended: &watch::Sender<bool>) {
         let Some(subject) = self.heeds(run) else { return };
         match self.store.suspended().await {
-            Ok(all) => tell(suspended, all.contains(&subject)),
+            Ok(all) => tell(suspended, self.is_held(&subject, &all)),
             Err(error) => tracing::warn!(run = %run.id, %error, "could not see whether a job is suspended"),
         }
     }
@@ -47,10 +47,20 @@ impl Shared {
         let all = self.store.suspended().await?;
         for driver in self.drivers().values() {
             if let Some(subject) = &driver.heeds {
-                tell(&driver.suspended, all.contains(subject));
+                tell(&driver.suspended, self.is_held(subject, &all));
             }
         }
         Ok(())
+    }
+
+    /// Whether a run of this subject is held back, by somebody or by the file as it is now.
+    pub(crate) fn is_held(&self, subject: &Subject, suspended: &BTreeSet<Subject>) -> bool {
+        let catalog = self.catalog.borrow();
+        catalog
+            .catalog
+            .jobs
+            .get(subject)
+            .map_or_else(|| suspended.contains(subject), |job| is_suspended(job, suspended))
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use piton_model::Name;
 use piton_model::batch::RetryDelay;
 use piton_process::Environment;
+use piton_vault::Vault;
 
 use crate::confine::Confine;
 use crate::guard::Guard;
@@ -36,6 +37,8 @@ pub struct Config {
     pub guard: Guard,
     /// What deployed code may see of this host.
     pub confine: Confine,
+    /// The keys for what runs must remember in files. Without any it lies there in clear.
+    pub vault: Vault,
 }
 
 impl Config {
@@ -55,6 +58,7 @@ impl Config {
             registry: None,
             guard: Guard::default(),
             confine: Confine::default(),
+            vault: Vault::default(),
         }
     }
 

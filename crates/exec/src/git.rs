@@ -15,7 +15,7 @@ mod session;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use address::{Address, Scheme};
+pub use address::{Address, Scheme, masked};
 pub use error::Error;
 pub use pick::Ref;
 use piton_model::GitAuth;
@@ -59,7 +59,10 @@ impl Git {
             ("GIT_TERMINAL_PROMPT", "0"),
             // Plain paths and `file:` are fine: who adds a template owns this machine's files anyway.
             ("GIT_ALLOW_PROTOCOL", "https:http:ssh:file"),
-            ("GIT_SSH_COMMAND", "ssh -oBatchMode=yes"),
+            (
+                "GIT_SSH_COMMAND",
+                "ssh -oBatchMode=yes -oConnectTimeout=30 -oServerAliveInterval=15 -oServerAliveCountMax=4",
+            ),
             ("GIT_LFS_SKIP_SMUDGE", "1"),
             ("GCM_INTERACTIVE", "never"),
             ("LC_ALL", "C"),

@@ -11,6 +11,7 @@ use piton_process::identity::BootId;
 use piton_process::{Error, Exit, ExitStatus, Invocation, Limits, RefusalKind};
 use tokio_util::sync::CancellationToken;
 
+use crate::plain::read_plain;
 use crate::run_files::RunFiles;
 use crate::said::LockHolder;
 use crate::step::{StepInput, World};
@@ -19,6 +20,9 @@ use crate::{durable, failing};
 
 /// How much of the end of an output is read for the message of a failure.
 const TAIL: u64 = 64 * 1024;
+
+/// Who holds a lock is told in less.
+const LARGEST_LOCK: u64 = 64 * 1024;
 
 pub(crate) struct Pass<'a> {
     pub(crate) world: &'a World,
@@ -77,6 +81,11 @@ impl Pass<'_> {
     /// Writes a line of Piton's own, once per step of an attempt.
     pub(crate) async fn note(&self, log: &RunLog, key: &str, text: &str) -> Result<(), Failure> {
         log.note(&self.token(key), &format!("piton: {text}")).await.map_err(|error| log_failure(&error))
+    }
+
+    /// Writes a line as other runners word it, for clients that wait for it.
+    pub(crate) async fn announce(&self, log: &RunLog, key: &str, text: &str) -> Result<(), Failure> {
+        log.note(&self.token(key), text).await.map_err(|error| log_failure(&error))
     }
 
     /// Fails if the step shall stop and nothing is running yet.
@@ -236,8 +245,8 @@ fn status(status: ExitStatus) -> Status {
 
 /// The lock that the local backend left in the deployment directory.
 fn left_lock(dir: &Path) -> Option<LockHolder> {
-    let text = std::fs::read_to_string(dir.join(".terraform.tfstate.lock.info")).ok()?;
-    LockHolder::in_lock_file(&text)
+    let bytes = read_plain(&dir.join(".terraform.tfstate.lock.info"), LARGEST_LOCK).ok()?;
+    LockHolder::in_lock_file(str::from_utf8(&bytes).ok()?)
 }
 
 /// The end of a file, as far as it can be read.

@@ -7,7 +7,11 @@ use std::path::Path;
 use piton_model::{Action, Run, RunState, Source, SubjectKind};
 
 use crate::iac::root_module;
+use crate::plain::read_plain;
 use crate::step::Exec;
+
+/// A larger one is kept unread.
+const LARGEST_STATE: u64 = 1 << 30;
 
 /// Where tools keep state if the code says nothing about it.
 const LOCAL_STATE: &str = "terraform.tfstate";
@@ -34,7 +38,7 @@ fn remove(directory: &Path, state: &Path) -> io::Result<bool> {
         return Ok(false);
     }
     let kept = directory.join(LOCAL_STATE);
-    if knows_something(state)? {
+    if knows_something(state) {
         fs::rename(state, &kept)?;
     }
     let mut gone = false;
@@ -57,14 +61,14 @@ fn remove(directory: &Path, state: &Path) -> io::Result<bool> {
 }
 
 /// Whether a state lists resources. One that cannot be understood may.
-fn knows_something(state: &Path) -> io::Result<bool> {
+fn knows_something(state: &Path) -> bool {
     // What somebody else's code made of that name is not followed.
     if !fs::symlink_metadata(state).is_ok_and(|found| found.is_file()) {
-        return Ok(false);
+        return false;
     }
-    let text = fs::read(state)?;
+    let Ok(text) = read_plain(state, LARGEST_STATE) else { return true };
     let resources = serde_json::from_slice::<serde_json::Value>(&text);
-    Ok(!resources.is_ok_and(|state| state["resources"].as_array().is_some_and(Vec::is_empty)))
+    !resources.is_ok_and(|state| state["resources"].as_array().is_some_and(Vec::is_empty))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use piton_logs::LogStore;
-use piton_model::{Action, AttemptNo, BatchStep, CommandStep, Failure, Gate, Report, Run, Step};
+use piton_model::{Action, AttemptNo, BatchStep, CommandStep, Failure, Gate, Report, Run, RunId, Step};
 use piton_process::Runner;
 use piton_tools::Manager;
 use tokio::sync::watch;
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::pass::{Pass, log_failure};
 use crate::run_files::RunFiles;
+use crate::safe::Safe;
 use crate::{Config, Confine, Templates, batch, command, failing, iac};
 
 /// Does the steps of runs. Clones share everything.
@@ -91,13 +92,38 @@ impl Exec {
         &self.world.templates
     }
 
+    fn files(&self, run: RunId) -> RunFiles {
+        let safe = Safe::new(self.world.config.vault.clone(), run);
+        RunFiles::new(self.world.logs.run_dir(run), safe)
+    }
+
+    /// Seals what an earlier version left in clear beside the logs of runs. To be called before the first step.
+    pub async fn seal_what_lies_open(&self) {
+        let (exec, runs) = (self.clone(), self.world.config.data_dir.join("runs"));
+        let sealing = tokio::task::spawn_blocking(move || {
+            let entries = std::fs::read_dir(runs).into_iter().flatten().filter_map(Result::ok);
+            for run in entries.filter_map(|entry| entry.file_name().to_str()?.parse::<RunId>().ok()) {
+                match exec.files(run).seal_old_secrets() {
+                    Ok(true) => tracing::info!(%run, "secrets of a run that lay in clear are sealed now"),
+                    Ok(false) => {}
+                    Err(failure) => {
+                        tracing::warn!(%run, error = %failure.message, "secrets of a run lie in clear");
+                    }
+                }
+            }
+        });
+        if let Err(error) = sealing.await {
+            tracing::warn!(%error, "secrets of runs may lie in clear");
+        }
+    }
+
     /// Does one step, once. Called again for the same attempt, it continues where it was.
     ///
     /// After a stop it returns when the step's children are gone. It fails as
     /// [`Interrupted`](piton_model::FailureClass::Interrupted) then, unless the work was done by that time; the caller
     /// knows whether that means cancelled or timed out.
     pub async fn step(&self, input: StepInput<'_>) -> Result<Passed, Failure> {
-        let files = RunFiles::new(self.world.logs.run_dir(input.run.id));
+        let files = self.files(input.run.id);
         let pass = Pass { world: &self.world, input: &input, files };
         pass.world.logs.prepare(input.run.id).await.map_err(|error| log_failure(&error))?;
         match (&input.run.action, input.step) {
@@ -120,7 +146,7 @@ impl Exec {
     /// Removes what an ended run left behind beside its log: plan, values of variables, raw output. To be called when
     /// the end is recorded; may be called again.
     pub async fn cleanup(&self, run: &Run) {
-        let files = RunFiles::new(self.world.logs.run_dir(run.id));
+        let files = self.files(run.id);
         let removed = tokio::task::spawn_blocking(move || files.remove()).await;
         match removed {
             Ok(Ok(())) => {}

@@ -15,13 +15,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use piton_model::{Digest, Name};
+use tokio_util::sync::CancellationToken;
 
 pub use error::Error;
 use lock::Lock;
 pub use registry::{Registered, Registry};
 pub use validate::{Diagnostic, Severity, Validation};
 
-use crate::git::{Address, Git, Ref};
+use crate::git::{self, Address, Git, Ref};
 use crate::tree::{self, Skip, Tree};
 
 /// The registered templates below one directory. Clones share it.
@@ -29,6 +30,7 @@ use crate::tree::{self, Skip, Tree};
 pub struct Templates {
     directory: Arc<PathBuf>,
     git: Git,
+    stop: CancellationToken,
 }
 
 /// Where a template comes from, as it is given by people.
@@ -40,6 +42,17 @@ pub struct Origin {
     pub path: Option<String>,
     /// Branch, tag or commit; none for the default branch.
     pub reference: Option<String>,
+}
+
+impl Origin {
+    /// Whether it may be registered, which is to be stored and shown. What was registered earlier is still fetched.
+    pub fn check(&self) -> Result<(), git::Error> {
+        let address: Address = self.url.parse()?;
+        if address.holds_credentials() {
+            return Err(git::Error::AddressHoldsCredentials { address: address.to_string() });
+        }
+        Ok(())
+    }
 }
 
 /// What an update found.
@@ -81,7 +94,12 @@ impl Templates {
 
     /// Keeps templates in `directory`, and fetches them with `git`.
     pub fn new(directory: impl Into<PathBuf>, git: Git) -> Templates {
-        Templates { directory: Arc::new(directory.into()), git }
+        Templates { directory: Arc::new(directory.into()), git, stop: CancellationToken::new() }
+    }
+
+    /// Fetches nothing any more: what is being fetched ends with an error, and leaves no process behind.
+    pub fn stop_fetching(&self) {
+        self.stop.cancel();
     }
 
     /// The directory of a template's files.
@@ -103,6 +121,7 @@ impl Templates {
         if self.read().await?.get(name).is_some() {
             return Err(Error::NameTaken { name: name.clone() });
         }
+        origin.check()?;
         let fetched = self.fetch(origin).await?;
         let registered = Registered {
             name: name.clone(),
@@ -262,7 +281,11 @@ impl Templates {
         let clone = work.path().join("clone");
         let content = work.path().join("content");
         std::fs::create_dir(&clone).map_err(Error::io("create", &clone))?;
-        let commit = self.git.checkout(&address, reference.as_ref(), &clone).await?.commit;
+        let checkout = self.git.checkout(&address, reference.as_ref(), &clone);
+        let Some(checkout) = self.stop.run_until_cancelled(checkout).await else {
+            return Err(git::Error::Interrupted { address: address.to_string() }.into());
+        };
+        let commit = checkout?.commit;
         let path = origin.path.clone().unwrap_or_default();
         blocking(move || {
             let source = swap::inside(&clone, &path)

@@ -76,6 +76,13 @@ pub(crate) trait Api {
         branch: &str,
     ) -> impl Future<Output = Result<bool, Error>> + Send;
 
+    /// What a commit says of itself; none where it is not there.
+    fn message_of(
+        &self,
+        repository: &Repository,
+        commit: ObjectId,
+    ) -> impl Future<Output = Result<Option<String>, Error>> + Send;
+
     /// Topics as this forge takes them.
     fn topics(&self, wanted: &[String]) -> Vec<String>;
 

@@ -147,6 +147,13 @@ fn message(text: &str, run: &RunMark) -> Result<String, CommitError> {
     Err(CommitError::Message { problem })
 }
 
+/// Whether a commit is that of a run, going by what it says.
+pub(crate) fn is_of(message: &str, run: &RunMark) -> bool {
+    let last = message.trim_end().rsplit_once("\n\n").map_or("", |(_, last)| last);
+    let ours = format!("{TRAILER}: {run}");
+    last.lines().any(|line| line == ours)
+}
+
 fn is_trailer(line: &str) -> bool {
     line.split_once(": ")
         .is_some_and(|(key, _)| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'))
@@ -179,6 +186,10 @@ mod tests {
             ("Begin\r\n\r\nSigned-off-by: A <a@b>", "Begin\n\nSigned-off-by: A <a@b>\nRun-Id: abc\n"),
         ] {
             assert_eq!(message(given, &run).unwrap(), kept);
+            assert!(is_of(kept, &run));
+        }
+        for other in ["Begin\n\nRun-Id: abcd\n", "Begin\n\nRun-Id: abc\n\nOther: x\n", "Run-Id: abc\n", ""] {
+            assert!(!is_of(other, &run), "{other:?}");
         }
         for bad in ["", " \n", "a\0b"] {
             assert!(matches!(message(bad, &run), Err(CommitError::Message { .. })), "{bad:?}");

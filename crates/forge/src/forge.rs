@@ -7,20 +7,23 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use piton_model::Secret;
+use piton_model::guard::Guard;
 use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
 use crate::api::{Api, Client, GitHub, GitLab, Gitea, ensure};
-use crate::commit::Commit;
+use crate::commit::{Commit, is_of};
 use crate::error::Error;
 use crate::object::ObjectId;
 use crate::plain::Plain;
-use crate::push::{HttpRemote, Job, Outcome, SshKey, over_ssh, to_directory};
-use crate::reach::Reach;
+use crate::push::{Carrier, Descent, Job, Outcome, SshKey};
 use crate::remote::{Allowed, Remote, parse_web};
 use crate::repository::{Published, Pushed, Repository};
 use crate::wanted::Wanted;
 use crate::web::{Patience, Web, is_loopback};
+
+/// How the names of directories in [`Settings::private_dir`] begin.
+pub const PRIVATE: &str = "piton-push-";
 
 /// Forges with an interface for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,15 +92,15 @@ pub enum Access {
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Which addresses may be contacted.
-    pub reach: Reach,
+    pub reach: Guard,
     /// How long a server may keep us waiting.
     pub patience: Patience,
     /// Whether credentials may travel in clear beyond this machine.
     pub allow_http: bool,
     /// Whether repositories on this machine's disk (`file://`) may be made and pushed to.
     pub allow_file: bool,
-    /// Where files of SSH connections lie while they last; a directory that only its owner can enter. What a crash
-    /// leaves there may be removed at the next start.
+    /// Where files of SSH connections lie while they last; a directory that only its owner can enter, made where it is
+    /// missing. What a crash leaves there may be removed later: directories whose names begin with [`PRIVATE`].
     pub private_dir: Option<PathBuf>,
     /// Pushes go over SSH with this key, and not over HTTP. The interface is still asked over HTTP.
     pub ssh: Option<SshKey>,
@@ -225,34 +228,32 @@ impl Forge {
             repository: &repository.full_name,
             fresh: repository.created,
         };
-        let private = settings.private_dir.as_deref();
-        let outcome = match self.remote(repository)? {
-            Remote::Http(url) => {
-                let authorization = authorization.as_ref();
-                HttpRemote { web: web.as_ref(), url, authorization }.push(job).await
-            }
-            Remote::Ssh(remote) => {
-                let key = settings.ssh.as_ref();
-                let key = key.ok_or(Error::Credentials { problem: "a repository behind SSH needs a key" })?;
-                over_ssh(&remote, key, &settings.reach, private, job).await
-            }
-            Remote::File(path) => to_directory(&path, private, job).await,
-        };
-        let pushed = match outcome.map_err(|error| error.cleaned(|text| web.clean(text)))? {
+        let remote = self.remote(repository)?;
+        let carrier = Carrier::of(&remote, settings, web, authorization.as_ref())?;
+        let cleaned = |error: Error| error.cleaned(|text| web.clean(text));
+        let pushed = match carrier.push(job).await.map_err(cleaned)? {
             Outcome::Made => Pushed::Made,
             Outcome::Same => Pushed::AlreadyThere,
             Outcome::Other(head) => {
-                let is_ours = each!(host,
+                let asked = Descent { head, commit: commit.id(), repository: &repository.full_name };
+                let has_ours = each!(host,
                     api => api.is_on_branch(repository, commit.id(), wanted.branch.as_str()).await?,
-                    plain _plain => false);
-                if !is_ours {
-                    return Err(Error::BranchTaken {
-                        repository: repository.full_name.clone(),
-                        branch: wanted.branch.to_string(),
-                        head,
-                    });
+                    plain _plain => carrier.descends(asked).await.map_err(cleaned)?);
+                let is_twin = !has_ours
+                    && each!(host,
+                        api => api.message_of(repository, head).await?.is_some_and(|said| is_of(&said, &wanted.run)),
+                        plain _plain => false);
+                match (has_ours, is_twin) {
+                    (true, _) => Pushed::MovedOn { head },
+                    (false, true) => Pushed::Twin { commit: head },
+                    (false, false) => {
+                        return Err(Error::BranchTaken {
+                            repository: repository.full_name.clone(),
+                            branch: wanted.branch.to_string(),
+                            head,
+                        });
+                    }
                 }
-                Pushed::MovedOn { head }
             }
         };
         tracing::info!(repository = %repository.full_name, commit = %commit.id(), ?pushed, "the first commit is there");
@@ -272,7 +273,7 @@ impl Forge {
         let repository = self.ensure_repository(wanted, commit.id()).await?;
         let pushed = self.push(&repository, wanted, commit).await?;
         self.finish(&repository, wanted, pushed).await?;
-        Ok(Published { repository, commit: commit.id(), branch: wanted.branch.to_string(), pushed })
+        Ok(Published { repository, commit: pushed.first(commit.id()), branch: wanted.branch.to_string(), pushed })
     }
 
     fn remote(&self, repository: &Repository) -> Result<Remote, Error> {

@@ -24,7 +24,7 @@
 //!   error is therefore of the class "uncertain".
 //! - Credentials go to the configured host and nowhere else: no redirect is followed, and no address that a forge
 //!   gives leads away from it. They are in no argument of a program, no environment, no URL and no message.
-//! - Link-local and metadata addresses are never connected to, nor what [`Reach`] forbids beside.
+//! - Link-local and metadata addresses are never connected to, nor what the [`Guard`](piton_model::guard::Guard) blocks beside.
 //! - No path leads into `.git` on any file system, and no link out of the tree.
 //! - What a server says is read up to a limit, and never panics.
 //!
@@ -50,10 +50,9 @@ mod web;
 
 pub use commit::{Commit, CommitError, Identity, TRAILER, Words};
 pub use error::Error;
-pub use forge::{Access, Forge, Kind, Settings};
+pub use forge::{Access, Forge, Kind, PRIVATE, Settings};
 pub use object::{InvalidObjectId, ObjectId};
 pub use push::SshKey;
-pub use reach::Reach;
 pub use repository::{Published, Pushed, Repository};
 pub use tree::{Entry, InvalidPath, Limits, Tree, TreeError, TreePath};
 pub use wanted::{BranchName, InvalidName, Owner, RepositoryName, RunMark, Visibility, Wanted};

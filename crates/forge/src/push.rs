@@ -1,6 +1,8 @@
 //! The first push, as git's own protocol has it: the server says which branches it has, the client says which it wants
 //! to make and sends one pack, the server reports. What is said is decided here; who carries it is in the modules.
 
+mod carrier;
+mod descent;
 mod http;
 mod program;
 mod report;
@@ -13,11 +15,12 @@ use crate::object::ObjectId;
 use crate::pkt::{self, Malformed, Packets};
 use crate::wanted::BranchName;
 
-pub(crate) use http::HttpRemote;
+pub(crate) use carrier::Carrier;
 pub use program::SshKey;
-pub(crate) use program::{init_bare, over_ssh, to_directory};
+pub(crate) use program::init_bare;
 
 const DOING: &str = "push the first commit";
+const ASKING: &str = "see what the branch was made of";
 /// What a server may say of its branches. One that is made a moment ago has none.
 const MOST_ADVERTISED: usize = 16 << 20;
 /// What a server may say to a push, with all that its hooks print.
@@ -34,6 +37,17 @@ pub(crate) struct Job<'a> {
     pub(crate) repository: &'a str,
     /// The repository was made a moment ago.
     pub(crate) fresh: bool,
+}
+
+/// A branch that is at another commit than the one that was to be pushed.
+#[derive(Clone, Copy)]
+pub(crate) struct Descent<'a> {
+    /// Where the branch is.
+    pub(crate) head: ObjectId,
+    /// From where it may have gone on.
+    pub(crate) commit: ObjectId,
+    /// The repository, for people.
+    pub(crate) repository: &'a str,
 }
 
 /// What came of a push.

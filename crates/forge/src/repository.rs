@@ -41,6 +41,22 @@ pub enum Pushed {
         /// Where the branch is now.
         head: ObjectId,
     },
+    /// The branch is at another commit of this very run: somebody else was given the same job, and was faster. It counts
+    /// as this one.
+    Twin {
+        /// That commit.
+        commit: ObjectId,
+    },
+}
+
+impl Pushed {
+    /// The first commit of the repository, where this one was to be.
+    pub fn first(self, commit: ObjectId) -> ObjectId {
+        match self {
+            Pushed::Twin { commit } => commit,
+            Pushed::Made | Pushed::AlreadyThere | Pushed::MovedOn { .. } => commit,
+        }
+    }
 }
 
 /// A repository that is there and filled.
@@ -48,7 +64,7 @@ pub enum Pushed {
 pub struct Published {
     /// The repository.
     pub repository: Repository,
-    /// The first commit.
+    /// The first commit: the one that was to be pushed, or its twin.
     pub commit: ObjectId,
     /// Its branch.
     pub branch: String,

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use piton_model::guard::{Blocked, Guard};
 use reqwest::header::{DATE, HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::reach::{Forbidden, Reach, Unresolved};
+use crate::reach::{Resolver, Unresolved};
 
 /// An answer of an API has no more.
 const MOST: usize = 4 << 20;
@@ -38,7 +39,7 @@ impl Default for Patience {
 
 /// A client for one host. The connection is kept from one request to the next.
 pub(crate) struct Web {
-    reach: Reach,
+    reach: Guard,
     patience: Patience,
     is_local: bool,
     /// What must not be in any message.
@@ -55,14 +56,14 @@ pub(crate) struct Answer {
 }
 
 impl Web {
-    pub(crate) fn new(base: &Url, reach: Reach, patience: Patience, secrets: Vec<String>) -> Web {
+    pub(crate) fn new(base: &Url, reach: Guard, patience: Patience, secrets: Vec<String>) -> Web {
         let secrets = secrets.into_iter().filter(|secret| secret.len() >= 4).collect();
         Web { reach, patience, is_local: is_loopback(base), secrets, client: OnceLock::new() }
     }
 
     pub(crate) fn request(&self, method: Method, url: Url, doing: &'static str) -> Result<RequestBuilder, Error> {
-        let forbidden = |Forbidden(reason)| Error::Blocked { host: host(&url), reason };
-        self.reach.check_url(&url).map_err(forbidden)?;
+        let blocked = |blocked: Blocked| Error::Blocked { host: host(&url), reason: blocked.to_string() };
+        url.host_str().map_or(Ok(()), |host| self.reach.check_host(host)).map_err(blocked)?;
         Ok(self.client(doing)?.request(method, url))
     }
 
@@ -80,7 +81,7 @@ impl Web {
             .read_timeout(self.patience.idle)
             // A redirect would lead credentials where nobody looked.
             .redirect(redirect::Policy::none())
-            .dns_resolver(self.reach.clone());
+            .dns_resolver(Resolver(self.reach.clone()));
         // A proxy in the environment is for the outside; asking it for this machine would reach another.
         if self.is_local {
             builder = builder.no_proxy();
@@ -123,8 +124,8 @@ impl Web {
         let mut reasons: Vec<String> = Vec::new();
         let mut cause = error.source();
         while let Some(error) = cause {
-            if let Some(Unresolved::Forbidden(Forbidden(reason))) = error.downcast_ref() {
-                return Error::Blocked { host, reason: reason.clone() };
+            if let Some(Unresolved::Blocked(blocked)) = error.downcast_ref() {
+                return Error::Blocked { host, reason: blocked.to_string() };
             }
             let reason = error.to_string();
             if reasons.last() != Some(&reason) {
@@ -332,7 +333,7 @@ mod tests {
     #[test]
     fn no_secret_is_in_a_message() {
         let base = Url::parse("https://git.example.org").unwrap();
-        let web = Web::new(&base, Reach::default(), Patience::default(), vec!["glpat-x1".to_owned(), String::new()]);
+        let web = Web::new(&base, Guard::default(), Patience::default(), vec!["glpat-x1".to_owned(), String::new()]);
         assert_eq!(web.clean("bad token\n glpat-x1\u{1b}[1m"), "bad token ***[1m");
     }
 }

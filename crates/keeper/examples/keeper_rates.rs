@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use piton_keeper::client::Client;
 use piton_keeper::protocol::Target;
-use piton_keeper::{Limits, LogFile, Output, Signal, Spec, Token};
+use piton_keeper::{Limits, LogFile, Output, Remembered, Signal, Spec, Token};
 
 const MEBIBYTE: usize = 1 << 20;
 
@@ -123,6 +123,7 @@ fn spec(dir: &Path, argv: &[&str], name: &str, max_size: u64, timestamps: bool) 
         stdout: log("stdout"),
         stderr: log("stderr"),
         limits: Limits::default(),
+        remembered: Remembered::WithinThisBoot,
     }
 }
 

@@ -4,19 +4,18 @@
 //! that boot do neither, so the three together name one process for ever.
 
 use std::fs;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::Signal;
 use crate::proc_table::Stat;
 
-/// One boot of one machine, as in `/proc/sys/kernel/random/boot_id`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct BootId(String);
+/// One boot of one machine, as in `/proc/sys/kernel/random/boot_id`. Thousands of children share one text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct BootId(Arc<str>);
 
 impl BootId {
     /// The running boot. `None` where `/proc` is not mounted or no descriptor is free to read it.
@@ -27,12 +26,26 @@ impl BootId {
             return Some(known.clone());
         }
         let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-        Some(CURRENT.get_or_init(|| Self(text.trim().to_owned())).clone())
+        Some(CURRENT.get_or_init(|| Self(text.trim().into())).clone())
     }
 
     /// The kernel's text for it.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl Serialize for BootId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for BootId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let current = Self::current().filter(|current| *current.0 == *text);
+        Ok(current.unwrap_or_else(|| Self(text.into())))
     }
 }
 

@@ -93,6 +93,7 @@ pub fn run(dir: &Path) -> Result<(), Error> {
     // The handlers have to stand before the first look at the children, or an end between the two would go unnoticed.
     let wakeups = Wakeups::install().map_err(|source| Error::System { what: "catch signals", source })?;
     let oom = OomShield::raise();
+    oom.hide_this_process();
     let table = Table::open(place.dir()).map_err(|source| Error::Directory { dir: place.dir().to_owned(), source })?;
     let listener = place.listen()?;
     let mut captures = Captures::new().map_err(|source| Error::System { what: "watch pipes", source })?;

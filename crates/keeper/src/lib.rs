@@ -18,7 +18,7 @@
 //!
 //! 1. before a child is started, that it is about to be;
 //! 2. when it runs, its [`ProcessIdentity`];
-//! 3. when it ended, how: synced to the disk *before* anybody is told;
+//! 3. when it ended, how: synced to the disk *before* anybody is told, if anybody may ask after a reboot;
 //! 4. when it was acknowledged, that it may be forgotten.
 //!
 //! A keeper that finds a journal takes over what it says. Children that are still its own (it was upgraded in place)
@@ -42,8 +42,9 @@
 //!
 //! - Until it is acknowledged, a token is started at most once, also when a keeper is killed in the middle of starting
 //!   it (`spawn::a_token_is_started_once`, `crash::a_token_is_started_once_however_often_the_keeper_dies`).
-//! - An announced exit is on disk; it stays known until it is acknowledged (`crash::exits_outlive_the_keeper`). Only
-//!   where the disk refuses is it announced from memory, and written as soon as the disk lets it.
+//! - An announced exit is in the journal; it stays known until it is acknowledged (`crash::exits_outlive_the_keeper`).
+//!   It is also on the disk, unless the child was started as one of which nobody asks after a reboot ([`Remembered`]).
+//!   Only where the disk refuses is it announced from memory, and written as soon as the disk lets it.
 //! - A log is complete and in order over rotations and upgrades, and what a child wrote is in it when its end is
 //!   announced (`logs`); what had to be thrown away is counted in it (`full_disk`).
 //! - A child has the limits it was given from its first instruction, or is not started and it is said why (`limits`).
@@ -68,6 +69,7 @@
 
 mod child;
 pub mod client;
+pub mod footprint;
 pub mod frame;
 mod identity;
 mod keeper;
@@ -88,7 +90,7 @@ pub use launch::launch_if_asked;
 pub use limits::{Identity, Limits};
 pub use lineage::{is_held_down, lineage};
 pub use signal::{Signal, UnknownSignal};
-pub use spec::{KEEPER_VARIABLE, LogFile, Output, Spec, SpecError, TOKEN_VARIABLE};
+pub use spec::{KEEPER_VARIABLE, LogFile, Output, Remembered, Spec, SpecError, TOKEN_VARIABLE};
 pub use token::{Token, TokenError};
 
 /// The keeper's socket, inside its directory.

@@ -74,6 +74,17 @@ pub(crate) fn started_since(since: u64) -> Vec<Stat> {
         .collect()
 }
 
+/// The children of this process, the dead ones that were not reaped included, if it has one thread only. `None` where
+/// the kernel does not say.
+///
+/// Nobody is missed, though the list is read piece by piece: who comes late, as the child of a child that ends meanwhile,
+/// is put at its end.
+pub(crate) fn own_children() -> Option<impl Iterator<Item = u32>> {
+    let text = fs::read_to_string("/proc/thread-self/children").ok()?;
+    let pids: Option<Vec<u32>> = text.split_ascii_whitespace().map(|pid| pid.parse().ok()).collect();
+    Some(pids?.into_iter())
+}
+
 /// What a process's environment says of where it belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Mark {
@@ -159,6 +170,19 @@ mod tests {
         assert!(!me.is_executing);
         assert!(started_since(me.start_ticks).iter().any(|stat| stat.pid == me.pid));
         assert!(started_since(me.start_ticks + 1).iter().all(|stat| stat.pid != me.pid));
+    }
+
+    #[test]
+    fn children_are_there_until_they_are_reaped() {
+        #[expect(clippy::disallowed_methods, reason = "it takes a child to find one")]
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let pid = child.id();
+        let is_there = || own_children().unwrap().any(|child| child == pid);
+        assert!(is_there());
+        child.kill().unwrap();
+        assert!(is_there(), "nobody has asked how it ended");
+        child.wait().unwrap();
+        assert!(!is_there());
     }
 
     #[test]

@@ -35,6 +35,27 @@ pub struct Spec {
     /// As whom and within which limits it runs.
     #[serde(default, skip_serializing_if = "Limits::is_default")]
     pub limits: Limits,
+    /// What becomes of the knowledge of its end when the machine loses power.
+    #[serde(default, skip_serializing_if = "Remembered::is_default")]
+    pub remembered: Remembered,
+}
+
+/// How well the end of a child is remembered. Whatever becomes of the keeper, it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Remembered {
+    /// It is on the disk before anybody is told of it.
+    #[default]
+    OverPowerLoss,
+    /// Nobody asks for it after a reboot, so nobody waits for the disk before it is told.
+    WithinThisBoot,
+}
+
+impl Remembered {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Where one of a child's output streams goes.
@@ -141,6 +162,7 @@ mod tests {
             stdout: Output::File("/tmp/o".into()),
             stderr: Output::Null,
             limits: Limits::default(),
+            remembered: Remembered::WithinThisBoot,
         }
     }
 

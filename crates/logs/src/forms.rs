@@ -25,6 +25,8 @@ pub(crate) fn of(secret: &str) -> BTreeSet<Vec<u8>> {
     for piece in lines.into_iter().flat_map(pieces) {
         forms.insert(piece.as_bytes().to_vec());
         add_json(piece, &mut forms);
+        add_shell(piece, &mut forms);
+        add_markup(piece, &mut forms);
         if encode {
             add_url(piece, &mut forms);
             add_base64(piece, &mut forms);
@@ -90,16 +92,58 @@ fn json(text: &str, ascii: bool) -> String {
     escaped
 }
 
-/// What the usual URL encoders leave alone besides letters, digits and `-._~`: RFC 3986, JavaScript's component, and
-/// Go's path segment, user and path.
-const LEFT_ALONE: [&[u8]; 5] = [b"", b"!'()*", b"$&+=:@", b"$&+,;=", b"$&+,/:;=@"];
+/// What shells make of a text that is to be read by a shell again: in single quotes as people, `set -x` and Python's
+/// `shlex` write them, with backslashes as bash's `printf %q` does, in `$'…'`, and in double quotes.
+fn add_shell(text: &str, forms: &mut BTreeSet<Vec<u8>>) {
+    for quote in [r"'\''", r#"'"'"'"#] {
+        forms.insert(text.replace('\'', quote).into_bytes());
+    }
+    forms.insert(text.replace('\\', r"\\").replace('\'', r"\'").into_bytes());
+    let escaped = |marks: &str| -> String {
+        text.chars().flat_map(|c| marks.contains(c).then_some('\\').into_iter().chain([c])).collect()
+    };
+    forms.insert(escaped(r#"\"$`"#).into_bytes());
+    // `~` and `#` mean something at the beginning only.
+    let bare = escaped(" \t'\"\\|&;()<>!{}*[]?^$`,");
+    if text.starts_with(['~', '#']) {
+        forms.insert(format!("\\{bare}").into_bytes());
+    }
+    forms.insert(bare.into_bytes());
+}
+
+/// HTML and XML, as Go, Python and others write them.
+fn add_markup(text: &str, forms: &mut BTreeSet<Vec<u8>>) {
+    let between = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    for (double, single) in [("&#34;", "&#39;"), ("&quot;", "&#x27;"), ("&quot;", "&#39;"), ("&quot;", "&apos;")] {
+        forms.insert(between.replace('"', double).replace('\'', single).into_bytes());
+    }
+    forms.insert(between.into_bytes());
+}
+
+/// What the usual URL encoders leave alone besides letters, digits and `-._`: RFC 3986, Python's and Jinja's path (also that of
+/// AWS signatures), JavaScript's component and address, Go's path segment, user and path, browsers' path, query and user,
+/// Java's form, and older ones that know no `~`.
+const LEFT_ALONE: [&[u8]; 12] = [
+    b"~",
+    b"~/",
+    b"~!'()*",
+    b"~;,/?:@&=+$!*'()#",
+    b"~$&+=:@",
+    b"~$&+,;=",
+    b"~$&+,/:;=@",
+    b"~!$%&'()*+,/:;=@[\\]^|",
+    b"~!$%&()*+,/:;=?@[\\]^`{|}",
+    b"~!$%&'()*+,",
+    b"*",
+    b"",
+];
 
 fn add_url(text: &str, forms: &mut BTreeSet<Vec<u8>>) {
     for alone in LEFT_ALONE {
         for digits in [b"0123456789ABCDEF", b"0123456789abcdef"] {
             let mut url = Vec::with_capacity(text.len());
             for byte in text.bytes() {
-                if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || alone.contains(&byte) {
+                if byte.is_ascii_alphanumeric() || b"-._".contains(&byte) || alone.contains(&byte) {
                     url.push(byte);
                 } else {
                     url.extend([b'%', digits[usize::from(byte >> 4)], digits[usize::from(byte & 15)]]);
@@ -152,6 +196,38 @@ mod tests {
             assert!(gives_away(secret, &URL_SAFE_NO_PAD.encode(&text)), "{before}");
         }
         assert!(!gives_away(secret, "nothing of it in here"));
+    }
+
+    /// What the programs themselves print of `x` and this secret.
+    #[test]
+    fn every_usual_way_of_writing_a_secret_is_known() {
+        let secret = r#"a/b+c=d'e"f$g&h i\j~k"#;
+        for (writer, output) in [
+            ("python: quote", "xa/b%2Bc%3Dd%27e%22f%24g%26h%20i%5Cj~k"),
+            ("python: quote(safe='')", "xa%2Fb%2Bc%3Dd%27e%22f%24g%26h%20i%5Cj~k"),
+            ("python: quote_plus", "xa%2Fb%2Bc%3Dd%27e%22f%24g%26h+i%5Cj~k"),
+            ("javascript: encodeURI", "xa/b+c=d'e%22f$g&h%20i%5Cj~k"),
+            ("javascript: encodeURIComponent", "xa%2Fb%2Bc%3Dd'e%22f%24g%26h%20i%5Cj~k"),
+            ("go: url.PathEscape", "xa%2Fb+c=d%27e%22f$g&h%20i%5Cj~k"),
+            ("go: url.URL", "xa/b+c=d%27e%22f$g&h%20i%5Cj~k"),
+            ("java: URLEncoder", "xa%2Fb%2Bc%3Dd%27e%22f%24g%26h+i%5Cj%7Ek"),
+            ("a browser's path", r"xa/b+c=d'e%22f$g&h%20i\j~k"),
+            ("bash: printf %q", r#"xa/b+c=d\'e\"f\$g\&h\ i\\j~k"#),
+            ("bash: set -x", r#"'xa/b+c=d'\''e"f$g&h i\j~k'"#),
+            ("python: shlex.quote", r#"'xa/b+c=d'"'"'e"f$g&h i\j~k'"#),
+            ("bash: ${x@Q} with a control character", r#"$'\x01a/b+c=d\'e"f$g&h i\\j~k'"#),
+            ("bash: declare -p", r#"declare -- x="a/b+c=d'e\"f\$g&h i\\j~k""#),
+            ("json", r#"{"x":"a/b+c=d'e\"f$g&h i\\j~k"}"#),
+            ("json, for html", r#"{"x":"a/b+c=d'e\"f$g\u0026h i\\j~k"}"#),
+            ("go: html.EscapeString", "xa/b+c=d&#39;e&#34;f$g&amp;h i\\j~k"),
+            ("python: html.escape", "xa/b+c=d&#x27;e&quot;f$g&amp;h i\\j~k"),
+        ] {
+            assert!(gives_away(secret, output), "{writer}: {output}");
+        }
+        assert!(gives_away("#begin(s)", r"\#begin\(s\)"));
+        assert!(gives_away("~home*", r"\~home\*"));
+        // None of it costs anything where there is nothing to write in another way.
+        assert!(of("correct-horse-battery-staple").len() <= 8, "{}", of("correct-horse-battery-staple").len());
     }
 
     #[test]

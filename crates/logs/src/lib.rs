@@ -69,6 +69,7 @@ mod run_log;
 mod section_stream;
 mod store;
 mod wait;
+mod wrapped;
 mod writer;
 
 pub use error::Error;

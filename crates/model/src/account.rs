@@ -1,11 +1,11 @@
 //! Users, clients and the keys that sign their tokens, as they are stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Role, Secret};
+use crate::{Name, Role, Secret};
 
 /// Somebody who logs in with a name and a password.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,9 @@ pub struct User {
     pub email: Option<String>,
     /// What they may do, the least first, and at least one.
     pub roles: Vec<Role>,
+    /// The workspaces that they are bound to: for them there is nothing else. Nobody is bound without any.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub workspaces: BTreeSet<Name>,
     /// Notes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
@@ -43,6 +46,7 @@ pub struct User {
 pub struct UserChange {
     pub email: Option<String>,
     pub roles: Option<Vec<Role>>,
+    pub workspaces: Option<BTreeSet<Name>>,
     pub metadata: Option<BTreeMap<String, String>>,
     pub active: Option<bool>,
     /// The hash, and whether the password is a weak one.
@@ -57,7 +61,7 @@ impl User {
 
     /// Whether they can administer today.
     pub fn is_acting_admin(&self) -> bool {
-        self.active && self.role() == Role::Admin
+        self.active && self.role() == Role::Admin && self.workspaces.is_empty()
     }
 
     /// The user after a change. Whatever takes a right away, or proves that somebody else knew the password, begins a
@@ -70,6 +74,9 @@ impl User {
         if let Some(roles) = &change.roles {
             user.roles.clone_from(roles);
         }
+        if let Some(workspaces) = &change.workspaces {
+            user.workspaces.clone_from(workspaces);
+        }
         if let Some(metadata) = &change.metadata {
             user.metadata.clone_from(metadata);
         }
@@ -80,7 +87,8 @@ impl User {
             user.password = password.clone();
             user.weak_password = *weak;
         }
-        let revokes = user.role() != self.role() || user.active != self.active || change.password.is_some();
+        let rights = |user: &User| (user.role(), user.active, user.workspaces.clone());
+        let revokes = rights(&user) != rights(self) || change.password.is_some();
         user.generation = self.generation.saturating_add(u32::from(revokes));
         user.updated_at = at;
         user
@@ -96,6 +104,9 @@ pub struct ApiClient {
     pub name: String,
     /// What it may do, the least first, and at least one.
     pub scopes: Vec<Role>,
+    /// The workspaces that it is bound to, as with users.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub workspaces: BTreeSet<Name>,
     /// Notes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
@@ -117,6 +128,7 @@ pub struct ApiClient {
 pub struct ApiClientChange {
     pub name: Option<String>,
     pub scopes: Option<Vec<Role>>,
+    pub workspaces: Option<BTreeSet<Name>>,
     pub metadata: Option<BTreeMap<String, String>>,
     pub active: Option<bool>,
     pub secret: Option<Secret<String>>,
@@ -137,6 +149,9 @@ impl ApiClient {
         if let Some(scopes) = &change.scopes {
             client.scopes.clone_from(scopes);
         }
+        if let Some(workspaces) = &change.workspaces {
+            client.workspaces.clone_from(workspaces);
+        }
         if let Some(metadata) = &change.metadata {
             client.metadata.clone_from(metadata);
         }
@@ -146,7 +161,8 @@ impl ApiClient {
         if let Some(secret) = &change.secret {
             client.secret = secret.clone();
         }
-        let revokes = client.role() != self.role() || client.active != self.active || change.secret.is_some();
+        let rights = |client: &ApiClient| (client.role(), client.active, client.workspaces.clone());
+        let revokes = rights(&client) != rights(self) || change.secret.is_some();
         client.generation = self.generation.saturating_add(u32::from(revokes));
         client.updated_at = at;
         client
@@ -174,6 +190,7 @@ mod tests {
             name: "anna".to_owned(),
             email: None,
             roles: vec![Role::Viewer, Role::Operator],
+            workspaces: BTreeSet::new(),
             metadata: BTreeMap::new(),
             created_at: Timestamp::UNIX_EPOCH,
             updated_at: Timestamp::UNIX_EPOCH,
@@ -192,6 +209,9 @@ mod tests {
         assert_eq!(generation(UserChange { email: Some("a@b".to_owned()), ..Default::default() }), 7);
         assert_eq!(generation(UserChange { roles: Some(vec![Role::Operator]), ..Default::default() }), 7);
         assert_eq!(generation(UserChange { roles: Some(vec![Role::Viewer]), ..Default::default() }), 8);
+        let bound = |names: &[&str]| Some(names.iter().map(|name| Name::parse(name).unwrap()).collect());
+        assert_eq!(generation(UserChange { workspaces: bound(&["web"]), ..Default::default() }), 8);
+        assert_eq!(generation(UserChange { workspaces: bound(&[]), ..Default::default() }), 7);
         assert_eq!(generation(UserChange { active: Some(false), ..Default::default() }), 8);
         assert_eq!(generation(UserChange { active: Some(true), ..Default::default() }), 7);
         let password = Some((Secret::new("other".to_owned()), false));

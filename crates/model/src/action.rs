@@ -347,8 +347,6 @@ pub enum ProvisionStep {
 pub enum ScaffoldStep {
     /// Render the files, make the repository and push them. It may be done again: it finds its own repository.
     Build,
-    /// Tell the control plane.
-    Report,
 }
 
 /// The steps of [`Action::Remote`].
@@ -394,12 +392,11 @@ impl Action {
             Step::Iac(IacStep::Plan) => IacStep::Apply,
             Step::Iac(IacStep::Apply) => IacStep::Outputs,
             Step::Batch(BatchStep::PreStart) => return Some(Step::Batch(BatchStep::Execute)),
-            Step::Scaffold(ScaffoldStep::Build) => return Some(Step::Scaffold(ScaffoldStep::Report)),
             Step::Iac(IacStep::Outputs)
             | Step::Command(CommandStep::Execute)
             | Step::Batch(BatchStep::Execute)
             | Step::Provision(ProvisionStep::Call)
-            | Step::Scaffold(ScaffoldStep::Report)
+            | Step::Scaffold(ScaffoldStep::Build)
             | Step::Remote(RemoteStep::Elsewhere) => return None,
         };
         Some(Step::Iac(next))
@@ -495,7 +492,7 @@ impl Step {
             // It can be done again: whom it calls knows it by its key.
             | Step::Provision(ProvisionStep::Call)
             // It finds what an earlier pass has made.
-            | Step::Scaffold(ScaffoldStep::Build | ScaffoldStep::Report) => false,
+            | Step::Scaffold(ScaffoldStep::Build) => false,
         }
     }
 
@@ -507,7 +504,7 @@ impl Step {
             | Step::Command(CommandStep::Execute)
             | Step::Batch(BatchStep::PreStart | BatchStep::Execute)
             | Step::Provision(ProvisionStep::Call)
-            | Step::Scaffold(ScaffoldStep::Build | ScaffoldStep::Report)
+            | Step::Scaffold(ScaffoldStep::Build)
             | Step::Remote(RemoteStep::Elsewhere) => false,
         }
     }
@@ -519,11 +516,10 @@ impl Step {
             | Step::Command(CommandStep::Execute)
             | Step::Batch(BatchStep::Execute)
             | Step::Provision(ProvisionStep::Call)
-            | Step::Scaffold(ScaffoldStep::Report)
+            | Step::Scaffold(ScaffoldStep::Build)
             | Step::Remote(RemoteStep::Elsewhere) => true,
             Step::Iac(IacStep::Prepare | IacStep::Checkout | IacStep::Init | IacStep::Plan | IacStep::Apply)
-            | Step::Batch(BatchStep::PreStart)
-            | Step::Scaffold(ScaffoldStep::Build) => false,
+            | Step::Batch(BatchStep::PreStart) => false,
         }
     }
 
@@ -540,7 +536,6 @@ impl Step {
             Step::Batch(BatchStep::PreStart) => "pre_start",
             Step::Provision(ProvisionStep::Call) => "call",
             Step::Scaffold(ScaffoldStep::Build) => "build",
-            Step::Scaffold(ScaffoldStep::Report) => "report",
             Step::Remote(RemoteStep::Elsewhere) => "elsewhere",
         }
     }

@@ -4,6 +4,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Failure;
+
+/// Nobody is left alone for longer because it asked for that: servers at fault name days.
+const LONGEST_ASKED: Duration = Duration::from_secs(3600);
+
 /// Exponential delays with a cap: `first × 2^(n-1)`, at most `cap`, for at most `max_attempts` attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backoff {
@@ -27,6 +32,13 @@ impl Backoff {
         let factor = 2u32.saturating_pow(attempts.saturating_sub(1));
         Some(self.first.saturating_mul(factor).min(self.cap))
     }
+
+    /// The same where whoever refused may have said how long to stay away: not less than that, but for what nobody would
+    /// wait for.
+    pub fn delay_after(&self, attempts: u32, failure: &Failure) -> Option<Duration> {
+        let asked = failure.retry_after.unwrap_or_default().min(LONGEST_ASKED);
+        self.delay(attempts).map(|delay| delay.max(asked))
+    }
 }
 
 impl Default for Backoff {
@@ -38,6 +50,7 @@ impl Default for Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::FailureClass;
 
     #[test]
     fn delays_double_up_to_the_cap() {
@@ -47,5 +60,21 @@ mod tests {
         assert_eq!(Backoff::NONE.delay(1), None);
         let huge = Backoff { max_attempts: u32::MAX, ..backoff };
         assert_eq!(huge.delay(1_000_000), Some(Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn whoever_refused_is_left_alone_for_as_long_as_it_asked_within_reason() {
+        let backoff = Backoff { max_attempts: 3, first: Duration::from_secs(10), cap: Duration::from_secs(30) };
+        let after = |attempts, asked: Option<u64>| {
+            let failure = Failure::new(FailureClass::Transient, "x", "x");
+            let failure = match asked {
+                Some(seconds) => failure.retry_after(Duration::from_secs(seconds)),
+                None => failure,
+            };
+            backoff.delay_after(attempts, &failure).map(|delay| delay.as_secs())
+        };
+        assert_eq!([after(1, None), after(1, Some(3)), after(1, Some(75))], [Some(10), Some(10), Some(75)]);
+        assert_eq!(after(2, Some(86_400)), Some(3600));
+        assert_eq!(after(3, Some(1)), None, "it is no further try");
     }
 }

@@ -12,11 +12,11 @@ pub struct Lease {
     pub worker: WorkerId,
     /// The number of this attempt: the fencing token.
     pub attempt: AttemptNo,
-    /// When the attempt began.
+    /// When the attempt begins: not before the run is due, even where it was claimed a moment ahead of that.
     pub since: Timestamp,
     /// When the lease ends unless it is renewed.
     pub until: Timestamp,
-    /// How long the worker's host had been up when the attempt began.
+    /// How long the worker's host has been up when the attempt begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uptime: Option<Uptime>,
 }

@@ -302,7 +302,7 @@ impl JobState {
                 next.status = JobStatus::Running;
                 if run.attempts == 1 {
                     next.run_count += 1;
-                    next.last_run = Some(at);
+                    next.last_run = run.started_at.or(Some(at));
                 }
             }
             // A run that was stopped before it began says nothing about the job.

@@ -95,6 +95,8 @@ pub struct ScheduledProvision {
     pub status: ScheduleStatus,
     /// Who agreed or refused.
     pub approved_by: Option<String>,
+    /// Why, in their words.
+    pub approval_reason: Option<String>,
     /// When it was stored.
     pub created_at: Timestamp,
     /// When it was last changed.

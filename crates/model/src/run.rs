@@ -294,7 +294,7 @@ impl Run {
         let illegal = |why| Err(IllegalTransition { phase: self.phase(), event: event.as_str(), why });
         let mut run = self.clone();
         run.state = match (&self.state, event) {
-            (RunState::Pending { resume, .. }, Event::Claimed { worker, attempt, lease_until, uptime }) => {
+            (RunState::Pending { due, resume }, Event::Claimed { worker, attempt, lease_until, uptime }) => {
                 if *attempt != AttemptNo::after(self.attempts) {
                     return illegal("the attempt number does not follow the last one");
                 }
@@ -306,14 +306,15 @@ impl Run {
                     run.report = Report::default();
                 }
                 run.attempts = attempt.get();
-                run.started_at = self.started_at.or(Some(at));
+                let begins = begins(*due, at);
+                run.started_at = self.started_at.or(Some(begins));
                 run.reached = Some(step);
                 let lease = Lease {
                     worker: worker.clone(),
                     attempt: *attempt,
-                    since: at,
-                    until: (*lease_until).max(at),
-                    uptime: uptime.clone(),
+                    since: begins,
+                    until: (*lease_until).max(begins),
+                    uptime: uptime.as_ref().map(|uptime| uptime.after(begins.duration_since(at).unsigned_abs())),
                 };
                 RunState::Running { lease, step, approval, cancel: None }
             }
@@ -430,7 +431,7 @@ impl Run {
             (_, Some(request)) => ended(request.outcome()),
             (FailureClass::TimedOut, None) => ended(Outcome::TimedOut { failure }),
             (FailureClass::Permanent | FailureClass::Interrupted, None) => ended(Outcome::Failed { failure }),
-            (FailureClass::Transient, None) => match self.retry.delay(failures) {
+            (FailureClass::Transient, None) => match self.retry.delay_after(failures, &failure) {
                 Some(delay) => {
                     let delay = SignedDuration::try_from(delay).unwrap_or(SignedDuration::MAX);
                     let due = at.checked_add(delay).unwrap_or(Timestamp::MAX);
@@ -440,6 +441,12 @@ impl Run {
             },
         }
     }
+}
+
+/// When an attempt begins that was claimed at `at`: what is taken a moment before it is due waits for that. The ledger
+/// counts in microseconds.
+fn begins(due: Timestamp, at: Timestamp) -> Timestamp {
+    if due.as_microsecond() > at.as_microsecond() { due } else { at }
 }
 
 impl CancelRequest {

@@ -18,6 +18,12 @@ impl Uptime {
         Uptime { boot: boot.into(), millis: u64::try_from(up.as_millis()).unwrap_or(u64::MAX) }
     }
 
+    /// So much later, in the same boot.
+    pub fn after(&self, span: Duration) -> Uptime {
+        let span = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        Uptime { boot: self.boot.clone(), millis: self.millis.saturating_add(span) }
+    }
+
     /// How much later this is than `earlier`. Nothing is known where that was another boot, or was not earlier at all.
     pub fn since(&self, earlier: &Uptime) -> Option<Duration> {
         (self.boot == earlier.boot).then(|| self.millis.checked_sub(earlier.millis))?.map(Duration::from_millis)

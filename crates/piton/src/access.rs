@@ -9,6 +9,7 @@ use piton_exec::registry::Registry;
 use piton_process::confinement;
 use piton_spec::Config;
 use piton_vault::{Key, Vault};
+use serde::Serialize;
 
 use crate::error::{CommandError, Exit};
 use crate::place::Place;
@@ -77,7 +78,7 @@ pub fn confine(place: &Place) -> Result<Confine, CommandError> {
         }
         (piton_spec::Confine::Always, false) => return Ok(Confine::Impossible),
         (piton_spec::Confine::Auto, true) if is_nested(&place.root, &place.data_dir) => {
-            tracing::info!("deployed code is not confined: the data directory lies among its files; see `iac.confine`");
+            tracing::info!(why = protection(place).detail, "deployed code is not confined");
             return Ok(Confine::Never);
         }
         (piton_spec::Confine::Auto | piton_spec::Confine::Always, true) => {}
@@ -98,6 +99,41 @@ pub fn confine(place: &Place) -> Result<Confine, CommandError> {
     let exe = std::env::current_exe()
         .map_err(|error| CommandError::new(Exit::Failed, format!("cannot tell the path of this program: {error}")))?;
     Ok(Confine::Hide { launcher: vec![exe.display().to_string(), LAUNCHER.to_owned()], hidden })
+}
+
+/// Whether deployed code is confined, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Protection {
+    /// Whether it is.
+    pub confined: bool,
+    /// How that comes, and what to do about it.
+    pub detail: String,
+}
+
+/// What [`confine`] comes to, and why.
+pub fn protection(place: &Place) -> Protection {
+    let (root, data_dir) = (place.root.display(), place.data_dir.display());
+    let not = |why: String| Protection { confined: false, detail: format!("deployed code is not confined: {why}") };
+    match (place.config.iac.confine, confinement::is_supported()) {
+        (piton_spec::Confine::Never, _) => not("`iac.confine` is `never`".to_owned()),
+        (piton_spec::Confine::Auto, false) => {
+            not("this kernel has no Landlock, which takes Linux 5.13 or later with `landlock` among its `lsm`"
+                .to_owned())
+        }
+        (piton_spec::Confine::Always, false) => {
+            let detail = "deployed code does not run: `iac.confine` is `always`, and this kernel has no Landlock";
+            Protection { confined: false, detail: detail.to_owned() }
+        }
+        (piton_spec::Confine::Auto, true) if is_nested(&place.root, &place.data_dir) => not(format!(
+            "the data directory, {data_dir}, and the directory of the declarations, {root}, lie one inside the other, and to \
+             hide it would keep code from creating files there. Move the data with `data.dir`, or set `iac.confine = \
+             \"always\"`: then nothing can be created directly in {} and the directories above",
+            place.data_dir.parent().unwrap_or(&place.root).display()
+        )),
+        (piton_spec::Confine::Auto | piton_spec::Confine::Always, true) => {
+            Protection { confined: true, detail: format!("deployed code is confined: it does not see {data_dir}") }
+        }
+    }
 }
 
 /// Whether hiding the data directory would keep code from creating files in the directory of the declarations, or hide

@@ -26,7 +26,9 @@ pub use config::ConfigCommand;
 pub use cron::{CronCommand, ExplainArgs};
 pub use deploy::{DeployArgs, DeployCommand, DeployTool, GitArgs};
 pub use job::{JobArgs, JobCommand};
-pub use process::{GroupCommand, LogsArgs, ManyArgs, ProcessCommand, RegisterArgs, StopArgs, WhichArgs, WhichGroup};
+pub use process::{
+    GroupCommand, LogsArgs, ManyArgs, ProcessCommand, RegisterArgs, RestartArgs, StopArgs, WhichArgs, WhichGroup,
+};
 pub use run::{ListArgs, RunCommand};
 pub use scaffold::{EvalArgs, MissingValue, RenderArgs, ScaffoldCommand, TemplateEngine};
 pub use schedule::{ImportArgs, ImportFormat, ListSchedulesArgs, ScheduleCommand};
@@ -323,6 +325,7 @@ mod tests {
             "piton process start --name web",
             "piton process stop --base web --wait 5s",
             "piton process restart --wildcard *",
+            "piton process restart web --rolling --wait 5s",
             "piton process status",
             "piton process status web -o json",
             "piton process logs web -f --tail 10",

@@ -93,7 +93,10 @@ impl Context {
             Some(remote) => remote,
             None => match self.usual().await? {
                 Some(remote) => remote,
-                None => return Ok(Session::open(&self.global, purpose).await?),
+                None => match self.configured().await? {
+                    Some(remote) => remote,
+                    None => return Ok(Session::open(&self.global, purpose).await?),
+                },
             },
         };
         if remote.tls.insecure && remote.url.is_secure() {
@@ -114,9 +117,19 @@ impl Context {
             return Ok(None);
         }
         let remote = Remote::at(remote::parse_url(USUAL, "--api-url")?, &self.global, &self.environment)?;
-        let health = Client::of_server(remote.anonymous()?).at_root().with_patience(PATIENCE);
-        let well = health.get::<serde_json::Value>("/health").await;
-        Ok(well.is_ok_and(|answer| answer["status"] == "healthy").then_some(remote))
+        well(remote).await
+    }
+
+    /// The daemon that listens where the configuration that the command line names says, if nothing of Piton's is in the
+    /// directory that this command was called in, and there is one: it serves another directory by the same file.
+    async fn configured(&self) -> Result<Option<Remote>, CommandError> {
+        if self.global.config.is_none() || self.global.dir.is_some() {
+            return Ok(None);
+        }
+        let place = Place::resolve(&self.global)?;
+        let Some(url) = place.listener().filter(|_| !place.data_dir.exists()) else { return Ok(None) };
+        let remote = Remote::at(remote::parse_url(&url, "server.listen")?, &self.global, &self.environment)?;
+        well(remote).await
     }
 
     /// Does something with a session, and ends the session properly whatever comes out.
@@ -126,6 +139,9 @@ impl Context {
         work: impl AsyncFnOnce(&Session) -> Result<Exit, Failure>,
     ) -> Result<Exit, Failure> {
         let session = self.session(purpose).await?;
+        for warning in session.warnings() {
+            self.out.talk(&warning.to_string());
+        }
         let result = work(&session).await;
         if !session.is_local() {
             return result.map_err(|failure| self.in_its_words(failure));
@@ -156,4 +172,11 @@ impl Context {
             (failure, _) => failure,
         }
     }
+}
+
+/// The server, if it answers and is well.
+async fn well(remote: Remote) -> Result<Option<Remote>, CommandError> {
+    let health = Client::of_server(remote.anonymous()?).at_root().with_patience(PATIENCE);
+    let well = health.get::<serde_json::Value>("/health").await;
+    Ok(well.is_ok_and(|answer| answer["status"] == "healthy").then_some(remote))
 }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use piton_auth::{MIN_SECRET, check_password, is_known_secret};
 use piton_model::Secret;
 use piton_server::{Auth, AuthSettings, FirstAdmin, SetupError};
+use piton_spec::{Diagnostic, Severity};
 
 use crate::error::{CommandError, Exit};
 use crate::place::Place;
@@ -30,27 +31,29 @@ fn is_good(secret: &Secret<String>) -> bool {
     secret.expose().len() >= MIN_SECRET && !is_known_secret(secret.expose())
 }
 
-/// Refuses secrets that everybody can guess or read in documentation.
-pub fn check(place: &Place) -> Result<(), CommandError> {
+/// Refuses secrets that everybody can guess or read in documentation. Where only this host can use them, a warning does:
+/// a weak secret signs nothing then, and a weak password has to be changed before others can reach Piton.
+pub fn check(place: &mut Place) -> Result<(), CommandError> {
     let config = &place.config;
     if !config.auth.enabled {
         return Ok(());
     }
-    let refuse = |key, code, message: String, hint: &str| {
-        let found = config.fault(key, code, message).hint(hint);
-        Err(CommandError::new(Exit::BadConfig, found.to_string()))
-    };
+    let loopback = config.server.listen.is_loopback();
+    let mut found = vec![];
     if let Some(named) = config.auth.secret.as_ref().filter(|named| !is_good(&named.secret)) {
-        let message = if is_known_secret(named.secret.expose()) {
+        let mut message = if is_known_secret(named.secret.expose()) {
             "this secret stands in documentation: everybody could sign tokens with it".to_owned()
         } else {
             format!("this secret has {} bytes, and takes {MIN_SECRET}", named.secret.expose().len())
         };
+        if loopback {
+            message.push_str("; Piton signs with keys of its own");
+        }
         let hint = "remove it, and Piton makes keys of its own; or set what `openssl rand -hex 32` prints";
-        return refuse(named.key, "weak_secret", message, hint);
+        found.push(judged(config.fault(named.key, "weak_secret", message).hint(hint), loopback));
     }
     // On this host it is no more than a nuisance, and the sample in the documentation works.
-    let worker_key = config.control_plane.api_key.as_ref().filter(|_| !config.server.listen.is_loopback());
+    let worker_key = config.control_plane.api_key.as_ref().filter(|_| !loopback);
     if let Some(key) = worker_key.map(Secret::expose)
         && (key.len() < MIN_WORKER_KEY || is_known_secret(key))
     {
@@ -58,16 +61,29 @@ pub fn check(place: &Place) -> Result<(), CommandError> {
             "others can reach this, and take this key for that of a worker: {MIN_WORKER_KEY} characters are wanted"
         );
         let hint = "set what `openssl rand -hex 32` prints, here and at the workers";
-        return refuse("control_plane.api_key", "weak_secret", message, hint);
+        found.push(config.fault("control_plane.api_key", "weak_secret", message).hint(hint));
     }
     let password = config.auth.admin_password.as_ref().filter(|_| config.auth.create_admin);
     if let Some(named) = password
         && let Err(problem) = check_password(&config.auth.admin_name, named.secret.expose())
     {
         let hint = "remove it, and a random one is made and printed once; or choose another";
-        return refuse(named.key, "weak_password", problem.to_string(), hint);
+        let fault = config.fault(named.key, "weak_password", problem.to_string()).hint(hint);
+        found.push(judged(fault, loopback && problem.is_tolerable()));
     }
+    if found.iter().any(Diagnostic::is_error) {
+        let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
+        return Err(CommandError::new(Exit::BadConfig, lines.join("\n")));
+    }
+    place.warnings.extend(found);
     Ok(())
+}
+
+fn judged(mut fault: Diagnostic, tolerable: bool) -> Diagnostic {
+    if tolerable {
+        fault.severity = Severity::Warning;
+    }
+    fault
 }
 
 /// Makes the first administrator where there is nobody, and tells how they log in.

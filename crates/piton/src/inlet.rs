@@ -1,20 +1,20 @@
 //! Takes jobs from the message queue: each becomes a run, durably, before the broker may forget it.
 
+mod graves;
+mod job;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
 use jiff::Timestamp;
-use piton_broker::message::{self, Job, Read};
+use piton_broker::message::{self, JobType, Read};
 use piton_broker::{
-    Address, Batch, Delivery, Handler, Inlet, Ladder, Marks, Outgoing, Outlet, Postman, Settings, State, Status,
-    Topology, Verdict,
+    Address, Batch, Delivery, Handler, Inlet, Ladder, Outlet, Postman, Settings, State, Status, Topology, Verdict,
 };
-use piton_engine::{Accepted, Engine};
-use piton_model::{
-    Action, Backoff, Digest, GitProvider, OutcomeKind, RepositoryVisibility, Run, Scaffold, ScaffoldKind, Secret,
-};
+use piton_engine::{Accepted, Engine, Sent};
+use piton_model::{Backoff, Digest, Subject};
 use piton_server::Metrics;
 use piton_spec::Worker;
 use serde_json::json;
@@ -23,11 +23,16 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::ends::Following;
 use crate::error::{CommandError, Exit};
 use crate::place::Place;
+use crate::scaffolding::Reporter;
+use graves::Graves;
 
 /// How long the end waits for messages that are being kept. Those that wait for a place go back to the queue.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// How long the end waits for dead letters. What is not there by then is brought after the next start.
+const BURIAL: Duration = Duration::from_secs(10);
 /// A batch ends when nothing came for this long.
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -36,14 +41,14 @@ pub struct Taking {
     stop: CancellationToken,
     task: JoinHandle<()>,
     status: watch::Receiver<Status>,
-    outlet: Outlet,
+    graves: Following,
     postman: Postman,
     _measuring: AbortOnDropHandle<()>,
 }
 
 impl Taking {
     /// Begins to take messages. A broker that is away is waited for.
-    pub fn begin(place: &Place, engine: &Engine, metrics: &Metrics, node: &str) -> Result<Taking, CommandError> {
+    pub async fn begin(place: &Place, engine: &Engine, metrics: &Metrics, node: &str) -> Result<Taking, CommandError> {
         let config = &place.config.worker;
         let clock = engine.clock().clone();
         let name = format!("piton {}", config.id.as_deref().unwrap_or(node));
@@ -54,7 +59,7 @@ impl Taking {
             prefetch: config.prefetch,
             // Those that wait for a place are in hand too.
             concurrency: usize::from(config.prefetch).max(config.concurrency),
-            types: (!config.types.is_empty()).then(|| config.types.iter().copied().map(type_of).collect()),
+            types: (!config.types.is_empty()).then(|| config.types.iter().copied().map(job::type_of).collect()),
             batch: config.batch.map(|at_most| Batch { at_most, idle: Some(IDLE) }),
             ladder: ladder(config),
             drain_limit: FAREWELL,
@@ -64,9 +69,14 @@ impl Taking {
             engine: engine.clone(),
             config: config.clone(),
             places: Arc::new(Semaphore::new(config.concurrency)),
-            outlet: outlet.clone(),
+            reporter: Reporter::new(place, engine.clock(), engine.worker().as_str())?,
+            metrics: metrics.clone(),
         };
         let inlet = Inlet::new(settings, taker).map_err(|error| bad("worker.queue", &error))?;
+        // Before the first message is taken.
+        let graves = Following::begin(engine, Graves { outlet })
+            .await
+            .map_err(|error| CommandError::new(Exit::Failed, format!("cannot follow the ledger: {error}")))?;
         let status = inlet.status();
         let stop = CancellationToken::new();
         let run = inlet.run(stop.clone());
@@ -79,7 +89,7 @@ impl Taking {
             stop,
             task,
             _measuring: AbortOnDropHandle::new(tokio::spawn(measure(status.clone(), metrics.clone()))),
-            outlet,
+            graves,
             postman,
             status,
         })
@@ -105,9 +115,9 @@ impl Taking {
 
     /// Waits until the last dead letters are where they belong, for a while.
     pub async fn leave(self) {
-        drop(self.outlet);
+        self.graves.finish(BURIAL).await;
         if tokio::time::timeout(FAREWELL, self.postman.ended()).await.is_err() {
-            tracing::debug!("not every run that failed is with the dead letters");
+            tracing::debug!("the connection for dead letters did not end in time");
         }
     }
 }
@@ -167,10 +177,24 @@ struct Taker {
     config: Worker,
     /// A run has a place until it has ended: what this worker cannot begin yet is left to others.
     places: Arc<Semaphore>,
-    outlet: Outlet,
+    reporter: Reporter,
+    metrics: Metrics,
 }
 
 impl Handler for Taker {
+    async fn bury(&self, body: &[u8], reason: &str) {
+        self.metrics.job_refused();
+        let Some(run_id) = message::peek_run_id(body) else { return };
+        if self.is_run(&run_id).await {
+            // What becomes of that is told by itself.
+            return;
+        }
+        let key = format!("{run_id}-refused-{}", Digest::of(body).short());
+        let (job_type, at) = (message::peek_type(body), self.engine.clock().now());
+        let status = refused(&run_id, job_type, self.reporter.worker(), reason, at);
+        self.reporter.insist(run_id.as_str(), &key, &status).await;
+    }
+
     async fn take(&self, delivery: Delivery) -> Verdict {
         let scaffold = match message::parse(delivery.body(), message::Limits::default()) {
             Ok(Read { job, unknown }) => {
@@ -178,7 +202,10 @@ impl Handler for Taker {
                     let fields = unknown.join(", ");
                     tracing::warn!(run_id = %job.run_id, fields, "a message has fields that mean nothing here");
                 }
-                match scaffold(job, &self.config, self.engine.clock().now()) {
+                // What the sender says is the same for every worker that is given a copy: so they make the same commit.
+                let now = self.engine.clock().now();
+                let asked_at = delivery.sent_at().filter(|sent| *sent <= now).unwrap_or(now);
+                match job::scaffold(job, &self.config, asked_at) {
                     Ok(scaffold) => scaffold,
                     Err(reason) => return Verdict::Never { reason },
                 }
@@ -189,16 +216,15 @@ impl Handler for Taker {
             return Verdict::Later { reason: "the worker ends".to_owned() };
         };
         let retry: Backoff = self.config.retry();
-        match self.engine.submit_scaffold(scaffold, retry).await {
+        let sent = if delivery.redelivered() { Sent::Before } else { Sent::Now };
+        match self.engine.submit_scaffold(scaffold, retry, sent).await {
             Ok(Accepted::New(run)) => {
-                let (engine, outlet) = (self.engine.clone(), self.outlet.clone());
+                let engine = self.engine.clone();
                 tokio::spawn(async move {
-                    let ended = engine.ended(run).await;
-                    drop(place);
-                    match ended {
-                        Ok(run) => bury(&outlet, &run, &delivery, engine.clock().now()).await,
-                        Err(error) => tracing::debug!(%run, %error, "cannot see how a run is doing; its place is free"),
+                    if let Err(error) = engine.ended(run).await {
+                        tracing::debug!(%run, %error, "cannot see how a run is doing; its place is free");
                     }
+                    drop(place);
                 });
                 Verdict::Accept
             }
@@ -214,57 +240,33 @@ impl Handler for Taker {
     }
 }
 
-/// What failed for good lies with the dead letters, too: there people look, and from there it can be sent again.
-async fn bury(outlet: &Outlet, run: &Run, delivery: &Delivery, now: Timestamp) {
-    let (Some(outcome), Action::Scaffold(scaffold)) = (run.outcome(), &run.action) else { return };
-    let Ok(run_id) = scaffold.run_id.as_str().parse() else { return };
-    if !matches!(outcome.kind(), OutcomeKind::Failed | OutcomeKind::TimedOut | OutcomeKind::Indeterminate) {
-        return;
-    }
-    let marks = Marks { failures: run.attempts.max(1), first_failed: Some(now), ..Marks::default() };
-    let message = Outgoing::job(&run_id, delivery.body().to_vec());
-    if let Err(error) = outlet.bury(message, marks, &outcome.sentence()).await {
-        tracing::warn!(run = %run.id, %error, "a run that failed is not with the dead letters; the ledger has it");
+impl Taker {
+    /// Whether there is a run of this name, whatever else its message said.
+    async fn is_run(&self, run_id: &message::RunId) -> bool {
+        let Ok(name) = run_id.as_str().parse() else { return false };
+        self.engine.store().latest_of(&Subject::Scaffold(name)).await.is_ok_and(|run| run.is_some())
     }
 }
 
-fn scaffold(job: Job, config: &Worker, asked_at: Timestamp) -> Result<Scaffold, String> {
-    let text = serde_json::to_vec(&job).map_err(|error| error.to_string())?;
-    let Job { run_id, job_type, blueprint, git_config } = job;
-    Ok(Scaffold {
-        run_id: run_id.as_str().parse().map_err(|error: piton_model::InvalidName| error.to_string())?,
-        job_type: match job_type {
-            message::JobType::System => ScaffoldKind::System,
-            message::JobType::Component => ScaffoldKind::Component,
-        },
-        template: blueprint.template,
-        name: blueprint.name,
-        namespace: blueprint.namespace.unwrap_or_default(),
-        values: Secret::new(blueprint.values),
-        provider: match git_config.provider {
-            Some(message::Provider::Gitlab) => GitProvider::Gitlab,
-            Some(message::Provider::Github) => GitProvider::Github,
-            Some(message::Provider::Gitea | message::Provider::Forgejo) => GitProvider::Gitea,
-            Some(message::Provider::Git) => GitProvider::Git,
-            None => config.provider,
-        },
-        group_id: git_config.group_id,
-        visibility: match git_config.visibility {
-            Some(message::Visibility::Private) | None => RepositoryVisibility::Private,
-            Some(message::Visibility::Internal) => RepositoryVisibility::Internal,
-            Some(message::Visibility::Public) => RepositoryVisibility::Public,
-        },
-        timeout: config.max_job_duration,
-        asked_at,
-        digest: Digest::of(&text),
+/// What the control plane hears of a message that became no run. Pure.
+fn refused(
+    run_id: &message::RunId,
+    job_type: Option<JobType>,
+    worker: Option<&str>,
+    reason: &str,
+    at: Timestamp,
+) -> serde_json::Value {
+    json!({
+        "run_id": run_id.as_str(),
+        "status": "failed",
+        "type": job_type.map(JobType::as_str),
+        "worker_id": worker.unwrap_or_default(),
+        "attempt": 0,
+        "timestamp": at,
+        "duration_seconds": 0.0,
+        "error": reason,
+        "code": "invalid_message",
     })
-}
-
-fn type_of(kind: ScaffoldKind) -> message::JobType {
-    match kind {
-        ScaffoldKind::System => message::JobType::System,
-        ScaffoldKind::Component => message::JobType::Component,
-    }
 }
 
 async fn measure(mut status: watch::Receiver<Status>, metrics: Metrics) {

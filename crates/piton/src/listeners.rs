@@ -50,13 +50,22 @@ impl Listeners {
         self.api.address()
     }
 
+    /// Begins to answer that the daemon lives and is not ready, until that is closed.
+    pub fn wait(&self, place: &Place) -> Result<Serving, CommandError> {
+        let stop = CancellationToken::new();
+        let failed = |error| CommandError::new(Exit::Failed, format!("cannot answer while waiting: {error}"));
+        let server = |tls| Server::new(piton_server::waiting_router(), limits(&place.config.server)).with_tls(tls);
+        let api = self.api.again().map_err(failed)?.map(|api| server(self.tls.clone()).serve(api, stop.clone()));
+        Ok(Serving { tasks: api.into_iter().map(tokio::spawn).collect(), stop })
+    }
+
     /// Begins to answer. `local` are the routes for commands, which are the same where the base is.
     pub fn serve(self, place: &Place, app: &App, local: &Router) -> Serving {
         let stop = CancellationToken::new();
         let front = &app.front;
         let limits = limits(&place.config.server);
         let base = place.config.server.base_path.as_str();
-        let routes = if base == piton_server::BASE { local.clone() } else { piton_server::router(app.clone(), base) };
+        let routes = if base == piton_server::BASE { local.clone() } else { piton_server::router(app, base) };
         let routes = front.outward(routes, &app.auth);
         let api = Server::new(routes, limits.clone()).with_tls(self.tls).counted_by(front.metrics.clone());
         let mut tasks = vec![tokio::spawn(api.serve(self.api, stop.clone()))];

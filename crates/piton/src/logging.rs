@@ -8,6 +8,8 @@ use piton_spec::{LogFormat, LogLevel, LogOutput, Logging};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
+use crate::place::create_private_dir;
+
 /// Begins to log as configured; `RUST_LOG` wins.
 pub fn start(logging: &Logging, quiet: bool, verbose: u8) -> io::Result<()> {
     let level = match (quiet, verbose, logging.level) {
@@ -18,18 +20,19 @@ pub fn start(logging: &Logging, quiet: bool, verbose: u8) -> io::Result<()> {
         (false, 0, LogLevel::Debug) | (false, 1, _) => "debug",
         (false, _, _) => "trace",
     };
-    // What the libraries below have to say is rarely about Piton; `notify` warns of every directory that is gone.
+    // What the libraries below have to say is rarely about Piton; `notify` warns of every directory that is gone, and
+    // `lapin` calls every end of a connection an error, whose errors Piton tells of itself.
     let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new(format!("warn,notify=error,{}", own(level))));
+        .unwrap_or_else(|_| EnvFilter::new(format!("warn,notify=error,lapin=off,{}", own(level))));
     let (writer, terminal) = match &logging.output {
         LogOutput::Stderr => (BoxMakeWriter::new(io::stderr), io::stderr().is_terminal()),
         LogOutput::Stdout => (BoxMakeWriter::new(io::stdout), io::stdout().is_terminal()),
         LogOutput::File(path) => {
-            if let Some(parent) = path.parent() {
-                std::fs::create_dir_all(parent)?;
-            }
-            let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
-            (BoxMakeWriter::new(file), false)
+            let parent = path.parent().map_or(Ok(()), create_private_dir);
+            let file = parent.and_then(|()| OpenOptions::new().create(true).append(true).mode(0o600).open(path));
+            let named =
+                |error: io::Error| io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display()));
+            (BoxMakeWriter::new(file.map_err(named)?), false)
         }
     };
     let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());

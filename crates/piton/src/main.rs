@@ -26,6 +26,7 @@ mod blueprints;
 mod clock;
 mod command;
 mod context;
+mod ends;
 mod error;
 mod executor;
 mod identity;
@@ -41,6 +42,7 @@ mod pause;
 mod place;
 mod prompt;
 mod provisioning;
+mod refusals;
 mod remote;
 mod render;
 mod routes;
@@ -51,11 +53,13 @@ mod session;
 mod table;
 mod terminal;
 mod upkeep;
+mod waiting;
 mod watch;
 mod wiring;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
+use std::pin::Pin;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -110,7 +114,7 @@ fn answer_for(program: Program, argv: Vec<OsString>) -> Exit {
         Ok(Request::Do(command)) => carry_out(&context, command::run(&context, command)),
         Ok(Request::Declare(declare)) => carry_out(&context, seed::declare::run(&context, declare)),
         Ok(Request::Tell(text)) => context.out.text(&text).map_or_else(|failure| failure.exit(), |()| Exit::Ok),
-        Err(error) => return refuse(&error, Exit::Usage),
+        Err(error) => return refuse(&error, if serves { Exit::UsageOs } else { Exit::Usage }),
     };
     match exit {
         Exit::Ok | Exit::NoPermission | Exit::Interrupted | Exit::Closed => exit,
@@ -144,7 +148,9 @@ fn asks_to_serve(argv: &[OsString]) -> bool {
 }
 
 /// Does what was asked, and tells how it went.
-fn carry_out(context: &Context, work: impl Future<Output = Result<Exit, Failure>>) -> Exit {
+fn carry_out<'a>(context: &Context, work: impl Future<Output = Result<Exit, Failure>> + 'a) -> Exit {
+    // One type for the runtime: it would compile all that a command does again for each way of running it.
+    let work: Pin<Box<dyn Future<Output = Result<Exit, Failure>> + 'a>> = Box::pin(work);
     // Fails only where a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let result = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

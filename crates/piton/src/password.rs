@@ -19,20 +19,28 @@ pub fn read(context: &Context, args: &PasswordArgs, question: &str) -> Result<Se
     match given(context, args)? {
         Some(password) => Ok(password),
         None if context.out.is_interactive() => ask(question),
-        None => Err(CommandError::new(Exit::Usage, "a password is needed, and nobody can be asked")
-            .hint("`--password-file FILE`, `--password-stdin`, or the variable PITON_PASSWORD")
-            .into()),
+        None => Err(needed()),
     }
 }
 
 /// Reads a new password, or asks for it twice.
 pub fn read_new(context: &Context, args: &PasswordArgs, name: &str) -> Result<Secret<String>, Failure> {
-    if given(context, args)?.is_none() && context.out.is_interactive() {
-        let first = ask(&format!("New password of {name}: "))?;
-        let same = ask("The same again: ")? == first;
-        return if same { Ok(first) } else { Err(usage("the two are not the same")) };
+    // Looked at once: what is said of it is not said twice, and what was read from standard input is gone.
+    match given(context, args)? {
+        Some(password) => Ok(password),
+        None if context.out.is_interactive() => {
+            let first = ask(&format!("New password of {name}: "))?;
+            let same = ask("The same again: ")? == first;
+            if same { Ok(first) } else { Err(usage("the two are not the same")) }
+        }
+        None => Err(needed()),
     }
-    read(context, args, "")
+}
+
+fn needed() -> Failure {
+    CommandError::new(Exit::Usage, "a password is needed, and nobody can be asked")
+        .hint("`--password-file FILE`, `--password-stdin`, or the variable PITON_PASSWORD")
+        .into()
 }
 
 fn given(context: &Context, args: &PasswordArgs) -> Result<Option<Secret<String>>, Failure> {

@@ -1,9 +1,11 @@
 //! Where everything is: the directory of the declarations, the data directory, the configuration.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use piton_spec::{Config, Diagnostic, Sources};
+use piton_spec::{Config, Diagnostic, Explained, Origin, Sources};
 
 use crate::args::Global;
 use crate::error::{CommandError, Exit};
@@ -53,6 +55,23 @@ impl Place {
         Ok(Place { root: config.root.clone(), data_dir: config.data_dir.clone(), config, warnings })
     }
 
+    /// Where a daemon of this configuration is reached, if its file says where it listens.
+    pub fn listener(&self) -> Option<String> {
+        let said =
+            |explained: &Explained| explained.key == "server.listen" && matches!(explained.origin, Origin::File { .. });
+        let server = &self.config.server;
+        if server.listen.port == 0 || !self.config.explain().iter().any(said) {
+            return None;
+        }
+        let scheme = if server.tls.is_some() { "https" } else { "http" };
+        let host = match server.listen.address {
+            Some(IpAddr::V6(address)) if !address.is_unspecified() => format!("[{address}]"),
+            Some(address) if !address.is_unspecified() => address.to_string(),
+            Some(_) | None => Ipv4Addr::LOCALHOST.to_string(),
+        };
+        Some(format!("{scheme}://{host}:{}{}", server.listen.port, server.base_path))
+    }
+
     /// The socket of whoever holds the data directory.
     pub fn socket(&self) -> PathBuf {
         self.data_dir.join("api.sock")
@@ -71,7 +90,34 @@ fn serves_the_host(global: &Global, environment: &BTreeMap<String, String>, curr
         && !DECLARATIONS.iter().any(|name| current_dir.join(name).exists())
 }
 
+/// Makes a directory and those around it, where they are missing, for nobody but their owner: the data directory may be
+/// among them.
+pub fn create_private_dir(directory: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
 /// The environment, without what is not text.
 pub fn environment() -> BTreeMap<String, String> {
     std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_is_made_is_its_owners_and_what_is_there_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let there = directory.path().join("there");
+        std::fs::create_dir(&there).unwrap();
+        std::fs::set_permissions(&there, std::fs::Permissions::from_mode(0o755)).unwrap();
+        create_private_dir(&there.join(".piton/logs")).unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(
+            (mode(&there), mode(&there.join(".piton")), mode(&there.join(".piton/logs"))),
+            (0o755, 0o700, 0o700)
+        );
+    }
 }

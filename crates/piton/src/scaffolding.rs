@@ -7,24 +7,23 @@
 mod forges;
 mod pins;
 mod reporter;
+mod reports;
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
-use piton_api::StatusReport;
 use piton_engine::{Clock, Passed, Task};
 use piton_exec::Git;
 use piton_exec::guard::Guard;
 use piton_forge::{
-    BranchName, Commit, CommitError, Identity, Limits, RepositoryName, RunMark, Visibility, Wanted, Words,
+    BranchName, Commit, CommitError, Identity, Limits, PRIVATE, RepositoryName, RunMark, Visibility, Wanted, Words,
 };
 use piton_logs::{LogStore, Redactor, RunLog};
 use piton_model::{
-    Failure, FailureClass, Report, RepositoryVisibility, Run, Scaffold, ScaffoldStep, ScaffoldedRepository,
+    Failure, FailureClass, Outcome, OutcomeKind, Report, RepositoryVisibility, Run, Scaffold, ScaffoldStep,
+    ScaffoldedRepository,
 };
 use piton_scaffold::{Meta, Mode, Order};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::blueprints::{Blueprints, Found};
 use crate::error::{CommandError, Exit};
@@ -33,14 +32,13 @@ use forges::Forges;
 use pins::Pins;
 pub use reporter::Reporter;
 use reporter::{Line, Lines};
+pub use reports::Reports;
 
 /// Makes repositories of blueprints.
 #[derive(Debug)]
 pub struct Scaffolding {
     blueprints: Blueprints,
     pins: Pins,
-    /// Where git keeps what it needs for a push.
-    workspace: PathBuf,
     forges: Forges,
     reporter: Reporter,
     author: Identity,
@@ -52,6 +50,24 @@ pub struct Scaffolding {
 /// Where a run keeps what it needs on a disk.
 pub fn workspace_dir(place: &Place) -> PathBuf {
     place.config.worker.workspace_dir.clone().unwrap_or_else(|| place.data_dir.join("scaffold"))
+}
+
+/// Removes what runs of a process that was killed have left: it may hold keys. What is younger than the longest run may be
+/// another worker's.
+pub fn sweep(place: &Place) {
+    let directory = workspace_dir(place);
+    // Where nothing was ever needed there is none.
+    let Ok(entries) = std::fs::read_dir(&directory) else { return };
+    for entry in entries.filter_map(Result::ok) {
+        let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PRIVATE));
+        let age = entry.metadata().and_then(|found| found.modified()).map(|time| time.elapsed().unwrap_or_default());
+        if is_ours && age.is_ok_and(|age| age > place.config.worker.max_job_duration) {
+            let path = entry.path();
+            if let Err(error) = std::fs::remove_dir_all(&path) {
+                tracing::warn!(%error, path = %path.display(), "what a run has left could not be removed");
+            }
+        }
+    }
 }
 
 impl Scaffolding {
@@ -71,9 +87,8 @@ impl Scaffolding {
         Ok(Scaffolding {
             blueprints: Blueprints::new(place, git, clock.clone())?,
             pins: Pins::new(workspace_dir(place).join("pins")),
-            workspace: workspace_dir(place),
             forges: Forges::new(place, guard)?,
-            reporter: Reporter::new(place, clock, config.id.as_deref().unwrap_or(worker))?,
+            reporter: Reporter::new(place, clock, worker)?,
             author: Identity::new(name, email).map_err(|error| bad("worker.author_name", &error))?,
             branch: config.branch.parse().map_err(|error| bad("worker.branch", &error))?,
             clock: clock.clone(),
@@ -93,43 +108,33 @@ impl Scaffolding {
                         Err(Failure::new(FailureClass::Interrupted, "stopped", "stopped before the repository was there"))
                     }
                 };
-                let word = match &built {
-                    Ok(_) => None,
-                    Err(failure) => self.say_failure(task, failure, &talk).await?,
-                };
-                talk.lines.end().await;
-                // Whoever hears of the end has the whole log.
-                if let (Some(word), Err(failure)) = (word, &built) {
-                    let report = StatusReport {
-                        error: Some(failure.message.clone()),
-                        code: Some(failure.code.clone()),
-                        hint: failure.hint.clone(),
-                        ..self.status(&task.run, scaffold, word)
-                    };
-                    self.reporter.status(scaffold.run_id.as_str(), report).await;
+                if let Err(failure) = &built {
+                    self.tell_failure(task, failure, &talk).await?;
                 }
-                built.map(Passed::Next)
+                talk.lines.end().await;
+                built.map(Passed::Done)
             }
-            ScaffoldStep::Report => {
-                let made = task.run.report.repository.as_ref();
-                let repository = made.map(|made| piton_api::ScaffoldedRepository {
-                    url: made.url.clone(),
-                    name: made.name.clone(),
-                    branch: made.branch.clone(),
-                    commit: made.commit.clone(),
-                    files: made.files,
-                });
-                let report = StatusReport { repository, ..self.status(&task.run, scaffold, "succeeded") };
-                self.reporter.status(scaffold.run_id.as_str(), report).await;
-                self.pins.forget(&scaffold.run_id.mark());
-                Ok(Passed::Done(Report::default()))
-            }
+        }
+    }
+
+    /// Forgets what a run that has ended does not need any more. One that has failed may be sent again, and may find what
+    /// it has pushed.
+    pub fn ended(&self, run: &Run, scaffold: &Scaffold) {
+        if run.outcome().map(Outcome::kind) == Some(OutcomeKind::Succeeded) {
+            self.pins.forget(&scaffold.run_id.mark());
         }
     }
 
     async fn build(&self, task: &Task, scaffold: &Scaffold, talk: &Talk<'_>) -> Result<Report, Failure> {
         talk.say("start", "INFO", format!("Starting provisioning for run: {}", scaffold.run_id)).await?;
-        self.reporter.status(scaffold.run_id.as_str(), self.status(&task.run, scaffold, "running")).await;
+        talk.lines.status(reports::status(
+            &task.run,
+            scaffold,
+            "running",
+            self.clock.now(),
+            self.reporter.worker().unwrap_or_default(),
+            json!({}),
+        ));
         let (forge, owner) = self.forges.of(scaffold)?;
         let wanted = Wanted {
             name: scaffold.name.parse::<RepositoryName>().map_err(|error| forges::failure(&error.into()))?,
@@ -155,10 +160,6 @@ impl Scaffolding {
                 Failure::new(FailureClass::Transient, "template_io", message)
             })?;
         }
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.workspace).map_err(|error| {
-            let message = format!("cannot create {}: {error}", self.workspace.display());
-            Failure::new(FailureClass::Transient, "template_io", message)
-        })?;
         let place = if scaffold.namespace.is_empty() { "" } else { "/" };
         let full_name = format!("{}{place}{}", scaffold.namespace, scaffold.name);
         talk.say("create", "INFO", format!("Creating repository: {full_name}")).await?;
@@ -172,15 +173,16 @@ impl Scaffolding {
             forge.push(&repository, &wanted, &commit).await.map_err(|error| self.not_pushed(scaffold, &error))?;
         forge.finish(&repository, &wanted, pushed).await.map_err(|error| forges::failure(&error))?;
         let began = task.run.started_at.unwrap_or(task.run.submitted_at);
+        let first = pushed.first(commit.id());
         let took = self.clock.now().duration_since(began).as_secs_f64().max(0.0);
         talk.say("success", "SUCCESS", format!("Provisioning completed in {took:.1}s")).await?;
         Ok(Report {
-            commit: Some(commit.id().to_string()),
+            commit: Some(first.to_string()),
             repository: Some(ScaffoldedRepository {
                 url: repository.web_url.clone(),
                 name: repository.full_name.clone(),
                 branch: self.branch.to_string(),
-                commit: commit.id().to_string(),
+                commit: first.to_string(),
                 files: files as u64,
             }),
             ..Report::default()
@@ -254,37 +256,19 @@ impl Scaffolding {
         })?
     }
 
-    /// Says in the log what went wrong. Answers what the control plane is told, if that is the end of it.
-    async fn say_failure(
-        &self,
-        task: &Task,
-        failure: &Failure,
-        talk: &Talk<'_>,
-    ) -> Result<Option<&'static str>, Failure> {
-        let retry = task.run.retry.delay(task.run.failures + 1).filter(|_| failure.class == FailureClass::Transient);
+    async fn tell_failure(&self, task: &Task, failure: &Failure, talk: &Talk<'_>) -> Result<(), Failure> {
+        let again = task.run.retry.delay_after(task.run.failures + 1, failure);
+        let retry = again.filter(|_| failure.class == FailureClass::Transient);
         let sentence = match &failure.hint {
             Some(hint) => format!("{} ({hint})", failure.message),
             None => failure.message.clone(),
         };
-        if let Some(delay) = retry {
-            let message = format!("{sentence}; trying again in {}s", delay.as_secs());
-            talk.say("failure", "WARN", message).await?;
-            return Ok(None);
-        }
-        talk.say("failure", "ERROR", format!("Provisioning failed: {sentence}")).await?;
-        Ok(Some(if failure.class == FailureClass::Interrupted { "cancelled" } else { "failed" }))
-    }
-
-    fn status(&self, run: &Run, scaffold: &Scaffold, word: &str) -> StatusReport {
-        let now = self.clock.now();
-        let began = run.started_at.unwrap_or(run.submitted_at);
-        StatusReport {
-            status: word.to_owned(),
-            job_type: Some(scaffold.job_type.as_str().to_owned()),
-            attempt: Some(run.attempts),
-            timestamp: Some(now),
-            duration_seconds: Some(now.duration_since(began).as_secs_f64().max(0.0)),
-            ..StatusReport::default()
+        match retry {
+            Some(delay) => {
+                let message = format!("{sentence}; trying again in {}s", delay.as_secs());
+                talk.say("failure", "WARN", message).await
+            }
+            None => talk.say("failure", "ERROR", format!("Provisioning failed: {sentence}")).await,
         }
     }
 }
@@ -304,7 +288,7 @@ impl<'a> Talk<'a> {
         let log = scaffolding.logs.open(task.run.id, redactor).await.map_err(|error| log_failure(&error))?;
         Ok(Talk {
             log,
-            lines: scaffolding.reporter.lines(scaffold.run_id.as_str()),
+            lines: scaffolding.reporter.lines(scaffold.run_id.as_str(), format!("{}-{}", task.run.id, task.attempt)),
             clock: &scaffolding.clock,
             prefix: format!("{}/{}/{}", task.run.id, task.attempt, task.step),
         })

@@ -100,14 +100,12 @@ impl Program {
                 (version_full, command.map(|command| Request::Do(command.within(workspace))))
             }
             Program::Provisr => {
-                let (global, meant) = Provisr::try_parse_from(argv)?.meant();
-                (
-                    false,
-                    Some(match meant {
-                        Meant::Command(command) => Request::DoWith(Box::new(global), command),
-                        Meant::Own(own) => Request::Own(Box::new(global), own),
-                    }),
-                )
+                let Provisr { config, version_full, command } = Provisr::try_parse_from(argv)?;
+                let request = command.map(|command| match command.meant(config) {
+                    (global, Meant::Command(command)) => Request::DoWith(Box::new(global), command),
+                    (global, Meant::Own(own)) => Request::Own(Box::new(global), own),
+                });
+                (version_full, request)
             }
         };
         match (full, request) {

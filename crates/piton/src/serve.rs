@@ -9,6 +9,7 @@ use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use piton_engine::Shutdown;
+use piton_keeper::footprint;
 use piton_spec::Severity;
 use piton_supervisor::Supervisor;
 use sd_notify::NotifyState;
@@ -23,14 +24,22 @@ use crate::keeping::History;
 use crate::listeners::Listeners;
 use crate::pause::pause;
 use crate::place::Place;
+use crate::scaffolding::{self, Reports};
+use crate::waiting::{self, Waited};
 use crate::wiring::{self, DataLock, LockRefused, Opened};
 use crate::{identity, keeping, logging, session};
 
 /// How long `--daemonize` waits for the daemon to answer.
 const START_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long the end waits for a control plane that does not hear.
+const LAST_REPORTS: Duration = Duration::from_secs(10);
+
 /// How often it is looked whether the data directory is still there.
 const LOOK_AFTER: Duration = Duration::from_secs(2);
+
+/// At which look what the start needed is given back.
+const SETTLED: u64 = 2;
 
 /// What there is beside the runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +77,7 @@ pub async fn serve(global: &Global, options: &ServeArgs) -> Result<(), CommandEr
     if let Some(exposure) = place.config.exposure() {
         return Err(CommandError::new(Exit::BadConfig, exposure.to_string()));
     }
-    identity::check(&place)?;
+    identity::check(&mut place)?;
     if options.daemonize {
         return daemonize(&place).await;
     }
@@ -83,16 +92,23 @@ async fn start(global: &Global, place: Place, activation: Activation, role: Role
     let started = tokio::time::Instant::now();
     let lock = lock(&place).await?;
     logging::start(&place.config.logging, global.quiet, global.verbose)
-        .map_err(|error| CommandError::new(Exit::Failed, format!("cannot log as configured: {error}")))?;
+        .map_err(|error| CommandError::new(Exit::Failed, format!("logging.output: {error}")))?;
     for warning in &place.warnings {
         tracing::warn!("{warning}");
     }
     let mut signals = Signals::new()?;
     let listeners = Listeners::bind(&place, activation).await?;
+    // The address of the database is a secret.
+    piton_process::confinement::hide_this_process();
+    if waiting::for_database(&place, &listeners, signals.end()).await? == Waited::Ended {
+        tracing::info!("piton has ended, before there was a database");
+        return Ok(());
+    }
     let opened = wiring::open(&place, lock, listeners.address()).await?;
     if role != Role::Worker {
         identity::first_admin(&place, &opened.app.auth).await?;
     }
+    scaffolding::sweep(&place);
     opened.engine.start().await?;
     let _pidfile = place.config.server.pidfile.as_deref().map(PidFile::write).transpose()?;
     run(&place, opened, listeners, role, &mut signals, started.elapsed()).await
@@ -141,7 +157,7 @@ async fn run(
     signals: &mut Signals,
     took: Duration,
 ) -> Result<(), CommandError> {
-    let Opened { app, engine, loader, router, runner, admission, shutdown, upkeep, lock } = opened;
+    let Opened { app, engine, loader, router, runner, admission, shutdown, upkeep, lock, warnings: _ } = opened;
     let over = CancellationToken::new();
     let loading = tokio::spawn(loader.run(over.clone()));
     let history = place.config.history.enabled.then(|| {
@@ -160,9 +176,12 @@ async fn run(
     let applying = tokio::spawn(app.applier.clone().run(over.clone()));
     let keeping_up = tokio::spawn(upkeep.run(engine.clone(), over.clone()));
     let address = listeners.address().map(|address| address.to_string()).unwrap_or_default();
+    let reports = Reports::begin(place, &engine).await?;
     let mut taking = match role {
         Role::Server => None,
-        Role::Both | Role::Worker => Some(Taking::begin(place, &engine, &app.front.metrics, engine.worker().as_str())?),
+        Role::Both | Role::Worker => {
+            Some(Taking::begin(place, &engine, &app.front.metrics, engine.worker().as_str()).await?)
+        }
     };
     let outward = match (&taking, role) {
         (Some(taking), Role::Worker) => listeners.serve_health(place, &app, taking.status()),
@@ -185,9 +204,14 @@ async fn run(
         env!("CARGO_PKG_VERSION"),
     );
     drop(loaded);
+    if let Some(listen) = app.about.listen {
+        // What those wait for who come from the runner that this one replaces.
+        tracing::info!("Runner HTTP server starting on {listen}");
+    }
     notify(&[NotifyState::Ready]);
 
     let mut looking = tokio::time::interval(LOOK_AFTER);
+    let mut looks = 0_u64;
     let mut failure = None;
     let how = loop {
         tokio::select! {
@@ -198,12 +222,19 @@ async fn run(
                     break Shutdown::Drain;
                 }
             }
-            _ = looking.tick() => if !lock.is_in_place() {
-                let message = format!("the data directory {} is gone", place.data_dir.display());
-                tracing::error!("{message}");
-                failure = Some(CommandError::new(Exit::Failed, message)
-                    .hint("put it back and start piton again; an empty one knows nothing of what is deployed"));
-                break Shutdown::Detach;
+            _ = looking.tick() => {
+                looks += 1;
+                if looks == SETTLED {
+                    footprint::trim_heap();
+                    footprint::forget_files();
+                }
+                if !lock.is_in_place() {
+                    let message = format!("the data directory {} is gone", place.data_dir.display());
+                    tracing::error!("{message}");
+                    failure = Some(CommandError::new(Exit::Failed, message)
+                        .hint("put it back and start piton again; an empty one knows nothing of what is deployed"));
+                    break Shutdown::Detach;
+                }
             },
             what = signals.next() => match what {
                 // What it has taken nobody else knows of, and it may never be started again.
@@ -225,9 +256,6 @@ async fn run(
     if role == Role::Worker && how == Shutdown::Drain {
         finish(&engine, signals).await;
     }
-    if let Some(taking) = taking {
-        taking.leave().await;
-    }
     // Whoever sends requests here shall learn that it is over before nobody answers any more.
     app.front.ending.cancel();
     if let Some(delay) = place.config.server.shutdown_delay {
@@ -236,10 +264,18 @@ async fn run(
     if how == Shutdown::Drain && end(&engine, how, signals).await {
         stop_processes(&app.supervisor, signals).await;
     }
+    app.templates.stop_fetching();
     app.front.closing.cancel();
     outward.close().await;
     if how == Shutdown::Detach {
         end(&engine, how, signals).await;
+    }
+    // What ended up to here is still told; the rest after the next start.
+    if let Some(taking) = taking {
+        taking.leave().await;
+    }
+    if let Some(reports) = reports {
+        reports.finish(LAST_REPORTS).await;
     }
     over.cancel();
     let _ = loading.await;
@@ -395,7 +431,7 @@ async fn daemonize(place: &Place) -> Result<(), CommandError> {
     let exe = std::env::current_exe().map_err(failed)?;
     let log = place.config.server.logfile.clone().unwrap_or_else(|| place.config.log_dir.join("piton.log"));
     if let Some(directory) = log.parent() {
-        std::fs::create_dir_all(directory).map_err(failed)?;
+        crate::place::create_private_dir(directory).map_err(failed)?;
     }
     let file = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&log).map_err(failed)?;
     let mut arguments: Vec<OsString> = std::env::args_os().filter(|argument| argument != "--daemonize").collect();

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +16,14 @@ use piton_engine::{Clock, Engine, Heartbeat, Loader};
 use piton_exec::archive::{Archive, ArchiveError, ArchivePlace};
 use piton_exec::request::Rules;
 use piton_exec::{Confine, Exec, Git, Templates};
+use piton_jobs::Tasks;
 use piton_keeper::client::Client;
+use piton_keeper::footprint;
 use piton_logs::LogStore;
 use piton_model::WorkerId;
 use piton_process::{Environment, Runner};
-use piton_server::{About, Admission, App, Applier, Auth, Front, Probes, ScheduleRules};
+use piton_server::{About, Admission, App, Applier, Auth, Front, Parts, Probes, ScheduleRules};
+use piton_spec::Diagnostic;
 use piton_store::{Options, Store};
 use piton_supervisor::Supervisor;
 use piton_tools::Manager;
@@ -33,7 +36,7 @@ use crate::error::{CommandError, Exit};
 use crate::executor::Real;
 use crate::identity;
 use crate::keeping::StoredWishes;
-use crate::place::{Place, environment};
+use crate::place::{Place, create_private_dir, environment};
 use crate::provisioning::{self, Provisioning};
 use crate::scaffolding::Scaffolding;
 use crate::upkeep::Upkeep;
@@ -90,8 +93,30 @@ pub struct Opened {
     pub admission: Admission,
     pub shutdown: CancellationToken,
     pub upkeep: Upkeep,
+    /// What whoever opened it should hear; the log has it, where there is one.
+    pub warnings: Vec<Diagnostic>,
     /// Held as long as this lives.
     pub lock: DataLock,
+}
+
+/// How much is executed at once.
+pub struct Concurrency {
+    pub runs: usize,
+    pub deployments: usize,
+}
+
+impl Concurrency {
+    /// As it is configured, or else as the host has it.
+    pub fn of(config: &piton_spec::Config) -> Concurrency {
+        let usual = piton_engine::Config::new(WorkerId::new(""));
+        let number = |limit: std::num::NonZeroU32| usize::try_from(limit.get()).unwrap_or(usize::MAX);
+        let configured = config.scheduler.max_concurrent_runs.map(number);
+        let half = configured.map_or(usual.max_concurrent_deployments, |runs| runs.div_ceil(2));
+        Concurrency {
+            runs: configured.unwrap_or(usual.max_concurrent_runs),
+            deployments: config.deployments.max_concurrent.map_or(half, number),
+        }
+    }
 }
 
 /// The lock of a data directory. It ends with the process, whatever happens to it.
@@ -105,11 +130,9 @@ impl DataLock {
     /// Takes the lock; `Err(Some(text))` tells who holds it.
     pub fn take(data_dir: &Path, what: &str) -> Result<DataLock, LockRefused> {
         let io = |source| LockRefused::Io { path: data_dir.to_owned(), source };
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(|error| {
-            match error.kind() {
-                std::io::ErrorKind::AlreadyExists => io(std::io::ErrorKind::NotADirectory.into()),
-                _ => io(error),
-            }
+        create_private_dir(data_dir).map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => io(std::io::ErrorKind::NotADirectory.into()),
+            _ => io(error),
         })?;
         let path = data_dir.join("lock");
         let mut file = OpenOptions::new()
@@ -131,7 +154,12 @@ impl DataLock {
         }
         file.set_len(0).and_then(|()| file.rewind()).map_err(io)?;
         writeln!(file, "{what}, process {}", std::process::id()).map_err(io)?;
-        Ok(DataLock { path, file })
+        let lock = DataLock { path, file };
+        // Whoever had it before may have removed the directory, which was made for nothing but a look.
+        if !lock.is_in_place() {
+            return Err(LockRefused::Held { holder: "a command that has just ended".to_owned() });
+        }
+        Ok(lock)
     }
 
     /// Whether the directory that was locked is still where it was. If it is not, somebody else can lock what is there
@@ -168,10 +196,14 @@ impl From<LockRefused> for CommandError {
 /// Opens the data directory of `place`, whose lock is held, and puts the parts together. No loop runs yet. A daemon
 /// names the address that it listens on.
 pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>) -> Result<Opened, CommandError> {
+    // From here on it knows secrets.
+    piton_process::confinement::hide_this_process();
     let config = &place.config;
     let data_dir = &place.data_dir;
     let clock = Clock::system();
-    let options = Options { vault: access::vault(config, data_dir)?, ..Options::default() };
+    let worker = worker_id(data_dir)?;
+    let vault = access::vault(config, data_dir)?;
+    let options = Options { node: worker.to_string(), vault: vault.clone(), ..Options::default() };
     let store = Store::open(config.store_url.expose(), options).await.map_err(store_error)?;
     let logs = LogStore::new(data_dir.join("runs"));
     let runner = Runner::new(data_dir.clone(), keeper_argv(data_dir)?, logs.clone());
@@ -187,6 +219,7 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
         whole_environment: Environment::inherit(environment(), &["*"]),
         work_dir: place.root.clone(),
         confine: access::confine(place)?,
+        vault,
         ..piton_exec::Config::new(data_dir.clone(), inherited)
     };
     let admission = match &settings.confine {
@@ -195,21 +228,18 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
         Confine::Never | Confine::Unavailable | Confine::Impossible => Admission::default(),
     };
     let exec = Exec::new(settings, runner.clone(), logs.clone(), tools.clone(), templates.clone());
-    import_legacy(place, &store, &clock).await?;
+    exec.seal_what_lies_open().await;
+    let warnings = import_legacy(place, &store, &clock).await?;
 
     let layout = config.layout(TimeZone::system());
-    let loader = Loader::new(layout.clone(), clock.clone(), Duration::from_secs(60));
-    let worker = worker_id(data_dir)?;
+    let loader = Loader::new(layout.clone(), clock.clone(), Duration::from_secs(60)).with_rest(footprint::trim_heap);
     let mut settings = piton_engine::Config::new(worker.clone());
-    if let Some(limit) = config.scheduler.max_concurrent_runs {
-        settings.max_concurrent_runs = usize::try_from(limit.get()).unwrap_or(usize::MAX);
-        settings.max_concurrent_deployments = settings.max_concurrent_runs.div_ceil(2);
-    }
-    settings.max_concurrent_runs = settings.max_concurrent_runs.max(config.worker.concurrency);
+    let concurrency = Concurrency::of(config);
+    settings.max_concurrent_runs = concurrency.runs;
+    settings.max_concurrent_deployments = concurrency.deployments;
+    settings.max_concurrent_scaffolds = config.worker.concurrency;
+    settings.lease = config.scheduler.lease;
     settings.keep_secrets = config.iac.retention;
-    if let Some(limit) = config.deployments.max_concurrent {
-        settings.max_concurrent_deployments = usize::try_from(limit.get()).unwrap_or(usize::MAX);
-    }
     settings.max_queued_deployments = config.deployments.max_queued;
     settings.max_queued_deployments_each = config.deployments.max_queued_each;
     settings.self_approval = config.deployments.self_approval;
@@ -227,8 +257,12 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
     };
     let provisioning = Provisioning::new(&config.provisioning, access::guard(config)?, &clock)?;
     let scaffolding = Scaffolding::new(place, &access::guard(config)?, git, &clock, logs.clone(), worker.as_str())?;
-    let executor =
-        Arc::new(Real { exec, runner: runner.clone(), logs: logs.clone(), provisioning, scaffolding, tell_ended });
+    let executor = Arc::new(Real {
+        tasks: Tasks { exec, runner: runner.clone(), logs: logs.clone() },
+        provisioning,
+        scaffolding,
+        tell_ended,
+    });
     let accounts = match &config.auth.store_url {
         Some(url) if url != &config.store_url => {
             Store::open(url.expose(), Options::default()).await.map_err(store_error)?
@@ -243,7 +277,7 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
     let applier = Applier::new(supervisor.clone(), loader.subscribe());
     let engine = Engine::new(settings, store, clock.clone(), executor, loader.subscribe());
     let shutdown = CancellationToken::new();
-    let app = App {
+    let app = App::new(Parts {
         engine: engine.clone(),
         auth,
         logs,
@@ -273,10 +307,9 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
             measures: config.processes.metrics.enabled,
             history: config.history.enabled,
         }),
-        base: piton_server::BASE.into(),
-    };
-    let router = piton_server::router(app.clone(), piton_server::BASE);
-    Ok(Opened { app, engine, loader, router, runner, admission, shutdown, upkeep, lock })
+    });
+    let router = piton_server::router(&app, piton_server::BASE);
+    Ok(Opened { app, engine, loader, router, runner, admission, shutdown, upkeep, warnings, lock })
 }
 
 /// What fetches from git with the access of whoever runs this.
@@ -403,10 +436,11 @@ fn store_error(error: piton_store::Error) -> CommandError {
 }
 
 /// The state files of a workspace scheduler that was here before are taken over once.
-async fn import_legacy(place: &Place, store: &Store, clock: &Clock) -> Result<(), CommandError> {
+async fn import_legacy(place: &Place, store: &Store, clock: &Clock) -> Result<Vec<Diagnostic>, CommandError> {
     type Parse = fn(&Path, &[u8]) -> piton_spec::legacy::Imported;
     let files: [(&str, Parse); 2] =
         [("scheduler.json", piton_spec::legacy::parse_scheduler), ("jobs.json", piton_spec::legacy::parse_jobs)];
+    let mut warnings = Vec::new();
     for (name, parse) in files {
         for directory in [&place.data_dir, &place.root.join("state")] {
             let path = directory.join(name);
@@ -416,8 +450,16 @@ async fn import_legacy(place: &Place, store: &Store, clock: &Clock) -> Result<()
                 return Err(CommandError::new(Exit::BadConfig, error.to_string())
                     .hint("repair the file, or move it away to start without what it says"));
             }
-            for warning in diagnostics {
+            let is_understood = !found.is_empty() || diagnostics.is_empty();
+            for warning in &diagnostics {
                 tracing::warn!("{warning}");
+            }
+            warnings.extend(diagnostics);
+            if !is_understood {
+                tracing::warn!(file = %path.display(), "nothing of a state file was understood; it stays where it is");
+                let told = "nothing in this file was understood, so it stays where it is";
+                warnings.push(Diagnostic::warning(path, "not_imported", told));
+                continue;
             }
             let count = found.len();
             store.import(found, clock.now()).await.map_err(store_error)?;
@@ -427,5 +469,5 @@ async fn import_legacy(place: &Place, store: &Store, clock: &Clock) -> Result<()
             tracing::info!(count, file = %path.display(), "state of a workspace scheduler taken over");
         }
     }
-    Ok(())
+    Ok(warnings)
 }

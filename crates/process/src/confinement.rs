@@ -6,12 +6,14 @@
 //! `piton confine … -- PROGRAM …` ([`enter`]).
 //!
 //! A confined process, and whatever it starts, also may not look into processes outside (`/proc/PID/environ`, `fd`,
-//! `mem`), nor signal them, nor gain privileges. The kernel does not hold it back from sockets: who serves one has to
-//! look who comes ([`lineage`](piton_keeper::lineage)).
+//! `mem`), nor signal them, nor gain privileges. The superuser loses the powers that see past all that ([`BEYOND`]), and
+//! nobody reads the disks behind the file systems. The kernel does not hold anybody back from sockets: who serves one has
+//! to look who comes ([`lineage`](piton_keeper::lineage)).
 
 use std::ffi::OsString;
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -20,12 +22,39 @@ use landlock::{
     ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
     RulesetStatus, Scope, path_beneath_rules,
 };
+use rustix::io::Errno;
+use rustix::thread::{CapabilitySet, capabilities, remove_capability_from_bounding_set, set_capabilities};
 
 /// The newest version of Landlock that is made use of. Older kernels do what they know of it.
 const NEWEST: ABI = ABI::V6;
 
 /// As a shell says that a program cannot be started.
 const NOT_STARTED: u8 = 126;
+
+/// What the superuser may do that no rule about files and processes holds for: read the memory and the environment of any
+/// process (`PERFMON` is enough for that on newer kernels), mount, make devices and read them, open files by their number
+/// instead of their path, and change the kernel. Files of others can still be read: they are what rules are about.
+const BEYOND: CapabilitySet = CapabilitySet::SYS_ADMIN
+    .union(CapabilitySet::SYS_PTRACE)
+    .union(CapabilitySet::PERFMON)
+    .union(CapabilitySet::BPF)
+    .union(CapabilitySet::CHECKPOINT_RESTORE)
+    .union(CapabilitySet::DAC_READ_SEARCH)
+    .union(CapabilitySet::MKNOD)
+    .union(CapabilitySet::SYS_RAWIO)
+    .union(CapabilitySet::SYS_MODULE)
+    .union(CapabilitySet::SYS_BOOT)
+    .union(CapabilitySet::MAC_ADMIN)
+    .union(CapabilitySet::MAC_OVERRIDE);
+
+/// Why a command was not confined, and so not started.
+#[derive(Debug, thiserror::Error)]
+enum Unconfined {
+    #[error(transparent)]
+    Rules(#[from] RulesetError),
+    #[error("its powers cannot be taken away: {0}")]
+    Powers(#[from] Errno),
+}
 
 /// What a command may not see, and what of it it may after all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -69,9 +98,11 @@ impl Confinement {
     }
 
     /// Confines the calling thread, and what it starts, for good.
-    fn take_on(&self) -> Result<(), RulesetError> {
+    fn take_on(&self) -> Result<(), Unconfined> {
+        give_up_powers()?;
         // A link to what is hidden hides nothing: what counts is where it leads.
-        let hidden: Vec<PathBuf> = self.hidden.iter().filter_map(|path| path.canonicalize().ok()).collect();
+        let hidden = self.hidden.iter().filter_map(|path| path.canonicalize().ok());
+        let hidden: Vec<PathBuf> = hidden.chain(disks()).collect();
         let all = AccessFs::from_all(NEWEST);
         let status = Ruleset::default()
             .handle_access(all)?
@@ -83,9 +114,43 @@ impl Confinement {
             .restrict_self()?;
         match status.ruleset {
             RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Ok(()),
-            RulesetStatus::NotEnforced => demand().map(|_| ()),
+            RulesetStatus::NotEnforced => Ok(demand().map(|_| ())?),
         }
     }
+}
+
+/// For good: no program that is executed later, whoever owns it, brings them back.
+fn give_up_powers() -> Result<(), Errno> {
+    let has = capabilities(None)?;
+    if !has.permitted.union(has.inheritable).intersects(BEYOND) {
+        return Ok(());
+    }
+    for power in BEYOND.iter() {
+        match remove_capability_from_bounding_set(power) {
+            // This kernel does not know it, or it cannot come back anyway, since no program gives privileges here.
+            Ok(()) | Err(Errno::INVAL | Errno::PERM) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let mut keeps = has;
+    keeps.effective.remove(BEYOND);
+    keeps.permitted.remove(BEYOND);
+    keeps.inheritable.remove(BEYOND);
+    set_capabilities(None, keeps)
+}
+
+/// What the file systems lie on.
+fn disks() -> impl Iterator<Item = PathBuf> {
+    let devices = fs::read_dir("/dev").into_iter().flatten().flatten();
+    devices.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_block_device())).map(|entry| entry.path())
+}
+
+/// Keeps others of the same user from looking into this process, and its memory from a core dump. What it executes is not
+/// affected.
+pub fn hide_this_process() {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    // Fails on no kernel that is known; without it, this process is as open as any other.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
 /// Whether this kernel can confine.

@@ -60,7 +60,7 @@ const REFUSED: [&str; 19] = [
 
 /// What a declaration for OpenTofu or Terraform may not set either: it would change which program runs, or what was
 /// asked of it.
-const REFUSED_FOR_INFRASTRUCTURE: [&str; 19] = [
+const REFUSED_FOR_INFRASTRUCTURE: [&str; 22] = [
     "PATH",
     "GIT_*",
     "LD_*",
@@ -68,8 +68,10 @@ const REFUSED_FOR_INFRASTRUCTURE: [&str; 19] = [
     "TF_CLI_CONFIG_FILE",
     "TERRAFORM_CONFIG",
     "TF_APPEND_USER_AGENT",
+    "TF_CLOUD_PLUGIN_DEV_OVERRIDE",
     "TF_DATA_DIR",
     "TF_DISABLE_PLUGIN_TLS",
+    "TF_FORCE_LOCAL_BACKEND",
     "TF_FORK",
     "TF_IN_AUTOMATION",
     "TF_INPUT",
@@ -79,6 +81,7 @@ const REFUSED_FOR_INFRASTRUCTURE: [&str; 19] = [
     "TF_REATTACH_PROVIDERS",
     "TF_SKIP_PROVIDER_VERIFY",
     "TF_STATE_PERSIST_INTERVAL",
+    "TF_TEMP_LOG_PATH",
     "TF_WORKSPACE",
 ];
 

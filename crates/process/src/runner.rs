@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::pending;
 use std::path::{Path, PathBuf};
 
-use piton_keeper::{Child, Output, Spec, Token};
+use piton_keeper::{Child, Output, Remembered, Spec, Token};
 use piton_logs::{LogStore, RunLog};
 use piton_model::RunId;
 use tokio::sync::oneshot;
@@ -163,6 +163,7 @@ impl Runner {
             stdout,
             stderr,
             limits: invocation.limits.clone(),
+            remembered: Remembered::OverPowerLoss,
         };
         self.keeping.start(token, &spec).await
     }

@@ -46,6 +46,14 @@ pub(crate) struct Configured {
 /// An adapter takes the applications of its names that are switched on, and the HTTP target does not see them. So
 /// nothing is done twice, and what is sent is the same at each attempt.
 pub(crate) fn plan(request: &Request, configured: Configured) -> Result<Vec<Call>, Failure> {
+    // Other programs write rows, too.
+    for (key, column) in [("employee", "employee_data"), ("applications", "applications")] {
+        if !matches!(request.body.get(key), None | Some(Value::Null | Value::Object(_))) {
+            let message = format!("the request is incomplete: `{column}` is no object");
+            return Err(Failure::new(FailureClass::Permanent, "request_incomplete", message)
+                .hint("make a new request; what is sent never changes once it is accepted"));
+        }
+    }
     let mut body = request.body.clone();
     let mut calls = Vec::new();
     let mut providers = Vec::new();
@@ -131,9 +139,12 @@ mod tests {
             (&json!({"google": true, "slack": false}), ALL, vec![google.clone()]),
             (&json!({"google": false}), ALL, vec![http(json!({}))]),
             (&json!({}), ALL, vec![http(json!({}))]),
-            (&json!(["google"]), ALL, vec![http(json!(["google"]))]),
+            (&json!(null), ALL, vec![http(json!(null))]),
         ] {
             assert_eq!(planned(applications, configured), Ok(calls), "{applications}");
+        }
+        for applications in [json!(["google"]), json!("google"), json!(true)] {
+            assert_eq!(planned(&applications, ALL), Err("request_incomplete".to_owned()), "{applications}");
         }
     }
 

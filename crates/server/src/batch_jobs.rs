@@ -10,14 +10,14 @@ use piton_model::Act;
 use piton_spec::Job;
 use piton_spec::provisr::{self, Secrets};
 use serde_json::{Map, Value};
-use utoipa_axum::routes;
 
 use crate::batch_view;
 use crate::caller::Caller;
+use crate::cron_files;
 use crate::extract::{Json, Path};
 use crate::problem::{Answer, Refusal};
 use crate::processes::{as_provisr, refused, unless_in_the_way};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 
 pub(crate) fn routes() -> Table {
@@ -114,8 +114,20 @@ async fn hold(State(app): State<App>, Path(name): Path<String>, caller: Caller) 
 }
 
 /// Lets a job go on that was held back.
-#[utoipa::path(post, path = "/jobs/{name}/resume", responses((status = 200, body = api::BatchJob)))]
+///
+/// Where its file suspends it, that file is changed, which takes the role admin.
+#[utoipa::path(post, path = "/jobs/{name}/resume", responses((status = 200, body = api::BatchJob), (status = 409, description = "It is declared in the configuration.")))]
 async fn release(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::BatchJob>> {
+    let subject = app.engine.job_object(&name).await?.subject;
+    let declared = app.engine.loaded().catalog.jobs.get(&subject).cloned();
+    if let Some(job) = declared.filter(|job| job.runs_once() && job.rules.suspended) {
+        check_declared_elsewhere(&job)?;
+        caller.check_admin("to change the file that suspends a job", None)?;
+        let about = app.about.clone();
+        let woken = tokio::task::spawn_blocking(move || cron_files::wake(&about.layout, &job));
+        woken.await.map_err(|error| Refusal::internal(&error))??;
+        app.reload.now().await;
+    }
     app.engine.release_job(&name).await?;
     app.auth.note(caller.deed(Act::JobResumed).to(format!("job/{name}"))).await;
     Ok(Json(seen(&app, &name, &caller).await?))

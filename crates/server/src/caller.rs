@@ -1,5 +1,6 @@
 //! Who asks, as the door found out through which the request came.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use axum::extract::{FromRequestParts, Request};
@@ -9,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use jiff::Timestamp;
 use piton_auth::Role;
-use piton_model::{Act, By, Deed};
+use piton_model::{Act, By, Deed, Name};
 use piton_spec::provisr::Secrets;
 
 use crate::problem::Refusal;
@@ -54,6 +55,8 @@ pub(crate) struct Account {
     pub(crate) name: String,
     /// What it may do.
     pub(crate) roles: Vec<Role>,
+    /// The workspaces that it is bound to; none where it is not bound.
+    pub(crate) workspaces: BTreeSet<Name>,
     /// Of its rights: in a later one it has to prove anew who it is.
     pub(crate) generation: u32,
 }
@@ -85,6 +88,11 @@ impl Caller {
             Known::Socket | Known::Anonymous | Known::Worker => None,
             Known::Basic(account) | Known::Token(account, _) | Known::Cookie(account, _) => Some(account),
         }
+    }
+
+    /// The workspaces that they are bound to; nothing where they may see everything.
+    pub(crate) fn bound(&self) -> Option<&BTreeSet<Name>> {
+        self.account().map(|account| &account.workspaces).filter(|workspaces| !workspaces.is_empty())
     }
 
     /// The token, where they are known by one.

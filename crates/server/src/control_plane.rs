@@ -15,12 +15,11 @@ use piton_model::{
     By, Digest, Failure, FailureClass, Outcome, RemoteNews, RemoteStatus, RemoteWord, Run, ScaffoldId,
     ScaffoldedRepository,
 };
-use utoipa_axum::routes;
 
 use crate::caller::Caller;
 use crate::extract::{Json, Path};
 use crate::problem::{Answer, Refusal};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 
 pub(crate) fn routes() -> Table {

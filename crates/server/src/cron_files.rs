@@ -48,7 +48,7 @@ pub(crate) fn change(layout: &Layout, catalog: &Catalog, old: &Job, spec: &Value
     declared
 }
 
-/// Lets a CronJob go on that its file suspends: the file says so from then on.
+/// Lets a job or CronJob go on that its file suspends: the file says so from then on.
 pub(crate) fn wake(layout: &Layout, job: &Job) -> Answer<()> {
     if !is_program(layout, &job.file) {
         return Ok(());

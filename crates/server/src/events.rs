@@ -8,18 +8,17 @@ use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::StreamExt;
 use piton_auth::Role;
 use piton_model::{LedgerEntry, Record, Seq};
 use serde::Deserialize;
-use tokio::sync::mpsc;
 use utoipa::IntoParams;
-use utoipa_axum::routes;
 
 use crate::caller::Caller;
 use crate::extract::Query;
+use crate::feed::{Feed, Frames};
 use crate::problem::Answer;
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 
 const BATCH: usize = 200;
@@ -55,21 +54,11 @@ async fn show(
     Ok((headers, body).into_response())
 }
 
-fn follow(app: App, after: Seq, role: Role) -> impl Stream<Item = Bytes> {
-    let (frames, mut received) = mpsc::channel::<Bytes>(64);
-    tokio::spawn(async move {
-        // Ends with an error when nobody reads any more.
-        let _ = feed(&app, after, role, &frames).await;
-    });
-    stream::poll_fn(move |context| received.poll_recv(context))
+fn follow(app: App, after: Seq, role: Role) -> Feed {
+    Feed::new(|frames| feed(app, after, role, frames))
 }
 
-async fn feed(
-    app: &App,
-    mut after: Seq,
-    role: Role,
-    frames: &mpsc::Sender<Bytes>,
-) -> Result<(), mpsc::error::SendError<Bytes>> {
+async fn feed(app: App, mut after: Seq, role: Role, frames: Frames) {
     let mut changes = app.engine.store().changes();
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
     loop {
@@ -79,7 +68,7 @@ async fn feed(
             after = entry.seq;
             // Who logs in from where is for administrators.
             if role == Role::Admin || !matches!(entry.record, Record::Audit(_)) {
-                frames.send(frame(entry)).await?;
+                frames.send(frame(entry)).await;
             }
         }
         if entries.len() == BATCH {
@@ -87,8 +76,8 @@ async fn feed(
         }
         tokio::select! {
             _ = changes.changed() => {}
-            _ = heartbeat.tick() => frames.send(Bytes::from_static(b": heartbeat\n\n")).await?,
-            () = app.shutdown.cancelled() => return Ok(()),
+            _ = heartbeat.tick() => frames.send(&b": heartbeat\n\n"[..]).await,
+            () = app.shutdown.cancelled() => return,
         }
     }
 }

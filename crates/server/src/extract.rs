@@ -116,7 +116,7 @@ fn malformed(error: &serde_json::Error) -> Refusal {
 }
 
 /// RFC 6901.
-fn pointer(place: &Place) -> String {
+pub(crate) fn pointer(place: &Place) -> String {
     let mut text = String::new();
     for segment in place {
         let part = match segment {

@@ -2,20 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::routing::get;
 use piton_api as api;
 use piton_model::{Act, Projection, SubjectKind, WorkspaceState};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::IntoParams;
-use utoipa_axum::routes;
 
 use crate::caller::Caller;
 use crate::extract::{Json, Query};
-use crate::problem::Answer;
+use crate::problem::{Answer, Refusal};
 use crate::ready::{self, Check};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 use crate::view;
 
@@ -29,9 +30,25 @@ pub(crate) fn routes() -> Table {
 
 pub(crate) fn overview() -> Table {
     Table::new()
-        .at(Permission::Read, routes!(show))
+        .bound(Permission::Read, routes!(show))
         .at(Permission::Read, routes!(doctor))
         .at(Permission::Administer, routes!(shutdown))
+}
+
+/// Before there is a database.
+pub(crate) fn waiting() -> Router {
+    let starting = || async { Json(json!({ "status": "starting" })) };
+    let unready = || async { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") };
+    Router::new()
+        .route("/health", get(starting))
+        .route("/livez", get(live))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(unready))
+        .fallback(|| async {
+            let detail = "the database is not available yet";
+            let hint = Some("try again in a moment".to_owned());
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail, hint)
+        })
 }
 
 /// That the daemon answers.
@@ -72,24 +89,27 @@ async fn ready(State(app): State<App>, Query(detail): Query<Detail>) -> (StatusC
 
 /// One page about everything.
 #[utoipa::path(get, path = "/overview", responses((status = 200, body = api::Overview)))]
-async fn show(State(app): State<App>) -> Answer<Json<api::Overview>> {
+async fn show(State(app): State<App>, caller: Caller) -> Answer<Json<api::Overview>> {
     let store = app.engine.store();
     let loaded = app.engine.loaded();
     let states = store.projections(SubjectKind::Workspace).await?;
     let mut workspaces = BTreeMap::new();
     let mut next = vec![];
-    for workspace in loaded.catalog.workspaces.values() {
+    for workspace in loaded.catalog.workspaces.values().filter(|one| caller.sees_workspace(one.name.as_str())) {
         let state = match states.get(&workspace.subject()) {
             Some(Projection::Workspace(state)) => state.clone(),
             Some(Projection::Job(_)) | None => WorkspaceState::default(),
         };
         let status = if workspace.enabled { state.phase().as_str() } else { "disabled" };
         *workspaces.entry(status.to_owned()).or_default() += 1;
-        let due = app.engine.upcoming(workspace.name.as_str(), 1)?;
+        let due = app.engine.upcoming(workspace.name.as_str(), 1).await?;
         next.extend(due.into_iter().map(|due| (workspace.subject().to_string(), view::upcoming(due))));
     }
-    let mut diagnostics: Vec<api::Diagnostic> = loaded.diagnostics.iter().map(view::diagnostic).collect();
-    for (name, state) in app.engine.leftovers().await? {
+    // They are about files, whosever these are.
+    let told = loaded.diagnostics.iter().filter(|_| caller.bound().is_none());
+    let mut diagnostics: Vec<api::Diagnostic> = told.map(view::diagnostic).collect();
+    let left = app.engine.leftovers().await?.into_iter();
+    for (name, state) in left.filter(|(name, _)| caller.sees_workspace(name.as_str())) {
         *workspaces.entry(state.phase().as_str().to_owned()).or_default() += 1;
         let directory = app.about.layout.workspaces.join(name.as_str());
         diagnostics.push(view::not_declared(&name, &directory, directory.is_dir()));
@@ -98,7 +118,7 @@ async fn show(State(app): State<App>) -> Answer<Json<api::Overview>> {
     next.truncate(5);
     let mut jobs = BTreeMap::new();
     let job_states = store.projections(SubjectKind::Job).await?;
-    for subject in loaded.catalog.jobs.keys() {
+    for subject in loaded.catalog.jobs.keys().filter(|subject| caller.sees_subject(subject)) {
         let status = match job_states.get(subject) {
             Some(Projection::Job(state)) => state.status,
             Some(Projection::Workspace(_)) | None => piton_model::JobStatus::Pending,
@@ -106,7 +126,7 @@ async fn show(State(app): State<App>) -> Answer<Json<api::Overview>> {
         *jobs.entry(status.as_str().to_owned()).or_default() += 1;
     }
     let mut runs = BTreeMap::new();
-    for run in store.live().await? {
+    for run in store.live().await?.iter().filter(|run| caller.sees(run)) {
         *runs.entry(run.phase().as_str().to_owned()).or_default() += 1;
     }
     let about = &app.about;

@@ -12,34 +12,35 @@ use piton_store::RunQuery;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::IntoParams;
-use utoipa_axum::routes;
 
 use crate::batch_jobs::{check_declared_elsewhere, check_name, unmasked};
 use crate::batch_view;
+use crate::bound;
 use crate::caller::Caller;
 use crate::cron_files;
 use crate::extract::{self, Json, Path, Query};
 use crate::job_files::{self, Draft};
 use crate::problem::{Answer, Refusal};
 use crate::processes::{as_provisr, unless_in_the_way};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::skips;
 use crate::state::App;
 use crate::view;
+use crate::window::Window;
 use crate::workspaces::{Accepted, accepted};
 
 pub(crate) fn routes() -> Table {
     Table::new()
-        .at(Permission::Read, routes!(list))
+        .bound(Permission::Read, routes!(list))
         .creating(Permission::Administer, routes!(create))
-        .at(Permission::Read, routes!(show))
+        .bound(Permission::Read, routes!(show))
         .at(Permission::Administer, routes!(change))
         .at(Permission::Administer, routes!(remove))
-        .at(Permission::Read, routes!(history))
-        .at(Permission::Operate, routes!(suspend))
-        .at(Permission::Operate, routes!(resume))
-        .creating(Permission::Operate, routes!(trigger))
-        .at(Permission::Operate, routes!(kill))
+        .bound(Permission::Read, routes!(history))
+        .bound(Permission::Operate, routes!(suspend))
+        .bound(Permission::Operate, routes!(resume))
+        .creating_bound(Permission::Operate, routes!(trigger))
+        .bound(Permission::Operate, routes!(kill))
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -57,9 +58,11 @@ struct Scope {
 async fn list(
     State(app): State<App>,
     Query(scope): Query<Scope>,
+    Query(window): Query<Window>,
     caller: Caller,
 ) -> Answer<Json<api::Page<api::Scheduled>>> {
     if let Some(workspace) = &scope.workspace {
+        caller.check_workspace(workspace)?;
         app.engine.workspace(workspace)?;
     }
     let loaded = app.engine.loaded();
@@ -68,18 +71,24 @@ async fn list(
         (None, true) => job.workspace().is_none(),
         (None, false) => true,
     };
+    let jobs = loaded.catalog.jobs.values().filter(wanted).filter(|job| caller.sees_subject(&job.subject));
+    // Standalone jobs first, then workspace by workspace.
+    let place = |job: &Arc<Job>| format!("{}\0{}", job.workspace().map_or("", |name| name.as_str()), job.name);
+    let mut jobs: Vec<(String, &Arc<Job>)> = jobs.map(|job| (place(job), job)).collect();
+    jobs.sort_by(|a, b| a.0.cmp(&b.0));
+    let page = window.of(jobs, |(name, _)| name)?;
     let mut items = vec![];
-    for job in loaded.catalog.jobs.values().filter(wanted) {
+    for (_, job) in page.items {
         let view = full(&app, job).await?;
         items.push(told(&app, job, view, &caller).await?);
     }
-    Ok(Json(api::Page { items, next: None }))
+    Ok(Json(api::Page { items, next: page.next }))
 }
 
 /// One scheduled job: `NAME`, or `WORKSPACE.NAME`.
 #[utoipa::path(get, path = "/cronjobs/{name}", responses((status = 200, body = api::Scheduled)))]
 async fn show(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::Scheduled>> {
-    let job = find(&app, &name)?;
+    let job = find(&app, &caller, &name)?;
     let mut view = full(&app, &job).await?;
     view.skipped = skips::latest(&app, &job.subject).await?;
     Ok(Json(told(&app, &job, view, &caller).await?))
@@ -111,12 +120,22 @@ async fn full(app: &App, job: &Job) -> Answer<api::Job> {
     let enabled = app.engine.loaded().catalog.is_enabled(&job.subject);
     let mut view = view::job(job, &state, enabled, suspended);
     let workspace = job.workspace().map(piton_model::Name::as_str);
-    view.next_run = app.engine.next_run(workspace, job.name.as_str())?.filter(|_| !suspended);
+    view.next_run = app.engine.next_run(workspace, job.name.as_str()).await?.filter(|_| !suspended);
     Ok(view)
 }
 
+/// A job that there is for whoever asks.
+fn find(app: &App, caller: &Caller, name: &str) -> Answer<Arc<Job>> {
+    let found = look_up(app, name);
+    if caller.bound().is_none() {
+        return found;
+    }
+    // What is said of a name that nothing has speaks of those that there are.
+    found.ok().filter(|job| caller.sees_subject(&job.subject)).ok_or_else(|| bound::missing("job", name))
+}
+
 /// A standalone job, or a job of a workspace: names may hold dots, so every dot may be the one between them.
-fn find(app: &App, name: &str) -> Answer<Arc<Job>> {
+fn look_up(app: &App, name: &str) -> Answer<Arc<Job>> {
     let standalone = app.engine.job(None, name);
     if standalone.is_ok() {
         return Ok(standalone?);
@@ -144,7 +163,7 @@ fn scope_of(job: &Job) -> (Option<&str>, &str) {
     (status = 409, description = "Something is in the way, such as a run.")))]
 async fn trigger(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Accepted> {
     app.reload.now().await;
-    let job = find(&app, &name)?;
+    let job = find(&app, &caller, &name)?;
     let (workspace, name) = scope_of(&job);
     accepted(&app, &app.engine.run_job(workspace, name, caller.by).await?)
 }
@@ -152,9 +171,10 @@ async fn trigger(State(app): State<App>, Path(name): Path<String>, caller: Calle
 /// Stops the runs of a job.
 #[utoipa::path(post, path = "/jobs/{name}/kill", responses((status = 200, description = "The runs that are told to stop.", body = Vec<String>), (status = 409, description = "Something is in the way, such as a run.")))]
 async fn kill(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<Vec<String>>> {
-    let job = match find(&app, &name) {
+    let job = match find(&app, &caller, &name) {
         Ok(job) => job,
         // One that somebody made, or that a schedule made.
+        Err(refusal) if caller.bound().is_some() => return Err(refusal),
         Err(refusal) => match app.engine.stop_job(&name, caller.by).await {
             Ok(run) => return Ok(Json(vec![run.id.to_string()])),
             Err(piton_engine::Error::NotFound { .. }) => return Err(refusal),
@@ -169,7 +189,7 @@ async fn kill(State(app): State<App>, Path(name): Path<String>, caller: Caller) 
 /// Makes the schedule of a job wait.
 #[utoipa::path(post, path = "/cronjobs/{name}/suspend", responses((status = 200, body = api::Scheduled), (status = 409, description = "It is declared in the configuration.")))]
 async fn suspend(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::Scheduled>> {
-    let job = find(&app, &name)?;
+    let job = find(&app, &caller, &name)?;
     check_declared_elsewhere(&job)?;
     let (workspace, name) = scope_of(&job);
     app.engine.suspend_job(workspace, name, caller.by.clone()).await?;
@@ -182,7 +202,7 @@ async fn suspend(State(app): State<App>, Path(name): Path<String>, caller: Calle
 /// Where its file suspends it, that file is changed, which takes the role admin.
 #[utoipa::path(post, path = "/cronjobs/{name}/resume", responses((status = 200, body = api::Scheduled), (status = 409, description = "It is declared in the configuration.")))]
 async fn resume(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::Scheduled>> {
-    let job = find(&app, &name)?;
+    let job = find(&app, &caller, &name)?;
     check_declared_elsewhere(&job)?;
     if job.rules.suspended {
         caller.check_admin("to change the file that suspends a job", None)?;
@@ -212,8 +232,9 @@ async fn history(
     State(app): State<App>,
     Path(name): Path<String>,
     Query(limit): Query<Limit>,
+    caller: Caller,
 ) -> Answer<Json<api::Page<api::CronJobRun>>> {
-    let job = find(&app, &name)?;
+    let job = find(&app, &caller, &name)?;
     let limit = limit.limit.unwrap_or(20).clamp(1, 1000);
     let (workspace, short) = scope_of(&job);
     if job.is_scheduled() {
@@ -264,7 +285,7 @@ async fn change(
     body: Answer<Json<Map<String, Value>>>,
 ) -> Answer<Json<api::Scheduled>> {
     let Json(body) = body.map_err(as_provisr)?;
-    let job = find(&app, &name).map_err(as_provisr)?;
+    let job = find(&app, &caller, &name).map_err(as_provisr)?;
     check_name(&body, &name)?;
     check_no_workspace(&job, &name)?;
     check_declared_elsewhere(&job)?;
@@ -293,7 +314,7 @@ fn check_no_workspace(job: &Job, name: &str) -> Answer<()> {
 /// Removes the file of a standalone job. What a CronJob made is stopped, and goes with it.
 #[utoipa::path(delete, path = "/cronjobs/{name}", responses((status = 200, description = "The job as it was.", body = api::Scheduled), (status = 409, description = "It is declared in a workspace, or in the configuration.")))]
 async fn remove(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::Scheduled>> {
-    let job = find(&app, &name)?;
+    let job = find(&app, &caller, &name)?;
     check_no_workspace(&job, &name)?;
     check_declared_elsewhere(&job)?;
     let last = answer(&app, &job, &caller).await?;

@@ -26,6 +26,7 @@
 mod auth;
 mod batch_jobs;
 mod batch_view;
+mod bound;
 mod caller;
 mod control_plane;
 mod cron_files;
@@ -33,6 +34,7 @@ mod deploy;
 mod docs;
 mod events;
 mod extract;
+mod feed;
 mod front;
 mod health;
 mod job_files;
@@ -53,6 +55,7 @@ mod templates;
 mod tls;
 mod transport;
 mod view;
+mod window;
 mod workspaces;
 
 use axum::extract::DefaultBodyLimit;
@@ -66,7 +69,7 @@ pub use front::Front;
 pub use metrics::{Metrics, follow as follow_ledger, follow_processes};
 pub use processes::{Applier, KINDS, sample_process};
 pub use schedule::ScheduleRules;
-pub use state::{About, App, Children, Probes};
+pub use state::{About, App, Children, Parts, Probes};
 pub use tls::{Tls, TlsError};
 pub use transport::{Admission, BindError, Limits, Listener, Server, local, serve_unix};
 
@@ -77,11 +80,11 @@ pub const BASE: &str = "/api";
 pub(crate) const BODY_LIMIT: usize = 1024 * 1024;
 
 /// All routes; those of `{base}` below `base`.
-pub fn router(app: App, base: &str) -> Router {
-    let app = App { base: base.trim_end_matches('/').into(), ..app };
+pub fn router(app: &App, base: &str) -> Router {
+    let app = app.below(base);
     let (served, public_metrics) = (base.to_owned(), app.front.public_metrics());
-    let document = Document::later(move || table(&served, public_metrics).split().1);
-    let (routes, _) = table(base, public_metrics).split();
+    let document = Document::later(move || table(&served, public_metrics).document());
+    let routes = table(base, public_metrics).router();
     let (front, engine) = (app.front.clone(), app.engine.clone());
     let routes = routes
         .fallback(problem::no_route)
@@ -96,6 +99,11 @@ pub fn router(app: App, base: &str) -> Router {
 pub fn metrics_router(app: App) -> Router {
     let front = app.front.clone();
     front.inward(Router::new().route("/metrics", axum::routing::get(metrics::show)).with_state(app))
+}
+
+/// What answers while the daemon waits for its database: that it lives, and is not ready.
+pub fn waiting_router() -> Router {
+    health::waiting()
 }
 
 fn table(base: &str, public_metrics: bool) -> Table {

@@ -11,18 +11,19 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use piton_model::{Phase, Run, RunId};
 use serde::Deserialize;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use utoipa::IntoParams;
-use utoipa_axum::routes;
 
+use crate::caller::Caller;
 use crate::extract::{Path, Query};
+use crate::feed::{Feed, Frames};
 use crate::problem::Answer;
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::runs::find;
 use crate::state::App;
 
 pub(crate) fn routes() -> Table {
-    Table::new().at(Permission::Read, routes!(show))
+    Table::new().bound(Permission::Read, routes!(show))
 }
 
 /// Which part of a log.
@@ -57,8 +58,9 @@ async fn show(
     Path(id): Path<String>,
     Query(range): Query<Range>,
     headers: HeaderMap,
+    caller: Caller,
 ) -> Answer<Response> {
-    let run = find(&app, &id).await?;
+    let run = find(&app, &caller, &id).await?;
     answer(&app, &run, &range, &headers).await
 }
 
@@ -128,22 +130,11 @@ fn chunks(
 }
 
 /// Events until the run ends or waits for a person.
-fn follow(app: App, run: RunId, from: u64, until: Until) -> impl Stream<Item = Bytes> {
-    let (frames, mut received) = mpsc::channel::<Bytes>(16);
-    tokio::spawn(async move {
-        // Ends with an error when nobody reads any more.
-        let _ = feed(&app, run, from, until, &frames).await;
-    });
-    stream::poll_fn(move |context| received.poll_recv(context))
+fn follow(app: App, run: RunId, from: u64, until: Until) -> Feed {
+    Feed::new(|frames| feed(app, run, from, until, frames))
 }
 
-async fn feed(
-    app: &App,
-    id: RunId,
-    from: u64,
-    until: Until,
-    frames: &mpsc::Sender<Bytes>,
-) -> Result<(), mpsc::error::SendError<Bytes>> {
+async fn feed(app: App, id: RunId, from: u64, until: Until, frames: Frames) {
     let (ended, is_over) = watch::channel(false);
     let engine = app.engine.clone();
     let mut settling = Box::pin(async move {
@@ -155,7 +146,7 @@ async fn feed(
         (run, ended)
     });
     // An id without an event: whoever reads it knows where to resume even if no line follows.
-    frames.send(Bytes::from(format!("id: {from}\n\n"))).await?;
+    frames.send(format!("id: {from}\n\n")).await;
     let mut lines = Lines::new(from);
     let mut log = Box::pin(app.logs.follow(id, from, is_over));
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
@@ -163,11 +154,11 @@ async fn feed(
     loop {
         tokio::select! {
             done = &mut settling, if settled.is_none() => settled = Some(done),
-            _ = heartbeat.tick() => frames.send(Bytes::from_static(b": heartbeat\n\n")).await?,
+            _ = heartbeat.tick() => frames.send(&b": heartbeat\n\n"[..]).await,
             chunk = log.next() => match chunk {
                 Some(Ok(chunk)) => {
                     for frame in lines.push(&chunk.bytes) {
-                        frames.send(frame).await?;
+                        frames.send(frame).await;
                     }
                 }
                 Some(Err(error)) => {
@@ -179,7 +170,7 @@ async fn feed(
         }
     }
     for frame in lines.finish() {
-        frames.send(frame).await?;
+        frames.send(frame).await;
     }
     let run = match settled {
         Some((run, _)) => run,
@@ -195,7 +186,7 @@ async fn feed(
         Err(_) => "interrupted",
     };
     let id = if over { format!("id: {END}\n") } else { String::new() };
-    frames.send(Bytes::from(format!("event: end\n{id}data: {word}\n\n"))).await
+    frames.send(format!("event: end\n{id}data: {word}\n\n")).await;
 }
 
 /// Cuts bytes into lines, and lines into frames that carry the offset after them.

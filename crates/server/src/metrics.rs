@@ -13,13 +13,13 @@ mod processes;
 mod provisions;
 mod scaffolds;
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -27,16 +27,16 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use utoipa_axum::routes;
 
 use crate::problem::{Answer, Refusal};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 
 pub use ledger::follow;
 pub use processes::follow as follow_processes;
 
-const KIND: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Everything that is counted and measured. Clones share it.
 #[derive(Clone)]
@@ -130,6 +130,11 @@ impl Metrics {
         self.0.scaffolds.depth(ready);
     }
 
+    /// A message of the queue became no run, and never will.
+    pub fn job_refused(&self) {
+        self.0.scaffolds.refused();
+    }
+
     /// A request was answered.
     pub(crate) fn http(&self, method: &'static str, route: &str, status: u16, took: Duration) {
         let labels = RequestLabels { method, route: route.to_owned(), status };
@@ -168,9 +173,9 @@ pub(crate) fn routes(public: bool) -> Table {
     Table::new().at(if public { Permission::Public } else { Permission::Read }, routes!(show))
 }
 
-/// Metrics in the format of OpenMetrics, which Prometheus reads.
-#[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
-pub(crate) async fn show(State(app): State<App>) -> Answer<Response> {
+/// Metrics in the text format of Prometheus, or in that of OpenMetrics for those who accept it.
+#[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, content((String = "text/plain"), (String = "application/openmetrics-text")))))]
+pub(crate) async fn show(State(app): State<App>, headers: HeaderMap) -> Answer<Response> {
     let metrics = &app.front.metrics;
     let census = app.engine.store().census().await;
     metrics.0.moment.look(&app, census.as_ref().ok()).await;
@@ -182,5 +187,54 @@ pub(crate) async fn show(State(app): State<App>) -> Answer<Response> {
     // Where nothing can be asked, nothing is told.
     metrics.0.processes.look(&app.supervisor.status(&piton_supervisor::Selector::All).unwrap_or_default());
     let text = metrics.encode().map_err(|error| Refusal::internal(&error))?;
-    Ok(([(header::CONTENT_TYPE, KIND)], text).into_response())
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let (kind, text) = if accepted.into_iter().any(|accept| accept.contains("application/openmetrics-text")) {
+        (OPEN_METRICS, text)
+    } else {
+        (PLAIN, plain(&text))
+    };
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+}
+
+/// The older format: there, the name of a counter is the name of its samples, and units and the end are not told. Pure.
+fn plain(open: &str) -> String {
+    let mut text = String::with_capacity(open.len());
+    // Writing to a String cannot fail.
+    let mut help = None;
+    for line in open.lines() {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            // What it is follows in the next line.
+            (Some("#"), Some("HELP"), Some(name), words) => help = Some((name, words.unwrap_or_default())),
+            (Some("#"), Some("TYPE"), Some(name), Some(kind)) => {
+                let end = if kind == "counter" { "_total" } else { "" };
+                if let Some((_, words)) = help.take().filter(|(about, _)| *about == name) {
+                    let _ = writeln!(text, "# HELP {name}{end} {words}");
+                }
+                let kind = if kind == "unknown" { "untyped" } else { kind };
+                let _ = writeln!(text, "# TYPE {name}{end} {kind}");
+            }
+            (Some("#"), ..) => {}
+            _ => {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn the_older_format_calls_counters_by_the_names_of_their_samples() {
+        let open = "# HELP runs Runs that ended.\n# TYPE runs counter\nruns_total{kind=\"job\"} 3\n\
+                    # HELP took_seconds How long.\n# TYPE took_seconds gauge\n# UNIT took_seconds seconds\n\
+                    took_seconds 0.5\n# EOF\n";
+        let wanted = "# HELP runs_total Runs that ended.\n# TYPE runs_total counter\nruns_total{kind=\"job\"} 3\n\
+                      # HELP took_seconds How long.\n# TYPE took_seconds gauge\ntook_seconds 0.5\n";
+        assert_eq!(plain(open), wanted);
+    }
 }

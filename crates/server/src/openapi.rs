@@ -16,7 +16,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::docs;
 use crate::front::keyed;
-use crate::route::{Kind, Permission, Table};
+use crate::route::{Kind, Permission, Table, routes};
 
 /// What every route may answer, whatever its handler does.
 const ANY: [(&str, &str); 6] = [
@@ -71,7 +71,6 @@ impl Document {
 }
 
 pub(crate) fn routes() -> Table {
-    use utoipa_axum::routes;
     Table::new().at(Permission::Public, routes!(show)).at(Permission::Public, routes!(read))
 }
 
@@ -114,7 +113,8 @@ fn complete_one(method: &str, path: &str, operation: &mut Operation, kind: Kind)
     if operation.tags.as_ref().is_none_or(Vec::is_empty) {
         operation.tags = Some(vec![group.to_owned()]);
     }
-    operation.extensions = Some(Extensions::from_iter([("x-permission", permission.as_str())]));
+    let reach = if kind.bound { "workspaces" } else { "all" };
+    operation.extensions = Some(Extensions::from_iter([("x-permission", permission.as_str()), ("x-reach", reach)]));
     operation.security = Some(match permission.role() {
         None => vec![],
         Some(_) => ["bearer", "basic"].map(|name| SecurityRequirement::new(name, [""; 0])).to_vec(),
@@ -232,8 +232,7 @@ mod tests {
     use super::*;
 
     fn document() -> Value {
-        let (_, document) = crate::table(crate::BASE, false).split();
-        serde_json::to_value(finish(document)).unwrap()
+        serde_json::to_value(finish(crate::table(crate::BASE, false).document())).unwrap()
     }
 
     fn operations(document: &Value) -> Vec<(String, &Value)> {

@@ -6,12 +6,11 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
 use pulldown_cmark::{Event, Parser, html};
-use utoipa_axum::routes;
 
 use crate::docs;
 use crate::extract::Path;
 use crate::problem::{Answer, Refusal};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 
 /// The codes and their pages, in the order of the codes.
 const PAGES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/pages.rs"));

@@ -88,7 +88,7 @@ impl From<piton_engine::Error> for Refusal {
     fn from(error: piton_engine::Error) -> Refusal {
         use piton_engine::Error as E;
         let status = match &error {
-            E::NotFound { .. } => StatusCode::NOT_FOUND,
+            E::NotFound { .. } | E::Broken { .. } => StatusCode::NOT_FOUND,
             E::NotDeclared { .. }
             | E::Disabled(_)
             | E::Busy { .. }

@@ -8,6 +8,7 @@ use axum::http::Extensions;
 use axum::http::Method;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
 use axum::{Extension, Router};
 use piton_auth::Role;
 use utoipa::openapi::OpenApi;
@@ -83,69 +84,153 @@ pub(crate) struct Kind {
     pub(crate) permission: Permission,
     /// Whether its `POST` creates something.
     pub(crate) creates: bool,
+    /// Whether its handlers show those who are bound to workspaces nothing else.
+    pub(crate) bound: bool,
 }
 
+impl Kind {
+    fn check(self, request: &Extensions) -> Result<(), Refusal> {
+        self.permission.check(request)?;
+        let Some(caller) = request.get::<Caller>().filter(|_| self.permission != Permission::Public) else {
+            return Ok(());
+        };
+        if self.bound || caller.bound().is_none() {
+            return Ok(());
+        }
+        let detail = "this is not about single workspaces, and you are bound to some";
+        Err(Refusal::new(axum::http::StatusCode::FORBIDDEN, "forbidden", detail, None).by_code())
+    }
+}
+
+/// Handlers of one path, and what the document says of them. That is made when somebody asks for the document: it is many
+/// times larger than the handlers.
+pub(crate) struct Handlers {
+    pub(crate) path: String,
+    pub(crate) methods: MethodRouter<App>,
+    pub(crate) described: fn() -> UtoipaMethodRouter<App>,
+}
+
+/// Handlers of one path, each with its `#[utoipa::path]`.
+macro_rules! routes {
+    ($($first:ident)::+ $(, $($other:ident)::+)* $(,)?) => {{
+        use utoipa_axum::PathItemExt as _;
+        let methods = axum::routing::MethodRouter::new();
+        let methods = $crate::route::routes!(@on methods, $($first)::+);
+        $(let methods = $crate::route::routes!(@on methods, $($other)::+);)*
+        $crate::route::Handlers {
+            path: utoipa_axum::routes!(@path [path()] of $($first)::+),
+            methods,
+            described: || utoipa_axum::routes!($($first)::+ $(, $($other)::+)*),
+        }
+    }};
+    (@on $methods:ident, $($handler:ident)::+) => {
+        utoipa_axum::routes!(@path [methods()] of $($handler)::+)
+            .iter()
+            .fold($methods, |methods, method| methods.on(method.to_method_filter(), $($handler)::+))
+    };
+}
+pub(crate) use routes;
+
 /// Routes with their permissions and their part of the document.
-pub(crate) struct Table(OpenApiRouter<App>);
+#[derive(Default)]
+pub(crate) struct Table {
+    routes: Vec<Route>,
+    below: Vec<(String, Table)>,
+}
+
+struct Route {
+    kind: Kind,
+    /// The largest body that is read, where that is not the one of all.
+    largest: Option<usize>,
+    handlers: Handlers,
+}
 
 impl Table {
     pub(crate) fn new() -> Table {
-        Table(OpenApiRouter::default())
+        Table::default()
     }
 
-    /// Handlers of one path, as `routes!` gives them, for those who have the permission.
-    pub(crate) fn at(self, permission: Permission, routes: UtoipaMethodRouter<App>) -> Table {
-        self.add(Kind { permission, creates: false }, routes)
+    /// Handlers of one path, as `routes!` gives them, for those who have the permission and are not bound to workspaces.
+    pub(crate) fn at(self, permission: Permission, handlers: Handlers) -> Table {
+        self.add(Kind { permission, creates: false, bound: false }, None, handlers)
+    }
+
+    /// The same, also for those who are bound to workspaces: every handler looks at what it may show them ([`bound`](crate::bound)).
+    pub(crate) fn bound(self, permission: Permission, handlers: Handlers) -> Table {
+        self.add(Kind { permission, creates: false, bound: true }, None, handlers)
     }
 
     /// The same for what creates something by `POST`: asked for again under the same `Idempotency-Key`, it is not done again. Not
     /// for what answers with a secret, since the answer is kept.
-    pub(crate) fn creating(self, permission: Permission, routes: UtoipaMethodRouter<App>) -> Table {
-        self.add(Kind { permission, creates: true }, routes)
+    pub(crate) fn creating(self, permission: Permission, handlers: Handlers) -> Table {
+        self.add(Kind { permission, creates: true, bound: false }, None, handlers)
+    }
+
+    /// The same, also for those who are bound to workspaces.
+    pub(crate) fn creating_bound(self, permission: Permission, handlers: Handlers) -> Table {
+        self.add(Kind { permission, creates: true, bound: true }, None, handlers)
     }
 
     /// The same for what takes bodies of up to `largest` bytes.
-    pub(crate) fn creating_many(
-        self,
-        permission: Permission,
-        largest: usize,
-        routes: UtoipaMethodRouter<App>,
-    ) -> Table {
-        let (schemas, paths, methods) = guarded(Kind { permission, creates: true }, routes);
-        // Outside of the guard, which reads the body.
-        let methods = methods.route_layer(Extension(Largest(largest))).route_layer(DefaultBodyLimit::max(largest));
-        Table(self.0.routes((schemas, paths, methods)))
+    pub(crate) fn creating_many(self, permission: Permission, largest: usize, handlers: Handlers) -> Table {
+        self.add(Kind { permission, creates: true, bound: false }, Some(largest), handlers)
     }
 
-    fn add(self, kind: Kind, routes: UtoipaMethodRouter<App>) -> Table {
-        Table(self.0.routes(guarded(kind, routes)))
+    fn add(mut self, kind: Kind, largest: Option<usize>, handlers: Handlers) -> Table {
+        self.routes.push(Route { kind, largest, handlers });
+        self
     }
 
-    pub(crate) fn merge(self, other: Table) -> Table {
-        Table(self.0.merge(other.0))
+    pub(crate) fn merge(mut self, other: Table) -> Table {
+        self.routes.extend(other.routes);
+        self.below.extend(other.below);
+        self
     }
 
     /// Everything of `other` below `base`.
-    pub(crate) fn below(self, base: &str, other: Table) -> Table {
+    pub(crate) fn below(mut self, base: &str, other: Table) -> Table {
         match base.trim_end_matches('/') {
             "" => self.merge(other),
-            base => Table(self.0.nest(base, other.0)),
+            base => {
+                self.below.push((base.to_owned(), other));
+                self
+            }
         }
     }
 
-    /// The router, and the document about it.
-    pub(crate) fn split(self) -> (Router<App>, OpenApi) {
-        self.0.split_for_parts()
+    /// The router.
+    pub(crate) fn router(self) -> Router<App> {
+        let routes = self.routes.into_iter().fold(Router::new(), |router, route| {
+            let Route { kind, largest, handlers: Handlers { path, methods, .. } } = route;
+            let guard = move |request: Request, next: Next| guard(kind, request, next);
+            let methods = methods.route_layer(from_fn(guard));
+            let methods = match largest {
+                // Outside of the guard, which reads the body.
+                Some(largest) => {
+                    methods.route_layer(Extension(Largest(largest))).route_layer(DefaultBodyLimit::max(largest))
+                }
+                None => methods,
+            };
+            router.route(&path, methods)
+        });
+        self.below.into_iter().fold(routes, |router, (base, table)| router.nest(&base, table.router()))
     }
-}
 
-/// Handlers behind their permission.
-fn guarded(kind: Kind, (schemas, mut paths, methods): UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
-    for (path, item) in &mut paths.paths {
-        openapi::complete(path, item, kind);
+    /// The document about it.
+    pub(crate) fn document(self) -> OpenApi {
+        self.described().into_openapi()
     }
-    let guard = move |request: Request, next: Next| guard(kind, request, next);
-    (schemas, paths, methods.route_layer(from_fn(guard)))
+
+    fn described(self) -> OpenApiRouter<App> {
+        let routes = self.routes.into_iter().fold(OpenApiRouter::default(), |router, route| {
+            let (schemas, mut paths, _) = (route.handlers.described)();
+            for (path, item) in &mut paths.paths {
+                openapi::complete(path, item, route.kind);
+            }
+            router.routes((schemas, paths, MethodRouter::new()))
+        });
+        self.below.into_iter().fold(routes, |router, (base, table)| router.nest(&base, table.described()))
+    }
 }
 
 async fn guard(kind: Kind, request: Request, next: Next) -> Response {
@@ -153,7 +238,7 @@ async fn guard(kind: Kind, request: Request, next: Next) -> Response {
     if let (Some(caller), Some(asked)) = (caller, request.extensions().get::<Asked>()) {
         asked.tell(&caller.by);
     }
-    match kind.permission.check(request.extensions()) {
+    match kind.check(request.extensions()) {
         Ok(()) if kind.creates && request.method() == Method::POST => keyed::answer(request, next).await,
         Ok(()) => condition::check(request, next).await,
         Err(refusal) => refusal.into_response(),
@@ -165,6 +250,18 @@ mod tests {
     use piton_model::By;
 
     use super::*;
+
+    #[test]
+    fn the_document_knows_each_route_by_its_path() {
+        fn check(table: &Table) -> usize {
+            for Route { handlers, .. } in &table.routes {
+                let (_, paths, _) = (handlers.described)();
+                assert_eq!(paths.paths.keys().collect::<Vec<_>>(), [&handlers.path]);
+            }
+            table.routes.len() + table.below.iter().map(|(_, table)| check(table)).sum::<usize>()
+        }
+        assert!(check(&crate::table(crate::BASE, false)) > 30);
+    }
 
     #[test]
     fn the_matrix_of_roles() {

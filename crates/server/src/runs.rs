@@ -4,44 +4,43 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use piton_api as api;
-use piton_model::{Digest, OutcomeKind, Phase, RunId, Subject, SubjectKind};
+use piton_model::{Digest, OutcomeKind, Phase, Run, RunId, Subject, SubjectKind};
 use piton_store::RunQuery;
 use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::routes;
 
+use crate::bound;
 use crate::caller::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::problem::{Answer, Refusal};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 use crate::view;
 use crate::workspaces::{Accepted, accepted};
 
 pub(crate) fn routes() -> Table {
     Table::new()
-        .at(Permission::Read, routes!(list))
-        .at(Permission::Read, routes!(show))
-        .at(Permission::Read, routes!(plan))
-        .at(Permission::Read, routes!(explain))
-        .at(Permission::Operate, routes!(approve))
-        .at(Permission::Operate, routes!(reject))
-        .at(Permission::Operate, routes!(cancel))
-        .creating(Permission::Operate, routes!(retry))
+        .bound(Permission::Read, routes!(list))
+        .bound(Permission::Read, routes!(show))
+        .bound(Permission::Read, routes!(plan))
+        .bound(Permission::Read, routes!(explain))
+        .bound(Permission::Operate, routes!(approve))
+        .bound(Permission::Operate, routes!(reject))
+        .bound(Permission::Operate, routes!(cancel))
+        .creating_bound(Permission::Operate, routes!(retry))
 }
 
 /// A run by its id, or by what the message that it came from calls it.
-pub(crate) async fn find(app: &App, text: &str) -> Answer<piton_model::Run> {
-    let unknown = match text.parse::<RunId>() {
-        Ok(id) => match app.engine.run(id).await {
-            Err(error @ piton_engine::Error::NotFound { .. }) => Refusal::from(error),
-            found => return Ok(found?),
-        },
-        Err(_) => {
-            Refusal::new(StatusCode::NOT_FOUND, "not_found", format!("run '{}' not found", text.escape_debug()), None)
-        }
+pub(crate) async fn find(app: &App, caller: &Caller, text: &str) -> Answer<Run> {
+    let by_id = match text.parse::<RunId>() {
+        Ok(id) => app.engine.store().run(id).await?,
+        Err(_) => None,
     };
-    app.engine.scaffold(text).await?.ok_or(unknown)
+    let found = match by_id {
+        Some(run) => Some(run),
+        None => app.engine.scaffold(text).await?,
+    };
+    found.filter(|run| caller.sees(run)).ok_or_else(|| bound::missing("run", text))
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -67,7 +66,11 @@ struct Filter {
 
 /// Runs of any kind, latest first.
 #[utoipa::path(get, path = "/runs", responses((status = 200, body = api::Page<api::Run>)))]
-async fn list(State(app): State<App>, Query(filter): Query<Filter>) -> Answer<Json<api::Page<api::Run>>> {
+async fn list(
+    State(app): State<App>,
+    Query(filter): Query<Filter>,
+    caller: Caller,
+) -> Answer<Json<api::Page<api::Run>>> {
     let (phase, outcome) = filter.state.as_deref().map_or(Ok((None, None)), state_of)?;
     let before = filter.cursor.map(|cursor| cursor.parse()).transpose().map_err(|_| {
         Refusal::new(StatusCode::BAD_REQUEST, "invalid_cursor", "the cursor is not one that a list gave", None)
@@ -82,7 +85,7 @@ async fn list(State(app): State<App>, Query(filter): Query<Filter>) -> Answer<Js
         before,
         ..RunQuery::default()
     };
-    let page = app.engine.store().runs(&query).await?;
+    let page = bound::runs(&app, &caller, &query).await?;
     let next = page.next.map(|id| id.to_string());
     Ok(Json(api::Page { items: page.runs.iter().map(view::run).collect(), next }))
 }
@@ -102,14 +105,14 @@ fn state_of(text: &str) -> Answer<(Option<Phase>, Option<OutcomeKind>)> {
 
 /// One run.
 #[utoipa::path(get, path = "/runs/{id}", responses((status = 200, body = api::Run)))]
-async fn show(State(app): State<App>, Path(id): Path<String>) -> Answer<Json<api::Run>> {
-    Ok(Json(view::run(&find(&app, &id).await?)))
+async fn show(State(app): State<App>, Path(id): Path<String>, caller: Caller) -> Answer<Json<api::Run>> {
+    Ok(Json(view::run(&find(&app, &caller, &id).await?)))
 }
 
 /// What the run would change.
 #[utoipa::path(get, path = "/runs/{id}/plan", responses((status = 200, body = api::Plan)))]
-async fn plan(State(app): State<App>, Path(id): Path<String>) -> Answer<Json<api::Plan>> {
-    let run = find(&app, &id).await?;
+async fn plan(State(app): State<App>, Path(id): Path<String>, caller: Caller) -> Answer<Json<api::Plan>> {
+    let run = find(&app, &caller, &id).await?;
     match &run.report.plan {
         Some(plan) => Ok(Json(view::plan(plan))),
         None => Err(Refusal::new(StatusCode::NOT_FOUND, "no_plan", format!("run {id} has no plan"), None)),
@@ -118,8 +121,8 @@ async fn plan(State(app): State<App>, Path(id): Path<String>) -> Answer<Json<api
 
 /// Why a run stands where it stands.
 #[utoipa::path(get, path = "/runs/{id}/explain", responses((status = 200, body = api::Explanation)))]
-async fn explain(State(app): State<App>, Path(id): Path<String>) -> Answer<Json<api::Explanation>> {
-    let run = find(&app, &id).await?;
+async fn explain(State(app): State<App>, Path(id): Path<String>, caller: Caller) -> Answer<Json<api::Explanation>> {
+    let run = find(&app, &caller, &id).await?;
     let piton_engine::Explanation { summary, reasons, hints } = app.engine.explain(run.id).await?;
     Ok(Json(api::Explanation { summary, reasons, hints }))
 }
@@ -138,7 +141,7 @@ async fn approve(
             Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_digest", detail, None)
         })
     });
-    let run = find(&app, &id).await?;
+    let run = find(&app, &caller, &id).await?;
     Ok(Json(view::run(&app.engine.approve(run.id, digest.transpose()?, caller.by).await?)))
 }
 
@@ -150,7 +153,7 @@ async fn reject(
     caller: Caller,
     Json(request): Json<api::CancelRequest>,
 ) -> Answer<Json<api::Run>> {
-    let run = find(&app, &id).await?;
+    let run = find(&app, &caller, &id).await?;
     Ok(Json(view::run(&app.engine.reject(run.id, caller.by, request.reason).await?)))
 }
 
@@ -162,7 +165,7 @@ async fn cancel(
     caller: Caller,
     Json(request): Json<api::CancelRequest>,
 ) -> Answer<Json<api::Run>> {
-    let run = find(&app, &id).await?;
+    let run = find(&app, &caller, &id).await?;
     Ok(Json(view::run(&app.engine.cancel(run.id, caller.by, request.reason).await?)))
 }
 
@@ -171,6 +174,6 @@ async fn cancel(
     (status = 202, description = "The run that will do it.", body = api::Submitted, headers(("location" = String, description = "Where the run is."))),
     (status = 409, description = "It has not ended, or something is in the way.")))]
 async fn retry(State(app): State<App>, Path(id): Path<String>, caller: Caller) -> Answer<Accepted> {
-    let run = find(&app, &id).await?;
+    let run = find(&app, &caller, &id).await?;
     accepted(&app, &app.engine.retry(run.id, caller.by).await?)
 }

@@ -8,11 +8,12 @@ use piton_model::{Seq, Subject};
 use piton_store::SkipQuery;
 use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::routes;
 
+use crate::bound;
+use crate::caller::Caller;
 use crate::extract::{Json, Query};
 use crate::problem::{Answer, Refusal};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 use crate::view;
 
@@ -20,7 +21,7 @@ use crate::view;
 const LATEST: usize = 3;
 
 pub(crate) fn routes() -> Table {
-    Table::new().at(Permission::Read, routes!(list))
+    Table::new().bound(Permission::Read, routes!(list))
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -41,14 +42,18 @@ struct Filter {
 
 /// Due times that made no run, latest first, and why: skipped, or missed.
 #[utoipa::path(get, path = "/skips", responses((status = 200, body = api::Page<api::Skip>)))]
-async fn list(State(app): State<App>, Query(filter): Query<Filter>) -> Answer<Json<api::Page<api::Skip>>> {
+async fn list(
+    State(app): State<App>,
+    Query(filter): Query<Filter>,
+    caller: Caller,
+) -> Answer<Json<api::Page<api::Skip>>> {
     let before = filter.cursor.map(|cursor| cursor.parse::<Seq>()).transpose().map_err(|_| {
         Refusal::new(StatusCode::BAD_REQUEST, "invalid_cursor", "the cursor is not one that a list gave", None)
     })?;
     let limit = filter.limit.unwrap_or(50).clamp(1, 1000);
     // One more tells whether there is another page.
     let query = SkipQuery { subject: filter.subject, since: filter.since, limit: limit + 1, before };
-    let mut entries = app.engine.store().skips(&query).await?;
+    let mut entries = bound::skips(&app, &caller, &query).await?;
     let more = entries.len() > limit;
     entries.truncate(limit);
     let next = entries.last().filter(|_| more).map(|last| last.seq.to_string());

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,9 +24,37 @@ use crate::front::Front;
 use crate::processes::Applier;
 use crate::schedule::ScheduleRules;
 
-/// What handlers share; cheap to clone.
+/// What handlers share. Each layer around a handler clones it for each request, so it must cost next to nothing.
 #[derive(Debug, Clone)]
 pub struct App {
+    parts: Arc<Parts>,
+    /// What the paths of the API begin with.
+    pub(crate) base: Arc<str>,
+}
+
+impl App {
+    /// With paths that begin with [`BASE`](crate::BASE).
+    pub fn new(parts: Parts) -> App {
+        App { parts: Arc::new(parts), base: crate::BASE.into() }
+    }
+
+    /// The same, with paths that begin with `base`.
+    pub(crate) fn below(&self, base: &str) -> App {
+        App { parts: self.parts.clone(), base: base.trim_end_matches('/').into() }
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
+}
+
+/// What an [`App`] is made of.
+#[derive(Debug)]
+pub struct Parts {
     /// Runs and declarations.
     pub engine: Engine,
     /// Who is who.
@@ -54,8 +83,6 @@ pub struct App {
     pub probes: Probes,
     /// Facts about this process.
     pub about: Arc<About>,
-    /// What the paths of the API begin with; [`router`](crate::router) sets it.
-    pub base: Arc<str>,
 }
 
 /// How many children the keeper holds; none where it does not answer.

@@ -8,14 +8,14 @@ use piton_model::{Act, Name};
 use piton_tools::Preference;
 use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::routes;
 
 use crate::caller::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::problem::{Answer, Refusal};
 use crate::processes::{self, Called, Sample};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
+use crate::window::Window;
 
 pub(crate) fn routes() -> Table {
     Table::new()
@@ -31,7 +31,7 @@ fn view(app: &App, registered: Registered, files: Vec<String>) -> api::Template 
     let users = app.engine.loaded().catalog.users_of(&registered.name);
     api::Template {
         name: registered.name.to_string(),
-        source_url: registered.source_url,
+        source_url: registered.shown_url(),
         source_path: registered.source_path,
         source_ref: registered.source_ref,
         description: registered.description,
@@ -46,10 +46,10 @@ fn view(app: &App, registered: Registered, files: Vec<String>) -> api::Template 
 
 /// All templates.
 #[utoipa::path(get, path = "/templates", responses((status = 200, body = api::Page<api::Template>)))]
-async fn list(State(app): State<App>) -> Answer<Json<api::Page<api::Template>>> {
+async fn list(State(app): State<App>, Query(window): Query<Window>) -> Answer<Json<api::Page<api::Template>>> {
     let templates = app.templates.list().await?;
     let items = templates.into_iter().map(|template| view(&app, template, vec![])).collect();
-    Ok(Json(api::Page { items, next: None }))
+    window.of(items, |template: &api::Template| &template.name).map(Json)
 }
 
 /// One template, with its files; under the name of a kind of process, where no template has that name, a declaration to

@@ -10,28 +10,28 @@ use piton_spec::Workspace;
 use piton_store::RunQuery;
 use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::routes;
 
 use crate::caller::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::logs;
 use crate::problem::{Answer, Refusal};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::skips;
 use crate::state::App;
 use crate::view;
+use crate::window::Window;
 
 pub(crate) fn routes() -> Table {
     Table::new()
-        .at(Permission::Read, routes!(list))
-        .at(Permission::Read, routes!(show))
-        .creating(Permission::Operate, routes!(deploy))
-        .creating(Permission::Operate, routes!(plan))
-        .creating(Permission::Operate, routes!(mode))
-        .creating(Permission::Operate, routes!(destroy))
-        .at(Permission::Read, routes!(logs_of))
-        .at(Permission::Read, routes!(outputs))
-        .at(Permission::Read, routes!(next))
+        .bound(Permission::Read, routes!(list))
+        .bound(Permission::Read, routes!(show))
+        .creating_bound(Permission::Operate, routes!(deploy))
+        .creating_bound(Permission::Operate, routes!(plan))
+        .creating_bound(Permission::Operate, routes!(mode))
+        .creating_bound(Permission::Operate, routes!(destroy))
+        .bound(Permission::Read, routes!(logs_of))
+        .bound(Permission::Read, routes!(outputs))
+        .bound(Permission::Read, routes!(next))
 }
 
 pub(crate) type Accepted = (StatusCode, [(HeaderName, HeaderValue); 1], Json<api::Submitted>);
@@ -45,26 +45,31 @@ pub(crate) fn accepted(app: &App, run: &Run) -> Answer<Accepted> {
 
 /// All workspaces.
 #[utoipa::path(get, path = "/workspaces", responses((status = 200, body = api::Page<api::Workspace>)))]
-async fn list(State(app): State<App>) -> Answer<Json<api::Page<api::Workspace>>> {
+async fn list(
+    State(app): State<App>,
+    Query(window): Query<Window>,
+    caller: Caller,
+) -> Answer<Json<api::Page<api::Workspace>>> {
     let states = app.engine.store().projections(SubjectKind::Workspace).await?;
     let loaded = app.engine.loaded();
-    let items = loaded.catalog.workspaces.values().map(|workspace| {
+    let mut items: Vec<api::Workspace> = vec![];
+    for workspace in loaded.catalog.workspaces.values() {
         let state = match states.get(&workspace.subject()) {
             Some(Projection::Workspace(state)) => state.clone(),
             Some(Projection::Job(_)) | None => WorkspaceState::default(),
         };
-        full(&app, workspace, &state)
-    });
-    let left = app.engine.leftovers().await?;
-    let mut items: Vec<api::Workspace> =
-        items.chain(left.iter().map(|(name, state)| leftover(&app, name, state))).collect();
+        items.push(full(&app, workspace, &state).await);
+    }
+    items.extend(app.engine.leftovers().await?.iter().map(|(name, state)| leftover(&app, name, state)));
+    items.retain(|workspace| caller.sees_workspace(&workspace.name));
     items.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(Json(api::Page { items, next: None }))
+    window.of(items, |workspace| &workspace.name).map(Json)
 }
 
 /// One workspace.
 #[utoipa::path(get, path = "/workspaces/{name}", responses((status = 200, body = api::Workspace)))]
-async fn show(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<api::Workspace>> {
+async fn show(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::Workspace>> {
+    caller.check_workspace(&name)?;
     if let Some((name, state)) = app.engine.leftover(&name).await? {
         return Ok(Json(leftover(&app, &name, &state)));
     }
@@ -73,7 +78,7 @@ async fn show(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<a
         Some(Projection::Workspace(state)) => state,
         Some(Projection::Job(_)) | None => WorkspaceState::default(),
     };
-    let mut view = full(&app, &workspace, &state);
+    let mut view = full(&app, &workspace, &state).await;
     view.skipped = skips::latest(&app, &workspace.subject()).await?;
     Ok(Json(view))
 }
@@ -85,7 +90,8 @@ fn leftover(app: &App, name: &Name, state: &WorkspaceState) -> api::Workspace {
 }
 
 /// A workspace that is declared, or deployed all the same.
-async fn subject(app: &App, name: &str) -> Answer<Subject> {
+async fn subject(app: &App, caller: &Caller, name: &str) -> Answer<Subject> {
+    caller.check_workspace(name)?;
     match app.engine.leftover(name).await? {
         Some((name, _)) => Ok(Subject::Workspace(name)),
         None => Ok(app.engine.workspace(name)?.subject()),
@@ -96,10 +102,10 @@ fn log_file(app: &App, state: &WorkspaceState) -> Option<String> {
     state.last_run.map(|run| app.logs.run_dir(run).join("log").display().to_string())
 }
 
-fn full(app: &App, workspace: &Workspace, state: &WorkspaceState) -> api::Workspace {
+async fn full(app: &App, workspace: &Workspace, state: &WorkspaceState) -> api::Workspace {
     let mut view = view::workspace(workspace, state);
-    view.next =
-        app.engine.upcoming(workspace.name.as_str(), 1).ok().and_then(|mut next| next.pop()).map(view::upcoming);
+    let next = app.engine.upcoming(workspace.name.as_str(), 1).await.ok();
+    view.next = next.and_then(|mut next| next.pop()).map(view::upcoming);
     view.log_file = log_file(app, state);
     view
 }
@@ -116,6 +122,7 @@ async fn deploy(
     caller: Caller,
     Json(request): Json<api::DeployRequest>,
 ) -> Answer<Accepted> {
+    caller.check_workspace(&name)?;
     app.reload.now().await;
     accepted(&app, &app.engine.deploy(&name, request.mode.as_deref(), caller.by).await?)
 }
@@ -130,6 +137,7 @@ async fn plan(
     caller: Caller,
     Json(request): Json<api::DeployRequest>,
 ) -> Answer<Accepted> {
+    caller.check_workspace(&name)?;
     app.reload.now().await;
     accepted(&app, &app.engine.plan(&name, request.mode.as_deref(), caller.by).await?)
 }
@@ -144,6 +152,7 @@ async fn mode(
     caller: Caller,
     Json(request): Json<api::ModeRequest>,
 ) -> Answer<Accepted> {
+    caller.check_workspace(&name)?;
     app.reload.now().await;
     accepted(&app, &app.engine.deploy(&name, Some(&request.mode), caller.by).await?)
 }
@@ -153,6 +162,7 @@ async fn mode(
     (status = 202, description = "The run that will do it.", body = api::Submitted, headers(("location" = String, description = "Where the run is."))),
     (status = 409, description = "Something is in the way, such as a run.")))]
 async fn destroy(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Accepted> {
+    caller.check_workspace(&name)?;
     app.reload.now().await;
     accepted(&app, &app.engine.destroy(&name, caller.by).await?)
 }
@@ -164,8 +174,9 @@ async fn logs_of(
     Path(name): Path<String>,
     Query(range): Query<logs::Range>,
     headers: axum::http::HeaderMap,
+    caller: Caller,
 ) -> Answer<axum::response::Response> {
-    match app.engine.store().latest_of(&subject(&app, &name).await?).await? {
+    match app.engine.store().latest_of(&subject(&app, &caller, &name).await?).await? {
         Some(run) => logs::answer(&app, &run, &range, &headers).await,
         None => Err(Refusal::new(
             StatusCode::NOT_FOUND,
@@ -178,9 +189,13 @@ async fn logs_of(
 
 /// The outputs of the latest deployment that succeeded.
 #[utoipa::path(get, path = "/workspaces/{name}/outputs", responses((status = 200, body = BTreeMap<String, api::Output>)))]
-async fn outputs(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<BTreeMap<String, api::Output>>> {
+async fn outputs(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    caller: Caller,
+) -> Answer<Json<BTreeMap<String, api::Output>>> {
     let query = RunQuery {
-        subject: Some(subject(&app, &name).await?),
+        subject: Some(subject(&app, &caller, &name).await?),
         outcome: Some(piton_model::OutcomeKind::Succeeded),
         limit: 50,
         ..RunQuery::default()
@@ -212,10 +227,12 @@ async fn next(
     State(app): State<App>,
     Path(name): Path<String>,
     Query(count): Query<Count>,
+    caller: Caller,
 ) -> Answer<Json<Vec<api::Upcoming>>> {
+    caller.check_workspace(&name)?;
     if app.engine.leftover(&name).await?.is_some() {
         return Ok(Json(vec![]));
     }
-    let upcoming = app.engine.upcoming(&name, count.n.unwrap_or(5).clamp(1, 1000))?;
+    let upcoming = app.engine.upcoming(&name, count.n.unwrap_or(5).clamp(1, 1000)).await?;
     Ok(Json(upcoming.into_iter().map(view::upcoming).collect()))
 }

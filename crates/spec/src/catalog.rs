@@ -81,6 +81,12 @@ impl Change {
 }
 
 impl Catalog {
+    /// A map that grew in the order of its keys has nodes that are half empty; collected from what is sorted, it has not.
+    pub(crate) fn pack(&mut self) {
+        self.jobs = std::mem::take(&mut self.jobs).into_iter().collect();
+        self.cache.files = std::mem::take(&mut self.cache.files).into_iter().collect();
+    }
+
     /// Whether the triggers of `subject` are in force: it is declared and enabled, and so is its workspace.
     pub fn is_enabled(&self, subject: &Subject) -> bool {
         let workspace = |name| self.workspaces.get(name).is_some_and(|workspace| workspace.enabled);

@@ -70,6 +70,15 @@ pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
     Ok(Duration::new(seconds, (nanos % 1_000_000_000) as u32))
 }
 
+/// What to write where a number without a unit stands for a duration.
+pub(crate) fn hint_for_number(number: &serde_json::Number) -> String {
+    if number.as_f64().is_some_and(|number| number > 0.0) {
+        format!("write `{number}s` for seconds or `{number}m` for minutes, in quotes")
+    } else {
+        "a duration is longer than zero: write a number and a unit (h, m, s) in quotes, for example `60m`".to_owned()
+    }
+}
+
 /// A hundred years: beyond it, sums with points in time leave their range.
 const MAX_SECONDS: u64 = 100 * 366 * 86_400;
 
@@ -113,6 +122,14 @@ mod tests {
         }
         for bad in ["", "5", "-1s", "1d", "m", "1h30", "1 h", "9999999999999h", "1..5s", "infinity"] {
             assert!(parse_duration(bad).is_err(), "{bad:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn no_hint_leads_to_another_error() {
+        assert!(hint_for_number(&5.into()).contains("`5s`"));
+        for number in [0, -5] {
+            assert!(!hint_for_number(&number.into()).contains(&format!("`{number}")), "{number}");
         }
     }
 

@@ -10,7 +10,7 @@ use piton_model::{Name, Secret};
 
 use crate::diagnostic::{Diagnostic, Place, Severity};
 use crate::document::{Document, Entry, Node, Value};
-use crate::duration::parse_duration;
+use crate::duration::{hint_for_number, parse_duration};
 use crate::suggest::nearest;
 
 /// Collects what is wrong with one file.
@@ -216,8 +216,7 @@ impl<'r, 'd> Item<'r, 'd> {
         let hint = "write a number and a unit (h, m, s), for example `60m`, `90s` or `1h30m`";
         let text = match &self.node.value {
             Value::Number(number) => {
-                let hint = format!("write `{number}s` for seconds or `{number}m` for minutes, in quotes");
-                self.report(self.mismatch("a duration with its unit").hint(hint));
+                self.report(self.mismatch("a duration with its unit").hint(hint_for_number(number)));
                 return None;
             }
             _ => self.text()?,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -49,7 +49,7 @@ pub struct Job {
     /// Words to find it by.
     pub tags: BTreeSet<String>,
     /// What holds for its runs.
-    pub rules: RunRules,
+    pub rules: Arc<RunRules>,
     /// Whether `file` is the configuration, in which nothing is changed over the API.
     pub inline: bool,
 }
@@ -67,6 +67,14 @@ pub struct RunRules {
     pub failed_history: Option<u32>,
     /// A run that could not start so long after it was due is left out; none for no such limit.
     pub starting_deadline: Option<Duration>,
+}
+
+impl RunRules {
+    /// The usual ones, of which most jobs have the same copy.
+    pub(crate) fn usual() -> Arc<RunRules> {
+        static USUAL: LazyLock<Arc<RunRules>> = LazyLock::new(Arc::default);
+        Arc::clone(&USUAL)
+    }
 }
 
 impl Default for RunRules {

@@ -17,6 +17,7 @@ use crate::diagnostic::Diagnostic;
 use crate::document::{Document, Format, read_bounded};
 use crate::read_job::{JobDraft, Reference, read_job_file};
 use crate::read_workspace::{WorkspaceDraft, read_workspace_file};
+use crate::schedule::Alike;
 use crate::standalone::{Candidate, join_standalone_jobs};
 use crate::suggest::nearest;
 use crate::template::Registry;
@@ -49,7 +50,8 @@ pub fn load(layout: &Layout, previous: Option<&Catalog>) -> (Catalog, Vec<Diagno
     loader.load_workspaces();
     let programs = loader.load_programs();
     loader.load_standalone_jobs(programs);
-    let Loader { catalog, diagnostics, .. } = loader;
+    let Loader { mut catalog, diagnostics, .. } = loader;
+    catalog.pack();
     let mut diagnostics: Vec<Diagnostic> = diagnostics.into_iter().map(|d| d.relative_to(&layout.root)).collect();
     diagnostics.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
     (catalog, diagnostics)
@@ -360,12 +362,17 @@ impl Loader<'_> {
         };
         let defaults = &self.layout.defaults;
         let mut candidates = Vec::new();
+        let mut alike = Alike::default();
         for path in paths {
             let Some(format) = declared_format(&path) else { continue };
             let path = self.shared(path);
             let found = self.read(&path, |bytes| match Document::parse(&path, bytes, format) {
                 Ok(document) => {
-                    let (draft, diagnostics) = read_job_file(&path, &document, defaults);
+                    let (mut draft, diagnostics) = read_job_file(&path, &document, defaults);
+                    // Nobody else has it yet.
+                    if let Some(job) = draft.as_mut().and_then(|draft| Arc::get_mut(&mut draft.job)) {
+                        alike.share(job);
+                    }
                     (Content::Job(draft.map(Arc::new)), diagnostics)
                 }
                 Err(error) => (Content::Job(None), vec![*error]),

@@ -135,7 +135,7 @@ pub(crate) fn read_job(mut fields: Fields<'_, '_>, around: &Surroundings<'_>) ->
         timeout: timeout.unwrap_or(around.defaults.job_timeout),
         depends_on: depends_on.iter().map(|reference| reference.name.clone()).collect(),
         tags,
-        rules: RunRules::default(),
+        rules: RunRules::usual(),
         inline: false,
     };
     Some(JobDraft { job: Arc::new(job), template: template.map(Box::new), depends_on, named })

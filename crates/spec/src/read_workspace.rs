@@ -204,10 +204,10 @@ fn read_vars(item: &Item<'_, '_>) -> BTreeMap<String, serde_json::Value> {
 fn read_var_files(item: &Item<'_, '_>) -> Vec<PathBuf> {
     let read_one = |item: Item<'_, '_>| {
         let path = PathBuf::from(item.filled()?);
-        if path.components().any(|part| matches!(part, Component::ParentDir)) {
+        if path.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
             item.report(
-                item.error("path_outside", "a variable file must not lead out of the directory with `..`")
-                    .hint("put the file into the workspace's directory, or write its absolute path"),
+                item.error("path_outside", "a variable file must not lead out of the directory")
+                    .hint("put the file into the workspace's directory, and write its path below that, without `..`"),
             );
             return None;
         }

@@ -1,10 +1,13 @@
 //! When something is due: lines of a workspace's schedule, triggers of a job.
 
+use std::collections::HashMap;
+
 use jiff::tz::TimeZone;
 use piton_cron::{ParseErrorKind, Schedule};
 use piton_model::{Digest, Mode, Operation, TriggerWord};
 use serde::{Deserialize, Serialize};
 
+use crate::Job;
 use crate::fields::{Item, shown};
 use crate::suggest::nearest;
 
@@ -75,6 +78,25 @@ impl JobTrigger {
     }
 }
 
+/// Schedules that are read together: those that are written alike are one. Of many jobs most have one that others have.
+#[derive(Debug, Default)]
+pub(crate) struct Alike(HashMap<String, Schedule>);
+
+impl Alike {
+    /// Lets a job share its schedules with those before it.
+    pub(crate) fn share(&mut self, job: &mut Job) {
+        for trigger in &mut job.triggers {
+            let JobTrigger::Cron(schedule) = trigger else { continue };
+            match self.0.get(schedule.expression()) {
+                Some(known) => *schedule = known.clone(),
+                None => {
+                    self.0.insert(schedule.expression().to_owned(), schedule.clone());
+                }
+            }
+        }
+    }
+}
+
 /// Reads one cron expression or a list of them.
 pub(crate) fn read_schedules(item: &Item<'_, '_>) -> Vec<(String, Schedule)> {
     item.one_or_many()
@@ -87,7 +109,7 @@ pub(crate) fn read_schedules(item: &Item<'_, '_>) -> Vec<(String, Schedule)> {
                 item.report(item.error("invalid_schedule", message).hint("write a cron expression"));
                 return None;
             }
-            let schedule = read_expression(item, text)?;
+            let schedule = read_expression(item, text, &[])?;
             Some((schedule.expression().to_owned(), schedule))
         })
         .collect()
@@ -101,13 +123,14 @@ pub(crate) fn read_triggers(item: &Item<'_, '_>) -> Vec<JobTrigger> {
             let text = item.text()?;
             match TriggerWord::parse(text.trim()) {
                 Some(word) => Some(JobTrigger::Word(word)),
-                None => read_expression(item, text).map(JobTrigger::Cron),
+                None => read_expression(item, text, &TriggerWord::ALL).map(JobTrigger::Cron),
             }
         })
         .collect()
 }
 
-fn read_expression(item: &Item<'_, '_>, text: &str) -> Option<Schedule> {
+/// Reads a cron expression, where the words of `events` would be understood, too.
+fn read_expression(item: &Item<'_, '_>, text: &str, events: &[TriggerWord]) -> Option<Schedule> {
     match Schedule::parse(text) {
         Ok(schedule) => Some(schedule),
         Err(error) => {
@@ -118,7 +141,14 @@ fn read_expression(item: &Item<'_, '_>, text: &str) -> Option<Schedule> {
             let found = item.error_within(error.span.start, code, error.to_string());
             let words = TriggerWord::ALL.iter().map(|word| word.as_str());
             let near_word = text.trim().starts_with('@').then(|| nearest(text.trim(), words)).flatten();
-            let hint = near_word.map(|word| format!("did you mean `{word}`?")).or_else(|| error.hint());
+            let hint = match (near_word, error.hint()) {
+                (Some(word), _) => Some(format!("did you mean `{word}`?")),
+                (None, Some(hint)) if error.lists_shortcuts() && !events.is_empty() => {
+                    let events: Vec<&str> = events.iter().map(|word| word.as_str()).collect();
+                    Some(format!("{hint}; events are {}", events.join(", ")))
+                }
+                (None, hint) => hint,
+            };
             item.report(match hint {
                 Some(hint) => found.hint(hint),
                 None => found,

@@ -19,6 +19,7 @@ use crate::dialect::Dialect;
 use crate::events::AUDIT;
 use crate::provisions::{self, Following};
 use crate::row;
+use crate::statement::Column::{Int, Text};
 use crate::statement::{In, Rows};
 use crate::turns::{self, Turn};
 
@@ -34,20 +35,27 @@ pub(crate) const LOAD_KEYS: In = In { head: "SELECT dedup_key, run_id FROM run_k
 pub(crate) const DELETE_RUNS: In = In { head: "DELETE FROM runs WHERE id IN", tail: "" };
 pub(crate) const WRITE_RUNS: Rows = Rows {
     head: "INSERT INTO runs (id, subject, phase, due_at, priority, lock_key, queue_at, seq, worker, caller, turn, body)",
-    columns: 12,
+    columns: &[Text, Text, Text, Int, Int, Text, Int, Int, Text, Text, Int, Text],
     tail: " ON CONFLICT (id) DO UPDATE SET phase = excluded.phase, due_at = excluded.due_at, \
            worker = excluded.worker, body = excluded.body",
 };
-pub(crate) const WRITE_HISTORY: Rows =
-    Rows { head: "INSERT INTO run_history (id, subject, outcome, ended_at, ended_seq, body)", columns: 6, tail: "" };
-pub(crate) const WRITE_KEYS: Rows = Rows { head: "INSERT INTO run_keys (dedup_key, run_id)", columns: 2, tail: "" };
+pub(crate) const WRITE_HISTORY: Rows = Rows {
+    head: "INSERT INTO run_history (id, subject, outcome, ended_at, ended_seq, body)",
+    columns: &[Text, Text, Text, Int, Int, Text],
+    tail: "",
+};
+pub(crate) const WRITE_KEYS: Rows =
+    Rows { head: "INSERT INTO run_keys (dedup_key, run_id)", columns: &[Text, Text], tail: "" };
 pub(crate) const WRITE_PROJECTIONS: Rows = Rows {
     head: "INSERT INTO projections (subject, body, seq)",
-    columns: 3,
+    columns: &[Text, Text, Int],
     tail: " ON CONFLICT (subject) DO UPDATE SET body = excluded.body, seq = excluded.seq",
 };
-pub(crate) const WRITE_EVENTS: Rows =
-    Rows { head: "INSERT INTO events (seq, at, run_id, skipped, topic, body)", columns: 6, tail: "" };
+pub(crate) const WRITE_EVENTS: Rows = Rows {
+    head: "INSERT INTO events (seq, at, run_id, skipped, topic, body)",
+    columns: &[Int, Int, Text, Text, Text, Text],
+    tail: "",
+};
 
 /// Moves the head, and tells other nodes.
 pub(crate) fn write_head(head: Seq, dialect: Dialect) -> String {
@@ -443,7 +451,7 @@ impl Batch {
         }
         self.conn.write_rows(&WRITE_PROJECTIONS, projections).await?;
 
-        let mut entries = Vec::with_capacity(self.entries.len() * WRITE_EVENTS.columns);
+        let mut entries = Vec::with_capacity(self.entries.len() * WRITE_EVENTS.width());
         for entry in self.entries.drain(..) {
             let (run, skipped, topic) = match &entry.record {
                 Record::Run { run, .. } => (Some(run.to_string()), None, None),

@@ -10,25 +10,20 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::Error;
-use crate::db::params;
 use crate::dialect::{CHANNEL, PROVISIONS};
 use crate::events::HEAD;
-use crate::readers::Readers;
 use crate::writer::pause;
 
-/// How long a notification may be missing before the head is read anyway.
-const BACKSTOP: Duration = Duration::from_secs(5);
+/// How long nothing may be heard before it is asked whether the connection still lives.
+const BACKSTOP: Duration = Duration::from_secs(30);
+/// How long the answer to that may take.
+const ANSWER: Duration = Duration::from_secs(5);
 const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
 
 /// Listens for what other nodes commit, for ever.
-pub(crate) async fn listen(
-    connect: PgConnectOptions,
-    readers: Readers,
-    changes: watch::Sender<Seq>,
-    provisions: watch::Sender<u64>,
-) {
+pub(crate) async fn listen(connect: PgConnectOptions, changes: watch::Sender<Seq>, provisions: watch::Sender<u64>) {
     loop {
-        if let Err(error) = listen_once(&connect, &readers, &changes, &provisions).await {
+        if let Err(error) = listen_once(&connect, &changes, &provisions).await {
             tracing::warn!(%error, "listening to the database failed, trying again");
         }
         pause(AFTER_A_FAILURE).await;
@@ -37,7 +32,6 @@ pub(crate) async fn listen(
 
 async fn listen_once(
     connect: &PgConnectOptions,
-    readers: &Readers,
     changes: &watch::Sender<Seq>,
     provisions: &watch::Sender<u64>,
 ) -> Result<(), Error> {
@@ -46,8 +40,10 @@ async fn listen_once(
     listener.listen_all([CHANNEL, PROVISIONS]).await?;
     provisions.send_modify(|count| *count += 1);
     loop {
-        // First the head: what was committed before the listening began was not heard.
-        let head = readers.row(HEAD, params![]).await?.map_or(Ok(0), |row| row.int(0))?;
+        // First the head: what was committed before the listening began was not heard. It is asked on this connection, so
+        // that one that died without a word is noticed.
+        let head = timeout(ANSWER, sqlx::query_scalar::<_, Seq>(HEAD).fetch_one(&mut listener));
+        let head = head.await.map_err(|_| Error::Unavailable("the connection that listens is dead".to_owned()))??;
         raise(changes, head);
         while let Ok(notification) = timeout(BACKSTOP, listener.try_recv()).await {
             match notification? {

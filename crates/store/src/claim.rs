@@ -1,5 +1,7 @@
 //! Taking runs that are due, and keeping them.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use piton_model::{AttemptNo, Event, Run, RunId, Uptime, WorkerId};
 
@@ -9,6 +11,21 @@ use crate::row::{self, micros, whole_micros};
 use crate::turns;
 use crate::writer::Operation;
 use crate::{Error, Store};
+
+// Repositories of blueprints have a lane of their own, in the words of the index `runs_scaffolds`: a range of subjects
+// would make SQLite take the index of subjects.
+macro_rules! scaffold {
+    ($runs:literal) => {
+        concat!("substr(", $runs, ".subject, 1, 9) = 'scaffold/'")
+    };
+}
+
+// What waits in no other line, in the words of the index `runs_claimable`.
+macro_rules! waits {
+    ($runs:literal) => {
+        concat!($runs, ".phase = 'pending' AND ", $runs, ".turn IS NULL AND NOT (", scaffold!($runs), ")")
+    };
+}
 
 // The conditions on `r` under which nothing on its lock stands before it. Both look at most at one entry of an index.
 macro_rules! first_of_its_lock {
@@ -29,12 +46,13 @@ macro_rules! seen {
 // The distinct priorities of what waits, the highest first: each is found by a jump through the index `runs_claimable`.
 macro_rules! with_priorities {
     () => {
-        "WITH RECURSIVE p (priority) AS (\
-           SELECT MAX(priority) FROM runs WHERE phase = 'pending' AND turn IS NULL \
-           UNION ALL \
-           SELECT (SELECT MAX(n.priority) FROM runs n WHERE n.phase = 'pending' AND n.turn IS NULL \
-           AND n.priority < p.priority) \
-           FROM p WHERE p.priority IS NOT NULL) "
+        concat!(
+            "WITH RECURSIVE p (priority) AS (SELECT MAX(h.priority) FROM runs h WHERE ",
+            waits!("h"),
+            " UNION ALL SELECT (SELECT MAX(n.priority) FROM runs n WHERE ",
+            waits!("n"),
+            " AND n.priority < p.priority) FROM p WHERE p.priority IS NOT NULL) "
+        )
     };
 }
 
@@ -44,7 +62,9 @@ pub(crate) const PRIORITIES: &str = concat!(with_priorities!(), "SELECT priority
 pub(crate) const CLAIMABLE: &str = concat!(
     "SELECT r.body, r.due_at, r.queue_at, r.seq, ",
     seen!(),
-    " FROM runs r WHERE r.phase = 'pending' AND r.turn IS NULL AND r.priority = $1 AND r.due_at <= $2 AND ",
+    " FROM runs r WHERE ",
+    waits!("r"),
+    " AND r.priority = $1 AND r.due_at <= $2 AND ",
     first_of_its_lock!(),
     " ORDER BY r.due_at, r.seq LIMIT $3"
 );
@@ -53,9 +73,23 @@ pub(crate) const CLAIMABLE: &str = concat!(
 pub(crate) const FIRST_CLAIMABLE: &str = concat!(
     "SELECT r.body, r.due_at, r.queue_at, r.seq, ",
     seen!(),
-    ", r.priority, (SELECT MIN(l.priority) FROM runs l WHERE l.phase = 'pending' AND l.turn IS NULL) FROM runs r \
-     WHERE r.phase = 'pending' AND r.turn IS NULL AND r.priority = \
-     (SELECT MAX(h.priority) FROM runs h WHERE h.phase = 'pending' AND h.turn IS NULL) AND r.due_at <= $1 AND ",
+    ", r.priority, (SELECT MIN(l.priority) FROM runs l WHERE ",
+    waits!("l"),
+    ") FROM runs r WHERE ",
+    waits!("r"),
+    " AND r.priority = (SELECT MAX(h.priority) FROM runs h WHERE ",
+    waits!("h"),
+    ") AND r.due_at <= $1 AND ",
+    first_of_its_lock!(),
+    " ORDER BY r.due_at, r.seq LIMIT $2"
+);
+// All of them are alike.
+pub(crate) const CLAIMABLE_SCAFFOLDS: &str = concat!(
+    "SELECT r.body, r.due_at, r.queue_at, r.seq, ",
+    seen!(),
+    " FROM runs r WHERE r.phase = 'pending' AND ",
+    scaffold!("r"),
+    " AND r.due_at <= $1 AND ",
     first_of_its_lock!(),
     " ORDER BY r.due_at, r.seq LIMIT $2"
 );
@@ -65,10 +99,28 @@ pub(crate) const NEXT_DUE: &str = concat!(
     "SELECT MIN(d.due_at) FROM (\
        SELECT (SELECT due_at FROM runs WHERE phase IN ('running', 'gated') ORDER BY due_at LIMIT 1) AS due_at \
        UNION ALL \
-       SELECT (SELECT r.due_at FROM runs r WHERE r.phase = 'pending' AND r.turn IS NULL \
-       AND r.priority = p.priority AND ",
+       SELECT (SELECT r.due_at FROM runs r WHERE ",
+    waits!("r"),
+    " AND r.priority = p.priority AND ",
     first_of_its_lock!(),
     " ORDER BY r.due_at, r.seq LIMIT 1) FROM p WHERE p.priority IS NOT NULL) d"
+);
+// The first that could be claimed of each priority.
+pub(crate) const NEXT_CLAIM: &str = concat!(
+    with_priorities!(),
+    "SELECT MIN(d.due_at) FROM (\
+       SELECT (SELECT r.due_at FROM runs r WHERE ",
+    waits!("r"),
+    " AND r.priority = p.priority AND ",
+    first_of_its_lock!(),
+    " ORDER BY r.due_at, r.seq LIMIT 1) AS due_at FROM p WHERE p.priority IS NOT NULL) d"
+);
+pub(crate) const NEXT_SCAFFOLD: &str = concat!(
+    "SELECT r.due_at FROM runs r WHERE r.phase = 'pending' AND ",
+    scaffold!("r"),
+    " AND ",
+    first_of_its_lock!(),
+    " ORDER BY r.due_at, r.seq LIMIT 1"
 );
 pub(crate) const RENEW: &str =
     "UPDATE runs SET due_at = $1 WHERE phase IN ('running', 'gated') AND worker = $2 RETURNING id";
@@ -94,11 +146,14 @@ impl Store {
         at: Timestamp,
         uptime: Option<Uptime>,
     ) -> Result<Vec<Run>, Error> {
-        self.claim_into(worker, Room { runs: limit, deployments: limit }, lease_until, at, uptime).await
+        let room = Room { runs: limit, deployments: limit, scaffolds: limit };
+        let [lease_until, at] = [lease_until, at].map(whole_micros);
+        let claim = Claim { worker: worker.clone(), room, most: limit, lease_until, horizon: at, at, uptime };
+        self.writer().perform(claim).await
     }
 
-    /// The same where not all of the room is for deployments, which go first as far as theirs goes: they wait in a line
-    /// of their own.
+    /// The same where each kind has its own room. Deployments go first as far as theirs goes: they wait in a line of
+    /// their own.
     pub async fn claim_into(
         &self,
         worker: &WorkerId,
@@ -107,8 +162,23 @@ impl Store {
         at: Timestamp,
         uptime: Option<Uptime>,
     ) -> Result<Vec<Run>, Error> {
-        let (lease_until, at) = (whole_micros(lease_until), whole_micros(at));
-        let claim = Claim { worker: worker.clone(), room, lease_until, at, uptime };
+        self.claim_ahead(worker, room, lease_until, at, at, uptime).await
+    }
+
+    /// The same for what is due until `horizon` as well, as far as what is due at `at` leaves room for it; the line of
+    /// deployments keeps its order. Whoever takes a run must not begin it before it is due.
+    pub async fn claim_ahead(
+        &self,
+        worker: &WorkerId,
+        room: Room,
+        lease_until: Timestamp,
+        horizon: Timestamp,
+        at: Timestamp,
+        uptime: Option<Uptime>,
+    ) -> Result<Vec<Run>, Error> {
+        let [lease_until, horizon, at] = [lease_until, horizon, at].map(whole_micros);
+        let horizon = horizon.max(at);
+        let claim = Claim { worker: worker.clone(), room, most: usize::MAX, lease_until, horizon, at, uptime };
         self.writer().perform(claim).await
     }
 
@@ -133,55 +203,88 @@ impl Store {
     /// When something is to be done next: a claim that would succeed, the end of a lease, the lapse of a gate.
     /// What could be done already counts as due at `at`.
     pub async fn next_due(&self, at: Timestamp) -> Result<Option<Timestamp>, Error> {
-        self.next_due_for(at, true).await
+        self.earliest(NEXT_DUE, at, Room { runs: 1, deployments: 1, scaffolds: 1 }).await
     }
 
-    /// The same, with deployments only if there is room for them.
-    pub async fn next_due_for(&self, at: Timestamp, deployments: bool) -> Result<Option<Timestamp>, Error> {
-        let row = self.readers().row(NEXT_DUE, params![]).await?;
-        let mut next = row.map(|row| row.maybe_int(0)).transpose()?.flatten();
-        if deployments && let Some(row) = self.readers().row(turns::NEXT_TURN, params![]).await? {
-            next = [next, row.maybe_int(0)?].into_iter().flatten().min();
+    /// From when on a claim would succeed, of what there is room for. What could be claimed already counts as due at
+    /// `at`.
+    pub async fn next_claim(&self, at: Timestamp, room: Room) -> Result<Option<Timestamp>, Error> {
+        self.earliest(NEXT_CLAIM, at, room).await
+    }
+
+    async fn earliest(&self, of_runs: &'static str, at: Timestamp, room: Room) -> Result<Option<Timestamp>, Error> {
+        let lines = [
+            (room.runs, of_runs),
+            (room.deployments.min(room.runs), turns::NEXT_TURN),
+            (room.scaffolds, NEXT_SCAFFOLD),
+        ];
+        let mut next = None;
+        for (_, sql) in lines.into_iter().filter(|(room, _)| *room > 0) {
+            if let Some(row) = self.readers().row(sql, params![]).await? {
+                next = [next, row.maybe_int(0)?].into_iter().flatten().min();
+            }
         }
         next.map(|due| row::timestamp(due.max(micros(at)))).transpose()
     }
 }
 
 /// How many runs a worker can take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Room {
-    /// Of any kind.
+    /// Of any kind but the last.
     pub runs: usize,
     /// Of these, deployments that people ask for.
     pub deployments: usize,
+    /// Repositories that are made of blueprints.
+    pub scaffolds: usize,
 }
 
 struct Claim {
     worker: WorkerId,
     room: Room,
+    /// Of all kinds together.
+    most: usize,
     lease_until: Timestamp,
+    horizon: Timestamp,
     at: Timestamp,
     uptime: Option<Uptime>,
+}
+
+/// Where runs wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    Priority(i64),
+    Turns,
+    Scaffolds,
 }
 
 impl Claim {
     /// Those that may be claimed, in order. No two of them share a lock.
     async fn candidates(&self, batch: &mut Batch) -> Result<Vec<RunId>, Error> {
-        let Room { runs, deployments } = self.room;
+        let Room { runs, deployments, scaffolds } = self.room;
         let mut ids = match deployments.min(runs) {
             0 => Vec::new(),
-            turns => self.take(batch, None, turns).await?,
+            turns => self.take(batch, Line::Turns, turns, self.horizon).await?,
         };
         if ids.len() < runs {
-            ids.extend(self.others(batch, runs - ids.len()).await?);
+            let room = runs - ids.len();
+            let mut others = self.others(batch, room, self.horizon).await?;
+            if self.horizon > self.at && others.len() >= room {
+                others = due_first(self.others(batch, room, self.at).await?, &others, room);
+            }
+            ids.extend(others);
+        }
+        match scaffolds.min(self.most - ids.len().min(self.most)) {
+            0 => {}
+            room => ids.extend(self.take(batch, Line::Scaffolds, room, self.horizon).await?),
         }
         Ok(ids)
     }
 
-    /// Those that stand in no line.
-    async fn others(&self, batch: &mut Batch, room: usize) -> Result<Vec<RunId>, Error> {
+    /// Those that stand in no line and are due `by` then.
+    async fn others(&self, batch: &mut Batch, room: usize, by: Timestamp) -> Result<Vec<RunId>, Error> {
         let limit = i64::try_from(room).unwrap_or(i64::MAX);
-        let first = batch.conn().rows(FIRST_CLAIMABLE, params![micros(self.at), limit]).await?;
+        let first = batch.conn().rows(FIRST_CLAIMABLE, params![micros(by), limit]).await?;
         let mut ids = batch.take_in(&first)?;
         let highest = first.first().map(|row| row.int(5)).transpose()?;
         let lowest = first.first().map(|row| row.int(6)).transpose()?;
@@ -199,21 +302,22 @@ impl Claim {
             }
             let priority = found.int(0)?;
             if Some(priority) != done {
-                ids.extend(self.take(batch, Some(priority), room - ids.len()).await?);
+                ids.extend(self.take(batch, Line::Priority(priority), room - ids.len(), by).await?);
             }
         }
         Ok(ids)
     }
 
-    /// Up to `room` of those of a priority, or of those that wait for their turn. Those that cannot be taken must not
-    /// stand in the way of what is behind them.
-    async fn take(&self, batch: &mut Batch, priority: Option<i64>, room: usize) -> Result<Vec<RunId>, Error> {
+    /// Up to `room` of those in a line that are due `by` then. Those that cannot be taken must not stand in the way of
+    /// what is behind them.
+    async fn take(&self, batch: &mut Batch, line: Line, room: usize, by: Timestamp) -> Result<Vec<RunId>, Error> {
         let mut wanted = room;
         loop {
-            let (at, limit) = (micros(self.at), i64::try_from(wanted).unwrap_or(i64::MAX));
-            let rows = match priority {
-                Some(priority) => batch.conn().rows(CLAIMABLE, params![priority, at, limit]).await?,
-                None => batch.conn().rows(turns::CLAIMABLE_TURNS, params![at, limit]).await?,
+            let (at, limit) = (micros(by), i64::try_from(wanted).unwrap_or(i64::MAX));
+            let rows = match line {
+                Line::Priority(priority) => batch.conn().rows(CLAIMABLE, params![priority, at, limit]).await?,
+                Line::Turns => batch.conn().rows(turns::CLAIMABLE_TURNS, params![at, limit]).await?,
+                Line::Scaffolds => batch.conn().rows(CLAIMABLE_SCAFFOLDS, params![at, limit]).await?,
             };
             let mut taken = batch.take_in(&rows)?;
             if taken.len() >= room || rows.len() < wanted || wanted >= MOST_LOOKED_AT {
@@ -223,6 +327,15 @@ impl Claim {
             wanted = wanted.saturating_mul(4).min(MOST_LOOKED_AT);
         }
     }
+}
+
+/// Which runs are taken where there is not room for all: those that are `due`, then of the `near` ones, which may be
+/// among them, as many as fit. Pure.
+fn due_first(mut due: Vec<RunId>, near: &[RunId], room: usize) -> Vec<RunId> {
+    let known: BTreeSet<RunId> = due.iter().copied().collect();
+    due.extend(near.iter().filter(|id| !known.contains(id)));
+    due.truncate(room);
+    due
 }
 
 impl Operation for Claim {

@@ -5,16 +5,19 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous};
 use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Database, Encode, Row as _, Type};
 
 use crate::dialect::Dialect;
-use crate::statement::{In, Rows, SIZES, cuts, padded};
-use crate::{Error, Options, sqlite_file};
+use crate::statement::{Column, In, Rows, SIZES, cuts, padded};
+use crate::{Error, Options, peers, sqlite_file};
 
 /// How many statements a connection keeps prepared: all the writer has, in each of their sizes.
 const STATEMENTS: usize = 512;
+
+/// How many rows one statement writes on PostgreSQL.
+const MOST_ROWS: usize = 5_000;
 
 /// The text of a statement.
 pub(crate) type Sql = Cow<'static, str>;
@@ -86,6 +89,37 @@ where
     Ok(arguments)
 }
 
+/// Each column of `count` rows as one array.
+fn arrays<'a>(columns: &[Column], params: impl Iterator<Item = Param<'a>>, count: usize) -> Result<PgArguments, Error> {
+    enum Values {
+        Ints(Vec<Option<i64>>),
+        Texts(Vec<Option<String>>),
+    }
+    let empty = |column: &Column| match column {
+        Column::Int => Values::Ints(Vec::with_capacity(count)),
+        Column::Text => Values::Texts(Vec::with_capacity(count)),
+    };
+    let mut arrays: Vec<Values> = columns.iter().map(empty).collect();
+    for (index, param) in params.enumerate() {
+        match (&mut arrays[index % columns.len()], param) {
+            (Values::Ints(values), Param::Int(value)) => values.push(value),
+            (Values::Texts(values), Param::Text(value)) => values.push(value.map(Cow::into_owned)),
+            (Values::Ints(_), Param::Text(_)) | (Values::Texts(_), Param::Int(_)) => {
+                return Err(Error::Refused("a value is not of the type of its column".to_owned()));
+            }
+        }
+    }
+    let mut arguments = PgArguments::default();
+    for array in arrays {
+        let added = match array {
+            Values::Ints(values) => arguments.add(values),
+            Values::Texts(values) => arguments.add(values),
+        };
+        added.map_err(|error| Error::Refused(error.to_string()))?;
+    }
+    Ok(arguments)
+}
+
 /// A row of a result.
 pub(crate) enum Row {
     Sqlite(SqliteRow),
@@ -151,7 +185,7 @@ impl Address {
             let parsed = PgConnectOptions::from_str(url)
                 .map_err(|error| Error::Address { url: without_password(url), problem: error.to_string() })?;
             let options = parsed
-                .application_name("piton")
+                .application_name(&peers::name_of(&options.node))
                 .statement_cache_capacity(STATEMENTS)
                 .options([
                     ("statement_timeout", millis(options.statement_timeout)),
@@ -215,7 +249,13 @@ impl Address {
                     ("enable_bitmapscan", "off"),
                     ("enable_hashjoin", "off"),
                     ("enable_mergejoin", "off"),
+                    // Of several indexes that is wanted which has the order, not one that finds all and sorts them.
+                    ("enable_sort", "off"),
+                    ("enable_incremental_sort", "off"),
                     ("jit", "off"),
+                    // Between the statements of a transaction it only thinks. One that is silent for longer is stopped or
+                    // cut off, and keeps all others from writing.
+                    ("idle_in_transaction_session_timeout", "5000"),
                 ]);
                 options.connect().await.map(Conn::Postgres)
             }
@@ -332,15 +372,9 @@ impl Conn {
         Ok(())
     }
 
-    /// Writes many rows with as few statements as the known sizes allow.
+    /// Writes many rows with as few statements as there can be.
     pub(crate) async fn write_rows(&mut self, rows: &Rows, params: Vec<Param<'_>>) -> Result<(), Error> {
-        debug_assert_eq!(params.len() % rows.columns, 0, "every row has every column");
-        let mut rest = params.into_iter();
-        for size in cuts(rest.len() / rows.columns) {
-            let chunk = rest.by_ref().take(size * rows.columns).collect();
-            self.run(rows.sql(self.dialect(), size), chunk).await?;
-        }
-        Ok(())
+        self.write_rows_returning(rows, params).await.map(drop)
     }
 
     /// The same with statements that answer with rows.
@@ -349,14 +383,53 @@ impl Conn {
         rows: &Rows,
         params: Vec<Param<'_>>,
     ) -> Result<Vec<Row>, Error> {
-        debug_assert_eq!(params.len() % rows.columns, 0, "every row has every column");
+        debug_assert_eq!(params.len() % rows.width(), 0, "every row has every column");
+        let count = params.len() / rows.width();
         let mut rest = params.into_iter();
         let mut answered = Vec::new();
-        for size in cuts(rest.len() / rows.columns) {
-            let chunk = rest.by_ref().take(size * rows.columns).collect();
-            answered.extend(self.rows(rows.sql(self.dialect(), size), chunk).await?);
+        match self {
+            Conn::Sqlite(_) => {
+                for size in cuts(count) {
+                    let chunk = rest.by_ref().take(size * rows.width()).collect();
+                    answered.extend(self.rows(rows.sql(Dialect::Sqlite, size), chunk).await?);
+                }
+            }
+            Conn::Postgres(conn) => {
+                for first in (0..count).step_by(MOST_ROWS) {
+                    let size = MOST_ROWS.min(count - first);
+                    let arrays = arrays(rows.columns, rest.by_ref().take(size * rows.width()), size)?;
+                    let sql = AssertSqlSafe(rows.sql(Dialect::Postgres, size));
+                    let found = sqlx::query_with(sql, arrays).fetch_all(&mut *conn).await?;
+                    answered.extend(found.into_iter().map(Row::Postgres));
+                }
+            }
         }
         Ok(answered)
+    }
+
+    /// Streams rows into a table, all or none; whether they were taken. Where they were refused, the transaction goes on as
+    /// if nothing had been tried. Only PostgreSQL can do it.
+    pub(crate) async fn copy(
+        &mut self,
+        sql: &'static str,
+        chunks: impl Iterator<Item = String> + Send,
+    ) -> Result<bool, Error> {
+        let Conn::Postgres(conn) = self else { return Ok(false) };
+        sqlx::raw_sql("SAVEPOINT before_copy").execute(&mut *conn).await?;
+        let mut copy = conn.copy_in_raw(sql).await?;
+        for chunk in chunks {
+            copy.send(chunk.into_bytes()).await?;
+        }
+        let (taken, then) = match copy.finish().await.map_err(Error::from) {
+            Ok(_) => (true, "RELEASE SAVEPOINT before_copy"),
+            Err(Error::Refused(why)) => {
+                tracing::debug!(why, "rows are inserted one by one");
+                (false, "ROLLBACK TO SAVEPOINT before_copy")
+            }
+            Err(error) => return Err(error),
+        };
+        sqlx::raw_sql(then).execute(&mut *conn).await?;
+        Ok(taken)
     }
 
     /// Reads the rows of many keys.

@@ -22,7 +22,8 @@ impl Store {
     }
 
     /// Moves a follower from `expect` to `to`, submits what follows from the entries between, and records what does not
-    /// follow although somebody listened, all together.
+    /// follow although somebody listened, all together. What it has not passed is kept by [`Store::retain`], but not for
+    /// followers of one node only, which are named `NAME/NODE`.
     ///
     /// Answers `false`, and does nothing, when it no longer stands at `expect`: another node was faster.
     pub async fn advance(

@@ -46,6 +46,7 @@ mod events;
 mod followers;
 mod inspect;
 mod migrate;
+mod peers;
 mod process_history;
 mod projections;
 mod provisions;
@@ -89,7 +90,7 @@ pub use events::SkipQuery;
 #[doc(hidden)]
 pub use inspect::{hot_plans, refused_statements};
 pub use process_history::ProcessEvent;
-pub use provisions::{AlterError, ProvisionPage, ProvisionQuery, Taking};
+pub use provisions::{AlterError, ProvisionPage, ProvisionPlace, ProvisionQuery, Taken, Taking};
 pub use query::{Page, RunQuery};
 pub use record::{Guard, RecordError};
 pub use remote::Heard;
@@ -104,6 +105,8 @@ pub use tokens::{Principal, Rotation};
 /// How the store treats its database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
+    /// Who this is to others on the same database.
+    pub node: String,
     /// How many connections read.
     pub readers: u32,
     /// How long a write is tried again while the database is away.
@@ -119,6 +122,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
+            node: String::new(),
             readers: 4,
             patience: Duration::from_secs(10),
             statement_timeout: Duration::from_secs(30),
@@ -161,13 +165,23 @@ impl Store {
             Address::Sqlite { .. } => None,
             Address::Postgres { options } => {
                 let (changes, provisions) = (changes.clone(), provisions.clone());
-                Some(tokio::spawn(changes::listen(options.clone(), readers.clone(), changes, provisions)))
+                Some(tokio::spawn(changes::listen(options.clone(), changes, provisions)))
             }
         };
         let vault = options.vault.clone();
         let writer = Writer::start(address.clone(), options, conn, changes.clone(), provisions.clone());
         let listener = Mutex::new(listener);
         Ok(Store { inner: Arc::new(Inner { address, vault, readers, writer, changes, provisions, listener }) })
+    }
+
+    /// Whether the server of a database can be reached, and lets whoever asks in. A file needs none.
+    pub async fn reach(url: &str) -> Result<(), Error> {
+        let address = Address::parse(url, &Options::default())?;
+        match &address {
+            Address::Sqlite { .. } => {}
+            Address::Postgres { .. } => drop(address.connect().await?),
+        }
+        Ok(())
     }
 
     /// Finishes what was asked and closes the database. Clones answer [`Error::Closed`] from then on.

@@ -17,6 +17,8 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 4, text: include_str!("../migrations/0004_turns.sql") },
     Migration { version: 5, text: include_str!("../migrations/0005_processes.sql") },
     Migration { version: 6, text: include_str!("../migrations/0006_provisions.sql") },
+    Migration { version: 8, text: include_str!("../migrations/0008_approval_reason.sql") },
+    Migration { version: 9, text: include_str!("../migrations/0009_lanes.sql") },
 ];
 
 const CREATE: &str = "CREATE TABLE IF NOT EXISTS migrations (version BIGINT PRIMARY KEY, checksum TEXT NOT NULL)";

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use crate::batch::Batch;
 use crate::db::{Row, params};
 use crate::row::{self, micros};
+use crate::statement::Column::{Int, Text};
 use crate::statement::Rows;
 use crate::writer::Operation;
 use crate::{Error, Store};
@@ -12,7 +13,7 @@ use crate::{Error, Store};
 pub(crate) const LAST: &str = "SELECT MAX(number) FROM process_history";
 pub(crate) const WRITE: Rows = Rows {
     head: "INSERT INTO process_history (number, node, at, name, process, pid, status, error)",
-    columns: 8,
+    columns: &[Int, Text, Int, Text, Text, Int, Text, Text],
     tail: "",
 };
 pub(crate) const CUT: &str = "DELETE FROM process_history WHERE number <= $1";
@@ -98,7 +99,7 @@ impl Operation for Record {
         let rows = batch.conn().rows(LAST, params![]).await?;
         let mut number = rows.first().map(|row| row.maybe_int(0)).transpose()?.flatten().unwrap_or(0);
         let before = number;
-        let mut values = Vec::with_capacity(self.events.len() * WRITE.columns);
+        let mut values = Vec::with_capacity(self.events.len() * WRITE.width());
         for event in &self.events {
             number += 1;
             values.extend(params![

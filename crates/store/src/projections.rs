@@ -9,7 +9,7 @@ use crate::batch::Batch;
 use crate::db::params;
 use crate::query::Span;
 use crate::row;
-use crate::statement::Rows;
+use crate::statement::{Column, Rows};
 use crate::writer::Operation;
 use crate::{Error, Store};
 
@@ -17,7 +17,7 @@ pub(crate) const ONE: &str = "SELECT body FROM projections WHERE subject = $1";
 pub(crate) const OF_KIND: &str = "SELECT subject, body FROM projections WHERE subject >= $1 AND subject < $2";
 pub(crate) const IMPORT: Rows = Rows {
     head: "INSERT INTO projections (subject, body, seq)",
-    columns: 3,
+    columns: &[Column::Text, Column::Text, Column::Int],
     tail: " ON CONFLICT (subject) DO NOTHING",
 };
 
@@ -57,7 +57,7 @@ impl Operation for Import {
     async fn perform(&self, batch: &mut Batch) -> Result<(), Error> {
         // What this transaction knows already must be there to stand in the way.
         batch.flush().await?;
-        let mut rows = Vec::with_capacity(self.projections.len() * IMPORT.columns);
+        let mut rows = Vec::with_capacity(self.projections.len() * IMPORT.width());
         for (subject, projection) in &self.projections {
             rows.extend(params![subject.to_string(), row::projection_body(projection)?, 0]);
         }

@@ -5,6 +5,7 @@
 //! another program holds locked is not waited for, because everybody else would have to wait too: it is taken, or made to
 //! follow its run, a little later ([`Store::catch_up_provisions`]).
 
+mod copy;
 mod list;
 mod row;
 mod sql;
@@ -19,6 +20,7 @@ use piton_model::{
 
 use crate::batch::Batch;
 use crate::db::params;
+use crate::dialect::Dialect;
 use crate::row::{micros, run_id, timestamp, whole_micros};
 use crate::writer::Operation;
 use crate::{Error, Store};
@@ -59,6 +61,21 @@ pub struct Taking {
     pub runs: Vec<RunId>,
     /// Rows that are due until then are taken.
     pub horizon: Timestamp,
+    /// Only such as come after this one, [`Taken::last`] of the last time, are looked for among those that were not tried
+    /// yet: what was taken is not looked at again, of which there is much in the midst of many that are due.
+    pub after: Option<ProvisionPlace>,
+}
+
+/// Where a row stands among all of them: when it is due, then its id.
+pub type ProvisionPlace = (Timestamp, ScheduleId);
+
+/// What was taken.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Taken {
+    /// The runs, which the worker holds.
+    pub runs: Vec<Run>,
+    /// The last of those that were not tried before, if there may be more after it.
+    pub last: Option<ProvisionPlace>,
 }
 
 impl Store {
@@ -99,7 +116,7 @@ impl Store {
     }
 
     /// Takes rows that are due, the longest due first: each gets a run that the worker holds already.
-    pub async fn take_provisions(&self, taking: Taking, at: Timestamp) -> Result<Vec<Run>, Error> {
+    pub async fn take_provisions(&self, taking: Taking, at: Timestamp) -> Result<Taken, Error> {
         self.writer().perform(Take { taking, at: whole_micros(at) }).await
     }
 
@@ -139,13 +156,16 @@ impl Operation for Schedule {
     type Answer = Vec<ScheduleId>;
 
     async fn perform(&self, batch: &mut Batch) -> Result<Self::Answer, Error> {
-        let mut values = Vec::with_capacity(self.new.len() * sql::INSERT_COLUMNS);
-        for new in &self.new {
-            values.extend(row::new_row(new, self.at)?);
-        }
-        let insert = &statements(batch.conn().dialect()).insert;
-        let inserted = batch.conn().write_rows_returning(insert, values).await?;
-        let ids = inserted.iter().map(row::id).collect::<Result<Vec<_>, _>>()?;
+        let dialect = batch.conn().dialect();
+        let in_bulk = dialect == Dialect::Postgres && self.new.len() >= copy::WORTH_IT;
+        // A stream is taken as a whole or, where an id is taken, not at all.
+        let ids = if in_bulk && batch.conn().copy(copy::COPY, copy::lines(&self.new, self.at)).await? {
+            self.new.iter().map(|new| new.id).collect()
+        } else {
+            let values = self.new.iter().flat_map(|new| row::new_row(new, dialect, self.at)).collect();
+            let inserted = batch.conn().write_rows_returning(&statements(dialect).insert, values).await?;
+            inserted.iter().map(row::id).collect::<Result<Vec<_>, _>>()?
+        };
         let target = match ids.as_slice() {
             [] => return Ok(ids),
             [only] => only.to_string(),
@@ -163,21 +183,31 @@ struct Take {
 }
 
 impl Operation for Take {
-    type Answer = Vec<Run>;
+    type Answer = Taken;
 
     async fn perform(&self, batch: &mut Batch) -> Result<Self::Answer, Error> {
         batch.flush().await?;
         let sql = statements(batch.conn().dialect());
-        let Taking { worker, lease_until, uptime, retry, runs, horizon } = &self.taking;
+        let Taking { worker, lease_until, uptime, retry, runs, horizon, after } = &self.taking;
         let mut ids = runs.iter();
-        let mut taken = Vec::new();
+        let (mut taken, mut last) = (Vec::new(), None);
         // What was tried before goes first: it has waited longer.
-        for text in [&sql.again, &sql.due] {
+        for is_new in [false, true] {
             let limit = i64::try_from(ids.len()).unwrap_or(i64::MAX);
             if limit == 0 {
                 break;
             }
-            let found = batch.conn().rows(text.as_str(), params![micros(*horizon), limit]).await?;
+            let mut params = params![micros(*horizon), limit];
+            let text = match after {
+                _ if !is_new => &sql.again,
+                None => &sql.due,
+                Some((time, id)) => {
+                    params.extend(params![micros(*time), id.to_string()]);
+                    &sql.due_after
+                }
+            };
+            let found = batch.conn().rows(text.as_str(), params).await?;
+            let is_full = i64::try_from(found.len()).is_ok_and(|found| found == limit);
             for found in &found {
                 let provision = match row::provision(found) {
                     Ok(provision) => provision,
@@ -187,6 +217,7 @@ impl Operation for Take {
                     }
                 };
                 let Some(id) = ids.next() else { break };
+                last = Some((provision.wanted.schedule_time, provision.wanted.id)).filter(|_| is_new && is_full);
                 let run = batch.submit(provision.run(*id, *retry), self.at).await?;
                 let claimed = Event::Claimed {
                     worker: worker.clone(),
@@ -199,7 +230,7 @@ impl Operation for Take {
                 }
             }
         }
-        Ok(taken)
+        Ok(Taken { runs: taken, last })
     }
 }
 
@@ -236,7 +267,9 @@ impl Operation for Alter {
             Err(refused) => return Ok(Err(refused.into())),
         };
         batch.conn().run(sql.alter.as_str(), row::altered(&altered)).await?;
-        batch.append(Record::Audit(Deed::new(self.by.clone(), self.alteration.act()).to(id)), self.at);
+        let deed = Deed::new(self.by.clone(), self.alteration.act()).to(id);
+        let detail = self.alteration.reason().map(str::to_owned);
+        batch.append(Record::Audit(Deed { detail, ..deed }), self.at);
         batch.wake_provisions();
         Ok(Ok(altered))
     }

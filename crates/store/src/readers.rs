@@ -12,11 +12,14 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use crate::db::{Address, Conn, Param, Row, Sql};
-use crate::writer::pause;
+use crate::dialect::Dialect;
+use crate::writer::{pause, within};
 use crate::{Error, Options};
 
 /// A connection that nobody has used for so long is closed.
 const IDLE: Duration = Duration::from_secs(60);
+/// How much longer than a statement may take its answer may be on the way.
+const GRACE: Duration = Duration::from_secs(5);
 const FIRST_DELAY: Duration = Duration::from_millis(20);
 const LONGEST_DELAY: Duration = Duration::from_secs(1);
 
@@ -27,6 +30,8 @@ pub(crate) struct Readers(Arc<Shared>);
 struct Shared {
     address: Address,
     patience: Duration,
+    /// How long an answer may take that the database itself gives up before.
+    limit: Option<Duration>,
     count: u32,
     /// One permit for each connection that may be in use; closed with the store.
     turns: Semaphore,
@@ -39,7 +44,12 @@ impl Readers {
     pub(crate) fn new(address: Address, options: &Options) -> Readers {
         let count = options.readers.max(1);
         let turns = Semaphore::new(usize::try_from(count).unwrap_or(Semaphore::MAX_PERMITS));
-        Readers(Arc::new(Shared { address, patience: options.patience, count, turns, idle: Mutex::default() }))
+        let limit = match address.dialect() {
+            // A file is not cut off.
+            Dialect::Sqlite => None,
+            Dialect::Postgres => Some(options.statement_timeout.saturating_add(GRACE)),
+        };
+        Readers(Arc::new(Shared { address, patience: options.patience, limit, count, turns, idle: Mutex::default() }))
     }
 
     /// Runs a statement that answers with rows.
@@ -50,16 +60,25 @@ impl Readers {
             .map_err(|_| Error::Unavailable("all connections are in use".to_owned()))?
             .map_err(|_| Error::Closed)?;
         while let Some(mut conn) = self.used() {
-            match conn.rows(sql.clone(), params.clone()).await {
+            match self.ask(&mut conn, sql.clone(), params.clone()).await {
                 // Perhaps only this connection is lost.
                 Err(Error::Unavailable(_)) => {}
                 answer => return self.keep(conn, answer),
             }
         }
         let mut conn = self.connect(give_up).await?;
-        match conn.rows(sql, params).await {
+        match self.ask(&mut conn, sql, params).await {
             Err(lost @ Error::Unavailable(_)) => Err(lost),
             answer => self.keep(conn, answer),
+        }
+    }
+
+    /// A connection that answers nothing any more is as good as lost: a network that is cut need not tell.
+    async fn ask(&self, conn: &mut Conn, sql: Sql, params: Vec<Param<'_>>) -> Result<Vec<Row>, Error> {
+        let answer = conn.rows(sql, params);
+        match self.0.limit {
+            Some(limit) => within(limit, answer).await,
+            None => answer.await,
         }
     }
 

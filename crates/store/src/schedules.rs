@@ -66,6 +66,13 @@ impl Store {
         rows.iter().map(|row| Ok((row::subject(&row.text(0)?)?, row::timestamp(row.int(1)?)?))).collect()
     }
 
+    /// Where the cursor of a subject stands.
+    pub async fn cursor(&self, subject: &Subject) -> Result<Option<Timestamp>, Error> {
+        let subject = subject.to_string();
+        let row = self.readers().row(CURSOR, params![subject.as_str()]).await?;
+        row.map(|row| row::timestamp(row.int(0)?)).transpose()
+    }
+
     /// Holds back the triggers of a subject. A subject that is already held back stays so, by whom it was.
     pub async fn suspend(&self, subject: &Subject, by: &By, at: Timestamp) -> Result<(), Error> {
         let suspended = Some((by.clone(), at));

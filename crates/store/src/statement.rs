@@ -1,4 +1,7 @@
 //! Statements over many rows, with few distinct texts so that each is written and prepared once.
+//!
+//! Differs by necessity: PostgreSQL takes each column as one array, so that any number of rows is one statement and one
+//! round trip; SQLite knows no arrays, and is in the process.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -9,29 +12,59 @@ use crate::dialect::Dialect;
 /// Row counts for which a text exists. Other numbers of rows are written by several statements.
 pub(crate) const SIZES: [usize; 8] = [128, 64, 32, 16, 8, 4, 2, 1];
 
-/// `HEAD VALUES (…), (…) TAIL`
+/// The type of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Column {
+    Int,
+    Text,
+}
+
+/// `HEAD VALUES (…), (…) TAIL`, whose columns are called `column1` and so on where the head puts it in parentheses.
 pub(crate) struct Rows {
     pub(crate) head: &'static str,
-    pub(crate) columns: usize,
+    pub(crate) columns: &'static [Column],
     pub(crate) tail: &'static str,
 }
 
 impl Rows {
-    /// The text for `rows` rows.
+    /// How many columns each row has.
+    pub(crate) fn width(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// The text for `rows` rows; on PostgreSQL it is the same for any number of them.
     pub(crate) fn sql(&self, dialect: Dialect, rows: usize) -> &'static str {
-        kept((dialect, self.head, self.tail, rows), || {
-            let mut sql = String::with_capacity(self.head.len() + self.tail.len() + rows * self.columns * 6);
-            sql.push_str(self.head);
-            sql.push_str(" VALUES ");
-            let mut number = 1;
-            for row in 0..rows {
-                sql.push_str(if row == 0 { "(" } else { ", (" });
-                list(&mut sql, dialect, &mut number, self.columns);
-                sql.push(')');
-            }
-            sql.push_str(self.tail);
-            sql
-        })
+        match dialect {
+            Dialect::Sqlite => kept((dialect, self.head, self.tail, rows), || self.values(rows)),
+            Dialect::Postgres => kept((dialect, self.head, self.tail, 0), || self.arrays()),
+        }
+    }
+
+    fn values(&self, rows: usize) -> String {
+        let mut sql = String::with_capacity(self.head.len() + self.tail.len() + rows * self.width() * 6);
+        sql.push_str(self.head);
+        sql.push_str(" VALUES ");
+        let mut number = 1;
+        for row in 0..rows {
+            sql.push_str(if row == 0 { "(" } else { ", (" });
+            list(&mut sql, Dialect::Sqlite, &mut number, self.width());
+            sql.push(')');
+        }
+        sql.push_str(self.tail);
+        sql
+    }
+
+    fn arrays(&self) -> String {
+        let numbered = |each: &dyn Fn(usize, Column) -> String| {
+            let columns = self.columns.iter().enumerate().map(|(index, column)| each(index + 1, *column));
+            columns.collect::<Vec<_>>().join(", ")
+        };
+        let arrays = numbered(&|number, column| match column {
+            Column::Int => format!("CAST(${number} AS BIGINT[])"),
+            Column::Text => format!("CAST(${number} AS TEXT[])"),
+        });
+        let names = numbered(&|number, _| format!("column{number}"));
+        format!("{} SELECT * FROM unnest({arrays}) AS u ({names}){}", self.head, self.tail)
     }
 }
 
@@ -100,12 +133,16 @@ mod tests {
 
     #[test]
     fn texts() {
-        let rows = Rows { head: "INSERT INTO t (a, b)", columns: 2, tail: " ON CONFLICT DO NOTHING" };
+        let columns = &[Column::Text, Column::Int];
+        let rows = Rows { head: "INSERT INTO t (a, b)", columns, tail: " ON CONFLICT DO NOTHING" };
         let list = In { head: "DELETE FROM t WHERE a IN", tail: "" };
         let postgres = Dialect::Postgres;
-        assert_eq!(rows.sql(postgres, 2), "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4) ON CONFLICT DO NOTHING");
+        let arrays = "INSERT INTO t (a, b) SELECT * FROM unnest(CAST($1 AS TEXT[]), CAST($2 AS BIGINT[])) \
+             AS u (column1, column2) ON CONFLICT DO NOTHING";
+        assert_eq!([1, 2, 1000].map(|count| rows.sql(postgres, count)), [arrays; 3]);
         assert_eq!(list.sql(postgres, 3), "DELETE FROM t WHERE a IN ($1, $2, $3)");
-        assert_eq!(rows.sql(Dialect::Sqlite, 1), "INSERT INTO t (a, b) VALUES (?, ?) ON CONFLICT DO NOTHING");
+        let values = "INSERT INTO t (a, b) VALUES (?, ?), (?, ?) ON CONFLICT DO NOTHING";
+        assert_eq!(rows.sql(Dialect::Sqlite, 2), values);
         assert_eq!(list.sql(Dialect::Sqlite, 2), "DELETE FROM t WHERE a IN (?, ?)");
     }
 

@@ -1,7 +1,7 @@
 //! Accepting runs.
 
 use jiff::Timestamp;
-use piton_model::{NewRun, Run, RunId};
+use piton_model::{AttemptNo, Event, NewRun, Run, RunId};
 
 use crate::batch::{Batch, Needs};
 use crate::row::whole_micros;
@@ -39,6 +39,48 @@ impl Store {
     /// Accepts runs, all or none. One whose key or id was used before is not accepted a second time.
     pub async fn submit(&self, runs: Vec<NewRun>, at: Timestamp) -> Result<Vec<Submitted>, Error> {
         self.writer().perform(Submit { runs, at: whole_micros(at) }).await
+    }
+}
+
+impl Store {
+    /// Lets `event` happen to a run and accepts another one in its place, both or neither. What the run is then; nothing
+    /// where this attempt does not hold it any more.
+    pub async fn replace(
+        &self,
+        run: RunId,
+        attempt: AttemptNo,
+        event: Event,
+        by: NewRun,
+        at: Timestamp,
+    ) -> Result<Option<Run>, Error> {
+        self.writer().perform(Replace { run, attempt, event, by: [by], at: whole_micros(at) }).await
+    }
+}
+
+struct Replace {
+    run: RunId,
+    attempt: AttemptNo,
+    event: Event,
+    by: [NewRun; 1],
+    at: Timestamp,
+}
+
+impl Operation for Replace {
+    type Answer = Option<Run>;
+
+    fn needs(&self, needs: &mut Needs) {
+        needs.submission(&self.by);
+        needs.runs.insert(self.run);
+    }
+
+    async fn perform(&self, batch: &mut Batch) -> Result<Self::Answer, Error> {
+        let held = batch.run(self.run).await?.and_then(Run::lease).map(|lease| lease.attempt);
+        if held != Some(self.attempt) {
+            return Ok(None);
+        }
+        let Ok(run) = batch.change(self.run, self.event.clone(), self.at).await? else { return Ok(None) };
+        submit(batch, &self.by, self.at).await?;
+        Ok(Some(run))
     }
 }
 

@@ -214,7 +214,7 @@ fn commit_error(error: Error) -> Error {
 }
 
 /// A connection that answers nothing any more is as good as lost.
-async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     timeout(limit, work).await.unwrap_or_else(|_| Err(Error::Unavailable("it does not answer".to_owned())))
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 use piton_keeper::Child;
 use piton_model::{Name, Process};
 use piton_process::Keeping;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -29,12 +29,15 @@ use crate::{Change, Declared, InstanceState, Settings, Wish};
 pub(crate) use apply::{is_wished, wished};
 use entry::Entry;
 use hooks::Phase;
-pub(crate) use settle::{Failed, Want};
+pub(crate) use settle::{Awaited, Failed, Want};
 use settle::{HeldBack, Waiter};
 pub(crate) use watch::{listen, pass_on};
 
 /// So many messages are taken at once.
 const BATCH: usize = 256;
+
+/// So many starts are under way at once. The keeper is never without work, and no request waits there for long.
+const STARTS: usize = 8;
 
 /// What the actor is told.
 #[derive(Debug)]
@@ -44,7 +47,7 @@ pub(crate) enum Message {
     /// This is wanted of these instances. Answered with those that failed, when all are through.
     Want { instances: Vec<String>, want: Want, done: oneshot::Sender<Vec<Failed>> },
     /// Answered when all of these are through.
-    Await { instances: Vec<String>, up: bool, done: oneshot::Sender<Vec<Failed>> },
+    Await { instances: Vec<String>, until: Awaited, done: oneshot::Sender<Vec<Failed>> },
     /// Something happened to an instance.
     Event { instance: String, event: Event },
     /// A child of the keeper ended.
@@ -75,8 +78,12 @@ pub(crate) struct Actor {
     /// The place of each process in the order of starting.
     ranks: BTreeMap<Name, usize>,
     entries: BTreeMap<String, Entry>,
-    /// Those that go once they are stopped.
-    retiring: BTreeSet<String>,
+    /// Those that go once they are stopped, by their process.
+    retiring: BTreeMap<Name, BTreeSet<String>>,
+    /// At which instance of a process it was last seen that others have to wait for it: where to look first.
+    unmet_at: BTreeMap<Name, u32>,
+    /// Lets a few starts at a time through: the keeper has one after the other, and what waits takes memory.
+    starts: Arc<Semaphore>,
     timers: BTreeSet<(Duration, String)>,
     /// Instances that changed, and whose change others may have waited for.
     changed: VecDeque<String>,
@@ -112,7 +119,9 @@ impl Actor {
             dependents: BTreeMap::new(),
             ranks: BTreeMap::new(),
             entries: BTreeMap::new(),
-            retiring: BTreeSet::new(),
+            retiring: BTreeMap::new(),
+            unmet_at: BTreeMap::new(),
+            starts: Arc::new(Semaphore::new(STARTS)),
             timers: BTreeSet::new(),
             changed: VecDeque::new(),
             waiters: Vec::new(),
@@ -154,7 +163,7 @@ impl Actor {
                 let _ = done.send(());
             }
             Message::Want { instances, want, done } => self.want(instances, want, done),
-            Message::Await { instances, up, done } => self.wait_for(instances, up, done),
+            Message::Await { instances, until, done } => self.wait_for(instances, until, done),
             Message::Event { instance, event } => self.step(&instance, event),
             Message::Ended(child) => self.ended(&child),
             Message::Listed(children) => self.compare(children),
@@ -169,7 +178,15 @@ impl Actor {
         let Some(entry) = self.entries.get_mut(name) else { return };
         let (before, shown) = (entry.instance.up().map(|up| up.of), entry.instance.shown());
         let planned = entry.instance.planned;
-        let effects = entry.step(event, now);
+        let is_start = event == Event::Start;
+        let mut effects = entry.step(event, now);
+        // Who waits for nothing is not shown as waiting.
+        if is_start
+            && self.waits_for_nothing(name)
+            && let Some(entry) = self.entries.get_mut(name)
+        {
+            effects.extend(entry.step(Event::Met, now));
+        }
         for effect in effects {
             self.perform(name, effect);
         }
@@ -211,12 +228,12 @@ impl Actor {
             self.timers.extend(due.map(|due| (due, name.to_owned())));
             entry.due = due;
         }
-        let status = entry.status(name, now);
+        let status = Arc::new(entry.status(name, now));
         if before != status.state {
             self.count += 1;
-            self.board.tell(Change { number: self.count, at: now.at, from: before, now: status.clone() });
+            self.board.tell(Change { number: self.count, at: now.at, from: before, now: Arc::clone(&status) });
         }
-        self.board.show(Arc::new(status));
+        self.board.show(status);
     }
 
     fn ended(&mut self, child: &Child) {

@@ -11,11 +11,13 @@ use tokio::sync::broadcast;
 use crate::launch::Launch;
 use crate::measure::History;
 use crate::{
-    Change, Declared, Error, GroupState, GroupStatus, InstanceState, InstanceStatus, Selector, Settings, Usage,
+    Change, Declared, Error, GroupState, GroupStatus, InstanceState, InstanceStatus, Observed, Selector, Settings,
+    Usage,
 };
 
-/// So many changes may be unread before a slow reader misses some.
-const UNREAD: usize = 4096;
+/// So many changes may be unread before a slow reader misses some: more than one for each of ten thousand instances, all
+/// of which may be started or stopped at once.
+const UNREAD: usize = 16_384;
 
 /// What is declared, and which instances that makes.
 #[derive(Debug, Default)]
@@ -72,17 +74,26 @@ impl Board {
         self.changes.subscribe()
     }
 
+    /// One instance.
+    pub(crate) fn one(&self, instance: &str) -> Option<Arc<InstanceStatus>> {
+        self.instances.read().unwrap_or_else(PoisonError::into_inner).get(instance).cloned()
+    }
+
     /// The names of the instances that are meant.
     pub(crate) fn select(&self, which: &Selector) -> Result<Vec<String>, Error> {
         Ok(self.selected(which)?.iter().map(|status| status.name.clone()).collect())
     }
 
     pub(crate) fn status(&self, which: &Selector) -> Result<Vec<InstanceStatus>, Error> {
+        Ok(self.observe(which)?.into_iter().map(InstanceStatus::from).collect())
+    }
+
+    pub(crate) fn observe(&self, which: &Selector) -> Result<Vec<Observed>, Error> {
         let found = self.selected(which)?;
         let history = self.history.read().unwrap_or_else(PoisonError::into_inner);
         let measured = |status: Arc<InstanceStatus>| {
-            let usage = status.pid.and_then(|_| history.latest(&status.name));
-            InstanceStatus { usage, ..InstanceStatus::clone(&status) }
+            let usage = status.pid.and_then(|pid| history.latest_of(&status.name, pid));
+            Observed { status, usage }
         };
         Ok(found.into_iter().map(measured).collect())
     }

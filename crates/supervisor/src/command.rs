@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use piton_keeper::{Child, Limits, Output, ProcessIdentity, Spec, Token};
+use piton_keeper::{Child, Limits, Output, ProcessIdentity, Remembered, Spec, Token};
 use piton_model::Program;
 use piton_process::{Error, Keeping, StopSequence};
 use tokio_util::sync::CancellationToken;
@@ -96,6 +96,7 @@ fn spec(around: &Surroundings, program: &Program) -> Result<Spec, String> {
         stdout: Output::Null,
         stderr: Output::Null,
         limits: Limits::default(),
+        remembered: Remembered::WithinThisBoot,
     })
 }
 

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use piton_keeper::{Child, ExitStatus, Limits, Output, Spec, State, Token};
+use piton_keeper::{Child, ExitStatus, Limits, Output, Remembered, Spec, State, Token};
 use piton_model::{AfterTry, HOOK_RETRY_DELAY, Hook, HookOutcome, HookPhase, Name, NextHook, next_hooks};
 use piton_process::identity::age_of;
 use piton_process::{Error, Exit, Keeping, StopSequence};
@@ -222,6 +222,7 @@ fn spec(owner: &HookOwner, phase: HookPhase, hook: &Hook) -> Spec {
         stdout: owner.log.clone(),
         stderr: owner.log.clone(),
         limits: Limits::default(),
+        remembered: Remembered::OverPowerLoss,
     }
 }
 

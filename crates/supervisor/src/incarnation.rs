@@ -5,7 +5,7 @@
 use std::fmt;
 
 use piton_keeper::{Token, TokenError};
-use piton_model::Process;
+use piton_model::{OutputPolicy, Process};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -56,12 +56,14 @@ impl Incarnation {
 }
 
 impl Digest {
-    /// The digest of those parts of a declaration that a running child cannot be given.
+    /// The digest of those parts of a declaration that a running child cannot be given. What becomes of a log that was put
+    /// aside is the daemon's affair, and the child notices nothing of it.
     ///
     /// Only what differs from the defaults counts: a later version, whose declarations have more parts, finds the same
     /// digest and leaves the children alone.
     pub(crate) fn of(process: &Process) -> Digest {
         let bare = Process::new(process.name.clone(), process.program.clone());
+        let (max_age, compress) = (bare.output.max_age, bare.output.compress);
         let relevant = Process {
             instances: bare.instances,
             priority: bare.priority,
@@ -73,6 +75,7 @@ impl Digest {
             probes: bare.probes.clone(),
             detectors: bare.detectors.clone(),
             hooks: bare.hooks.clone(),
+            output: OutputPolicy { max_age, compress, ..process.output.clone() },
             ..process.clone()
         };
         let value = |process: &Process| serde_json::to_value(process).unwrap_or_default();
@@ -150,8 +153,10 @@ mod tests {
         (same.priority, same.instances, same.auto_start) = (7, 3, false);
         same.restart.delay = Duration::ZERO;
         same.stop.stages.clear();
+        (same.output.compress, same.output.max_age) = (true, Duration::from_secs(60));
         assert_eq!(Digest::of(&same), digest);
-        let changes: [fn(&mut Process); 4] = [
+        let changes: [fn(&mut Process); 5] = [
+            |p| p.output.max_size = 7,
             |p| p.program = Program::Shell { line: "sleep 2".to_owned() },
             |p| p.inherit_env = true,
             |p| drop(p.env.insert("A".to_owned(), piton_model::Secret::new("1".to_owned()))),

@@ -185,6 +185,8 @@ pub(crate) enum Event {
     Stop { wait: Option<Duration> },
     /// It has to be another child.
     Restart { wait: Option<Duration> },
+    /// A child of a supervisor before was taken over.
+    Adopted,
     /// What it depends on is there.
     Met,
     /// All hooks of a phase are through.
@@ -273,18 +275,21 @@ impl Instance {
         }
     }
 
-    /// One whose child was started by a supervisor before.
-    pub(crate) fn adopted(up: Up, now: Now, rules: &Rules<'_>) -> Instance {
+    /// One whose child was started by a supervisor before. `announcing` says that this one had begun with the hooks after
+    /// the start and is not known to be through with them: [`Event::Adopted`] goes on with them.
+    pub(crate) fn adopted(up: Up, announcing: bool, now: Now, rules: &Rules<'_>) -> Instance {
         let grown = up.since.saturating_add(rules.process.start.duration);
+        let young_until = (grown > now.moment).then_some(grown);
         Instance {
             number: up.of.number,
             restarts: up.of.restarts,
             again: up.of.restarts > 0,
             prepared: true,
-            announced: true,
+            // They come when it has run for long enough, the first time in its life.
+            announced: !announcing && (young_until.is_none() || up.of.restarts > 0),
             ready: rules.process.probes.readiness.is_none(),
             started_at: Some(up.at),
-            state: State::Up { young_until: (grown > now.moment).then_some(grown), unproven: false, up },
+            state: State::Up { young_until, unproven: false, up },
             ..Instance::stopped()
         }
     }
@@ -298,6 +303,7 @@ impl Instance {
             Event::Start => self.start(),
             Event::Stop { wait } => self.stop(Then::Stay, wait, &mut turn),
             Event::Restart { wait } => self.stop(Then::Start, wait, &mut turn),
+            Event::Adopted => self.grown(&mut turn),
             Event::Met => self.met(&mut turn),
             Event::Hooked { phase, number, result } => self.hooked(phase, number, result, &mut turn),
             Event::Spawned(up) => self.spawned(up, &mut turn),

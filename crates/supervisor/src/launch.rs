@@ -5,7 +5,7 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use piton_keeper::{LogFile, Output, Spec};
+use piton_keeper::{LogFile, Output, Remembered, Spec};
 use piton_model::Process;
 use piton_process::{Environment, Policy, User, limits_of};
 
@@ -53,6 +53,8 @@ impl Launch<'_> {
             stdout,
             stderr,
             limits,
+            // Whatever ran before a reboot is started anew, however it ended.
+            remembered: Remembered::WithinThisBoot,
         })
     }
 

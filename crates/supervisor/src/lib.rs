@@ -71,5 +71,5 @@ pub use memory::file::FileMemory;
 pub use memory::{Memory, Remembering, Wish};
 pub use piton_keeper::ExitStatus;
 pub use selector::{InvalidSelector, Selector};
-pub use status::{Change, GroupState, GroupStatus, InstanceState, InstanceStatus, LastExit, Usage};
+pub use status::{Change, GroupState, GroupStatus, InstanceState, InstanceStatus, LastExit, Observed, Usage};
 pub use supervisor::{Declared, Settings, Supervisor};

@@ -53,7 +53,7 @@ impl Sampler {
             if members.is_empty() {
                 continue;
             }
-            let mut usage = Usage { at, ..Usage::default() };
+            let mut usage = Usage { at, pid: *pid, ..Usage::default() };
             let mut worked = 0;
             for stat in members {
                 let key = (stat.pid, stat.start_ticks);

@@ -24,6 +24,13 @@ pub(crate) fn of_start<'a>(processes: impl IntoIterator<Item = &'a Arc<Process>>
     processes.into_iter().map(one).fold(MACHINE, Duration::saturating_add)
 }
 
+/// The time that an instance which runs may take to be ready. Its probe may fail at first, as it does of a program that
+/// warms up, so this is generous.
+pub(crate) fn of_readiness(process: &Process) -> Duration {
+    let probe = process.probes.readiness.as_ref().map_or(Duration::ZERO, of_probe);
+    probe.saturating_mul(3).saturating_add(MACHINE)
+}
+
 /// The time that these may take to stop one after the other.
 pub(crate) fn of_stop<'a>(processes: impl IntoIterator<Item = &'a Arc<Process>>, wait: Option<Duration>) -> Duration {
     let one = |process: &Arc<Process>| {

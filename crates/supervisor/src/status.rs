@@ -1,6 +1,7 @@
 //! What people see of instances and groups.
 
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use piton_keeper::ExitStatus;
@@ -70,11 +71,23 @@ pub struct InstanceStatus {
     pub usage: Option<Usage>,
 }
 
+/// An instance as it was a moment ago, shared with whoever else looks at it: thousands of copies take their time, and
+/// megabytes.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    /// All but what it uses.
+    pub status: Arc<InstanceStatus>,
+    /// What it uses, where that is measured.
+    pub usage: Option<Usage>,
+}
+
 /// What a process and its descendants use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
     /// When it was measured.
     pub at: Timestamp,
+    /// The process; of a sum, none.
+    pub pid: u32,
     /// Share of the processor since the measurement before, in percent of one core.
     pub cpu_percent: f64,
     /// Resident memory in bytes.
@@ -126,7 +139,20 @@ pub struct Change {
     /// Where it was before.
     pub from: InstanceState,
     /// The instance as it is now.
-    pub now: InstanceStatus,
+    pub now: Arc<InstanceStatus>,
+}
+
+impl From<InstanceStatus> for Observed {
+    fn from(mut status: InstanceStatus) -> Observed {
+        let usage = status.usage.take();
+        Observed { status: Arc::new(status), usage }
+    }
+}
+
+impl From<Observed> for InstanceStatus {
+    fn from(Observed { status, usage }: Observed) -> InstanceStatus {
+        InstanceStatus { usage, ..InstanceStatus::clone(&status) }
+    }
 }
 
 impl InstanceStatus {

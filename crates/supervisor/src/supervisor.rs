@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::warn;
 
-use crate::actor::{Actor, Failed, Message, Want, is_wished, listen, pass_on, wished};
+use crate::actor::{Actor, Awaited, Failed, Message, Want, is_wished, listen, pass_on, wished};
 use crate::board::Board;
 use crate::command::clear_asked;
 use crate::launch::make_dir;
@@ -21,7 +21,9 @@ use crate::measure::Sampler;
 use crate::patience::{self, within};
 use crate::real_time::{now, pause};
 use crate::upkeep::keep_logs;
-use crate::{Change, Error, GroupStatus, InstanceState, InstanceStatus, Memory, Selector, Usage, Wish, order};
+use crate::{
+    Change, Error, GroupStatus, InstanceState, InstanceStatus, Memory, Observed, Selector, Usage, Wish, order,
+};
 
 /// Everything that is declared.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -175,21 +177,36 @@ impl Supervisor {
 
     /// Stops and starts instances, one after the other, and waits until they run or have failed to.
     pub async fn restart(&self, which: &Selector, wait: Option<Duration>) -> Result<Vec<InstanceStatus>, Error> {
-        let instances = self.inner.board.select(which)?;
-        self.wish(&instances, true).await?;
+        self.restart_each(which, wait, Awaited::Up).await
+    }
+
+    /// The same, and each has to be ready before the next one is stopped: what several instances serve together is served
+    /// all the time. The first that does not get ready in time ends it, and the others stay as they are.
+    pub async fn roll(&self, which: &Selector, wait: Option<Duration>) -> Result<Vec<InstanceStatus>, Error> {
+        self.restart_each(which, wait, Awaited::Ready).await
+    }
+
+    async fn restart_each(
+        &self,
+        which: &Selector,
+        wait: Option<Duration>,
+        until: Awaited,
+    ) -> Result<Vec<InstanceStatus>, Error> {
+        let instances: BTreeSet<String> = self.inner.board.select(which)?.into_iter().collect();
+        self.wish(&instances.iter().cloned().collect::<Vec<_>>(), true).await?;
         let view = self.inner.board.view();
         let order = order::starting_order(&view.processes).unwrap_or_default();
         for process in order.iter().filter_map(|name| view.processes.get(name)) {
-            for number in 1..=process.instances {
-                let name = process.instance_name(number);
-                if !instances.contains(&name) {
-                    continue;
-                }
+            for name in instance_names(process).into_iter().filter(|name| instances.contains(name)) {
                 let one = vec![name];
                 let patience = patience::of_stop([process], wait) + self.needed_by(&one).patience;
                 let want = Want::Anew { wait };
                 let up = self.ask(|done| Message::Want { instances: one.clone(), want, done });
                 started(within(patience, up, "restart", &one).await?)?;
+                if until == Awaited::Ready {
+                    let ready = self.ask(|done| Message::Await { instances: one.clone(), until, done });
+                    started(within(patience::of_readiness(process), ready, "become ready", &one).await?)?;
+                }
             }
         }
         self.inner.board.status(which)
@@ -212,14 +229,14 @@ impl Supervisor {
         self.declare(view.declared.clone(), &wishes).await?;
         let view = self.inner.board.view();
         let Some(now) = view.processes.get(process) else { return Ok(Vec::new()) };
-        let names = instance_names(now);
+        let names: BTreeSet<String> = instance_names(now).into_iter().collect();
         let gone: Vec<String> = gone.into_iter().filter(|name| !names.contains(name)).collect();
         let wanted: Vec<String> = names.into_iter().filter(|name| is_wished(now, name, &wishes)).collect();
         drop(wishes);
         let patience = patience::of_stop([now], None) + self.needed_by(&wanted).patience;
-        let down = self.ask(|done| Message::Await { instances: gone.clone(), up: false, done });
+        let down = self.ask(|done| Message::Await { instances: gone.clone(), until: Awaited::Gone, done });
         within(patience, down, "stop", &gone).await?;
-        let up = self.ask(|done| Message::Await { instances: wanted.clone(), up: true, done });
+        let up = self.ask(|done| Message::Await { instances: wanted.clone(), until: Awaited::Up, done });
         started(within(patience, up, "start", &wanted).await?)?;
         let mut found = self.inner.board.status(&Selector::Name(process.to_owned()))?;
         found.retain(|status| status.process == process);
@@ -251,6 +268,11 @@ impl Supervisor {
     /// The instances that are meant, by name; empty where a base or a pattern fits none.
     pub fn status(&self, which: &Selector) -> Result<Vec<InstanceStatus>, Error> {
         self.inner.board.status(which)
+    }
+
+    /// The same, without a copy of each: for whoever looks at many of them and keeps none.
+    pub fn observe(&self, which: &Selector) -> Result<Vec<Observed>, Error> {
+        self.inner.board.observe(which)
     }
 
     /// A process as it is declared.
@@ -337,8 +359,7 @@ impl Supervisor {
     fn is_done(&self, instance: &str) -> bool {
         let view = self.inner.board.view();
         let Some((process, _)) = view.find(instance) else { return true };
-        let status = self.inner.board.status(&Selector::Name(instance.to_owned())).unwrap_or_default();
-        let has_ended = status.iter().any(|status| status.name == instance && status.state == InstanceState::Exited);
+        let has_ended = self.inner.board.one(instance).is_some_and(|status| status.state == InstanceState::Exited);
         let uses = view.processes.values().flat_map(|other| &other.depends_on).filter(|use_| use_.name == process.name);
         let is_up =
             |use_: &Dependency| matches!(use_.condition, DependencyCondition::Started | DependencyCondition::Healthy);

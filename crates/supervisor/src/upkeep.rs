@@ -1,6 +1,7 @@
 //! Compressing and removing what the keeper has put aside of logs, as it is declared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,7 +27,7 @@ pub(crate) async fn keep_logs(board: Arc<Board>, every: Duration) {
         pause(every).await;
         let logs = board.logs();
         let looked = tokio::task::spawn_blocking(move || {
-            let due = seen.due(logs, current_file);
+            let due = with_something_aside(seen.due(logs, current_file));
             (seen, due)
         });
         // The runtime is shutting down otherwise.
@@ -82,6 +83,35 @@ impl Seen {
     }
 }
 
+/// Those of which something was put aside, by one look at each directory. Whoever looks after a log looks at everything
+/// beside it: for thousands of logs in one directory these would be millions of names.
+fn with_something_aside(due: Vec<(PathBuf, Upkeep)>) -> Vec<(PathBuf, Upkeep)> {
+    let mut listed: HashMap<PathBuf, Option<Vec<Vec<u8>>>> = HashMap::new();
+    let is_wanted = |(path, _): &(PathBuf, Upkeep)| {
+        let (Some(dir), Some(stem)) = (path.parent(), path.file_stem()) else { return true };
+        // What cannot be listed is told of by who tries.
+        let Some(names) = listed.entry(dir.to_owned()).or_insert_with(|| names_in(dir)) else { return true };
+        // One that is just being compressed is hidden.
+        let may_begin = [stem.as_bytes().to_vec(), [&b"."[..], stem.as_bytes()].concat()];
+        may_begin.into_iter().any(|mut begin| {
+            begin.push(b'-');
+            let first = names.partition_point(|name| *name < begin);
+            names.get(first).is_some_and(|name| name.starts_with(&begin))
+        })
+    };
+    due.into_iter().filter(is_wanted).collect()
+}
+
+/// All names in a directory, in their order.
+fn names_in(dir: &Path) -> Option<Vec<Vec<u8>>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(dir).ok()? {
+        names.push(entry.ok()?.file_name().as_bytes().to_vec());
+    }
+    names.sort_unstable();
+    Some(names)
+}
+
 fn current_file(path: &Path) -> Option<FileId> {
     std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
 }
@@ -89,6 +119,23 @@ fn current_file(path: &Path) -> Option<FileId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_nothing_was_put_aside_nothing_is_to_be_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let upkeep = Upkeep { max_backups: 3, max_age: Duration::ZERO, compress: false };
+        let logs = ["web.log", "web-1.log", "db.log", "cut.log", "missing/x.log"];
+        let aside = ["web-1-2026-11-29T15-04-05.000.log", ".cut-2026-11-29T15-04-05.000.log.gz.part"];
+        for name in logs[..4].iter().chain(&aside) {
+            std::fs::write(dir.path().join(name), "").unwrap();
+        }
+        let due: Vec<(PathBuf, Upkeep)> = logs.iter().map(|name| (dir.path().join(name), upkeep)).collect();
+        let found: Vec<PathBuf> = with_something_aside(due).into_iter().map(|(path, _)| path).collect();
+        // The files of `web-1` might be some of `web`.
+        let wanted: Vec<PathBuf> =
+            ["web.log", "web-1.log", "cut.log", "missing/x.log"].iter().map(|name| dir.path().join(name)).collect();
+        assert_eq!(found, wanted);
+    }
 
     #[test]
     fn only_what_may_have_changed_is_looked_after() {

@@ -7,6 +7,7 @@
 //! The server has a thread of its own, so that tests need not be asynchronous.
 
 mod gitlab;
+mod hold;
 mod hub;
 mod ledger;
 
@@ -33,6 +34,7 @@ use tokio::task::JoinSet;
 
 use crate::hosting::Asked;
 use crate::http_backend;
+pub use hold::Hold;
 use ledger::Ledger;
 
 /// May do everything.
@@ -73,6 +75,10 @@ pub enum Act {
     CutAfter,
     /// Nothing is done, and this is the answer.
     Answer(u16, Vec<(&'static str, String)>, String),
+    /// It waits before anything is done, until it is let go or whoever asked has gone.
+    HoldBefore(Hold),
+    /// It is done, and its answer waits.
+    HoldAfter(Hold),
 }
 
 /// A running forge; it ends with this.
@@ -257,6 +263,15 @@ impl Server {
             Some(Act::CutAfter) => {
                 self.answer(&head, body).await?;
                 cut()
+            }
+            Some(Act::HoldBefore(hold)) => {
+                hold.wait().await;
+                self.answer(&head, body).await
+            }
+            Some(Act::HoldAfter(hold)) => {
+                let answer = self.answer(&head, body).await;
+                hold.wait().await;
+                answer
             }
             Some(Act::Answer(status, headers, body)) => {
                 let mut answer = Response::builder().status(status);

@@ -12,7 +12,11 @@
 //! [`hosting`] is a place that hosts code: git's own server behind HTTP, with and without a password, and a registry of
 //! modules behind a token. [`sshd`] is OpenSSH's server in front of the same repositories, which [`repository`] makes.
 //!
+//! [`relay`] is a way to PostgreSQL that can be cut.
+//!
 //! [`forges`] are GitLab, GitHub and Gitea as far as making repositories goes, with git's own server behind them.
+//!
+//! [`amqp_relay`] stands in front of a message broker and breaks connections in place of acknowledgements.
 //!
 //! # Invariants
 //! - What a fixture starts ends with the test process, however that ends.
@@ -24,6 +28,7 @@
 #![warn(missing_docs)]
 
 #[cfg(feature = "forges")]
+pub mod amqp_relay;
 pub mod forges;
 #[cfg(feature = "hosting")]
 pub mod hosting;
@@ -33,6 +38,7 @@ mod http_backend;
 pub mod ledger;
 pub mod postgres;
 pub mod rabbit;
+pub mod relay;
 #[cfg(feature = "hosting")]
 pub mod repository;
 #[cfg(feature = "simulation")]

@@ -2,7 +2,9 @@
 //!
 //! The cluster lives below the directory for temporary files and listens on a socket there. A shell watches over it:
 //! it waits for the end of its standard input, which comes when the test process ends in whatever way, then stops the
-//! server and removes the directory.
+//! server and removes the directory. A [`Cluster`] is one of its own, for whoever wants to stop and kill it.
+
+mod cluster;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -17,6 +19,8 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
+
+pub use cluster::Cluster;
 
 /// Names a server to use in place of one that is started here. Its user must be allowed to create databases.
 pub const URL_VARIABLE: &str = "PITON_TEST_POSTGRES_URL";
@@ -109,7 +113,30 @@ async fn connect(url: &str) -> Result<PgConnection, Error> {
     }
 }
 
-fn start() -> Result<Server, Error> {
+/// A cluster that no server runs on yet.
+struct Ground {
+    programs: PathBuf,
+    owner: Option<Owner>,
+    dir: tempfile::TempDir,
+}
+
+impl Ground {
+    /// A shell that watches over the server, with the program and the directory as its `$0` and `$1`.
+    fn shell(&self, script: &str) -> Command {
+        let mut shell = command(self.owner.as_ref(), "sh", self.dir.path());
+        shell.args(["-c", script]).arg(self.programs.join("postgres")).arg(self.dir.path());
+        // Ctrl-C is for the tests; the server ends after them.
+        shell.stdin(Stdio::piped()).process_group(0);
+        shell
+    }
+
+    /// Keeps the directory, which the shell removes in the end.
+    fn url(self) -> String {
+        format!("postgres://postgres@localhost/postgres?host={}", self.dir.keep().display())
+    }
+}
+
+fn prepare() -> Result<Ground, Error> {
     let programs = programs().ok_or(Error::NotInstalled)?;
     let owner = owner()?;
     let dir =
@@ -128,23 +155,18 @@ fn start() -> Result<Server, Error> {
     if !initialised.status.success() {
         return Err(failed("initdb", String::from_utf8_lossy(&initialised.stderr)));
     }
-    let log = std::fs::File::create(dir.path().join("log")).map_err(|error| failed("log", error))?;
+    Ok(Ground { programs, owner, dir })
+}
+
+fn start() -> Result<Server, Error> {
+    let ground = prepare()?;
+    let log = std::fs::File::create(ground.dir.path().join("log")).map_err(|error| failed("log", error))?;
     // `cat` ends when the test process does.
     let script = r#""$0" -D "$1/data" -k "$1" -c listen_addresses= -c max_connections=200 & server=$!
         cat >/dev/null; kill -QUIT $server; wait $server; rm -rf "$1""#;
-    let watcher = command(owner.as_ref(), "sh", dir.path())
-        .args(["-c", script])
-        .arg(programs.join("postgres"))
-        .arg(dir.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(log)
-        // Ctrl-C is for the tests; the server ends after them.
-        .process_group(0)
-        .spawn()
-        .map_err(|error| failed("postgres", error))?;
-    let url = format!("postgres://postgres@localhost/postgres?host={}", dir.keep().display());
-    Ok(Server { url, watcher })
+    let shell = ground.shell(script).stdout(Stdio::null()).stderr(log).spawn();
+    let watcher = shell.map_err(|error| failed("postgres", error))?;
+    Ok(Server { url: ground.url(), watcher })
 }
 
 fn failed(what: &'static str, detail: impl ToString) -> Error {

@@ -13,7 +13,7 @@ use piton_engine::triggers::{Events, Time};
 use piton_engine::{Clock, Config, Drive, Driven, Engine, Loaded, Moment, Rounds, Task, VirtualClock};
 use piton_model::{LedgerEntry, Run, RunId, RunState, WorkerId};
 use piton_spec::Layout;
-use piton_store::{Options, Store};
+use piton_store::{Options, Room, Store};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -58,6 +58,10 @@ struct Life {
     events: Events,
     rounds: Rounds,
     flights: Vec<Flight>,
+    /// Runs that were taken a moment before they are due.
+    early: Vec<Drive>,
+    /// How long that moment is.
+    ahead: Duration,
 }
 
 /// A step under way.
@@ -154,25 +158,39 @@ impl Simulation {
     /// An engine on this store that belongs to no node.
     pub fn engine(&mut self, worker: &str) -> Engine {
         self.incarnations += 1;
+        let config = self.config(worker);
+        let executor = self.scripted.clone();
+        Engine::new(config, self.store.clone(), self.clock.clock(), executor, self.loaded.subscribe())
+    }
+
+    fn config(&self, worker: &str) -> Config {
         let config = Config {
             max_concurrent_runs: 64,
+            // Most stories are told in seconds. Those that are about moments configure them.
+            ahead: Duration::ZERO,
             seed: Some(self.seed.wrapping_mul(1_000_003).wrapping_add(self.incarnations)),
             ..Config::new(WorkerId::new(worker))
         };
-        let config = (self.configure)(config);
-        let executor = self.scripted.clone();
-        Engine::new(config, self.store.clone(), self.clock.clock(), executor, self.loaded.subscribe())
+        (self.configure)(config)
     }
 
     /// Starts a node, or the node of that worker again, which takes back what it held.
     pub async fn start(&mut self, worker: &'static str) -> Result<usize, Error> {
         let engine = self.engine(worker);
+        let ahead = self.config(worker).ahead;
         let rounds = Rounds::new(&engine).await?;
-        let mut life = Life { time: Time::new(&engine), events: Events::new(&engine), rounds, engine, flights: vec![] };
+        let mut life = Life {
+            time: Time::new(&engine),
+            events: Events::new(&engine),
+            rounds,
+            engine,
+            flights: vec![],
+            early: vec![],
+            ahead,
+        };
         life.time.reboot().await?;
-        for drive in life.rounds.take_back().await? {
-            launch(&self.scripted, &mut life.flights, drive).await;
-        }
+        let drives = life.rounds.take_back().await?;
+        life.begin(&self.scripted, drives).await;
         let place = self.nodes.iter().position(|node| node.worker == worker);
         Ok(match place {
             Some(place) => {
@@ -252,9 +270,7 @@ impl Simulation {
             Call::Claim => {
                 let drives = life.rounds.claim().await?;
                 let moved = !drives.is_empty();
-                for drive in drives {
-                    launch(&self.scripted, &mut life.flights, drive).await;
-                }
+                life.begin(&self.scripted, drives).await;
                 Ok(moved)
             }
             Call::Flights => life.land(&self.scripted, &mut self.random, now, moment).await,
@@ -265,7 +281,10 @@ impl Simulation {
     pub async fn next(&self) -> Result<Option<Timestamp>, Error> {
         let now = self.clock.now();
         let mut times = vec![self.store.next_due(now).await?];
+        let claim = self.store.next_claim(now, Room { runs: 1, deployments: 1, scaffolds: 1 }).await?;
         for life in self.nodes.iter().filter_map(|node| node.life.as_ref()) {
+            times.extend(claim.map(|due| due.checked_sub(life.ahead)).transpose()?.map(Some));
+            times.extend(life.early.iter().map(Drive::waits));
             times.push(life.time.next());
             times.push(life.rounds.next_removal());
             times.push(life.rounds.next_loss().map(|loss| self.time().shows_at(loss)));
@@ -320,7 +339,17 @@ impl Simulation {
 }
 
 impl Life {
-    /// Steps whose time has come, or that were told to stop, come to their end.
+    /// Begins what is due, and keeps what is not yet.
+    async fn begin(&mut self, scripted: &Scripted, drives: Vec<Drive>) {
+        for drive in drives {
+            match drive.waits() {
+                Some(_) => self.early.push(drive),
+                None => launch(scripted, &mut self.flights, drive).await,
+            }
+        }
+    }
+
+    /// Runs whose time has come, or that were told to stop, begin; steps come to their end.
     async fn land(
         &mut self,
         scripted: &Scripted,
@@ -329,6 +358,14 @@ impl Life {
         moment: Moment,
     ) -> Result<bool, Error> {
         let stopping = self.rounds.stopping();
+        let is_up = |drive: &Drive| drive.waits().is_none_or(|at| at <= now) || stopping.contains(&drive.current().id);
+        let (up, early): (Vec<Drive>, Vec<Drive>) = self.early.drain(..).partition(is_up);
+        self.early = early;
+        let begun = !up.is_empty();
+        for mut drive in up {
+            drive.look_again().await;
+            launch(scripted, &mut self.flights, drive).await;
+        }
         let is_due = |flight: &Flight| {
             let ends = scripted.ends(&flight.key).is_some_and(|ends| ends <= now);
             ends || flight.deadline <= moment || stopping.contains(&flight.run)
@@ -343,7 +380,7 @@ impl Life {
                 launch(scripted, &mut self.flights, drive).await;
             }
         }
-        Ok(moved)
+        Ok(moved || begun)
     }
 }
 

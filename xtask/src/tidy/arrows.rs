@@ -36,7 +36,23 @@ const TABLE: &[(&str, May)] = &[
     ("piton-supervisor", May::Import(&["piton-model", "piton-keeper", "piton-logs", "piton-process"])),
     ("piton-store", May::Import(&["piton-model", "piton-vault"])),
     ("piton-engine", May::Import(&["piton-model", "piton-cron", "piton-spec", "piton-store"])),
-    ("piton-exec", May::Import(&["piton-model", "piton-logs", "piton-process", "piton-tools"])),
+    ("piton-exec", May::Import(&["piton-model", "piton-logs", "piton-process", "piton-tools", "piton-vault"])),
+    (
+        "piton-jobs",
+        May::Import(&[
+            "piton-model",
+            "piton-engine",
+            "piton-store",
+            "piton-vault",
+            "piton-spec",
+            "piton-exec",
+            "piton-tools",
+            "piton-logs",
+            "piton-process",
+            "piton-keeper",
+            "piton-supervisor",
+        ]),
+    ),
     (
         "piton-server",
         May::Import(&[

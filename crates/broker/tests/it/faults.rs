@@ -179,3 +179,16 @@ async fn a_broker_that_does_not_know_us_is_asked_again_and_said_so() {
     assert!(what.contains("ACCESS_REFUSED") && !what.contains("wrong"), "{what}");
     worker.stopped().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_one_message_learns_why_it_does_not_arrive() {
+    let mut scene = Scene::shared("at-once").await;
+    scene.url = scene.url.replace("guest:guest", "guest:wrong");
+    let (outlet, _postman) = scene.outlet();
+    let refused = outlet.enqueue_at_once(Duration::from_secs(600), job("run-1", "system")).await.unwrap_err();
+    assert!(matches!(refused, Error::Broken { .. }) && refused.to_string().contains("ACCESS_REFUSED"), "{refused}");
+    // Who has the time is told in the end.
+    let refused = outlet.enqueue_within(Duration::from_secs(1), job("run-1", "system")).await.unwrap_err();
+    let Error::Unconfirmed { trouble: Some(why), .. } = &refused else { panic!("{refused}") };
+    assert!(why.contains("ACCESS_REFUSED") && !why.contains("wrong"), "{why}");
+}

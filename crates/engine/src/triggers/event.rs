@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use piton_model::{
     Action, JobStatus, LedgerEntry, Name, NewRun, Operation, Origin, Outcome, Record, Run, Seq, SkipReason, Subject,
-    TriggerWord,
+    SubjectKind, TriggerWord,
 };
 use piton_spec::{Catalog, Job, JobTrigger};
 use piton_store::RunQuery;
@@ -30,7 +30,7 @@ const CARELESS: Seq = 500;
 #[derive(Debug)]
 pub struct Events {
     shared: Arc<Shared>,
-    /// Up to where the ledger was read, where that is further than the cursor.
+    /// Up to where all is acted on as far as this node knows; 0 before it has looked.
     seen: AtomicI64,
     audience: Mutex<Option<(Arc<Loaded>, Arc<Audience>)>>,
 }
@@ -44,14 +44,22 @@ impl Events {
     /// Acts on what happened since the last round; whether there may be more.
     pub async fn handle(&self) -> Result<bool, Error> {
         let store = &self.shared.store;
+        let seen = self.seen.load(Ordering::Relaxed);
+        let from = if seen > 0 { seen } else { store.follow_cursor(NAME).await? };
+        let mut entries = store.entries(from, BATCH).await?;
+        let Some(last) = entries.last().map(|entry| entry.seq) else {
+            self.seen.store(from, Ordering::Relaxed);
+            return Ok(false);
+        };
+        let is_full = entries.len() == BATCH;
+        // Another node may have acted on them.
         let cursor = store.follow_cursor(NAME).await?;
-        let entries = store.entries(cursor.max(self.seen.load(Ordering::Relaxed)), BATCH).await?;
-        let Some(last) = entries.last() else { return Ok(false) };
-        let ends = entries.iter().any(|entry| matches!(entry.record, Record::Run { outcome: Some(_), .. }));
-        if !ends && last.seq - cursor < CARELESS {
+        entries.retain(|entry| entry.seq > cursor);
+        let ends = entries.iter().any(may_be_heard);
+        if !ends && last - cursor < CARELESS {
             // Whoever reads these again finds nothing in them either, so that their place is not worth a transaction.
-            self.seen.store(last.seq, Ordering::Relaxed);
-            return Ok(entries.len() == BATCH);
+            self.seen.store(last, Ordering::Relaxed);
+            return Ok(is_full);
         }
         let loaded = self.shared.catalog.borrow().clone();
         let audience = self.audience(&loaded);
@@ -77,8 +85,10 @@ impl Events {
                 }
             }
         }
-        store.advance(NAME, cursor, last.seq, submit, skipped, now).await?;
-        Ok(entries.len() == BATCH)
+        if store.advance(NAME, cursor, last, submit, skipped, now).await? {
+            self.seen.store(last, Ordering::Relaxed);
+        }
+        Ok(is_full)
     }
 
     fn audience(&self, loaded: &Arc<Loaded>) -> Arc<Audience> {
@@ -218,6 +228,18 @@ impl Events {
 
     fn new_run(&self, catalog: &Catalog, job: &Job, origin: Origin, now: Timestamp) -> NewRun {
         self.shared.new_job_run(job, catalog, origin, now)
+    }
+}
+
+/// Whether this is an end that a job may listen to, now or after its declaration has changed. The transactions that scheduled
+/// provisions take are enough without one more for each that nobody can ask for.
+fn may_be_heard(entry: &LedgerEntry) -> bool {
+    match &entry.record {
+        Record::Run { subject, outcome: Some(_), .. } => match subject.kind() {
+            SubjectKind::Workspace | SubjectKind::Job => true,
+            SubjectKind::Deployment | SubjectKind::Scaffold | SubjectKind::Provision => false,
+        },
+        Record::Run { .. } | Record::Skipped { .. } | Record::Removed { .. } | Record::Audit(_) => false,
     }
 }
 

@@ -35,6 +35,15 @@ pub(crate) struct Overtaken {
     pub(crate) count: u32,
 }
 
+/// Whether one of the lines is due at exactly this instant.
+pub(crate) fn fires_at(lines: &[Line<'_>], zone: &TimeZone, at: Timestamp) -> bool {
+    lines.iter().any(|line| line.schedule.latest(just_before(at), at, zone) == Some(at))
+}
+
+fn just_before(at: Timestamp) -> Timestamp {
+    at.checked_sub(jiff::SignedDuration::from_nanos(1)).unwrap_or(at)
+}
+
 /// What is due after `cursor` and at or before `now`. Of two lines that are due at the same instant the later one in
 /// the list wins.
 pub(crate) fn due(lines: &[Line<'_>], zone: &TimeZone, cursor: Timestamp, now: Timestamp) -> Option<Due> {
@@ -44,7 +53,6 @@ pub(crate) fn due(lines: &[Line<'_>], zone: &TimeZone, cursor: Timestamp, now: T
         .enumerate()
         .filter_map(|(n, line)| Some((n, latest(line, now)?)))
         .max_by_key(|(n, at)| (*at, *n))?;
-    let just_before = |at: Timestamp| at.checked_sub(jiff::SignedDuration::from_nanos(1)).unwrap_or(at);
     let overtaken = lines
         .iter()
         .enumerate()
@@ -70,6 +78,15 @@ pub(crate) fn latest_ever(lines: &[Line<'_>], zone: &TimeZone, now: Timestamp) -
 /// The earliest fire after `cursor`.
 pub(crate) fn next(lines: &[Line<'_>], zone: &TimeZone, cursor: Timestamp) -> Option<Timestamp> {
     lines.iter().filter_map(|line| line.schedule.next(cursor, zone)).min()
+}
+
+/// From when the fires that are still to come are counted: dates and times go by the clock, an `@every` by the fire
+/// before.
+pub(crate) fn anchor(schedule: &Schedule, zone: &TimeZone, cursor: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    match (schedule.delay(), cursor) {
+        (Some(_), Some(cursor)) => schedule.latest(cursor, now, zone).unwrap_or(cursor),
+        (Some(_), None) | (None, _) => now,
+    }
 }
 
 #[cfg(test)]
@@ -111,6 +128,30 @@ mod tests {
         let (cursor, now) = (at("2026-03-02T09:00:00Z"), at("2026-03-03T08:59:59Z"));
         assert_eq!(due(&lines, &TimeZone::UTC, cursor, now), None);
         assert_eq!(next(&lines, &TimeZone::UTC, cursor), Some(at("2026-03-03T09:00:00Z")));
+    }
+
+    #[test]
+    fn an_interval_is_counted_from_the_fire_before() {
+        let (every, daily) = (Schedule::parse("@every 10m").unwrap(), Schedule::parse("0 9 * * *").unwrap());
+        let next = |schedule: &Schedule, cursor: Option<&str>, now| {
+            let from = anchor(schedule, &TimeZone::UTC, cursor.map(at), at(now));
+            schedule.next(from, &TimeZone::UTC).unwrap().to_string()
+        };
+        assert_eq!(next(&every, Some("2026-03-02T08:00:00Z"), "2026-03-02T08:07:00Z"), "2026-03-02T08:10:00Z");
+        // While nobody watched.
+        assert_eq!(next(&every, Some("2026-03-02T08:00:00Z"), "2026-03-02T08:47:00Z"), "2026-03-02T08:50:00Z");
+        assert_eq!(next(&every, None, "2026-03-02T08:07:00Z"), "2026-03-02T08:17:00Z");
+        assert_eq!(next(&daily, Some("2026-03-01T08:00:00Z"), "2026-03-02T09:30:00Z"), "2026-03-03T09:00:00Z");
+    }
+
+    #[test]
+    fn a_line_fires_at_its_instants_and_at_no_other() {
+        let schedules = schedules(&["0 9 * * *"]);
+        let fires = |text| fires_at(&lines(&schedules), &TimeZone::UTC, at(text));
+        assert!(fires("2026-03-03T09:00:00Z"));
+        assert!(!fires("2026-03-03T09:00:00.000000001Z"));
+        assert!(!fires("2026-03-03T08:59:59.999999999Z"));
+        assert!(!fires("2026-03-03T10:00:00Z"));
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use piton_model::{Digest, Origin, Record, RunId, RunState, SkipReason, Subject};
-use piton_spec::{CatchUp, Effect, Job, Workspace};
+use piton_model::{Digest, NewRun, Origin, Record, RunId, RunState, SkipReason, Subject};
+use piton_spec::{CatchUp, ConcurrencyPolicy, Effect, Job, Workspace};
 use piton_store::{Fire, FireResult};
 
 use super::line::{self, Due, Line, Overtaken};
@@ -20,6 +20,8 @@ pub(super) enum Verdict {
     Fire(Fire),
     Wait,
     Nothing,
+    /// Nothing yet: it is decided about when it is due.
+    InTime,
 }
 
 /// What came of it.
@@ -30,12 +32,16 @@ pub(super) enum Decided {
     Moved(Option<Timestamp>),
     /// Not yet.
     Wait,
+    /// Not ahead of its time.
+    InTime,
 }
 
 /// One round of decisions, all at the same instant.
 pub(super) struct Round<'a> {
     pub(super) time: &'a Time,
     pub(super) now: Timestamp,
+    /// What is due until then is decided about; later than now where that is done ahead of its time.
+    pub(super) until: Timestamp,
     pub(super) suspended: &'a BTreeSet<Subject>,
     /// The subjects that are decided about in this round.
     pub(super) together: &'a [Subject],
@@ -48,6 +54,7 @@ impl Round<'_> {
             Verdict::Fire(fire) => fire,
             Verdict::Wait => return Ok(Decided::Wait),
             Verdict::Nothing => return Ok(Decided::Done(0, None)),
+            Verdict::InTime => return Ok(Decided::InTime),
         };
         let cursor = fire.cursor;
         let superseded: Vec<RunId> = fire.cancel.iter().map(|(run, _)| *run).collect();
@@ -70,6 +77,9 @@ impl Round<'_> {
     pub(super) async fn verdict(&self, subject: &Subject) -> Result<Verdict, Error> {
         let Some(loaded) = &self.time.known else { return Ok(Verdict::Nothing) };
         let cursor = self.time.cursor(subject);
+        if self.until > self.now {
+            return self.ahead(subject, loaded, cursor).await;
+        }
         if !loaded.catalog.is_enabled(subject) {
             return Ok(Verdict::Nothing);
         }
@@ -177,6 +187,29 @@ impl Round<'_> {
             }
         }
         Ok(Verdict::Fire(fire))
+    }
+
+    /// What is due in a moment is submitted already, to begin then, where nothing speaks against it: a job that waits for
+    /// no other one, is not suspended, and has no run in its way. All else is decided about when it is due.
+    async fn ahead(&self, subject: &Subject, loaded: &Loaded, cursor: Option<Timestamp>) -> Result<Verdict, Error> {
+        let (Some(job), Some(cursor)) = (loaded.catalog.jobs.get(subject), cursor) else { return Ok(Verdict::InTime) };
+        let free =
+            loaded.catalog.is_enabled(subject) && job.depends_on.is_empty() && !is_suspended(job, self.suspended);
+        if !free {
+            return Ok(Verdict::InTime);
+        }
+        let lines = job_lines(job);
+        let due = line::due(&lines, &job.time_zone, cursor, self.until);
+        let Some(due) = due.filter(|due| due.fire > self.now && due.overtaken.is_empty()) else {
+            return Ok(Verdict::InTime);
+        };
+        let beside = job.rules.concurrency == ConcurrencyPolicy::Allow;
+        if !beside && !self.time.shared.store.active_of(subject).await?.is_empty() {
+            return Ok(Verdict::InTime);
+        }
+        let run = self.time.shared.new_job_run(job, &loaded.catalog, cron(&lines, &due), self.now);
+        let submit = vec![NewRun { due: due.fire, ..run }];
+        Ok(Verdict::Fire(Fire { cursor: due.fire, submit, ..self.empty_fire(subject, Some(cursor)) }))
     }
 
     /// A job that runs once for its declaration. What an older declaration of it began gives way.

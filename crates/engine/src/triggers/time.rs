@@ -15,6 +15,7 @@ use piton_store::{Fire, FireResult};
 
 use super::line::{self, Line};
 use super::round::{Decided, Round};
+use crate::ahead::horizon;
 use crate::catalog::Loaded;
 use crate::clock::{RETRY, after, before};
 use crate::follow::grown;
@@ -38,22 +39,48 @@ pub struct Time {
     /// What is known of each subject whose fires are counted.
     held: BTreeMap<Subject, Held>,
     /// When each subject is due next, ordered by time.
-    queue: BTreeSet<(Timestamp, Subject)>,
+    queue: BTreeSet<(Micros, Subject)>,
     /// Subjects whose declaration is new or changed.
     pub(super) changed: BTreeSet<Subject>,
     /// Jobs that are due and wait for a job on which they depend.
     waiting: BTreeSet<Subject>,
     /// The latest time that a round has seen.
     latest_now: Timestamp,
+    /// What is due until then was looked at ahead of its time.
+    looked_ahead: Timestamp,
+    /// How many subjects were held when they were packed last.
+    packed: usize,
 }
 
 /// What is known of a subject. There may be a hundred thousand.
 #[derive(Debug, Clone, Copy)]
 struct Held {
     /// Up to when its fires are accounted for.
-    cursor: Timestamp,
-    /// When it is due next: where it stands in the queue, if it does.
-    due: Option<Timestamp>,
+    cursor: Micros,
+    /// When it is due next, where it stands in the queue; else never.
+    due: Micros,
+}
+
+impl Held {
+    fn at(cursor: Timestamp) -> Held {
+        Held { cursor: Micros::of(cursor), due: Micros::NEVER }
+    }
+}
+
+/// A time as the store knows it, in half of the room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Micros(i64);
+
+impl Micros {
+    const NEVER: Micros = Micros(i64::MAX);
+
+    fn of(at: Timestamp) -> Micros {
+        Micros(at.as_microsecond())
+    }
+
+    fn timestamp(self) -> Timestamp {
+        Timestamp::from_microsecond(self.0).unwrap_or(Timestamp::MAX)
+    }
 }
 
 /// What a new catalog means for a subject.
@@ -77,12 +104,20 @@ impl Time {
             changed: BTreeSet::new(),
             waiting: BTreeSet::new(),
             latest_now: Timestamp::MAX,
+            looked_ahead: Timestamp::MIN,
+            packed: 0,
         }
     }
 
-    /// When something is due next.
+    /// When something is to be looked at next: at its due time, or the moment before it.
     pub fn next(&self) -> Option<Timestamp> {
-        self.queue.first().map(|(at, _)| *at)
+        let due = self.next_due()?;
+        let ahead = self.queue.iter().map(|(at, _)| at.timestamp()).find(|at| *at > self.looked_ahead);
+        Some(ahead.map_or(due, |at| due.min(before(at, self.shared.config.ahead))))
+    }
+
+    fn next_due(&self) -> Option<Timestamp> {
+        self.queue.first().map(|(at, _)| at.timestamp())
     }
 
     /// Submits what is due or changed; how many runs that made.
@@ -93,14 +128,21 @@ impl Time {
         let now = self.shared.clock.now();
         self.pull_back(now).await?;
         let suspended = self.shared.store.suspended().await?;
-        let due = self.queue.iter().take_while(|(at, _)| *at <= now).map(|(_, subject)| subject);
+        let due = self.queue.iter().take_while(|(at, _)| at.timestamp() <= now).map(|(_, subject)| subject);
         let subjects: BTreeSet<&Subject> = due.chain(&self.waiting).chain(&self.changed).collect();
         let subjects: Vec<Subject> = subjects.into_iter().cloned().collect();
+        let horizon = horizon(now, self.shared.config.ahead);
+        let near = self.queue.iter().skip_while(|(at, _)| at.timestamp() <= now.max(self.looked_ahead));
+        let near = near.take_while(|(at, _)| at.timestamp() <= horizon).map(|(_, subject)| subject);
+        // What waits or has changed is decided about as it is now.
+        let near: Vec<Subject> = near.filter(|subject| subjects.binary_search(subject).is_err()).cloned().collect();
+        self.looked_ahead = horizon;
         let mut submitted = 0;
         let mut failed = None;
-        for batch in subjects.chunks(BATCH) {
+        let due = subjects.chunks(BATCH).map(|batch| (batch, now));
+        for (batch, until) in due.chain(near.chunks(BATCH).map(|batch| (batch, horizon))) {
             self.beat();
-            let round = Round { time: &*self, now, suspended: &suspended, together: &subjects };
+            let round = Round { time: &*self, now, until, suspended: &suspended, together: &subjects };
             let verdicts = join_all(batch.iter().map(|subject| round.verdict(subject))).await;
             // Submitted in the order of the subjects, whatever was read faster.
             let decided = join_all(verdicts.into_iter().map(|verdict| round.commit(verdict))).await;
@@ -112,6 +154,7 @@ impl Time {
                         self.changed.remove(subject);
                         self.account(subject, cursor);
                     }
+                    Ok(Decided::InTime) => {}
                     // A changed declaration still has to be decided about.
                     Ok(Decided::Moved(cursor)) => {
                         self.waiting.remove(subject);
@@ -126,7 +169,16 @@ impl Time {
                 }
             }
         }
+        self.pack();
         failed.map_or(Ok(submitted), Err)
+    }
+
+    /// A map that grew in the order of its keys has nodes that are half empty; collected from what is sorted, it has not.
+    fn pack(&mut self) {
+        if self.held.len() > self.packed.saturating_mul(2).max(1_000) {
+            self.held = std::mem::take(&mut self.held).into_iter().collect();
+            self.packed = self.held.len();
+        }
     }
 
     /// Submits what wants to run once after the host was started.
@@ -166,12 +218,11 @@ impl Time {
             };
             let failed = round.await.inspect_err(|error| tracing::error!(%error, "could not decide about schedules"));
             // What was due and still is could not be settled: trying at once would not help.
-            let unsettled = !self.changed.is_empty() || self.next().is_some_and(|next| next <= now);
-            let wake = match self.next() {
-                _ if failed.is_err() || unsettled => after(now, RETRY),
-                Some(next) => next.min(after(now, shared.config.check_interval)),
-                None => after(now, shared.config.check_interval),
-            };
+            let unsettled = !self.changed.is_empty() || self.next_due().is_some_and(|next| next <= now);
+            let settled = failed.is_ok() && !unsettled;
+            let latest = after(now, if settled { shared.config.check_interval } else { RETRY });
+            let next = [self.next(), self.next_due()].into_iter().flatten().filter(|next| settled || *next > now).min();
+            let wake = next.map_or(latest, |next| next.min(latest));
             let wake = match &shared.config.heartbeat {
                 Some(heartbeat) => wake.min(after(now, heartbeat.every)),
                 None => wake,
@@ -206,7 +257,7 @@ impl Time {
                     Some((declared, _)) => declared.clone(),
                     None => subject,
                 };
-                let held = cursors.into_iter().map(|(subject, cursor)| (known(subject), Held { cursor, due: None }));
+                let held = cursors.into_iter().map(|(subject, cursor)| (known(subject), Held::at(cursor)));
                 self.held = held.collect();
                 news
             }
@@ -302,8 +353,9 @@ impl Time {
         let ahead: Vec<(Subject, Timestamp)> = self
             .held
             .iter()
-            .filter(|(_, held)| held.cursor > limit)
-            .map(|(s, held)| (s.clone(), held.cursor))
+            .map(|(subject, held)| (subject, held.cursor.timestamp()))
+            .filter(|(_, cursor)| *cursor > limit)
+            .map(|(subject, cursor)| (subject.clone(), cursor))
             .collect();
         for (subject, cursor) in ahead {
             tracing::warn!(%subject, %cursor, "the clock was ahead: schedules go on from now");
@@ -328,9 +380,9 @@ impl Time {
     fn account(&mut self, subject: &Subject, cursor: Option<Timestamp>) {
         if let Some(cursor) = cursor {
             match self.held.get_mut(subject) {
-                Some(held) => held.cursor = cursor,
+                Some(held) => held.cursor = Micros::of(cursor),
                 None => {
-                    self.held.insert(subject.clone(), Held { cursor, due: None });
+                    self.held.insert(subject.clone(), Held::at(cursor));
                 }
             }
         }
@@ -339,7 +391,7 @@ impl Time {
 
     /// Up to when the fires of a subject are accounted for.
     pub(super) fn cursor(&self, subject: &Subject) -> Option<Timestamp> {
-        self.held.get(subject).map(|held| held.cursor)
+        self.held.get(subject).map(|held| held.cursor.timestamp())
     }
 
     fn requeue(&mut self, subject: &Subject) {
@@ -352,21 +404,23 @@ impl Time {
             }
             return;
         };
-        held.due = line::next(&lines, zone, held.cursor);
-        if let Some(next) = held.due {
-            self.queue.insert((next, subject.clone()));
+        if let Some(next) = line::next(&lines, zone, held.cursor.timestamp()) {
+            held.due = Micros::of(next);
+            self.queue.insert((held.due, subject.clone()));
         }
     }
 
     fn unqueue(&mut self, subject: &Subject) {
-        if let Some(at) = self.held.get_mut(subject).and_then(|held| held.due.take()) {
-            self.queue.remove(&(at, subject.clone()));
+        let Some(held) = self.held.get_mut(subject) else { return };
+        let due = std::mem::replace(&mut held.due, Micros::NEVER);
+        if due != Micros::NEVER {
+            self.queue.remove(&(due, subject.clone()));
         }
     }
 }
 
 /// The cron lines of an enabled subject, and their zone.
-pub(super) fn lines_of<'a>(loaded: &'a Loaded, subject: &Subject) -> Option<(Vec<Line<'a>>, &'a TimeZone)> {
+pub(crate) fn lines_of<'a>(loaded: &'a Loaded, subject: &Subject) -> Option<(Vec<Line<'a>>, &'a TimeZone)> {
     if !loaded.catalog.is_enabled(subject) {
         return None;
     }

@@ -41,6 +41,23 @@ async fn jobs_run_beside_each_other_where_that_is_allowed() {
 }
 
 #[tokio::test]
+async fn what_is_told_of_an_interval_is_when_it_fires() {
+    let mut simulation = begin(monday("08:00:00"), |s| {
+        s.scripted.play(|_| lasting(1));
+        cron_job(s, "measure", r#""schedule": "@every 10m""#);
+    })
+    .await;
+    simulation.run_until(monday("08:04:00")).await.unwrap();
+    let cron = simulation.node(0).cron_job(None, "measure").await.unwrap();
+    assert_eq!(cron.next, Some(monday("08:10:00")));
+    simulation.run_until(monday("08:17:00")).await.unwrap();
+    let cron = simulation.node(0).cron_job(None, "measure").await.unwrap();
+    assert_eq!((cron.last_schedule, cron.next), (Some(monday("08:10:00")), Some(monday("08:20:00"))));
+    let due = simulation.node(0).next_runs().await.unwrap();
+    assert_eq!(due.into_values().collect::<Vec<_>>(), [monday("08:20:00")]);
+}
+
+#[tokio::test]
 async fn a_job_that_may_not_overlap_is_left_out_and_the_last_schedule_stays() {
     let mut simulation = begin(monday("08:00:00"), |s| {
         s.scripted.play(|_| lasting(15));

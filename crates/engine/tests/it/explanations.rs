@@ -51,7 +51,7 @@ async fn what_is_due_next_is_listed_in_order() {
         workspace(s, "everest", r#"{"deploy_schedule": "0 9 * * *", "destroy_schedule": "0 18 * * *"}"#);
     })
     .await;
-    let upcoming = simulation.node(0).upcoming("everest", 3).unwrap();
+    let upcoming = simulation.node(0).upcoming("everest", 3).await.unwrap();
     let lines: Vec<String> = upcoming.iter().map(|next| format!("{} {}", next.at, next.effect)).collect();
     assert_eq!(lines, ["2026-03-02T18:00:00Z destroy", "2026-03-03T09:00:00Z deploy", "2026-03-03T18:00:00Z destroy"]);
 }

@@ -49,7 +49,7 @@ async fn until(engine: &Engine, simulation: &Simulation, id: ScheduleId, status:
                 return row;
             }
             // The loops have come to rest as far as one can tell from outside.
-            tokio::time::timeout(Duration::from_millis(5), std::future::pending::<()>()).await.unwrap_err();
+            tokio::time::timeout(Duration::from_millis(25), std::future::pending::<()>()).await.unwrap_err();
             let hand = &simulation.clock;
             if let Some(next) = hand.next_wake().filter(|next| *next > hand.now()) {
                 hand.set(next);
@@ -147,7 +147,7 @@ async fn who_was_not_approved_waits() {
     assert_eq!(begun(&simulation), [other.id]);
     let refused = engine.alter_provision(asked.id, Alteration::ExecuteNow, ana()).await.unwrap_err();
     assert_eq!(refused.code(), "approval_required");
-    engine.alter_provision(asked.id, Alteration::Approve { by: "bo".to_owned() }, ana()).await.unwrap();
+    engine.alter_provision(asked.id, Alteration::Approve { by: "bo".to_owned(), reason: None }, ana()).await.unwrap();
     until(&engine, &simulation, asked.id, ScheduleStatus::Completed).await;
     engine.shutdown(Shutdown::Drain).await;
 }

@@ -13,7 +13,7 @@ use piton_model::{
 };
 use piton_spec::JobTrigger;
 use piton_testkit::ledger::verbatim;
-use piton_testkit::scripted::{Behaviour, Does};
+use piton_testkit::scripted::{Behaviour, Does, What};
 use piton_testkit::simulation::Simulation;
 use proptest::prelude::*;
 use rand::Rng;
@@ -89,16 +89,29 @@ fn fate(seed: u64, task: &Task) -> Behaviour {
     }
 }
 
-/// Lets `days` go by, and answers with the ledger.
-async fn live(seed: u64, days: i64, crashes: u32) -> Simulation {
-    let start: Timestamp = "2027-12-30T21:17:00Z".parse().unwrap();
-    let mut simulation = Simulation::new(seed, start).await.unwrap();
-    simulation.configure = |config| Config {
+/// With every other seed runs are taken a moment before they are due.
+fn takes_ahead(seed: u64) -> bool {
+    !seed.is_multiple_of(2)
+}
+
+fn configured(config: Config) -> Config {
+    Config {
         boot_id: Some("boot".to_owned()),
         lease: Duration::from_secs(3600),
         start_deadline: Duration::from_secs(120),
         ..config
-    };
+    }
+}
+
+fn configured_ahead(config: Config) -> Config {
+    Config { ahead: Duration::from_millis(25), ..configured(config) }
+}
+
+/// Lets `days` go by, and answers with the ledger.
+async fn live(seed: u64, days: i64, crashes: u32) -> Simulation {
+    let start: Timestamp = "2027-12-30T21:17:00Z".parse().unwrap();
+    let mut simulation = Simulation::new(seed, start).await.unwrap();
+    simulation.configure = if takes_ahead(seed) { configured_ahead } else { configured };
     let registry = r#"{"templates": {"camp": {"content_hash": "one"}}}"#;
     simulation.write("templates/registry.json", registry).unwrap();
     simulation.write("templates/camp/main.tf", "# nothing\n").unwrap();
@@ -230,6 +243,26 @@ async fn every_fire_is_accounted_for(simulation: &Simulation, start: Timestamp) 
     fires
 }
 
+/// What is taken ahead of its time waits for it.
+async fn nothing_begins_before_it_is_due(simulation: &Simulation) -> usize {
+    let runs = simulation.runs().await.unwrap();
+    let effects = simulation.scripted.effects();
+    let mut ahead = 0;
+    // Where a daemon died, the clock may have been set back before the next one begins again what was lost.
+    for effect in effects.iter().filter(|effect| effect.what == What::Begun && !effect.resumed) {
+        let (id, attempt, step) = effect.key;
+        let Some(run) = runs.get(&id) else { continue };
+        if let Origin::Cron { fire, .. } = run.origin
+            && attempt.get() == 1
+            && step == run.action.first_step()
+        {
+            assert!(effect.at >= fire, "{} began at {}, before {fire}", run.subject, effect.at);
+            ahead += usize::from(run.submitted_at < fire);
+        }
+    }
+    ahead
+}
+
 /// What is seen of each workspace is what its runs, in the order in which they ended, made of it.
 async fn workspaces_are_what_their_runs_made_of_them(simulation: &Simulation) {
     let runs = simulation.runs().await.unwrap();
@@ -271,6 +304,7 @@ async fn check(simulation: &Simulation, start: Timestamp) -> usize {
     assert_eq!(simulation.store().audit().await.unwrap(), []);
     assert_eq!(simulation.scripted.repeated_effects(), []);
     workspaces_are_what_their_runs_made_of_them(simulation).await;
+    nothing_begins_before_it_is_due(simulation).await;
     every_fire_is_accounted_for(simulation, start).await
 }
 
@@ -288,6 +322,8 @@ async fn a_while(seed: u64, days: i64, crashes: u32) {
     println!("seed {seed}: {fires} fires, {} runs, {entries} entries, {outcomes:?}", runs.len());
     let days = usize::try_from(days).unwrap();
     assert!(fires > 2 * days && runs.len() > days, "{fires} fires, {} runs", runs.len());
+    let ahead = nothing_begins_before_it_is_due(&simulation).await;
+    assert_eq!(ahead > 0, takes_ahead(seed), "{ahead} were taken ahead of their time");
     assert!(outcomes.len() >= 6, "it was too quiet: {outcomes:?}");
     let busy = Mode(Name::parse("busy").unwrap());
     let in_mode = |run: &Run| matches!(&run.action, Action::Iac(iac) if iac.operation.mode() == Some(&busy));

@@ -131,10 +131,13 @@ impl fmt::Display for Address {
     }
 }
 
-/// The address without the password that a URL may carry.
 fn shown(text: &str) -> String {
-    let text = text.escape_debug().to_string();
-    let Some((scheme, rest)) = text.split_once("://") else { return text };
+    masked(&text.escape_debug().to_string())
+}
+
+/// An address without the password or the token that a URL may carry. What is no address stays as it is.
+pub fn masked(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     match authority.rsplit_once('@') {
@@ -147,7 +150,7 @@ fn shown(text: &str) -> String {
             };
             format!("{scheme}://{user}@{host}{path}")
         }
-        None => text,
+        None => text.to_owned(),
     }
 }
 
@@ -234,5 +237,9 @@ mod tests {
         assert_eq!(show("https://user:hunter2@host/x"), "https://user:***@host/x");
         assert_eq!(show("https://ghp_token@host/x"), "https://***@host/x");
         assert_eq!(show("ssh://git@host/x"), "ssh://git@host/x");
+        assert_eq!(masked("http://token:hunter2@host"), "http://token:***@host");
+        for plain in ["", "https://host/a@b", "git@host:x.git", "/srv/it's \"here\""] {
+            assert_eq!(masked(plain), plain);
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -33,8 +34,20 @@ impl Drop for Group {
     }
 }
 
-/// Runs `git` to its end. A dropped call leaves no process behind.
+/// Runs `git` to its end, or until `patience` is over: an error of the kind `TimedOut`. A dropped call leaves no process
+/// behind.
 pub(super) async fn run<A: AsRef<OsStr>>(
+    settings: &[String],
+    args: impl IntoIterator<Item = A>,
+    cwd: &Path,
+    environment: &BTreeMap<String, String>,
+    patience: Duration,
+) -> io::Result<Ended> {
+    let ended = tokio::time::timeout(patience, run_to_its_end(settings, args, cwd, environment)).await;
+    ended.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+async fn run_to_its_end<A: AsRef<OsStr>>(
     settings: &[String],
     args: impl IntoIterator<Item = A>,
     cwd: &Path,
@@ -70,4 +83,25 @@ async fn read(from: Option<impl AsyncRead + Unpin>, most: u64) -> io::Result<Vec
         from.take(most).read_to_end(&mut bytes).await?;
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_takes_too_long_is_ended_with_all_that_it_started() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).unwrap();
+        let environment = BTreeMap::from([("PATH".to_owned(), std::env::var("PATH").unwrap())]);
+        // It holds the FIFO open for as long as it lives.
+        let hang = ["alias.hang=!exec 3>fifo; sleep 1000".to_owned()];
+        let reader = tokio::task::spawn_blocking(move || fs::read(fifo));
+        let ended = run(&hang, ["hang"], dir.path(), &environment, Duration::from_secs(5)).await;
+        assert_eq!(ended.err().map(|error| error.kind()), Some(io::ErrorKind::TimedOut));
+        assert_eq!(reader.await.unwrap().unwrap(), b"");
+    }
 }

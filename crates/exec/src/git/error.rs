@@ -19,6 +19,12 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// The address of a template carries what would be stored and shown with it.
+    #[error("no user and no password belong in the URL `{address}`: it is stored with the template and shown")]
+    AddressHoldsCredentials {
+        /// What was given, without the password.
+        address: String,
+    },
     /// The ref is none.
     #[error("`{wanted}` is not a branch, tag or commit: {problem}")]
     Ref {
@@ -107,6 +113,12 @@ pub enum Error {
         /// What `ssh` said.
         said: String,
     },
+    /// Whoever wanted it wants it no more.
+    #[error("{address} was not fetched: this was interrupted")]
+    Interrupted {
+        /// The repository.
+        address: String,
+    },
     /// The files of the fetch cannot be handled.
     #[error("cannot {doing} {}: {source}", path.display())]
     Credentials {
@@ -131,7 +143,7 @@ impl Error {
     /// A stable word for programs.
     pub fn code(&self) -> &'static str {
         match self {
-            Error::Address { .. } => "git_address_invalid",
+            Error::Address { .. } | Error::AddressHoldsCredentials { .. } => "git_address_invalid",
             Error::Ref { .. } => "git_ref_invalid",
             Error::Start { .. } => "git_missing",
             Error::Authentication { .. } => "git_authentication_required",
@@ -139,6 +151,7 @@ impl Error {
             Error::Empty { .. } => "git_repository_empty",
             Error::RefNotFound { .. } => "git_ref_not_found",
             Error::Unreachable { .. } => "git_unreachable",
+            Error::Interrupted { .. } => "git_failed",
             Error::Blocked { .. } => "blocked_address",
             Error::Redirected { .. } => "git_redirected",
             Error::HostUnknown { .. } => "git_host_unknown",
@@ -164,6 +177,7 @@ impl Error {
         match self {
             Error::Unreachable { .. } => true,
             Error::Address { .. }
+            | Error::AddressHoldsCredentials { .. }
             | Error::Ref { .. }
             | Error::Start { .. }
             | Error::Authentication { .. }
@@ -172,6 +186,7 @@ impl Error {
             | Error::RefNotFound { .. }
             | Error::Blocked { .. }
             | Error::Redirected { .. }
+            | Error::Interrupted { .. }
             | Error::HostUnknown { .. }
             | Error::HostChanged { .. }
             | Error::KeyUnusable { .. }
@@ -183,6 +198,11 @@ impl Error {
     /// What to try.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
+            Error::AddressHoldsCredentials { .. } => {
+                "templates are fetched with the credential helpers (`git config credential.helper`) and the SSH keys of \
+                 the user that runs this: set one up, and leave the password out; it is known to others now, so get \
+                 another one"
+            }
             Error::Start { source } if source.kind() == io::ErrorKind::NotFound => "install git, or check PATH",
             Error::Authentication { .. } => {
                 "give `git_auth` with a deployment; for a template, set up a git credential helper, a token or an SSH \
@@ -213,6 +233,7 @@ impl Error {
             | Error::Empty { .. }
             | Error::RefNotFound { .. }
             | Error::Unreachable { .. }
+            | Error::Interrupted { .. }
             | Error::Blocked { .. }
             | Error::Credentials { .. }
             | Error::Failed { .. } => return None,

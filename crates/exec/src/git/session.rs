@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::time::Duration;
 
 use piton_model::GitAuth;
 
@@ -12,12 +14,15 @@ use super::{Access, Address, Checkout, Error, Git, Ref, Scheme, child, error, pi
 use crate::guard::{self, Unresolved};
 
 /// Settings that hold whatever the user's own configuration says. A redirect would lead where nobody looked.
-const SETTINGS: [&str; 12] = [
+/// A server that says nothing for a minute says nothing any more.
+const SETTINGS: [&str; 14] = [
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "transfer.fsckObjects=true",
     "transfer.bundleURI=false",
     "http.followRedirects=false",
+    "http.lowSpeedLimit=1",
+    "http.lowSpeedTime=60",
     "submodule.recurse=false",
     "fetch.recurseSubmodules=false",
     "fetch.writeCommitGraph=false",
@@ -27,9 +32,12 @@ const SETTINGS: [&str; 12] = [
     "gc.auto=0",
 ];
 
-/// Settings of a fetch for somebody else. A server that says nothing for a minute says nothing any more.
-const SETTINGS_OF_REQUESTS: [&str; 4] =
-    ["credential.helper=", "core.askPass=/bin/false", "http.lowSpeedLimit=1", "http.lowSpeedTime=60"];
+/// Settings of a fetch for somebody else.
+const SETTINGS_OF_REQUESTS: [&str; 2] = ["credential.helper=", "core.askPass=/bin/false"];
+
+/// How long a server may take to list its refs, and how long anything else may take, whatever it says meanwhile.
+const PATIENCE_WITH_A_LIST: Duration = Duration::from_secs(2 * 60);
+const PATIENCE: Duration = Duration::from_secs(10 * 60);
 
 /// What of the environment a fetch for somebody else keeps.
 const KEPT: [&str; 12] = [
@@ -159,7 +167,8 @@ impl Session {
     }
 
     async fn advertised(&self, cwd: &Path) -> Result<pick::Advertised, Error> {
-        let listed = self.run(cwd, ["ls-remote", "--quiet", "--end-of-options", self.address.as_str()]).await?;
+        let args = ["ls-remote", "--quiet", "--end-of-options", self.address.as_str()];
+        let listed = self.run_for(PATIENCE_WITH_A_LIST, cwd, args).await?;
         Ok(pick::Advertised::parse(&listed))
     }
 
@@ -185,9 +194,24 @@ impl Session {
     }
 
     async fn run<A: AsRef<OsStr>>(&self, cwd: &Path, args: impl IntoIterator<Item = A>) -> Result<String, Error> {
+        self.run_for(PATIENCE, cwd, args).await
+    }
+
+    async fn run_for<A: AsRef<OsStr>>(
+        &self,
+        patience: Duration,
+        cwd: &Path,
+        args: impl IntoIterator<Item = A>,
+    ) -> Result<String, Error> {
         debug_assert!(self.files.as_ref().is_none_or(|files| files.dir().is_dir()), "the session owns its files");
-        let ended = child::run(&self.settings, args, cwd, &self.environment).await;
-        let ended = ended.map_err(|source| Error::Start { source })?;
+        let ended = match child::run(&self.settings, args, cwd, &self.environment, patience).await {
+            Ok(ended) => ended,
+            Err(late) if late.kind() == io::ErrorKind::TimedOut => {
+                let said = format!("git was not done within {} minutes", patience.as_secs() / 60);
+                return Err(Error::Unreachable { address: self.address.to_string(), said });
+            }
+            Err(source) => return Err(Error::Start { source }),
+        };
         if ended.success {
             return Ok(String::from_utf8_lossy(&ended.stdout).into_owned());
         }

@@ -44,7 +44,9 @@ enum Chosen {
 async fn choose(bench: &Workbench<'_>) -> Result<Chosen, Failure> {
     let Workbench { pass, iac, .. } = bench;
     let approval = approval(pass, iac)?;
-    let file = pass.files.plan();
+    let (files, file) = (pass.files.clone(), pass.files.plan());
+    let taking = tokio::task::spawn_blocking(move || files.take_out_plan());
+    taking.await.map_err(|error| failing::task(&error))??;
     let Some(planned) = &pass.input.run.report.plan else { return choose_unread(bench, approval).await };
     if let Some(approval) = approval
         && approval.digest != planned.digest
@@ -111,6 +113,7 @@ async fn again(bench: &Workbench<'_>, wanted: &Digest) -> Result<Chosen, Failure
             if file.exists() {
                 std::fs::rename(&file, &saved).map_err(|error| failing::io("rename", &file, &error))?;
             }
+            plan::put_away(pass, &planned, &gate).await?;
             Ok(Chosen::Passed(gate))
         }
     }

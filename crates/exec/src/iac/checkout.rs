@@ -50,6 +50,7 @@ pub(super) async fn fetch(pass: &Pass<'_>, iac: &Iac, source: &GitSource, refere
     let wanted: Ref = reference.parse().map_err(|error: git::Error| error.failure())?;
     let secrets = environment::secrets(&pass.world.config.environment, &iac.env);
     let log = pass.log(secrets.chain(secrets_of(source.auth.as_ref()))).await?;
+    pass.announce(&log, "cloning", "Cloning repository...").await?;
     pass.note(&log, "fetch", &format!("fetching {reference} of {address}")).await?;
     let git = pass.world.templates.git();
     let keep = pass.files.git();

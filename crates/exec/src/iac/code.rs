@@ -8,7 +8,11 @@ use hcl_edit::expr::Expression;
 use hcl_edit::structure::Body;
 use serde_json::Value;
 
+use crate::plain::read_linked;
 use crate::tree::is_code;
+
+/// The tools themselves would need minutes for a larger file.
+const LARGEST: u64 = 16 << 20;
 
 /// The variables of a root module.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -90,7 +94,7 @@ fn files(dir: &Path) -> impl Iterator<Item = (String, String)> {
     let entries = fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok);
     entries.filter_map(|entry| {
         let name = entry.file_name().into_string().ok().filter(|name| is_code(name))?;
-        let text = fs::read_to_string(entry.path()).ok()?;
+        let text = String::from_utf8(read_linked(&entry.path(), LARGEST).ok()?).ok()?;
         Some((name, text))
     })
 }

@@ -51,6 +51,10 @@ async fn run_with(bench: &Workbench<'_>, log: &RunLog, give: impl Fn(&mut Child)
             checkout::check_file(&deployment, source, &file, "file of backend settings")?;
         }
     }
+    if matches!(bench.iac.source, Source::Git(_)) {
+        let product = if bench.used.name.as_str() == "terraform" { "Terraform" } else { "OpenTofu" };
+        bench.pass.announce(log, "initializing", &format!("Initializing {product}...")).await?;
+    }
     let _turn = turn(bench).await?;
     let mut child = bench.tool("init", Doing::Init, arguments(bench, &[]))?;
     give(&mut child);

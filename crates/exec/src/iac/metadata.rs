@@ -1,16 +1,19 @@
 //! `.provisioner-metadata.json`: what a deployment directory was made from, in the workspace scheduler's format.
 
-use std::fs;
 use std::path::Path;
 
 use jiff::Timestamp;
 use piton_model::{Failure, Mode, Name};
 use serde::{Deserialize, Serialize};
 
+use crate::plain::read_plain;
 use crate::templates::Registered;
 use crate::{durable, failing};
 
 pub(crate) const FILE: &str = ".provisioner-metadata.json";
+
+/// Far more than anybody wrote.
+const LARGEST: u64 = 1 << 20;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Metadata {
@@ -39,7 +42,7 @@ pub(super) struct Change {
 
 /// What is recorded; none where nothing is, or nothing that can be read: it is only a record.
 pub(super) fn read(dir: &Path) -> Option<Metadata> {
-    serde_json::from_slice(&fs::read(dir.join(FILE)).ok()?).ok()
+    serde_json::from_slice(&read_plain(&dir.join(FILE), LARGEST).ok()?).ok()
 }
 
 pub(super) fn write(dir: &Path, change: Change, template: Option<&Registered>) -> Result<(), Failure> {
@@ -48,7 +51,7 @@ pub(super) fn write(dir: &Path, change: Change, template: Option<&Registered>) -
         workspace_name: change.workspace,
         template_name: template.map(|template| template.name.clone()),
         template_hash: template.map(|template| template.content_hash.clone()),
-        source_url: template.map(|template| template.source_url.clone()),
+        source_url: template.map(Registered::shown_url),
         source_ref: template.map(|template| template.version.clone()),
         deployment_mode: change.mode.or_else(|| before.as_ref()?.deployment_mode.clone()),
         last_updated: change.at,

@@ -4,7 +4,6 @@
 //! starting the tool for that takes as long as a plan of a small deployment. In every other case the tool is asked.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
@@ -14,6 +13,7 @@ use serde_json::Value;
 
 use super::tool::Workbench;
 use crate::pass::Pass;
+use crate::plain::open_plain;
 use crate::step::Passed;
 use crate::verdict::Doing;
 
@@ -64,7 +64,8 @@ fn in_state(dir: &Path) -> Option<Outputs> {
     if [".terraform/terraform.tfstate", ".terraform/environment"].iter().any(|mark| dir.join(mark).exists()) {
         return None;
     }
-    let file = File::open(dir.join("terraform.tfstate")).ok()?;
+    // A link may lead to what the code could not read itself; the tool, which is confined as the code is, could not either.
+    let file = open_plain(&dir.join("terraform.tfstate")).ok()?;
     let state: State = serde_json::from_reader(BufReader::new(file)).ok()?;
     (state.version == STATE_VERSION).then(|| known(state.outputs))
 }
@@ -133,6 +134,11 @@ mod tests {
             assert_eq!(read(other, None), None, "{other}");
         }
         assert_eq!(in_state(tempfile::tempdir().unwrap().path()), None);
+        let (others, own) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(others.path().join("terraform.tfstate"), plain).unwrap();
+        std::os::unix::fs::symlink(others.path().join("terraform.tfstate"), own.path().join("terraform.tfstate"))
+            .unwrap();
+        assert_eq!(in_state(own.path()), None, "somebody else's state is none of its business");
     }
 
     #[test]

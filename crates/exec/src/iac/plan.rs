@@ -8,8 +8,9 @@ use piton_model::{ApprovalPolicy, Digest, Failure, Gate, Iac, Operation, PlanSum
 
 use super::outputs;
 use super::tool::Workbench;
-use crate::pass::Pass;
-use crate::run_files::file_digest;
+use crate::pass::{Pass, log_failure};
+use crate::plain::open_plain;
+use crate::run_files::{Waiting, file_digest};
 use crate::step::Passed;
 use crate::verdict::{self, Doing};
 use crate::{failing, plan as reading};
@@ -45,6 +46,11 @@ impl Planned {
 }
 
 pub(super) async fn plan(pass: &Pass<'_>, iac: &Iac) -> Result<Passed, Failure> {
+    if let (ApprovalPolicy::Manual { timeout }, Some(waiting)) = (iac.approval, pass.files.waiting(pass.input.attempt)?)
+    {
+        forget_output(pass).await?;
+        return Ok(Passed::Gate { gate: waiting.gate, expires_in: timeout, report: waiting.report });
+    }
     let bench = Workbench::open(pass, iac).await?;
     let log = bench.log().await?;
     let planned = run(&bench, &log, &pass.files.plan()).await?;
@@ -57,7 +63,28 @@ pub(super) async fn plan(pass: &Pass<'_>, iac: &Iac) -> Result<Passed, Failure> 
         let outputs = outputs::after_success(&bench).await?;
         return Ok(Passed::Done(Report { outputs, ..report }));
     }
-    Ok(gate(iac, &planned, report))
+    let passed = gate(iac, &planned, report);
+    put_away(pass, &planned, &passed).await?;
+    Ok(passed)
+}
+
+/// Where somebody has to decide, which may take days, nothing lies there in clear meanwhile. What a command printed that
+/// left no plan file is all that is known of its plan, and stays.
+pub(super) async fn put_away(pass: &Pass<'_>, planned: &Planned, passed: &Passed) -> Result<(), Failure> {
+    let (Passed::Gate { gate, report, .. }, Some(_)) = (passed, planned.summary()) else { return Ok(()) };
+    let waiting = Waiting { gate: gate.clone(), report: report.clone() };
+    let (files, attempt) = (pass.files.clone(), pass.input.attempt);
+    let putting = tokio::task::spawn_blocking(move || files.put_away(attempt, &waiting));
+    if putting.await.map_err(|error| failing::task(&error))?? {
+        forget_output(pass).await?;
+    }
+    Ok(())
+}
+
+/// What the tools printed is in the log by now, without secrets, or was read; as they printed it, it would lie there for
+/// as long as somebody takes to decide.
+async fn forget_output(pass: &Pass<'_>) -> Result<(), Failure> {
+    pass.world.logs.discard_raw(pass.input.run.id).await.map_err(|error| log_failure(&error))
 }
 
 /// A gate where the declaration asks for one.
@@ -98,7 +125,8 @@ pub(super) async fn run(bench: &Workbench<'_>, log: &RunLog, file: &Path) -> Res
         return Ok(Planned::Unknown { digest: Digest::of(&printed) });
     };
     // It holds secrets in clear.
-    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600))
+    open_plain(file)
+        .and_then(|plan| plan.set_permissions(std::fs::Permissions::from_mode(0o600)))
         .map_err(|error| failing::io("set the permissions of", file, &error))?;
 
     let args = vec!["show".to_owned(), "-json".to_owned(), file.display().to_string()];

@@ -30,7 +30,7 @@ pub struct Registry {
 pub struct Registered {
     /// Its name.
     pub name: Name,
-    /// The repository.
+    /// The repository. Old registries have passwords in it: [`Registered::shown_url`] is for people.
     pub source_url: String,
     /// The directory in the repository; empty for its root.
     #[serde(default)]
@@ -60,6 +60,11 @@ pub struct Registered {
 }
 
 impl Registered {
+    /// The repository, without a password.
+    pub fn shown_url(&self) -> String {
+        crate::git::masked(&self.source_url)
+    }
+
     /// Where its files come from.
     pub fn origin(&self) -> Origin {
         let given = |text: &String| (!text.is_empty()).then(|| text.clone());

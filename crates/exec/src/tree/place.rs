@@ -9,9 +9,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{Entry, Error, Tree};
+use crate::plain::read_plain;
 
 /// Remembers what was put into a directory.
 pub(crate) const MANIFEST: &str = ".piton-layout.json";
+
+/// A name of a hundred bytes for each of more files than anybody lays out.
+const LARGEST: u64 = 64 << 20;
 
 /// Whether something was placed in `destination` before.
 pub(crate) fn was_laid_out(destination: &Path) -> bool {
@@ -62,7 +66,7 @@ pub(crate) fn place(tree: &Tree, destination: &Path) -> Result<(), Error> {
 }
 
 fn read_manifest(path: &Path) -> Result<Manifest, Error> {
-    match fs::read(path) {
+    match read_plain(path, LARGEST) {
         // A manifest that cannot be read is one that nobody vouches for: nothing is taken away on its word.
         Ok(bytes) => {
             let mut manifest: Manifest = serde_json::from_slice(&bytes).unwrap_or_default();

@@ -1,9 +1,12 @@
 //! Between plan and apply somebody decides.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
-use piton_model::{ApprovalPolicy, CustomCommands, Iac, Outcome, Run, RunState, Source};
+use piton_exec::Config;
+use piton_model::{ApprovalPolicy, CustomCommands, Iac, IacStep, Outcome, Run, RunState, Source, Step};
+use piton_vault::{Key, Vault};
 
 use crate::scene::{Scene, approved, deploy, failure};
 use crate::tool::Tool;
@@ -101,4 +104,81 @@ pub(crate) async fn a_custom_plan_is_approved_by_what_it_printed(tool: Tool) {
     assert_eq!(run.outcome(), Some(&Outcome::Succeeded), "{}", scene.log(&run));
     assert!(scene.deployment().join("applied").exists());
     assert_eq!(first.len(), 64);
+}
+
+/// The files below a directory.
+fn files(dir: &Path) -> Vec<String> {
+    let below = walkdir::WalkDir::new(dir).into_iter().map(Result::unwrap).filter(|entry| entry.file_type().is_file());
+    below.map(|entry| entry.path().strip_prefix(dir).unwrap().display().to_string()).collect()
+}
+
+fn holds(dir: &Path, secret: &str) -> Vec<String> {
+    let mut found = files(dir);
+    found.retain(|file| String::from_utf8_lossy(&fs::read(dir.join(file)).unwrap()).contains(secret));
+    found
+}
+
+const SECRET: &str = "hunter2-of-the-plan";
+
+const SECRETIVE: &str = r#"
+variable "word" { sensitive = true }
+resource "terraform_data" "x" {
+  input = var.word
+  provisioner "local-exec" { command = "echo it is ${nonsensitive(var.word)}" }
+}
+"#;
+
+pub(crate) async fn what_waits_does_not_lie_there_in_clear(tool: Tool) {
+    let vault = Vault::new([Key::generate().unwrap()]);
+    let mut scene = Scene::with(Some(&tool), |config| Config { vault: vault.clone(), ..config });
+    let mut action = gated(scene.code(&[("main.tf", SECRETIVE)]));
+    action.vars.insert("word".to_owned(), SECRET.into());
+    let mut run = scene.run(action);
+    while run.step() != Some(Step::Iac(IacStep::Plan)) {
+        run = scene.step(&run, false).await;
+    }
+    let waiting = scene.step(&run, false).await;
+    assert_eq!(digest(&waiting), waiting.report.plan.as_ref().unwrap().digest.to_string());
+    let dir = scene.logs.run_dir(run.id);
+    assert_eq!(holds(&dir, SECRET), [""; 0]);
+    for clear in ["work/plan.tfplan", "work/vars.auto.tfvars.json", "secrets.json", "raw"] {
+        assert!(!dir.join(clear).exists(), "{clear} is there: {:?}", files(&dir));
+    }
+
+    // The daemon was killed before the gate was on record: it comes to the same.
+    scene.restart_with(|config| Config { vault: vault.clone(), ..config });
+    let again = scene.step(&run, true).await;
+    assert_eq!((&again.state, &again.report), (&waiting.state, &waiting.report));
+
+    // Whoever has only a copy cannot go on with it.
+    let copy = fs::read(dir.join("plan.sealed")).unwrap();
+    scene.restart_with(|config| Config { vault: Vault::new([Key::generate().unwrap()]), ..config });
+    let stolen = scene.drive(approved(&again)).await;
+    assert_eq!(failure(&stolen).code, "file_sealed");
+
+    scene.restart_with(|config| Config { vault: vault.clone(), ..config });
+    fs::write(dir.join("plan.sealed"), copy).unwrap();
+    let done = scene.drive(approved(&again)).await;
+    assert_eq!(done.outcome(), Some(&Outcome::Succeeded), "{}", scene.log(&done));
+    let log = scene.log(&done);
+    assert!(log.contains("it is ***") && !log.contains(SECRET), "{log}");
+    assert_eq!(log.matches("1 to add").count(), 1, "what was told of the plan is told once: {log}");
+    scene.exec.cleanup(&done).await;
+    assert_eq!(files(&dir).into_iter().filter(|file| !["log", "index"].contains(&file.as_str())).count(), 0);
+}
+
+pub(crate) async fn what_an_earlier_version_left_in_clear_is_sealed(tool: Tool) {
+    let mut scene = Scene::new(Some(&tool));
+    let mut action = gated(scene.code(&[("main.tf", SECRETIVE)]));
+    action.vars.insert("word".to_owned(), SECRET.into());
+    let run = scene.drive(scene.run(action)).await;
+    let dir = scene.logs.run_dir(run.id);
+    assert!(fs::read_to_string(dir.join("secrets.json")).unwrap().contains(SECRET));
+    let vault = Vault::new([Key::generate().unwrap()]);
+    scene.restart_with(|config| Config { vault, ..config });
+    scene.exec.seal_what_lies_open().await;
+    assert!(dir.join("secrets.sealed").exists() && !dir.join("secrets.json").exists(), "{:?}", files(&dir));
+    let done = scene.drive(approved(&run)).await;
+    assert_eq!(done.outcome(), Some(&Outcome::Succeeded), "{}", scene.log(&done));
+    assert!(!scene.log(&done).contains(SECRET), "{}", scene.log(&done));
 }

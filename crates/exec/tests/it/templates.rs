@@ -255,3 +255,30 @@ pub(crate) async fn validation_tells_file_and_line(tool: Tool) {
     let files = templates.show(&name("good")).await.unwrap().files;
     assert_eq!(files, [PathBuf::from("main.tf")]);
 }
+
+/// A server that accepts and never answers: `git` waits for it until nobody wants to wait any more, and not longer.
+pub(crate) async fn a_fetch_that_nobody_waits_for_leaves_no_git_behind() {
+    let scene = Scene::new(None);
+    let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/x.git", server.local_addr().unwrap());
+    for is_dropped in [true, false] {
+        let templates = scene.exec.templates().clone();
+        let origin = Origin { url: url.clone(), path: None, reference: None };
+        let fetch = {
+            let templates = templates.clone();
+            tokio::spawn(async move { templates.add(&name("boxes"), &origin, "", at(0)).await })
+        };
+        let (mut git, _) = server.accept().await.unwrap();
+        if is_dropped {
+            fetch.abort();
+        } else {
+            templates.stop_fetching();
+            let error = fetch.await.unwrap().unwrap_err();
+            assert!(matches!(error, Error::Git(piton_exec::git::Error::Interrupted { .. })), "{error}");
+        }
+        // The connection ends with its process.
+        let mut nowhere = tokio::io::sink();
+        let read = tokio::io::copy(&mut git, &mut nowhere);
+        tokio::time::timeout(std::time::Duration::from_secs(20), read).await.unwrap().ok();
+    }
+}

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::hub::{Comparison, HubRepository, HubUser, path};
+use super::hub::{Comparison, HubCommit, HubRepository, HubUser, path};
 use super::{Api, Client, Creation, Found, Place, plain_topics};
 use crate::error::Error;
 use crate::object::ObjectId;
@@ -101,6 +101,17 @@ impl Api for Gitea {
         self.0.expect_success(&answer, LOOKING, &repository.full_name)?;
         // The commit has nothing that the branch has not.
         answer.json::<Comparison>(LOOKING).map(|comparison| comparison.total_commits == 0)
+    }
+
+    async fn message_of(&self, repository: &Repository, commit: ObjectId) -> Result<Option<String>, Error> {
+        let [repos, owner, name] = path(repository);
+        let id = commit.to_string();
+        let answer = self.0.get(&[repos, owner, name, "git", "commits", &id], &[], LOOKING).await?;
+        if matches!(answer.status.as_u16(), 404 | 409 | 422) {
+            return Ok(None);
+        }
+        self.0.expect_success(&answer, LOOKING, &repository.full_name)?;
+        answer.json::<HubCommit>(LOOKING).map(HubCommit::message)
     }
 
     fn topics(&self, wanted: &[String]) -> Vec<String> {

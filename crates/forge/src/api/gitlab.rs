@@ -55,6 +55,11 @@ struct Base {
 }
 
 #[derive(Deserialize)]
+struct Said {
+    message: String,
+}
+
+#[derive(Deserialize)]
 struct User {
     username: String,
     namespace_id: Option<u64>,
@@ -193,6 +198,16 @@ impl Api for GitLab {
         }
         self.0.expect_success(&answer, LOOKING, &repository.full_name)?;
         answer.json::<Base>(LOOKING).map(|base| base.id == commit)
+    }
+
+    async fn message_of(&self, repository: &Repository, commit: ObjectId) -> Result<Option<String>, Error> {
+        let id = commit.to_string();
+        let answer = self.0.get(&["projects", &repository.id, "repository", "commits", &id], &[], LOOKING).await?;
+        if answer.status.as_u16() == 404 {
+            return Ok(None);
+        }
+        self.0.expect_success(&answer, LOOKING, &repository.full_name)?;
+        answer.json::<Said>(LOOKING).map(|said| Some(said.message))
     }
 
     fn topics(&self, wanted: &[String]) -> Vec<String> {

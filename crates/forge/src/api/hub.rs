@@ -31,6 +31,19 @@ pub(super) struct Comparison {
     pub(super) total_commits: u64,
 }
 
+/// A commit: GitHub tells of it as git does, Gitea puts that into another one.
+#[derive(Deserialize)]
+pub(super) struct HubCommit {
+    message: Option<String>,
+    commit: Option<Box<HubCommit>>,
+}
+
+impl HubCommit {
+    pub(super) fn message(self) -> Option<String> {
+        self.message.or_else(|| self.commit.and_then(|inner| inner.message()))
+    }
+}
+
 impl HubRepository {
     pub(super) fn found(self) -> Found {
         Found {

@@ -4,14 +4,14 @@ use bytes::Bytes;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, RequestBuilder, Url};
 
-use super::{Advertisement, DOING, Job, MOST_ADVERTISED, MOST_REPORTED, Outcome};
+use super::{ASKING, Advertisement, DOING, Descent, Job, MOST_ADVERTISED, MOST_REPORTED, Outcome, descent};
 use crate::error::Error;
 use crate::web::{Answer, Web};
 
 /// A repository's address, and who asks.
 pub(crate) struct HttpRemote<'a> {
     pub(crate) web: &'a Web,
-    pub(crate) url: Url,
+    pub(crate) url: &'a Url,
     pub(crate) authorization: Option<&'a HeaderValue>,
 }
 
@@ -30,6 +30,26 @@ impl HttpRemote<'_> {
             Some(outcome) => Ok(outcome),
             None => self.send(&advertised, job).await,
         }
+    }
+
+    /// Whether the branch has gone on from the commit. A server that does not say has not said so.
+    pub(crate) async fn descends(&self, asked: Descent<'_>) -> Result<bool, Error> {
+        let request = self
+            .web
+            .request(Method::POST, self.below("git-upload-pack"), ASKING)?
+            .header(CONTENT_TYPE, "application/x-git-upload-pack-request")
+            .header(ACCEPT, "application/x-git-upload-pack-result")
+            .body(Bytes::from(descent::question(asked.head, asked.commit)));
+        let answer = self.web.send_for(self.authorized(request), ASKING, MOST_ADVERTISED).await?;
+        if !answer.status.is_success() {
+            return match self.web.problem(&answer, ASKING, asked.repository) {
+                problem @ (Error::RateLimited { .. } | Error::Unavailable { .. }) => Err(problem),
+                _ => Ok(false),
+            };
+        }
+        let told = descent::answer(&answer.body, asked.commit);
+        let told = told.map_err(|error| Error::Unexpected { doing: ASKING, problem: error.to_string() })?;
+        Ok(told == Some(true))
     }
 
     async fn look(&self, job: Job<'_>) -> Result<Advertisement, Error> {

@@ -7,20 +7,24 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use piton_model::Secret;
+use piton_model::guard::Guard;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 
-use super::{Advertisement, DOING, Job, MOST_ADVERTISED, MOST_REPORTED, NoAdvertisement, Outcome};
+use super::{
+    ASKING, Advertisement, DOING, Descent, Job, MOST_ADVERTISED, MOST_REPORTED, NoAdvertisement, Outcome, descent,
+};
 use crate::error::Error;
+use crate::forge::PRIVATE;
 use crate::pkt::{self, Length};
-use crate::reach::{Forbidden, Reach, Unresolved};
+use crate::reach::{self, Unresolved};
 use crate::remote::SshRemote;
 
 /// What a program may say beside the protocol.
@@ -37,46 +41,84 @@ pub struct SshKey {
     pub known_hosts: String,
 }
 
-/// Pushes through `ssh`. The key lies in a directory below `private`, or below the one for temporary files.
-pub(crate) async fn over_ssh(
-    remote: &SshRemote,
-    key: &SshKey,
-    reach: &Reach,
-    private: Option<&Path>,
-    job: Job<'_>,
-) -> Result<Outcome, Error> {
-    let found = reach.resolve(&remote.host, remote.port).await.map_err(|error| match error {
-        Unresolved::Forbidden(Forbidden(reason)) => Error::Blocked { host: remote.host.clone(), reason },
-        unknown @ Unresolved::Unknown(_) => {
-            Error::Unreachable { doing: DOING, host: remote.host.clone(), reason: unknown.to_string() }
-        }
-    })?;
-    let dir = private_dir(private)?;
-    let config = write(dir.path(), "ssh_config", 0o600, &{
-        let known = write(dir.path(), "known_hosts", 0o600, &key.known_hosts)?;
-        let file = write(dir.path(), "key", 0o600, key.private_key.expose())?;
-        ssh_config(remote, &file, &known, found.first().map(|address| address.ip()), key.passphrase.is_some())
-    })?;
-    let path = shlex::try_quote(&remote.path)
-        .map_err(|error| Error::Address { address: remote.path.clone(), problem: error.to_string() })?;
-    let mut command = program("ssh", dir.path());
-    command.arg("-F").arg(config).arg("--").arg(&remote.host).arg(format!("git-receive-pack {path}"));
-    if let Some(passphrase) = &key.passphrase {
-        let file = write(dir.path(), "passphrase", 0o600, &format!("{}\n", passphrase.expose()))?;
-        let script =
-            write(dir.path(), "askpass", 0o700, &format!("#!/bin/sh\nexec cat {}\n", quoted_for_shell(&file)))?;
-        command.env("SSH_ASKPASS", script).env("SSH_ASKPASS_REQUIRE", "force");
-    }
-    let host = remote.host.clone();
-    talk(command, "ssh", job).await?.map_err(|said| explain(&host, &said, job))
+/// A repository behind SSH, and how it is reached.
+pub(crate) struct OverSsh<'a> {
+    pub(crate) remote: &'a SshRemote,
+    pub(crate) key: &'a SshKey,
+    pub(crate) guard: &'a Guard,
+    /// The key lies in a directory below this one while it is needed, or below the one for temporary files.
+    pub(crate) private: Option<&'a Path>,
 }
 
-/// Pushes to a repository on this disk.
-pub(crate) async fn to_directory(repository: &Path, private: Option<&Path>, job: Job<'_>) -> Result<Outcome, Error> {
-    let dir = private_dir(private)?;
-    let mut command = program("git", dir.path());
-    command.arg("receive-pack").arg(repository);
-    talk(command, "git", job).await?.map_err(|said| explain("this machine", &said, job))
+impl OverSsh<'_> {
+    /// Pushes through `ssh`.
+    pub(crate) async fn push(&self, job: Job<'_>) -> Result<Outcome, Error> {
+        let (_dir, command) = self.command("git-receive-pack").await?;
+        let done = talk(command, "ssh", job).await?;
+        done.map_err(|said| explain(&self.remote.host, &said, job.repository, job.fresh))
+    }
+
+    /// Whether the branch has gone on from the commit. A server that does not say has not said so.
+    pub(crate) async fn descends(&self, asked: Descent<'_>) -> Result<bool, Error> {
+        let (_dir, command) = self.command("git-upload-pack").await?;
+        Ok(talk(command, "ssh", asked).await?.unwrap_or(false))
+    }
+
+    /// The directory goes with its files when the program has ended.
+    async fn command(&self, service: &str) -> Result<(TempDir, Command), Error> {
+        let OverSsh { remote, key, guard, private } = self;
+        let found = reach::resolve(guard, &remote.host, remote.port).await.map_err(|error| match error {
+            Unresolved::Blocked(blocked) => Error::Blocked { host: remote.host.clone(), reason: blocked.to_string() },
+            unknown @ Unresolved::Unknown(_) => {
+                Error::Unreachable { doing: DOING, host: remote.host.clone(), reason: unknown.to_string() }
+            }
+        })?;
+        let dir = private_dir(*private)?;
+        let config = write(dir.path(), "ssh_config", 0o600, &{
+            let known = write(dir.path(), "known_hosts", 0o600, &key.known_hosts)?;
+            let file = write(dir.path(), "key", 0o600, key.private_key.expose())?;
+            ssh_config(remote, &file, &known, found.first().map(|address| address.ip()), key.passphrase.is_some())
+        })?;
+        let path = shlex::try_quote(&remote.path)
+            .map_err(|error| Error::Address { address: remote.path.clone(), problem: error.to_string() })?;
+        let mut command = program("ssh", dir.path());
+        command.arg("-F").arg(config).arg("--").arg(&remote.host).arg(format!("{service} {path}"));
+        if let Some(passphrase) = &key.passphrase {
+            let file = write(dir.path(), "passphrase", 0o600, &format!("{}\n", passphrase.expose()))?;
+            let script =
+                write(dir.path(), "askpass", 0o700, &format!("#!/bin/sh\nexec cat {}\n", quoted_for_shell(&file)))?;
+            command.env("SSH_ASKPASS", script).env("SSH_ASKPASS_REQUIRE", "force");
+        }
+        Ok((dir, command))
+    }
+}
+
+/// A repository on this disk.
+pub(crate) struct Directory<'a> {
+    pub(crate) repository: &'a Path,
+    pub(crate) private: Option<&'a Path>,
+}
+
+impl Directory<'_> {
+    /// Pushes to git's own program.
+    pub(crate) async fn push(&self, job: Job<'_>) -> Result<Outcome, Error> {
+        let (_dir, command) = self.command("receive-pack")?;
+        let done = talk(command, "git", job).await?;
+        done.map_err(|said| explain("this machine", &said, job.repository, job.fresh))
+    }
+
+    /// Whether the branch has gone on from the commit.
+    pub(crate) async fn descends(&self, asked: Descent<'_>) -> Result<bool, Error> {
+        let (_dir, command) = self.command("upload-pack")?;
+        Ok(talk(command, "git", asked).await?.unwrap_or(false))
+    }
+
+    fn command(&self, service: &str) -> Result<(TempDir, Command), Error> {
+        let dir = private_dir(self.private)?;
+        let mut command = program("git", dir.path());
+        command.arg(service).arg(self.repository);
+        Ok((dir, command))
+    }
 }
 
 /// Makes an empty repository, unless something is there. It appears at once and whole.
@@ -128,13 +170,42 @@ impl Drop for Group {
     }
 }
 
+/// What is said to a program.
+trait Errand {
+    /// What comes of it.
+    type Told;
+
+    /// Says it. The outer error is a pipe that broke.
+    fn speak(self, child: &mut Child) -> impl Future<Output = io::Result<Result<Self::Told, Error>>> + Send;
+}
+
+impl Errand for Job<'_> {
+    type Told = Outcome;
+
+    async fn speak(self, child: &mut Child) -> io::Result<Result<Outcome, Error>> {
+        push(child, self).await
+    }
+}
+
+impl Errand for Descent<'_> {
+    type Told = bool;
+
+    async fn speak(self, child: &mut Child) -> io::Result<Result<bool, Error>> {
+        ask(child, self).await
+    }
+}
+
 /// Says to a program what is to be said. The inner error is what the program said when it went away.
-async fn talk(mut command: Command, name: &'static str, job: Job<'_>) -> Result<Result<Outcome, String>, Error> {
+async fn talk<E: Errand>(
+    mut command: Command,
+    name: &'static str,
+    errand: E,
+) -> Result<Result<E::Told, String>, Error> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
     let mut child = command.spawn().map_err(|source| Error::Program { program: name, source })?;
     let mut group = Group(child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())));
     let stderr = child.stderr.take();
-    let (spoken, said) = tokio::join!(speak(&mut child, job), all(stderr, MOST_TALK));
+    let (spoken, said) = tokio::join!(errand.speak(&mut child), all(stderr, MOST_TALK));
     // The pipes are closed on this side, which ends it with its next word.
     let ended = child.wait().await;
     group.0 = None;
@@ -146,8 +217,7 @@ async fn talk(mut command: Command, name: &'static str, job: Job<'_>) -> Result<
     }
 }
 
-/// The outer error is a pipe that broke.
-async fn speak(child: &mut Child, job: Job<'_>) -> io::Result<Result<Outcome, Error>> {
+async fn push(child: &mut Child, job: Job<'_>) -> io::Result<Result<Outcome, Error>> {
     let (Some(mut stdin), Some(mut stdout)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(io::ErrorKind::BrokenPipe.into());
     };
@@ -180,6 +250,27 @@ async fn speak(child: &mut Child, job: Job<'_>) -> io::Result<Result<Outcome, Er
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(advertised.judge(&reported, job))
+}
+
+async fn ask(child: &mut Child, asked: Descent<'_>) -> io::Result<Result<bool, Error>> {
+    let (Some(mut stdin), Some(mut stdout)) = (child.stdin.take(), child.stdout.take()) else {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    };
+    // Which branches there are is known by now.
+    section(&mut stdout).await?;
+    stdin.write_all(&descent::question(asked.head, asked.commit)).await?;
+    let mut said = Vec::new();
+    loop {
+        match descent::answer(&said, asked.commit) {
+            Ok(Some(descends)) => return Ok(Ok(descends)),
+            Ok(None) if said.len() < MOST_REPORTED => {}
+            Ok(None) => return Ok(Ok(false)),
+            Err(error) => return Ok(Err(Error::Unexpected { doing: ASKING, problem: error.to_string() })),
+        }
+        if stdout.read_buf(&mut said).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
 }
 
 /// Reads frames up to the end of a section, or whatever there is.
@@ -215,9 +306,12 @@ async fn all(from: Option<impl AsyncRead + Unpin>, most: u64) -> io::Result<Vec<
 
 fn private_dir(below: Option<&Path>) -> Result<TempDir, Error> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix("piton-push-");
+    builder.prefix(PRIVATE);
     let made = match below {
-        Some(below) => builder.tempdir_in(below),
+        Some(below) => {
+            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(below);
+            made.and_then(|()| builder.tempdir_in(below))
+        }
         None => builder.tempdir(),
     };
     let path = || below.map_or_else(std::env::temp_dir, Path::to_owned);
@@ -283,7 +377,7 @@ fn quoted_for_shell(path: &Path) -> String {
 }
 
 /// Reads what `ssh` or git printed, in the C locale.
-fn explain(host: &str, printed: &str, job: Job<'_>) -> Error {
+fn explain(host: &str, printed: &str, repository: &str, fresh: bool) -> Error {
     let lower = printed.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     let lines = || printed.lines().map(str::trim).filter(|line| !line.is_empty());
@@ -299,7 +393,7 @@ fn explain(host: &str, printed: &str, job: Job<'_>) -> Error {
     } else if says(&["permission denied (", "load key "]) {
         Error::Unauthorized { doing: DOING, text }
     } else if says(&["not found", "does not appear to be a git repository", "no such file", "does not exist"]) {
-        Error::NotFound { doing: DOING, what: job.repository.to_owned(), fresh: job.fresh }
+        Error::NotFound { doing: DOING, what: repository.to_owned(), fresh }
     } else if says(&["not allowed", "access denied", "dubious ownership", "permission denied"]) {
         Error::Forbidden { doing: DOING, text }
     } else {

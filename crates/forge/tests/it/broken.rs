@@ -1,10 +1,11 @@
 //! Connections that break, and programs that die, at every point of the way.
 
-use piton_forge::{Forge, Kind, Pushed, Reach, Settings, Wanted};
+use piton_forge::{Commit, Forge, Kind, Pushed, Settings, Wanted, Words};
+use piton_model::guard::Guard;
 use piton_model::{FailureClass, Secret};
 use piton_testkit::forges::{Act, Fault, Flavour, TOKEN};
 
-use crate::scene::{Scene, check, commit, hosted, prepare, wanted};
+use crate::scene::{RUN, Scene, check, commit, hosted, prepare, tree, wanted, words};
 
 /// Whatever breaks first, one more try ends with one repository and one commit.
 #[tokio::test]
@@ -42,6 +43,22 @@ async fn one_repository_and_one_commit_wherever_the_connection_breaks() {
                 check(&scene.clone("team/a"));
             }
         }
+    }
+}
+
+/// Two workers that know nothing of each other were given the same job at different times.
+#[tokio::test]
+async fn the_commit_of_another_try_of_the_same_run_counts_as_ours() {
+    for flavour in [Flavour::GitLab, Flavour::GitHub, Flavour::Gitea] {
+        let scene = Scene::new(flavour);
+        let wanted = wanted("team", "a");
+        let first = scene.forge.publish(&wanted, &commit()).await.unwrap().commit;
+        let later = Words { date: "2026-03-04T05:06:08Z".parse().unwrap(), ..words(RUN) };
+        let twin = Commit::build(&tree(), &later).unwrap();
+        assert_ne!(twin.id(), first);
+        let published = scene.forge.publish(&wanted, &twin).await.unwrap();
+        assert_eq!((published.pushed, published.commit), (Pushed::Twin { commit: first }, first), "{flavour:?}");
+        assert_eq!(scene.clone("team/a").commits, 1);
     }
 }
 
@@ -107,7 +124,7 @@ async fn what_is_no_forge_is_told_so() {
 async fn blocked_addresses_are_not_contacted() {
     let scene = Scene::new(Flavour::GitLab);
     let token = Secret::new(TOKEN.to_owned());
-    let loopback = Reach::except(|ip| ip.is_loopback().then(|| format!("{ip} is blocked here")));
+    let loopback = Guard::new(["127.0.0.0/8", "::1/128"].map(|network| network.parse().unwrap()));
     let port = scene.server.url().rsplit(':').next().unwrap().to_owned();
     for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433"] {
         let settings = Settings { reach: loopback.clone(), allow_http: true, ..Settings::default() };

@@ -2,9 +2,9 @@
 
 use piton_forge::{Access, Forge, Pushed, Settings};
 use piton_model::{FailureClass, Secret};
-use piton_testkit::forges::{Flavour, TOKEN};
+use piton_testkit::forges::{Act, Fault, Flavour, TOKEN};
 
-use crate::scene::{Clone, Scene, check, commit, develop, prepare, wanted};
+use crate::scene::{Clone, Scene, check, commit, develop, prepare, replace, wanted};
 
 fn basic() -> Access {
     Access::Basic { username: "anybody".to_owned(), password: Secret::new(TOKEN.to_owned()) }
@@ -21,10 +21,34 @@ async fn an_empty_repository_is_filled_over_http() {
     assert_eq!((published.pushed, published.repository.created), (Pushed::Made, false));
     check(&scene.clone("team/a"));
     assert_eq!(forge.publish(&wanted, &commit()).await.unwrap().pushed, Pushed::AlreadyThere);
-    // Nobody can tell whether ours is behind it.
-    develop(&at, "main", "new");
+    let head = develop(&at, "main", "new");
+    let again = forge.publish(&wanted, &commit()).await.unwrap();
+    assert_eq!(again.pushed, Pushed::MovedOn { head: head.parse().unwrap() });
+    // The repository still has our commit, but the branch does not go back to it.
+    replace(&at);
     let error = forge.publish(&wanted, &commit()).await.unwrap_err();
     assert_eq!((error.code(), error.class()), ("branch_taken", FailureClass::Permanent));
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_say_what_a_branch_was_made_of_has_not_said_that_it_is_ours() {
+    let scene = Scene::new(Flavour::GitLab);
+    let at = scene.server.add_repository("team", "a", "").unwrap();
+    let pattern = format!("{}/{{namespace}}/{{name}}.git", scene.server.url());
+    let forge = Forge::plain(&pattern, &basic(), Settings::default()).unwrap();
+    let wanted = wanted("team", "a");
+    forge.publish(&wanted, &commit()).await.unwrap();
+    develop(&at, "main", "new");
+    for (status, code, class) in [
+        (403, "branch_taken", FailureClass::Permanent),
+        (404, "branch_taken", FailureClass::Permanent),
+        (503, "forge_unavailable", FailureClass::Transient),
+    ] {
+        let act = Act::Answer(status, Vec::new(), String::new());
+        scene.server.fail(Fault { method: "POST", path: "/git-upload-pack", act });
+        let error = forge.publish(&wanted, &commit()).await.unwrap_err();
+        assert_eq!((error.code(), error.class()), (code, class), "{status}");
+    }
 }
 
 #[tokio::test]
@@ -71,7 +95,9 @@ async fn a_repository_on_this_disk_is_made_and_filled() {
     let dir = tempfile::tempdir().unwrap();
     let pattern = format!("file://{}/{{namespace}}/{{name}}.git", dir.path().display());
     Forge::plain(&pattern, &Access::Anybody, Settings::default()).unwrap_err();
-    let settings = Settings { allow_file: true, ..Settings::default() };
+    // A directory that nobody has made yet.
+    let private = dir.path().join("not/yet");
+    let settings = Settings { allow_file: true, private_dir: Some(private.clone()), ..Settings::default() };
     let forge = Forge::plain(&pattern, &Access::Anybody, settings).unwrap();
     let wanted = wanted("team", "a");
     let published = forge.publish(&wanted, &commit()).await.unwrap();
@@ -81,9 +107,13 @@ async fn a_repository_on_this_disk_is_made_and_filled() {
     check(&found);
     assert_eq!(found.branch, "main");
     assert_eq!(forge.publish(&wanted, &commit()).await.unwrap().pushed, Pushed::AlreadyThere);
-    develop(&at, "main", "new");
+    let head = develop(&at, "main", "new");
+    let again = forge.publish(&wanted, &commit()).await.unwrap();
+    assert_eq!(again.pushed, Pushed::MovedOn { head: head.parse().unwrap() });
+    replace(&at);
     assert_eq!(forge.publish(&wanted, &commit()).await.unwrap_err().code(), "branch_taken");
     // Nothing is left of making it.
+    assert_eq!(std::fs::read_dir(private).unwrap().count(), 0);
     assert_eq!(std::fs::read_dir(dir.path().join("team")).unwrap().count(), 1);
 }
 

@@ -171,6 +171,12 @@ pub fn check(found: &Clone) {
     assert_eq!(found.author, "Piton <piton@example.org> 1772600767 Piton <piton@example.org> 1772600767");
 }
 
+/// The branch is somebody else's now, though the repository still has what was there.
+pub fn replace(repository: &Path) {
+    let other = git(repository, ["commit-tree", "-m", "From the beginning", "HEAD^{tree}"]).unwrap();
+    git(repository, ["update-ref", "refs/heads/main", other.trim()]).unwrap();
+}
+
 /// Adds a commit to a bare repository, as a person would, and answers with it.
 pub fn develop(repository: &Path, branch: &str, file: &str) -> String {
     let dir = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@ use piton_model::{FailureClass, Secret};
 use piton_testkit::forges::{Act, Fault, Flavour, TOKEN};
 use piton_testkit::sshd::Sshd;
 
-use crate::scene::{Scene, check, commit, develop, wanted};
+use crate::scene::{Scene, check, commit, develop, replace, wanted};
 
 fn key(private: String, known_hosts: String) -> SshKey {
     SshKey { private_key: Secret::new(private), passphrase: None, known_hosts }
@@ -29,7 +29,10 @@ async fn an_empty_repository_is_filled_over_ssh() {
     assert_eq!(pushed.pushed, Pushed::Made);
     check(&scene.clone("team/a"));
     assert_eq!(forge.publish(&wanted, &commit()).await.unwrap().pushed, Pushed::AlreadyThere);
-    develop(&at, "main", "new");
+    let head = develop(&at, "main", "new");
+    let again = forge.publish(&wanted, &commit()).await.unwrap();
+    assert_eq!(again.pushed, Pushed::MovedOn { head: head.parse().unwrap() });
+    replace(&at);
     assert_eq!(forge.publish(&wanted, &commit()).await.unwrap_err().code(), "branch_taken");
     assert_eq!(sshd.asked()[0], "git-receive-pack /team/a.git");
     // No key is left behind.

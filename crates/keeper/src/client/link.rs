@@ -20,6 +20,12 @@ use crate::frame::{self, Decoder};
 use crate::protocol::{Event, Hello, Refusal, Reply, Request, ToClient, ToKeeper, Welcome};
 use crate::{Child, ExitStatus, SOCKET_NAME, Token};
 
+/// So much is read at once.
+const CHUNK: usize = 16 * 1024;
+
+/// So many requests that were made meanwhile are sent at once.
+const TOGETHER: usize = 32;
+
 /// How long a keeper may take to introduce itself. It never does anything slow, but the machine may.
 const GREETING: Duration = Duration::from_secs(10);
 
@@ -54,7 +60,7 @@ impl Link {
             let hello = frame::encode(&Hello { protocol_version })?;
             writer.write_all(&hello).await.map_err(|_| Error::Disconnected)?;
             let mut decoder = Decoder::default();
-            let first = read_message::<ToClient>(&mut reader, &mut decoder).await?;
+            let first = read_message::<ToClient>(&mut reader, &mut decoder, &mut vec![0; CHUNK]).await?;
             Ok::<_, Error>((first, decoder))
         };
         let timed_out = |_| absent(io::Error::new(io::ErrorKind::TimedOut, "it accepts connections but says nothing"));
@@ -128,8 +134,14 @@ async fn connect(dir: &Path) -> io::Result<UnixStream> {
 }
 
 async fn write_frames(mut writer: OwnedWriteHalf, mut frames: mpsc::UnboundedReceiver<Vec<u8>>) {
-    while let Some(frame) = frames.recv().await {
-        if writer.write_all(&frame).await.is_err() {
+    let mut waiting = Vec::with_capacity(TOGETHER);
+    while frames.recv_many(&mut waiting, TOGETHER).await > 0 {
+        let together = match waiting.as_mut_slice() {
+            [one] => std::mem::take(one),
+            several => several.concat(),
+        };
+        waiting.clear();
+        if writer.write_all(&together).await.is_err() {
             // The reader sees the end of the connection too, and tells all who wait.
             return;
         }
@@ -139,8 +151,9 @@ async fn write_frames(mut writer: OwnedWriteHalf, mut frames: mpsc::UnboundedRec
 }
 
 async fn read_frames(mut reader: OwnedReadHalf, mut decoder: Decoder, book: Arc<Mutex<Book>>) {
+    let mut chunk = vec![0; CHUNK];
     // Any failure ends the connection: frames after a bad one cannot be found.
-    while let Ok(message) = read_message(&mut reader, &mut decoder).await {
+    while let Ok(message) = read_message(&mut reader, &mut decoder, &mut chunk).await {
         let mut book = lock(&book);
         match message {
             ToClient::Reply { id, reply } => book.answer(id, Ok(reply)),
@@ -168,13 +181,16 @@ impl Book {
     }
 }
 
-async fn read_message<T: DeserializeOwned>(reader: &mut OwnedReadHalf, decoder: &mut Decoder) -> Result<T, Error> {
-    let mut chunk = vec![0; 16 * 1024];
+async fn read_message<T: DeserializeOwned>(
+    reader: &mut OwnedReadHalf,
+    decoder: &mut Decoder,
+    chunk: &mut [u8],
+) -> Result<T, Error> {
     loop {
         if let Some(body) = decoder.next_body()? {
             return serde_json::from_slice(&body).map_err(|error| Error::Protocol(error.to_string()));
         }
-        match reader.read(&mut chunk).await {
+        match reader.read(chunk).await {
             Ok(0) | Err(_) => return Err(Error::Disconnected),
             Ok(count) => decoder.extend(&chunk[..count]),
         }

@@ -52,6 +52,8 @@ pub(super) struct Captures {
     readiness: Readiness,
     scratch: Scratch,
     pipes: BTreeMap<u64, Pipe>,
+    /// The pipes of each child.
+    owned: BTreeSet<(u32, u64)>,
     logs: BTreeMap<Rc<Path>, Log>,
     next: u64,
     /// Pipes that have something and wait for their turn.
@@ -93,6 +95,7 @@ impl Captures {
             readiness: Readiness::new()?,
             scratch: Scratch::new()?,
             pipes: BTreeMap::new(),
+            owned: BTreeSet::new(),
             logs: BTreeMap::new(),
             next: 0,
             queue: VecDeque::new(),
@@ -151,6 +154,7 @@ impl Captures {
         let log = self.logs.entry(Rc::clone(&path)).or_insert_with(|| Log::new(settings));
         log.set(settings);
         log.pipes += 1;
+        self.owned.insert((owner, id));
         self.pipes
             .insert(id, Pipe { reader, log: path, owner, line_begins, queued: false, blocked: false, large: false });
         Ok(id)
@@ -159,6 +163,8 @@ impl Captures {
     /// The child is there.
     pub(super) fn adopt(&mut self, id: u64, owner: u32) {
         if let Some(pipe) = self.pipes.get_mut(&id) {
+            self.owned.remove(&(pipe.owner, id));
+            self.owned.insert((owner, id));
             pipe.owner = owner;
         }
     }
@@ -166,6 +172,7 @@ impl Captures {
     /// Closes a pipe, of which the log may end.
     pub(super) fn detach(&mut self, id: u64) {
         let Some(pipe) = self.pipes.remove(&id) else { return };
+        self.owned.remove(&(pipe.owner, id));
         if !pipe.blocked {
             self.readiness.remove(&pipe.reader);
         }
@@ -225,8 +232,8 @@ impl Captures {
     /// Empties the pipes of children that have ended, as far as the logs take it: what a child wrote is there when its
     /// end is announced.
     pub(super) fn finish(&mut self, ended: &BTreeSet<u32>) {
-        let theirs: Vec<u64> =
-            self.pipes.iter().filter(|(_, pipe)| ended.contains(&pipe.owner)).map(|(id, _)| *id).collect();
+        let of = |owner: &u32| self.owned.range((*owner, 0)..=(*owner, u64::MAX)).map(|(_, id)| *id);
+        let theirs: Vec<u64> = ended.iter().flat_map(of).collect();
         for id in theirs {
             self.serve(id, WHOLE_PIPE);
         }

@@ -16,6 +16,9 @@ use crate::{is_held_down, lineage};
 const BACKLOG_LIMIT: usize = 8 << 20;
 /// How much is read in one turn, so that no client keeps the others waiting.
 const TURN: usize = 256 * 1024;
+/// What is to be sent waits for more, so that client and keeper change places less often, until it is this much or the
+/// keeper has nothing else to say.
+const TOGETHER: usize = 32 * 1024;
 /// No more is read from a client while so many bytes of its requests wait for an answer.
 const ASKED_LIMIT: usize = 2 << 20;
 
@@ -128,17 +131,23 @@ impl Connection {
         }
     }
 
+    /// To be followed by a [`Connection::flush`] before the keeper waits.
     pub(super) fn send(&mut self, message: &ToClient) {
         match frame::encode(message) {
             Ok(bytes) if self.pending.len() + bytes.len() <= BACKLOG_LIMIT => {
                 self.pending.extend_from_slice(&bytes);
-                self.flush();
+                if self.pending.len() >= TOGETHER {
+                    self.flush();
+                }
             }
             _ => self.phase = Phase::Broken,
         }
     }
 
     pub(super) fn flush(&mut self) {
+        if self.pending.is_empty() {
+            return;
+        }
         let mut sent = 0;
         while sent < self.pending.len() {
             // NOSIGNAL: a client that hung up is its own problem.

@@ -43,32 +43,6 @@ pub(super) fn close_inherited_on_exec() {
     }
 }
 
-/// Gives the memory of its own code back, of which the start needed far more than waiting does. A keeper stays for as
-/// long as its children, and shares a large program with the daemon.
-#[expect(unsafe_code, reason = "there is no safe way to speak of memory by its address")]
-pub(super) fn forget_code_of_start() {
-    let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    for (start, length) in code_of_files(&maps) {
-        let start = std::ptr::with_exposed_provenance_mut(start);
-        // SAFETY: the range is mapped from a file and may be read and executed only, so nothing in it differs from the
-        // file: a page that is needed again, at once or later, is read from there.
-        let _ = unsafe { rustix::mm::madvise(start, length, rustix::mm::Advice::LinuxDontNeed) };
-    }
-}
-
-/// Start and length of every mapping of code from a file.
-fn code_of_files(maps: &str) -> Vec<(usize, usize)> {
-    let range = |line: &str| {
-        let mut fields = line.split_ascii_whitespace();
-        let (start, end) = fields.next()?.split_once('-')?;
-        let (start, end) = (usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?);
-        let is_code = fields.next()? == "r-xp";
-        let is_of_a_file = fields.nth(3)?.starts_with('/');
-        (is_code && is_of_a_file).then_some((start, end.checked_sub(start)?))
-    };
-    maps.lines().filter_map(range).collect()
-}
-
 /// Turns signals into bytes in a socket that can be polled.
 ///
 /// Unwanted signals are *caught*, not ignored: an ignored signal stays ignored in every program the keeper executes, a
@@ -116,6 +90,9 @@ impl Wakeups {
     }
 }
 
+/// More open files than a keeper will need.
+const ENOUGH_FILES: u64 = 1 << 20;
+
 /// The limit of open files: the keeper needs one per log, its children should have what they would have without it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FileLimit {
@@ -124,12 +101,18 @@ pub(super) struct FileLimit {
 }
 
 impl FileLimit {
-    /// Raises the limit as far as it goes. `childrens` if a keeper before has raised it already.
+    /// Raises the limit as far as it goes, for who may, beyond what it was started with: ten thousand children have
+    /// twenty thousand pipes. `childrens` if a keeper before has raised it already.
     pub(super) fn raise(childrens: Option<(Option<u64>, Option<u64>)>) -> Self {
         let now = getrlimit(Resource::Nofile);
         let childrens = childrens.map_or(now, |(current, maximum)| Rlimit { current, maximum });
         let most = Rlimit { current: now.maximum, ..now };
-        let raised = if setrlimit(Resource::Nofile, most).is_ok() { most } else { now };
+        let is_more = |wanted: &u64| now.maximum.is_some_and(|maximum| maximum < *wanted);
+        let kernels = fs::read_to_string("/proc/sys/fs/nr_open").ok().and_then(|text| text.trim().parse().ok());
+        let more = kernels.map(|kernels: u64| kernels.min(ENOUGH_FILES)).filter(is_more);
+        let more = more.map(|more| Rlimit { current: Some(more), maximum: Some(more) });
+        let mut tried = more.into_iter().chain([most]);
+        let raised = tried.find(|limit| setrlimit(Resource::Nofile, *limit).is_ok()).unwrap_or(now);
         Self { raised, childrens }
     }
 
@@ -170,6 +153,15 @@ impl OomShield {
         Self { unshielded: before.filter(|_| fs::write(OOM_SCORE, SHIELDED).is_ok()) }
     }
 
+    /// Keeps others of the same user from looking into the keeper, which knows the environment of its children. Not where
+    /// the shield has to be lowered by a file that would be closed to the keeper too.
+    pub(super) fn hide_this_process(&self) {
+        if self.unshielded.is_none() || rustix::process::geteuid().is_root() {
+            // Without it, the keeper is as open as any other process.
+            let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+        }
+    }
+
     /// Does something without the shield, as starting a program that would inherit it.
     pub(super) fn lowered<T>(&self, work: impl FnOnce() -> T) -> T {
         let Some(score) = &self.unshielded else { return work() };
@@ -178,21 +170,5 @@ impl OomShield {
         let result = work();
         let _ = fs::write(OOM_SCORE, SHIELDED);
         result
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_code_from_files_is_forgotten() {
-        let maps = "55f0c0000000-55f0c0001000 r--p 00000000 fe:00 1234   /usr/bin/piton\n\
-                    55f0c0001000-55f0c0003000 r-xp 00001000 fe:00 1234   /usr/bin/piton\n\
-                    55f0c0003000-55f0c0004000 rw-p 00003000 fe:00 1234   /usr/bin/piton\n\
-                    7ffd00000000-7ffd00021000 rw-p 00000000 00:00 0      [stack]\n\
-                    7ffd00040000-7ffd00042000 r-xp 00000000 00:00 0      [vdso]\n\
-                    7ffd00050000-7ffd00051000 r-xp 00000000 00:00 0\n";
-        assert_eq!(code_of_files(maps), [(0x55f0_c000_1000, 0x2000)]);
     }
 }

@@ -12,7 +12,7 @@ use rustix::process::{WaitId, WaitIdOptions, WaitOptions, WaitStatus};
 
 use super::capture::Captures;
 use super::connection::{Connection, Phase};
-use super::environment::{FileLimit, OomShield, Wakeups, forget_code_of_start, is_subreaper};
+use super::environment::{FileLimit, OomShield, Wakeups, is_subreaper};
 use super::group::Groups;
 use super::place::Place;
 use super::readiness::Readiness;
@@ -20,9 +20,11 @@ use super::sweep::{Recent, Sweep};
 use super::table::{Held, Starting, Table};
 use super::tree::{self, Picture};
 use super::{Error, note, now_unix_us};
+use crate::footprint;
 use crate::identity::open_pidfd;
+use crate::proc_table::own_children;
 use crate::protocol::{Event, ToClient};
-use crate::{Child, ExitStatus, ProcessIdentity, State, Token, is_alive};
+use crate::{Child, ExitStatus, ProcessIdentity, Remembered, State, Token, is_alive};
 
 /// One daemon needs one connection; the rest is for people and mistakes.
 const MAX_CONNECTIONS: usize = 128;
@@ -118,7 +120,8 @@ impl Keeper {
         let failed = |source| Error::System { what: "wait for events", source };
         self.watch().map_err(failed)?;
         self.take_over();
-        forget_code_of_start();
+        footprint::trim_heap();
+        footprint::forget_files();
         // Those that ended before the handlers stood.
         self.reap();
         while !self.stopping {
@@ -137,9 +140,11 @@ impl Keeper {
                 }
             }
             self.converse();
+            self.flush();
             self.captures.work(output);
             self.reap_if_told();
             self.sweep();
+            self.flush();
             self.table.repair();
             self.recent = self.recent.take().filter(|recent| !recent.is_over());
             self.connections.retain(|_, connection| !connection.is_done());
@@ -268,13 +273,29 @@ impl Keeper {
                 self.connections.values_mut().filter(|client| client.phase == Phase::Open { subscribed: true });
             subscribers.for_each(|connection| connection.send(&event));
         }
+        // Who has to start another one should not wait for anything.
+        self.flush();
     }
 
-    /// Whether it is certain without a look at the process table that nothing descends from the child any more: whatever
-    /// does is this keeper's descendant, and it has none. An earlier keeper's children left theirs to init.
-    pub(super) fn nothing_is_left_of(&self, child: &Child) -> bool {
+    /// Sends what there is to send.
+    pub(super) fn flush(&mut self) {
+        for connection in self.connections.values_mut() {
+            connection.flush();
+        }
+    }
+
+    /// Whether it is certain without a look at the process table that nothing descends from those children any more that
+    /// have ended. Whatever does is this keeper's descendant: the child that ended left it to the keeper before it could
+    /// be reaped. So somebody between the two is the keeper's own child, and none that was started and runs.
+    pub(super) fn has_no_orphans(&self) -> bool {
+        self.childless || own_children().is_some_and(|mut pids| pids.all(|pid| self.table.runs(pid)))
+    }
+
+    /// Whether all that descends from the child descends from this keeper. An earlier keeper's children left theirs to
+    /// init.
+    pub(super) fn inherits_from(&self, child: &Child) -> bool {
         let own = |since: u64| child.identity.is_of_this_boot() && child.identity.start_ticks > since;
-        self.childless && self.reaping_since.is_some_and(own)
+        self.reaping_since.is_some_and(own)
     }
 
     fn accept(&mut self) {
@@ -357,5 +378,6 @@ fn find_started(starting: &Starting, keeper: &OsStr) -> Option<Held> {
         stderr: starting.stderr.clone(),
         warnings: Vec::new(),
     };
-    Some(Held { child, session: oldest.stat.session, group: None })
+    // Not written down yet when the keeper died: it is remembered as well as any.
+    Some(Held { child, session: oldest.stat.session, group: None, remembered: Remembered::default() })
 }

@@ -1,8 +1,8 @@
 //! The keeper's memory on disk: one line of JSON per thing it promised to remember.
 //!
 //! A killed keeper needs only that lines reach the kernel, a machine that loses power needs them synced. Only exits are
-//! synced, and those of one turn together: a sync costs milliseconds, a thousand children may end in the same second,
-//! and a machine that lost power has lost its running children anyway.
+//! synced of which somebody may ask then, and those of one turn together: a sync costs milliseconds, a thousand children
+//! may end in the same second, and a machine that lost power has lost its running children anyway.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};

@@ -178,7 +178,8 @@ impl Keeper {
             stderr: spec.stderr,
             warnings,
         };
-        self.table.started(Held { child: child.clone(), session: self.session, group });
+        let remembered = spec.remembered;
+        self.table.started(Held { child: child.clone(), session: self.session, group, remembered });
         Ok(child)
     }
 
@@ -274,6 +275,8 @@ impl Keeper {
                 return refuse(error);
             }
         };
+        // The connections end with this program.
+        self.flush();
         note(format_args!("becoming {}", exe.display()));
         #[expect(clippy::disallowed_methods, reason = "not a child: the keeper itself goes on as this program")]
         let mut command = Command::new(exe);

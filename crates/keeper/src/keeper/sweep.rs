@@ -82,17 +82,20 @@ impl Keeper {
         }
         let mut sweeps = std::mem::take(&mut self.sweeps);
         let begun = Instant::now();
-        // One look for all, because it is a look at every process.
-        let is_over = |sweep: &Sweep| self.nothing_is_left_of(&sweep.of.child);
-        let picture = if sweeps.iter().all(is_over) {
+        // One look for all, because it is a look at every process; none, if all of them left nobody behind.
+        let has_no_orphans = self.has_no_orphans();
+        let is_over = |sweep: &Sweep| has_no_orphans && self.has_ended(sweep);
+        let over: Vec<bool> = sweeps.iter().map(is_over).collect();
+        let picture = if over.iter().all(|over| *over) {
             Picture::default()
         } else {
             let since = sweeps.iter().map(|sweep| &sweep.of.child).filter_map(start_in_this_boot).min();
             since.map_or_else(Picture::default, |since| Picture::take(since, self.place.name()))
         };
+        let mut over = over.into_iter();
         sweeps.retain_mut(|sweep| {
-            let looked =
-                if self.nothing_is_left_of(&sweep.of.child) { Some(sweep.report()) } else { sweep.look(&picture) };
+            let is_over = over.next().unwrap_or(false);
+            let looked = if is_over { Some(sweep.report()) } else { sweep.look(&picture) };
             let Some(report) = looked else { return true };
             if report.survivors.is_empty() {
                 match self.table.get(sweep.token()).map(|held| held.child.state) {
@@ -109,6 +112,12 @@ impl Keeper {
         // Half of the time at least is for everything else.
         let now = Instant::now();
         self.sweep_after = (!self.sweeps.is_empty()).then(|| now + (now - begun).max(PAUSE));
+    }
+
+    /// Whether the child was this keeper's and has ended, so that what it left behind is the keeper's by now.
+    fn has_ended(&self, sweep: &Sweep) -> bool {
+        let held = self.table.get(sweep.token());
+        held.is_none_or(|held| held.child.exit().is_some()) && self.inherits_from(&sweep.of.child)
     }
 
     /// A picture of everything that may be a child's, perhaps a moment old: many who ask at once share one.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::journal::{Entry, Journal};
 use super::note;
-use crate::{Child, ExitStatus, Output, State, Token};
+use crate::{Child, ExitStatus, Output, Remembered, State, Token};
 
 /// A child and what only the keeper needs to know of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,6 +19,8 @@ pub(super) struct Held {
     /// The control group that was made for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) group: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Remembered::is_default")]
+    pub(super) remembered: Remembered,
 }
 
 /// A child that is about to be started.
@@ -95,6 +97,11 @@ impl Table {
         self.held.range((from, Unbounded)).map(|(_, held)| &held.child)
     }
 
+    /// Whether a child of this keeper has this process id.
+    pub(super) fn runs(&self, pid: u32) -> bool {
+        self.running.contains_key(&pid)
+    }
+
     /// How many children of this keeper are alive.
     pub(super) fn running(&self) -> usize {
         self.running.len()
@@ -143,16 +150,18 @@ impl Table {
     fn mark_ended(&mut self, tokens: &[(Token, ExitStatus)], at_unix_us: i64) -> Vec<Child> {
         let mut entries = Vec::with_capacity(tokens.len());
         let mut children = Vec::with_capacity(tokens.len());
+        let mut sync = false;
         for (token, status) in tokens {
             if let Some(held) = self.held.get_mut(token) {
                 held.child.state = State::Exited { status: *status, at_unix_us };
+                sync |= held.remembered == Remembered::OverPowerLoss;
                 entries.push(Entry::Held(held.clone()));
                 children.push(held.child.clone());
             }
         }
         if !entries.is_empty() {
             // Where the disk refuses, telling an exit that a crash of the keeper could lose beats telling nothing.
-            self.record_or_note(&entries, true);
+            self.record_or_note(&entries, sync);
         }
         children
     }
@@ -235,7 +244,7 @@ mod tests {
             stderr,
             warnings: Vec::new(),
         };
-        Held { child, session: 1, group: None }
+        Held { child, session: 1, group: None, remembered: Remembered::default() }
     }
 
     fn states(table: &Table) -> Vec<(&str, State)> {

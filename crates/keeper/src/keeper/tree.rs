@@ -145,7 +145,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{BootId, Child, Output, ProcessIdentity};
+    use crate::{BootId, Child, Output, ProcessIdentity, Remembered};
 
     const KEEPER: u32 = 2;
     const SESSION: u32 = 2;
@@ -161,7 +161,7 @@ mod tests {
             stderr: Output::Null,
             warnings: Vec::new(),
         };
-        Held { child, session: SESSION, group: None }
+        Held { child, session: SESSION, group: None, remembered: Remembered::default() }
     }
 
     fn process(pid: u32, parent: u32, group: u32, session: u32, token: Option<&str>) -> Process {

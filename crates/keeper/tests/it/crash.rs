@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use piton_keeper::client::{Client, Error};
 use piton_keeper::protocol::{RefusalKind, SweepReport, Target};
-use piton_keeper::{ExitStatus, Signal, State};
+use piton_keeper::{ExitStatus, Remembered, Signal, Spec, State};
 
 use crate::nest::{Nest, kill, lives, token, until, within};
 
@@ -84,7 +84,10 @@ async fn exits_outlive_the_keeper() {
     let nest = Nest::new();
     let client = nest.client().await;
     for index in 0..20 {
-        client.spawn(&token(&format!("{index}")), &nest.script(&format!("exit {index}"))).await.unwrap();
+        // Only a machine that loses power makes a difference between the two.
+        let remembered = if index % 2 == 0 { Remembered::WithinThisBoot } else { Remembered::OverPowerLoss };
+        let spec = Spec { remembered, ..nest.script(&format!("exit {index}")) };
+        client.spawn(&token(&format!("{index}")), &spec).await.unwrap();
         within(client.wait(&token(&format!("{index}")))).await.unwrap();
     }
     client.acknowledge(&token("0")).await.unwrap();

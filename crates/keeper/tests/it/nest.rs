@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use piton_keeper::client::Client;
-use piton_keeper::{Limits, Output, Spec, Token};
+use piton_keeper::{Limits, Output, Remembered, Spec, Token};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, interval, timeout};
 
@@ -86,6 +86,7 @@ impl Nest {
             stdout: out.clone(),
             stderr: out,
             limits: Limits::default(),
+            remembered: Remembered::default(),
         }
     }
 }

@@ -25,6 +25,8 @@ pub enum Alteration {
     Approve {
         /// Who.
         by: String,
+        /// Why, in their words.
+        reason: Option<String>,
     },
     /// Somebody refuses it.
     Reject {
@@ -65,6 +67,14 @@ impl Alteration {
         }
     }
 
+    /// What somebody said to it, for the audit trail.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Alteration::Approve { reason, .. } | Alteration::Reject { reason, .. } => reason.as_deref(),
+            Alteration::Cancel | Alteration::ExecuteNow | Alteration::Reschedule { .. } | Alteration::Retry => None,
+        }
+    }
+
     /// What `row` is after it. Pure.
     pub fn apply(&self, row: &ScheduledProvision, at: Timestamp) -> Result<ScheduledProvision, NotAltered> {
         let approval = row.wanted.approval;
@@ -96,13 +106,15 @@ impl Alteration {
             Alteration::Approve { .. } | Alteration::Reject { .. } if approval != ApprovalStatus::PendingApproval => {
                 return Err(NotAltered::Unasked(approval));
             }
-            Alteration::Approve { by } => {
+            Alteration::Approve { by, reason } => {
                 row.wanted.approval = ApprovalStatus::Approved;
                 row.approved_by = Some(by.clone());
+                row.approval_reason.clone_from(reason);
             }
             Alteration::Reject { by, reason } => {
                 row.wanted.approval = ApprovalStatus::Rejected;
                 row.approved_by = Some(by.clone());
+                row.approval_reason.clone_from(reason);
                 let because = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
                 row.error_message = Some(format!("rejected by {by}{because}"));
                 row.end(ScheduleStatus::Cancelled);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use piton_model::{
-    Action, Backoff, By, Decision, Digest, Event, Failure, FailureClass, Gate, GitSource, IacStep, Outcome, Phase,
-    Report, Run, RunState, Source, Step,
+    Action, AttemptNo, Backoff, By, Decision, Digest, Event, Failure, FailureClass, Gate, GitSource, IacStep, Outcome,
+    Phase, Report, Resume, Run, RunState, Source, Step, Uptime, WorkerId,
 };
 use proptest::prelude::*;
 
@@ -153,4 +153,29 @@ fn only_code_from_git_is_checked_out() {
         auth: None,
     });
     assert_eq!(steps_of(&run), "prepare checkout init plan apply outputs");
+}
+
+#[test]
+fn what_is_claimed_ahead_begins_when_it_is_due_and_ages_from_then() {
+    let (due, boot) = (at(100), "boot");
+    let run = deploy(1, RETRY);
+    let pending = Run { state: RunState::Pending { due, resume: Resume::Fresh }, ..run };
+    let up = |millis| Some(Uptime::new(boot, Duration::from_millis(millis)));
+    for (claim, begins, uptime) in [
+        (at(100) - Duration::from_millis(25), due, up(5_025)),
+        (at(100), at(100), up(5_000)),
+        (at(103), at(103), up(5_000)),
+        // The ledger counts in microseconds, and this is none.
+        (at(100) + Duration::from_nanos(1), at(100) + Duration::from_nanos(1), up(5_000)),
+    ] {
+        let event = Event::Claimed {
+            worker: WorkerId::new("w"),
+            attempt: AttemptNo::FIRST,
+            lease_until: at(115),
+            uptime: up(5_000),
+        };
+        let claimed = pending.apply(&event, claim).unwrap();
+        let lease = claimed.lease().unwrap();
+        assert_eq!((lease.since, claimed.started_at, &lease.uptime), (begins, Some(begins), &uptime), "{claim}");
+    }
 }

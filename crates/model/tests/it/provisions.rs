@@ -28,6 +28,7 @@ fn row(status: ScheduleStatus, approval: ApprovalStatus) -> ScheduledProvision {
         },
         status,
         approved_by: None,
+        approval_reason: None,
         created_at: at(0),
         updated_at: at(0),
         executed_at: None,
@@ -122,7 +123,7 @@ fn what_can_be_done_in_which_status() {
     let by = || "bob".to_owned();
     let reschedule = Alteration::Reschedule { to: at(500), timezone: None };
     let reject = Alteration::Reject { by: by(), reason: Some("no budget".to_owned()) };
-    let approve = Alteration::Approve { by: by() };
+    let approve = Alteration::Approve { by: by(), reason: Some("fine".to_owned()) };
     for status in S::ALL.iter().copied().filter(|status| *status != S::Pending) {
         for alteration in [&Alteration::Cancel, &Alteration::ExecuteNow, &reschedule, &approve, &reject] {
             let refused = alteration.apply(&row(status, AutoApproved), at(10));
@@ -148,9 +149,11 @@ fn what_can_be_done_in_which_status() {
     assert_eq!(Alteration::ExecuteNow.apply(&held, at(10)), Err(NotAltered::Unapproved));
     let approved = approve.apply(&held, at(10)).unwrap();
     assert_eq!((approved.wanted.approval.allows(), approved.approved_by), (true, Some(by())));
+    assert_eq!(approved.approval_reason.as_deref(), Some("fine"));
     let rejected = reject.apply(&held, at(10)).unwrap();
     assert_eq!((rejected.status, rejected.wanted.approval), (S::Cancelled, Rejected));
     assert_eq!(rejected.error_message.as_deref(), Some("rejected by bob: no budget"));
+    assert_eq!(rejected.approval_reason.as_deref(), Some("no budget"));
     assert_eq!(Alteration::Retry.apply(&rejected, at(10)), Err(NotAltered::Unapproved));
     assert!(reschedule.apply(&held, at(10)).is_ok() && Alteration::Cancel.apply(&held, at(10)).is_ok());
 }

@@ -137,6 +137,9 @@ pub struct CreateUserArgs {
     /// What they may do.
     #[arg(long, visible_alias = "role", value_name = "ROLE", value_delimiter = ',', default_value = "viewer", value_parser = ROLES)]
     pub roles: Vec<String>,
+    /// A workspace that they are bound to: for them there is nothing else. May be given several times.
+    #[arg(long = "workspace", value_name = "NAME", value_delimiter = ',', value_parser = name())]
+    pub workspaces: Vec<String>,
     /// Their password.
     #[command(flatten)]
     pub password: PasswordArgs,
@@ -153,6 +156,9 @@ pub enum ClientCommand {
         /// What it may do.
         #[arg(long, visible_alias = "scope", value_name = "SCOPE", value_delimiter = ',', default_value = "viewer", value_parser = ROLES)]
         scopes: Vec<String>,
+        /// A workspace that it is bound to: for it there is nothing else. May be given several times.
+        #[arg(long = "workspace", value_name = "NAME", value_delimiter = ',', value_parser = name())]
+        workspaces: Vec<String>,
     },
     /// Which programs may log in.
     List,

@@ -26,7 +26,7 @@ pub enum ProcessCommand {
     /// Stop instances, and wait until they are gone.
     Stop(StopArgs),
     /// Stop and start instances, one after the other.
-    Restart(StopArgs),
+    Restart(RestartArgs),
     /// How instances are: a table, or all about one.
     Status(ManyArgs),
     /// What an instance printed.
@@ -89,6 +89,17 @@ pub struct StopArgs {
     /// How long each may take to react to the first signal, such as `5s`, in place of what is declared.
     #[arg(long, value_name = "DURATION")]
     pub wait: Option<String>,
+}
+
+/// Which instances, and how they are replaced.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RestartArgs {
+    /// Which, and how long they may take.
+    #[command(flatten)]
+    pub stop: StopArgs,
+    /// Let each get ready, by its readiness probe, before the next one is stopped; end with the first that does not.
+    #[arg(long)]
+    pub rolling: bool,
 }
 
 /// A process to be declared.

@@ -32,17 +32,19 @@ pub async fn run(context: &Context, command: AuthCommand) -> Result<Exit, Failur
             change_password(context, name.or(username), old, &password).await
         }
         AuthCommand::Audit(args) => audit(context, args.limit as usize).await,
-        AuthCommand::Client(ClientCommand::Create { name, scopes }) => create_client(context, name, scopes).await,
+        AuthCommand::Client(ClientCommand::Create { name, scopes, workspaces }) => {
+            create_client(context, &json!({ "name": name, "scopes": scopes, "workspaces": workspaces })).await
+        }
         AuthCommand::Client(ClientCommand::List) => list_clients(context).await,
         AuthCommand::Client(ClientCommand::Delete(args)) => delete_client(context, args).await,
     }
 }
 
 async fn create_user(context: &Context, args: CreateUserArgs) -> Result<Exit, Failure> {
-    let CreateUserArgs { user, email, roles, password } = args;
+    let CreateUserArgs { user, email, roles, workspaces, password } = args;
     let username = user.into_name();
     let password = password::read_new(context, &password, &username)?.expose().clone();
-    let new = NewUser { username, password, email, roles, metadata: BTreeMap::default() };
+    let new = NewUser { username, password, email, roles, workspaces, metadata: BTreeMap::default() };
     context
         .with_session(Purpose::Look, async |session| {
             let made: User = session.client().create("/auth/users", &new).await?;
@@ -134,11 +136,10 @@ fn whose(me: &Me, name: Option<String>) -> Result<(String, bool), Failure> {
     }
 }
 
-async fn create_client(context: &Context, name: String, scopes: Vec<String>) -> Result<Exit, Failure> {
-    let new = json!({ "name": name, "scopes": scopes });
+async fn create_client(context: &Context, new: &serde_json::Value) -> Result<Exit, Failure> {
     context
         .with_session(Purpose::Look, async |session| {
-            let made: NewApiClientAnswer = session.client().post("/auth/clients", &new).await?;
+            let made: NewApiClientAnswer = session.client().post("/auth/clients", new).await?;
             context.out.show(&made, || render::auth::new_client(&made))?;
             context.out.say("the secret is not shown again");
             Ok(Exit::Ok)
@@ -213,6 +214,7 @@ mod tests {
             user_id: id.map(str::to_owned),
             username: "ada".to_owned(),
             roles: vec![],
+            workspaces: vec![],
             method: "token".to_owned(),
         };
         let whose = |id, name: Option<&str>| whose(&me(id), name.map(str::to_owned)).ok();

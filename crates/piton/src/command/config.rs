@@ -6,7 +6,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 
 use jiff::tz::TimeZone;
-use piton_spec::{Config, Diagnostic};
+use piton_spec::{Config, Diagnostic, Explained, Origin};
 use serde::Serialize;
 
 use crate::args::ConfigCommand;
@@ -14,6 +14,7 @@ use crate::context::Context;
 use crate::error::{CommandError, Exit, Failure, failed};
 use crate::place::Place;
 use crate::table::{Cell, Table};
+use crate::{refusals, wiring};
 
 /// Does what was asked.
 pub fn run(context: &Context, command: &ConfigCommand) -> Result<Exit, Failure> {
@@ -44,10 +45,12 @@ struct Check {
 
 fn check(context: &Context) -> Result<Exit, Failure> {
     let place = Place::resolve(&context.global)?;
-    let (catalog, found) = piton_spec::load(&place.config.layout(TimeZone::system()), None);
+    let layout = place.config.layout(TimeZone::system());
+    let (catalog, found) = piton_spec::load(&layout, None);
     let mut diagnostics = place.warnings.clone();
     diagnostics.extend(place.config.exposure());
     diagnostics.extend(found);
+    diagnostics.extend(refusals::find(&place, &layout, &catalog));
     let check = Check {
         valid: !diagnostics.iter().any(Diagnostic::is_error),
         file: place.config.file.as_ref().map(|file| file.display().to_string()),
@@ -77,7 +80,18 @@ fn check(context: &Context) -> Result<Exit, Failure> {
 
 fn show(context: &Context, origin: bool) -> Result<Exit, Failure> {
     let place = Place::resolve(&context.global)?;
-    let explained = place.config.explain();
+    for warning in &place.warnings {
+        context.out.say(&warning.to_string());
+    }
+    let mut explained = place.config.explain();
+    for (key, value) in in_force(&place.config) {
+        if explained.iter().all(|it| it.key != key) {
+            let section = key.split_once('.').map_or(key, |(section, _)| section);
+            let last = explained.iter().rposition(|it| it.key.split('.').next() == Some(section));
+            let at = last.map_or(explained.len(), |last| last + 1);
+            explained.insert(at, Explained { key, value, origin: Origin::Default });
+        }
+    }
     if origin {
         context.out.show(&explained, || {
             let mut table = Table::new(&["KEY", "VALUE", "ORIGIN"]);
@@ -97,6 +111,17 @@ fn show(context: &Context, origin: bool) -> Result<Exit, Failure> {
         })?;
     }
     Ok(Exit::Ok)
+}
+
+/// What is in force where the configuration does not say it, and depends on the host.
+fn in_force(config: &Config) -> [(&'static str, String); 3] {
+    let concurrency = wiring::Concurrency::of(config);
+    let zone = TimeZone::system();
+    [
+        ("scheduler.timezone", zone.iana_name().unwrap_or("UTC").to_owned()),
+        ("scheduler.max_concurrent_runs", concurrency.runs.to_string()),
+        ("iac.max_concurrent_deployments", concurrency.deployments.to_string()),
+    ]
 }
 
 fn init(context: &Context) -> Result<Exit, Failure> {

@@ -7,6 +7,7 @@ use piton_tools::Manager;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::access::{self, Protection};
 use crate::context::Context;
 use crate::error::{CommandError, Exit, Failure};
 use crate::pause::pause;
@@ -48,6 +49,8 @@ struct Checkup {
     /// Those of this machine; none are known of a server elsewhere.
     tools: Option<Vec<String>>,
     tool_problems: Vec<String>,
+    /// Whether deployed code is kept from what Piton keeps; not known of a server elsewhere.
+    confinement: Option<Protection>,
 }
 
 /// Audits the ledger, the database, the declarations and the tools.
@@ -56,11 +59,12 @@ pub async fn doctor(context: &Context) -> Result<Exit, Failure> {
         .with_session(Purpose::Look, async |session| {
             let audit: Audit = session.client().get("/doctor").await?;
             let overview: Overview = session.client().get("/overview").await?;
-            let (tools, tool_problems) = if session.is_elsewhere() {
-                (None, vec![])
+            let (tools, tool_problems, confinement) = if session.is_elsewhere() {
+                (None, vec![], None)
             } else {
-                let (tools, problems) = tools(&Place::resolve(&context.global)?).await?;
-                (Some(tools), problems)
+                let place = Place::resolve(&context.global)?;
+                let (tools, problems) = tools(&place).await?;
+                (Some(tools), problems, Some(access::protection(&place)))
             };
             let broken = overview.diagnostics.iter().any(|found| found.severity == "error");
             let checkup = Checkup {
@@ -74,6 +78,7 @@ pub async fn doctor(context: &Context) -> Result<Exit, Failure> {
                 declarations: overview.diagnostics,
                 tools,
                 tool_problems,
+                confinement,
             };
             context.out.show(&checkup, || text(&checkup))?;
             Ok(if checkup.healthy { Exit::Ok } else { Exit::Failed })
@@ -116,6 +121,9 @@ fn text(checkup: &Checkup) -> String {
         if tools.is_empty() {
             lines.push("  none installed; OpenTofu is downloaded when it is needed".to_owned());
         }
+    }
+    if let Some(protection) = &checkup.confinement {
+        lines.push(format!("Confinement: {}", protection.detail));
     }
     lines.push(if checkup.healthy { "Everything is well.".to_owned() } else { "Something is wrong.".to_owned() });
     lines.join("\n") + "\n"
@@ -177,6 +185,7 @@ mod tests {
             declarations: vec![],
             tools: Some(vec!["tofu 1.10.0 (/usr/bin/tofu)".to_owned()]),
             tool_problems: vec![],
+            confinement: Some(Protection { confined: true, detail: "deployed code is confined".to_owned() }),
         }
     }
 
@@ -188,6 +197,7 @@ Database: ok
 Declarations: ok
 Tools: ok
   tofu 1.10.0 (/usr/bin/tofu)
+Confinement: deployed code is confined
 Everything is well.
 ";
         assert_eq!(text(&checkup()), wanted);

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
-use crate::args::{LogsArgs, ManyArgs, ProcessCommand, RegisterArgs, StopArgs, WhichArgs};
+use crate::args::{LogsArgs, ManyArgs, ProcessCommand, RegisterArgs, RestartArgs, StopArgs, WhichArgs};
 use crate::clock::Clock;
 use crate::context::{Context, Sessions};
 use crate::error::{CommandError, Exit, Failure, failed, usage};
@@ -34,9 +34,14 @@ pub async fn run(context: &Context, command: ProcessCommand) -> Result<Exit, Fai
         ProcessCommand::Register(args) => register(context, spec(&args)?).await,
         ProcessCommand::RegisterFile { file } => register(context, read(&file)?).await,
         ProcessCommand::Unregister(args) => unregister(context, &args).await,
-        ProcessCommand::Start(which) => act(context, "/start", &which, None, "started").await,
-        ProcessCommand::Stop(args) => act(context, "/stop", &args.which, args.wait, "stopped").await,
-        ProcessCommand::Restart(args) => act(context, "/restart", &args.which, args.wait, "restarted").await,
+        ProcessCommand::Start(which) => act(context, "/start", &which, [], "started").await,
+        ProcessCommand::Stop(StopArgs { which, wait }) => {
+            act(context, "/stop", &which, [("wait", wait)], "stopped").await
+        }
+        ProcessCommand::Restart(RestartArgs { stop: StopArgs { which, wait }, rolling }) => {
+            let manner = [("wait", wait), ("rolling", rolling.then(|| "true".to_owned()))];
+            act(context, "/restart", &which, manner, "restarted").await
+        }
         ProcessCommand::Status(args) => status(context, &args).await,
         ProcessCommand::Logs(args) => logs(context, &args).await,
         ProcessCommand::Scale { name, instances } => scale(context, &name, instances).await,
@@ -111,11 +116,11 @@ async fn act(
     context: &Context,
     path: &str,
     which: &WhichArgs,
-    wait: Option<String>,
+    manner: impl IntoIterator<Item = (&'static str, Option<String>)>,
     verb: &str,
 ) -> Result<Exit, Failure> {
     let mut parameters = which.parameters().to_vec();
-    parameters.push(("wait", wait));
+    parameters.extend(manner);
     let path = routes::with_query(path, &parameters);
     context
         .with_session(Purpose::Look, async |session| {

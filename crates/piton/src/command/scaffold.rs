@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use piton_broker::{Outgoing, Outlet, message};
+use piton_engine::Clock;
 use piton_scaffold::{Blueprint, Data, Engine, Error, Meta, Missing, Mode, Order, Tree, eval};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -72,7 +73,7 @@ async fn render(context: &Context, args: &RenderArgs) -> Result<Exit, Failure> {
             (template, Found { blueprint: Arc::new(blueprint), commit: None })
         }
         Located::Git(_) => {
-            let clock = piton_engine::Clock::system();
+            let clock = Clock::system();
             let blueprints = Blueprints::new(&place, wiring::git(&place)?, clock)?;
             let found = blueprints.find(given, None).await.map_err(|failure| of_step(&failure))?;
             (given.clone(), found)
@@ -186,7 +187,8 @@ async fn enqueue(context: &Context, file: &Path) -> Result<Exit, Failure> {
     let address = inlet::address(&place)?;
     let topology = inlet::topology(&place)?;
     let (outlet, postman) = Outlet::start(address, topology, "piton (enqueue)".to_owned());
-    let sent = outlet.enqueue_within(PATIENCE, Outgoing::job(&read.job.run_id, text.into_bytes())).await;
+    let message = Outgoing::job(&read.job.run_id, text.into_bytes()).sent_at(Clock::system().now());
+    let sent = outlet.enqueue_at_once(PATIENCE, message).await;
     drop(outlet);
     sent.map_err(|error| CommandError::new(Exit::Unreachable, error.to_string()))?;
     postman.ended().await;

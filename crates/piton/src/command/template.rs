@@ -1,6 +1,8 @@
 //! `piton template …`
 
 use piton_api::{NewTemplate, Page, Template, TemplateUpdate, Validation};
+use piton_exec::git;
+use piton_exec::templates::Origin;
 use serde_json::json;
 
 use crate::args::{AddArgs, OneOrAll, TemplateCommand};
@@ -40,11 +42,20 @@ async fn names(session: &Session, which: &OneOrAll) -> Result<Vec<String>, Failu
 async fn add(context: &Context, new: AddArgs) -> Result<Exit, Failure> {
     let AddArgs { name, url, path, reference, description } = new;
     let url = source(url, context.remote()?.is_some())?;
-    let new = NewTemplate { name, url, path, reference, description };
+    let origin = Origin { url, path: None, reference: None };
+    if let Err(error @ git::Error::AddressHoldsCredentials { .. }) = origin.check() {
+        let refused = CommandError::new(Exit::Usage, error.to_string());
+        return Err(refused.hint(error.hint().unwrap_or_default()).into());
+    }
+    let new = NewTemplate { name, url: origin.url, path, reference, description };
     context
         .with_session(Purpose::Look, async |session| {
-            context.out.say(&format!("fetching {}", new.url));
-            let added: Template = session.patient_client().create("/templates", &new).await?;
+            context.out.say(&format!("fetching {}", git::masked(&new.url)));
+            let client = session.patient_client();
+            let Some(added) = session.fetching(client.create::<Template>("/templates", &new)).await else {
+                return Ok(Exit::Interrupted);
+            };
+            let added = added?;
             context
                 .out
                 .show(&added, || format!("Template '{}' added, content hash {}\n", added.name, added.content_hash))?;
@@ -102,7 +113,12 @@ async fn update(context: &Context, which: &OneOrAll) -> Result<Exit, Failure> {
             let mut results = Results::default();
             for name in names(session, which).await? {
                 let path = format!("{}/update", routes::template(&name));
-                match session.patient_client().post(&path, &json!({})).await {
+                let client = session.patient_client();
+                let nothing = json!({});
+                let Some(updated) = session.fetching(client.post(&path, &nothing)).await else {
+                    return Ok(Exit::Interrupted);
+                };
+                match updated {
                     Ok(update) => updates.push(update),
                     Err(error) => results.failed(context, which, &name, error.into())?,
                 }
@@ -176,8 +192,11 @@ async fn remove(context: &Context, name: &str, force: bool) -> Result<Exit, Fail
     context
         .with_session(Purpose::Look, async |session| {
             let mut forced = force;
-            if !force && context.out.is_interactive() {
+            if !force {
                 let template = one(session, name).await?;
+                if !context.out.is_interactive() {
+                    return Err(nobody_to_ask(&template).into());
+                }
                 if !template.used_by.is_empty() {
                     context.out.talk(&format!("Template '{name}' is used by:"));
                     for user in &template.used_by {
@@ -196,6 +215,17 @@ async fn remove(context: &Context, name: &str, force: bool) -> Result<Exit, Fail
             Ok(Exit::Ok)
         })
         .await
+}
+
+/// Why a template stays that nobody can be asked about.
+fn nobody_to_ask(template: &Template) -> CommandError {
+    let name = &template.name;
+    if template.used_by.is_empty() {
+        let error = CommandError::new(Exit::Failed, format!("template '{name}' was not removed: nobody can be asked"));
+        return error.hint("`--force` removes it without asking");
+    }
+    CommandError::new(Exit::Conflict, format!("template '{name}' is used by {}", template.used_by.join(", ")))
+        .hint("`--force` removes it all the same; what is deployed stays as it is")
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ pub fn users(users: &[User], clock: &Clock) -> String {
     for user in users {
         table.row([
             Cell::from(&user.username),
-            user.roles.join(",").into(),
+            rights(&user.roles, &user.workspaces).into(),
             user.email.as_deref().unwrap_or("-").into(),
             yes_or_no(user.active).into(),
             clock.minute(user.created_at).into(),
@@ -34,12 +34,18 @@ pub fn clients(clients: &[ApiClient], clock: &Clock) -> String {
         table.row([
             Cell::from(&client.client_id),
             (&client.name).into(),
-            client.scopes.join(",").into(),
+            rights(&client.scopes, &client.workspaces).into(),
             yes_or_no(client.active).into(),
             clock.minute(client.created_at).into(),
         ]);
     }
     table.render()
+}
+
+/// What somebody may do, and in which workspaces if they are bound to some.
+fn rights(roles: &[String], workspaces: &[String]) -> String {
+    let roles = roles.join(",");
+    if workspaces.is_empty() { roles } else { format!("{roles} in {}", workspaces.join(",")) }
 }
 
 /// Who did what.
@@ -66,7 +72,7 @@ pub fn new_client(made: &NewApiClientAnswer) -> String {
     let mut fields = Fields::default();
     fields
         .field("Client", &made.client.name)
-        .field("Scopes", made.client.scopes.join(", "))
+        .field("Scopes", rights(&made.client.scopes, &made.client.workspaces))
         .field("Client ID", &made.client.client_id)
         .field("Secret", &made.client_secret);
     fields.render()

@@ -45,7 +45,7 @@ pub fn status(deployment: &DeploymentStatus, clock: &Clock, piton: &str) -> Stri
         .field("Deployment", &it.deployment_id)
         .field("Status", Cell::state(&it.status))
         .field("Phase", phase(it))
-        .maybe("Before it", deployment.position.filter(|_| it.queued).map(|position| position.to_string()))
+        .maybe("Before it", it.position.filter(|_| it.queued).map(|position| position.to_string()))
         .maybe("Stopping", deployment.cancelling.then_some("asked to stop"))
         .maybe("Outcome", it.outcome.as_ref())
         .maybe("Error", Some(&it.error).filter(|error| !error.is_empty()))

@@ -55,6 +55,7 @@ pub fn show(schedule: &Schedule, clock: &Clock) -> String {
         .maybe("Requested By", schedule.requested_by.as_ref())
         .field("Approval", &schedule.approval_status)
         .maybe("Decided By", schedule.approved_by.as_ref())
+        .maybe("Reason", schedule.approval_reason.as_ref())
         .field("Created", clock.second(schedule.created_at))
         .maybe("Executed", schedule.executed_at.map(|at| clock.second(at)))
         .maybe("Retries", (schedule.retry_count > 0).then(|| schedule.retry_count.to_string()))

@@ -1,7 +1,7 @@
 //! The forges of an installation, from `[gitlab]`, `[github]`, `[gitea]` and `[git_remote]`.
 
 use piton_exec::guard::Guard;
-use piton_forge::{Access, Error, Forge, Kind, Owner, Reach, Settings, SshKey};
+use piton_forge::{Access, Error, Forge, Kind, Owner, Patience, Settings, SshKey};
 use piton_model::{Failure, FailureClass, GitProvider, Scaffold, Secret};
 use piton_spec::{GitRemote, HostedForge};
 
@@ -29,7 +29,8 @@ impl Forges {
     pub fn new(place: &Place, guard: &Guard) -> Result<Forges, CommandError> {
         let config = &place.config.forges;
         let settings = Settings {
-            reach: reach(guard.clone()),
+            reach: guard.clone(),
+            patience: Patience { idle: place.config.worker.forge_timeout, ..Patience::default() },
             allow_http: place.config.git.allow_http,
             allow_file: true,
             private_dir: Some(super::workspace_dir(place)),
@@ -113,10 +114,6 @@ fn plain(place: &Place, remote: &GitRemote, settings: Settings) -> Result<Forge,
     };
     let settings = Settings { ssh: ssh.transpose()?, ..settings };
     Forge::plain(&remote.url, &access, settings).map_err(|error| bad("git_remote", &error))
-}
-
-fn reach(guard: Guard) -> Reach {
-    Reach::except(move |address| guard.check(address).err().map(|blocked| blocked.to_string()))
 }
 
 fn bad(key: &str, error: &dyn std::fmt::Display) -> CommandError {

@@ -26,9 +26,12 @@ pub struct Provisr {
     /// Configuration file; its data directory is worked on, whatever session there is.
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
+    /// Print detailed version information.
+    #[arg(long)]
+    pub version_full: bool,
     /// What to do.
     #[command(subcommand)]
-    pub command: ProvisrCommand,
+    pub command: Option<ProvisrCommand>,
 }
 
 /// What `provisr` does.
@@ -275,12 +278,12 @@ pub enum Meant {
     Own(Own),
 }
 
-impl Provisr {
+impl ProvisrCommand {
     /// What is meant, and the options that go with it.
-    pub fn meant(self) -> (Global, Meant) {
+    pub fn meant(self, config: Option<PathBuf>) -> (Global, Meant) {
         use ProvisrCommand as P;
-        let mut global = Global { config: self.config, output: Format::Json, ..Global::default() };
-        let command = match self.command {
+        let mut global = Global { config, output: Format::Json, ..Global::default() };
+        let command = match self {
             P::Serve { file, daemonize, logfile, detached } => {
                 global.output = Format::Table;
                 global.config = global.config.or(file);
@@ -382,6 +385,7 @@ impl From<ProvisrUserCommand> for AuthCommand {
                 user: WhichUser { name: Some(username), username: None },
                 email,
                 roles,
+                workspaces: vec![],
                 password: as_given(password),
             }),
             U::List => UserCommand::List,
@@ -402,7 +406,7 @@ impl From<ProvisrClientCommand> for AuthCommand {
     fn from(command: ProvisrClientCommand) -> AuthCommand {
         use ProvisrClientCommand as C;
         AuthCommand::Client(match command {
-            C::Create { name, scopes } => ClientCommand::Create { name, scopes },
+            C::Create { name, scopes } => ClientCommand::Create { name, scopes, workspaces: vec![] },
             C::List => ClientCommand::List,
             C::Delete { client_id } => {
                 ClientCommand::Delete(DeleteClientArgs { id: Some(client_id), client_id: None, yes: true })

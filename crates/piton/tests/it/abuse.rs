@@ -28,6 +28,7 @@ fn create_job(address: &str, file: &str, text: &str) -> Reply {
     request(address, "POST", "/api/cronjobs", &[], &json!({ "file": file, "text": text }).to_string())
 }
 
+/// A29
 #[test]
 fn bodies_that_blow_up_are_refused_in_little_memory() {
     let site = Site::new();
@@ -76,6 +77,7 @@ fn bodies_that_blow_up_are_refused_in_little_memory() {
     assert_eq!(daemon.shutdown(), 0);
 }
 
+/// A31
 #[test]
 fn patterns_in_filters_are_only_text() {
     let site = Site::new();
@@ -101,6 +103,7 @@ fn patterns_in_filters_are_only_text() {
     assert_eq!(daemon.shutdown(), 0);
 }
 
+/// A32
 #[test]
 fn schedules_that_cannot_be_are_refused_at_once() {
     let site = Site::new();
@@ -133,6 +136,7 @@ fn schedules_that_cannot_be_are_refused_at_once() {
     assert_eq!(daemon.shutdown(), 0);
 }
 
+/// A38
 #[test]
 fn output_and_words_cannot_drive_a_terminal() {
     let site = Site::new();

@@ -348,7 +348,7 @@ fn secrets_of_documentation_keep_the_daemon_from_starting() {
     for (config, key) in table {
         let site = Site::new();
         site.write("piton.toml", config);
-        let said = site.piton(["serve"]);
+        let said = site.piton(["serve", "--listen", "0.0.0.0:0"]);
         assert_eq!(said.code, 78, "{config}: {said}");
         assert!(said.err.contains(key) && !said.err.contains("change-this-in-production"), "{key}: {said}");
         assert!(!site.data().join("piton.db").exists(), "nothing was begun");
@@ -365,6 +365,39 @@ fn secrets_of_documentation_keep_the_daemon_from_starting() {
     let said = site.piton(["serve", "--listen", "0.0.0.0:0"]);
     assert_eq!(said.code, 78, "{said}");
     assert!(said.err.contains("guest"), "{said}");
+}
+
+/// What the process manager documents works on this host, with a word about it, and on no other address.
+#[test]
+fn weak_secrets_are_taken_where_nobody_else_can_use_them() {
+    let site = Site::new();
+    site.write(
+        "piton.toml",
+        r#"[auth]
+enabled = true
+database_path = "auth.db"
+database_type = "sqlite"
+[auth.jwt]
+secret = "your-secret-key-change-this-in-production"
+expires_in = "24h"
+[auth.admin]
+auto_create = true
+username = "admin"
+password = "admin"
+email = "admin@localhost"
+"#,
+    );
+    let daemon = site.serve();
+    let log = site.daemon_log();
+    for words in ["auth.jwt.secret", "auth.admin.password", "keys of its own"] {
+        assert!(log.contains(words), "{words}: {log}");
+    }
+    assert!(!log.contains("change-this-in-production"), "{log}");
+    assert_eq!(Door::anonymous(&daemon).log_in("admin", "admin").status, 200);
+    assert_eq!(daemon.terminate(), 0);
+    let said = site.piton(["serve", "--listen", "0.0.0.0:0"]);
+    assert_eq!(said.code, 78, "{said}");
+    assert!(said.err.contains("auth.jwt.secret") && said.err.contains("auth.admin.password"), "all at once: {said}");
 }
 
 /// A03
@@ -690,7 +723,7 @@ fn a_new_key_signs_and_nobody_is_logged_out() {
     assert_eq!((reply.status, reply.code().as_str()), (409, "key_is_configured"));
 }
 
-/// Where nobody may approve what he asked for himself, another one may.
+/// A07: where nobody may approve what he asked for himself, another one may.
 #[test]
 fn two_people_deploy_where_one_must_not() {
     let scene = crate::runner::Scene::new("output \"word\" { value = 1 }\n");

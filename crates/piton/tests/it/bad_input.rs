@@ -35,6 +35,52 @@ fn broken_json() {
 }
 
 #[test]
+fn a_workspace_that_was_never_valid_is_missed_with_the_reason() {
+    let site = Site::new();
+    site.workspace("bad", "{ \"enabled\": maybe }", CODE);
+    for command in ["status", "deploy"] {
+        let said = site.piton(["workspace", command, "bad"]);
+        assert_ne!(said.code, 0, "{said}");
+        assert!(said.err.contains("its declaration is broken") && said.err.contains("config.json:1"), "{said}");
+    }
+}
+
+#[test]
+fn what_every_run_would_refuse() {
+    check(&[MAIN, (CONFIG, r#"{ "version": "about 1.9" }"#)], "config.json: error: version", &["about 1.9"]);
+    check(&[MAIN, (CONFIG, r#"{ "env": { "PATH": "/x" } }"#)], "config.json: error: env", &["PATH"]);
+    check(&[MAIN, (CONFIG, r#"{ "var_files": "/etc/x.tfvars" }"#)], "config.json:1", &["var_files"]);
+    let job = r#"{ "name": "x", "type": "command", "command": "true", "environment": { "LD_PRELOAD": "x" } }"#;
+    check(&[("jobs/x.json", job)], "jobs/x.json: error: x: environment", &["LD_PRELOAD"]);
+    check(&[("piton.toml", "[iac]\nversion = 'about 1.9'\n")], "piton.toml: error: iac.version", &["about 1.9"]);
+    let site = Site::new();
+    site.workspace("good", r#"{ "version": "~> 1.9", "env": { "A": "b" }, "var_files": "x.tfvars" }"#, CODE);
+    let said = site.piton(["config", "check"]);
+    assert!(said.code == 0 && said.out.contains("warning: var_files: "), "{said}");
+    site.write("workspaces/good/x.tfvars", "");
+    let said = site.piton(["config", "check"]);
+    assert!(said.code == 0 && !said.out.contains("warning"), "{said}");
+}
+
+#[test]
+fn two_configurations_and_what_is_in_force() {
+    let site = Site::new();
+    site.write("piton.yaml", "scheduler:\n  max_concurrent_runs: 7\n").write("piton.json", "{}");
+    for args in [vec!["config", "check"], vec!["config", "show", "--origin"], vec!["workspace", "list"]] {
+        let said = site.piton(args.iter().copied());
+        assert_eq!(said.code, 0, "{args:?}: {said}");
+        let all = format!("{}{}", said.out, said.err);
+        assert!(all.contains("piton.json") && all.contains("ignored"), "{args:?}: {said}");
+    }
+    let shown = site.json(["config", "show"]);
+    assert_eq!(
+        (&shown["scheduler.max_concurrent_runs"], &shown["iac.max_concurrent_deployments"]),
+        (&"7".into(), &"4".into())
+    );
+    assert!(shown["scheduler.timezone"].is_string(), "{shown}");
+}
+
+#[test]
 fn impossible_schedules() {
     check(&[MAIN, (CONFIG, "{\n  \"deploy_schedule\": \"0 0 30 2 *\"\n}")], "config.json:2", &["never"]);
     check(&[MAIN, (CONFIG, "{ \"deploy_schedule\": [\"0 9 * * *\", \"61 * * * *\"] }")], "config.json:1", &["61"]);

@@ -129,6 +129,40 @@ fn a_job_that_fails_takes_too_long_or_is_stopped_says_why() {
     site.audit();
 }
 
+/// As it does in Kubernetes, and without running it a second time.
+#[test]
+fn a_file_that_suspends_a_job_holds_it_back_while_it_runs() {
+    let site = Site::new();
+    let declare = |suspend: bool| {
+        let spec = json!({ "name": "long", "command": "sleep 300", "suspend": suspend });
+        site.write("programs/long.json", &json!({ "type": "job", "spec": spec }).to_string());
+    };
+    declare(false);
+    let (_daemon, address) = site.serve_at();
+    let active = |wanted: u64| job(&address, "long")["status"]["active"] == wanted;
+    until("it runs", || get(&address, "/api/jobs/long").status == 200 && active(1));
+    declare(true);
+    until("nothing of it runs", || active(0));
+    let held = job(&address, "long");
+    assert_eq!((&held["suspended"], &held["status"]["phase"]), (&json!(true), &json!("Running")), "{held}");
+    assert_eq!(held["status"]["conditions"][0]["type"], "Suspended", "{held}");
+    declare(false);
+    until("it runs again", || active(1));
+    assert_eq!(job(&address, "long")["suspended"], false);
+
+    // Who resumes it changes the file.
+    declare(true);
+    until("nothing of it runs", || active(0));
+    let resumed = done(&request(&address, "POST", "/api/jobs/long/resume", &[], ""));
+    assert_eq!(resumed["suspended"], false, "{resumed}");
+    until("it runs again", || active(1));
+    let file: Value = serde_json::from_slice(&fs::read(site.path().join("programs/long.json")).unwrap()).unwrap();
+    assert_eq!(file["spec"]["suspend"], false, "{file}");
+    assert_eq!(site.runs("job/long").len(), 1, "it is one run all the time");
+    done(&request(&address, "POST", "/api/jobs/long/kill", &[], ""));
+    site.audit();
+}
+
 #[test]
 fn what_is_wrong_with_a_body_is_pointed_at() {
     let site = Site::new();

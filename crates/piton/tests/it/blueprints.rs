@@ -8,7 +8,7 @@ use piton_testkit::forges::{Act, Fault};
 use piton_testkit::repository::{git, repository};
 use serde_json::{Value, json};
 
-use crate::scaffold::Scene;
+use crate::scene::Scene;
 use crate::site::Site;
 
 /// Commits once more to a bare repository, on `main`; the commit.

@@ -36,10 +36,17 @@ daemon=$(head -n 1 "$DATA/../daemon.pid")
   try environment cat "/proc/$daemon/environ"
   try signal kill -0 "$daemon"
   try socket speak "$DATA/api.sock"
+  try environment-of-the-keeper cat "/proc/$(cat "$DATA/keeper.lock" || pgrep -f "keeper --dir $DATA")/environ"
+  try environment-of-all sh -c 'cat /proc/[0-9]*/environ | tr "\\0" "\\n" | grep gold-of-the-daemon'
+  try disk sh -c 'for disk in $(lsblk -pnlo NAME || echo /dev/[shv]d[a-z]); do head -c 1 $disk && exit 0; done; exit 1'
+  try device sh -c 'mknod ./device b 254 0 && rm ./device'
 } >report
 ls /proc/self/fd | tr '\n' ' ' >descriptors
 env >environment
 "#;
+
+/// How many that are.
+const ATTEMPTS: usize = 23;
 
 const CODE: &str = r#"
 resource "terraform_data" "this" {
@@ -72,7 +79,7 @@ fn robbed(confine: &str) -> (Site, Vec<String>, String) {
     }
     let own = site.data().join("deployments/thief");
     let report = fs::read_to_string(own.join("report")).unwrap();
-    assert_eq!(report.lines().count(), 19, "{report}");
+    assert_eq!(report.lines().count(), ATTEMPTS, "{report}");
     let got = report.lines().filter_map(|line| line.strip_prefix("GOT ")).map(str::to_owned).collect();
     let loot = String::from_utf8_lossy(&fs::read(own.join("loot")).unwrap()).into_owned();
     assert_eq!(fs::read_to_string(own.join("descriptors")).unwrap(), "0 1 2 3 ", "3 is what `ls` reads");
@@ -84,15 +91,11 @@ fn robbed(confine: &str) -> (Site, Vec<String>, String) {
 
 #[test]
 fn hostile_code_finds_nothing() {
-    let (site, mut got, loot) = robbed("always");
-    // Newer kernels show the superuser's processes every environment, whatever Landlock says.
-    let is_superuser = rustix::process::geteuid().is_root();
-    got.retain(|what| !(is_superuser && what == "environment"));
+    let (site, got, loot) = robbed("always");
     assert_eq!(got, [""; 0]);
-    for gold in ["gold-of-others", "gold-of-programs", "gold-of-the-files"] {
-        assert!(!loot.contains(gold), "{loot}");
+    for gold in ["gold-of-others", "gold-of-programs", "gold-of-the-files", "gold-of-the-daemon"] {
+        assert!(!loot.contains(gold), "{gold}: {loot}");
     }
-    assert!(is_superuser || !loot.contains("gold-of-the-daemon"), "{loot}");
     assert!(site.daemon_log().contains("deployed code asked for the socket"), "{}", site.daemon_log());
     site.audit();
 }
@@ -101,7 +104,13 @@ fn hostile_code_finds_nothing() {
 #[test]
 fn code_that_is_not_confined_finds_everything() {
     let (_site, got, loot) = robbed("never");
-    assert_eq!(got.len(), 19, "{got:?}");
+    // What depends on the host, and what the daemon and the keeper show to the superuser only.
+    let host = ["disk", "device"];
+    let shy = ["root-of-the-daemon", "descriptors", "environment", "environment-of-the-keeper"];
+    let shy = shy.into_iter().filter(|_| !rustix::process::geteuid().is_root());
+    let aside: Vec<&str> = host.into_iter().chain(shy).collect();
+    let got: Vec<&String> = got.iter().filter(|what| !aside.contains(&what.as_str())).collect();
+    assert_eq!(got.len(), ATTEMPTS - aside.len(), "{got:?}");
     for gold in ["gold-of-others", "gold-of-programs", "gold-of-the-files", "gold-of-the-daemon"] {
         assert!(loot.contains(gold), "{gold}: {loot}");
     }
@@ -168,4 +177,57 @@ fn a_job_may_speak_to_the_daemon() {
     assert_eq!(said.code, 0, "{said}");
     let answer: serde_json::Value = serde_json::from_slice(&fs::read(site.path().join("answer")).unwrap()).unwrap();
     assert_eq!(answer[0]["name"], "asks");
+}
+
+/// Where the data lies by itself, code is not confined; it is said how to change that, and both ways work.
+#[test]
+fn the_doctor_says_whether_code_is_confined() {
+    let site = Site::new();
+    let found = |confine: &str| {
+        site.write("piton.toml", &format!("[iac]\nconfine = '{confine}'\n"));
+        let told = site.json(["doctor"])["confinement"].clone();
+        (told["confined"].as_bool().unwrap(), told["detail"].as_str().unwrap().to_owned())
+    };
+    let (confined, detail) = found("auto");
+    assert!(!confined, "{detail}");
+    for word in [site.data().display().to_string().as_str(), "data.dir", "\"always\""] {
+        assert!(detail.contains(word), "{word}: {detail}");
+    }
+    let said = site.piton(["doctor"]);
+    assert!(said.out.contains(&detail), "{said}");
+    assert!(found("always").0 && !found("never").0);
+    let apart = tempfile::tempdir().unwrap();
+    site.write("piton.toml", &format!("[data]\ndir = '{}'\n", apart.path().join("data").display()));
+    let told = site.json(["doctor"])["confinement"].clone();
+    assert_eq!(told["confined"], true, "{told}");
+}
+
+/// Piton itself, which sees everything, is not led anywhere by what the code leaves in its own directory.
+#[test]
+fn what_code_leaves_behind_leads_nowhere() {
+    let site = Site::new().env("PITON_IAC__CONFINE", "always");
+    let gold = "resource \"terraform_data\" \"t\" {}\noutput \"gold\" { value = \"gold-of-others\" }\n";
+    site.workspace("treasure", CONFIG, gold);
+    let leave = r#"
+rm -f terraform.tfstate .provisioner-metadata.json
+ln -s "$DATA/deployments/treasure/terraform.tfstate" terraform.tfstate
+mkfifo .provisioner-metadata.json
+"#;
+    let code = CODE.replace("steal.sh", "leave.sh").replace("@DATA@", &site.data().display().to_string());
+    site.workspace("thief", CONFIG, &format!("{code}output \"own\" {{ value = 1 }}\n"));
+    site.write("workspaces/thief/leave.sh", leave);
+    let _daemon = site.serve();
+    for name in ["treasure", "thief"] {
+        // Who reads the pipe waits for ever.
+        let said = site.piton(["workspace", "deploy", name]);
+        assert_eq!(said.code, 0, "{said}");
+    }
+    assert!(site.data().join("deployments/thief/terraform.tfstate").is_symlink(), "it did not come to that");
+    let run = site.runs("workspace/thief").pop().unwrap();
+    assert!(!run.to_string().contains("gold-of-others"), "{run:#}");
+    assert!(!site.piton(["workspace", "outputs", "thief"]).out.contains("gold-of-others"));
+    assert_eq!(site.json(["workspace", "outputs", "treasure"])["gold"]["value"], "gold-of-others");
+    let said = site.piton(["workspace", "plan", "thief"]);
+    assert!(said.code <= 1, "{said}");
+    site.audit();
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::auth::{Door, guarded};
-use crate::scaffold::Scene;
+use crate::scene::Scene;
 use crate::site::{Daemon, Site, until};
 use crate::wire::Reply;
 
@@ -47,7 +47,8 @@ fn lines(door: &Door, run: &str, said: &[(u32, &str)]) {
 fn a_real_worker_reports_to_a_real_server() {
     let plane = plane();
     let server = plane.serve();
-    let scene = Scene::reporting_to("scaffold-plane", &format!("http://{}", server.address()));
+    let scene =
+        Scene::reporting_to("scaffold-plane", &format!("http://{}", server.address())).env("WORKER_ID", "worker-001");
     let worker = scene.site.work();
     scene.enqueue(&Scene::message("abc-123", "my-service"));
     let mut bad = Scene::message("bad-1", "bad");

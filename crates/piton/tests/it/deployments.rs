@@ -143,7 +143,7 @@ fn a_destroy_is_planned_and_approved_like_anything_else() {
     assert_eq!(state["resources"], json!([]));
 }
 
-/// Everything that is approved is what was looked at, by somebody who may, in time.
+/// A07: everything that is approved is what was looked at, by somebody who may, in time.
 #[test]
 fn approvals_that_must_not_count() {
     let scene = Scene::new(CODE).env("PITON_IAC__SELF_APPROVAL", "false");
@@ -172,6 +172,7 @@ fn approvals_that_must_not_count() {
     scene.site.audit();
 }
 
+/// A07
 #[test]
 fn a_plan_that_the_state_has_overtaken_is_not_applied() {
     let scene = Scene::new(CODE);
@@ -264,7 +265,7 @@ fn the_history_stays_and_is_listed_page_by_page() {
     becomes(&address, &ids[0], "success");
 }
 
-/// Ids of other things, and words that no route has.
+/// A20: ids of other things, and words that no route has.
 #[test]
 fn only_deployments_are_found_and_only_routes_are_followed() {
     let scene = Scene::new(CODE);
@@ -297,7 +298,7 @@ fn only_deployments_are_found_and_only_routes_are_followed() {
     becomes(&address, &id, "awaiting_approval");
 }
 
-/// A text that names a file is a text.
+/// A21: a text that names a file is a text.
 #[test]
 fn nothing_of_the_host_is_read_for_a_request() {
     let scene = Scene::new(CODE);
@@ -328,6 +329,7 @@ fn nothing_of_the_host_is_read_for_a_request() {
     assert!(!told.to_string().contains("hunter2-hunter2"));
 }
 
+/// A22
 #[test]
 fn names_that_mean_something_else_are_refused_and_make_nothing() {
     let scene = Scene::new(CODE);

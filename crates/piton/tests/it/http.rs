@@ -260,10 +260,16 @@ fn metrics_tell_of_runs_and_requests() {
         "piton_http_requests_total{method=\"GET\",route=\"/metrics\",status=\"200\"}",
         "piton_build_info{version=",
         "process_resident_memory_bytes",
-        "# EOF",
+        "# TYPE piton_http_requests_total counter",
     ] {
         assert!(text.contains(series), "{series} is missing:\n{text}");
     }
+    assert!(get(&address, "/metrics").header("content-type").unwrap().starts_with("text/plain; version=0.0.4"));
+    let accept = [("accept", "application/openmetrics-text; version=1.0.0, text/plain;q=0.5")];
+    let open = request(&address, "GET", "/metrics", &accept, "");
+    assert!(open.header("content-type").unwrap().starts_with("application/openmetrics-text"));
+    let text = open.text();
+    assert!(text.contains("# TYPE piton_http_requests counter") && text.ends_with("# EOF\n"), "{text}");
 }
 
 #[test]

@@ -49,6 +49,21 @@ fn half_a_state_file_is_not_taken_for_an_empty_one() {
 }
 
 #[test]
+fn a_state_file_that_is_not_understood_stays() {
+    let site = Site::new();
+    site.write("state/scheduler.json", r#"{ "machines": { "everest": { "status": "deployed" } } }"#);
+    let said = site.piton(["workspace", "list"]);
+    assert_eq!(said.code, 0, "{said}");
+    assert!(said.err.contains("scheduler.json"), "{said}");
+    assert!(site.path().join("state/scheduler.json").exists());
+    // What an early version wrote is taken over.
+    site.workspace("everest", r#"{ "deploy_schedule": "0 9 * * *", "destroy_schedule": false }"#, CODE);
+    site.write("state/scheduler.json", r#"{ "environments": { "everest": { "status": "deployed" } } }"#);
+    assert_eq!(site.json(["workspace", "status", "everest"])["status"], "deployed");
+    assert!(!site.path().join("state/scheduler.json").exists());
+}
+
+#[test]
 fn its_directories_are_honoured() {
     let site = Site::new();
     let site = {

@@ -1,11 +1,13 @@
 //! Several daemons on one PostgreSQL.
 
 use std::collections::BTreeSet;
+use std::process::Stdio;
 
-use crate::site::{Site, until};
+use crate::site::{PITON, Site, kill, until};
+use crate::wire::get;
 
 /// A new database on a real server.
-fn database() -> String {
+pub fn database() -> String {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(piton_testkit::postgres::database()).unwrap()
 }
@@ -38,7 +40,8 @@ fn two_daemons_share_the_work_and_fire_each_schedule_once() {
 #[test]
 fn a_dead_daemons_run_is_rescued_by_another() {
     let database = database();
-    let sites = [Site::new(), Site::new()].map(|site| site.env("PITON_STORE__URL", &database));
+    let shared = |site: Site| site.env("PITON_STORE__URL", &database).env("PITON_SCHEDULER__LEASE", "5s");
+    let sites = [Site::new(), Site::new()].map(shared);
     for site in &sites {
         site.write("jobs/long.json", r#"{ "name": "long", "type": "command", "command": "sleep 100" }"#);
     }
@@ -68,4 +71,36 @@ fn state_that_lies_with_another_daemon_is_not_taken_for_nothing() {
     assert_eq!(said.code, 0, "{said}");
     assert_eq!(sites[1].status("everest"), "destroyed");
     sites[0].audit();
+}
+
+#[test]
+fn a_database_that_is_not_there_yet_is_waited_for() {
+    let database = database();
+    let site = Site::new();
+    // Their server listens in this directory, which is not found at first.
+    let (before, sockets) = database.split_once("host=").expect("the tests' own server has a unix socket");
+    let link = site.path().join("sockets");
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("127.0.0.1:{port}");
+    let start = || {
+        let mut serve = site.command(PITON);
+        serve.env("PITON_STORE__URL", format!("{before}host={}", link.display()));
+        serve.args(["serve", "--listen", &address]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let lives = || std::net::TcpStream::connect(&address).is_ok() && get(&address, "/livez").status == 200;
+
+    let mut daemon = start();
+    until("it lives", lives);
+    assert_eq!(get(&address, "/readyz").status, 503);
+    let told = get(&address, "/api/workspaces");
+    assert_eq!((told.status, &told.json()["code"]), (503, &"store_unavailable".into()), "{}", told.text());
+    kill(daemon.id(), "TERM");
+    assert_eq!(daemon.wait().unwrap().code(), Some(0));
+
+    let mut daemon = start();
+    until("it lives", lives);
+    std::os::unix::fs::symlink(sockets, &link).unwrap();
+    until("it is ready", || get(&address, "/readyz").status == 200);
+    kill(daemon.id(), "TERM");
+    assert_eq!(daemon.wait().unwrap().code(), Some(0));
 }

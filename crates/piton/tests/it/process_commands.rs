@@ -1,6 +1,7 @@
 //! `piton process`, `piton group`, and the command lines of provisr.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
@@ -189,8 +190,27 @@ fn provisr_serves_its_documented_configuration_in_the_background() {
     assert_eq!(session, pid.to_string(), "it has a session of its own");
     let again = serve.output().unwrap();
     assert_eq!(again.status.code(), Some(75), "{}", String::from_utf8_lossy(&again.stderr));
+    assert_eq!(fs::metadata(site.data()).unwrap().permissions().mode() & 0o777, 0o700);
+
+    // Whoever names the file from elsewhere finds the daemon where it listens, and leaves nothing there.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let from_elsewhere = |file: &std::path::Path| {
+        let mut look = site.command(site.link("provisr"));
+        look.env_remove("PITON_SERVER__LISTEN").current_dir(elsewhere.path()).arg("status").arg("--config").arg(file);
+        let output = look.output().unwrap();
+        assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0, "nothing is made to look");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let said = from_elsewhere(&site.path().join("config/config.toml"));
+    assert!(said.contains("web") && said.contains(&format!("{}", web_pid(&address))), "{said}");
+
     let mut shutdown = site.command(crate::site::PITON);
     let said = shutdown.args(["--config", "config/config.toml", "shutdown"]).output().unwrap();
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     assert!(!pidfile.exists());
+    from_elsewhere(&site.path().join("config/config.toml"));
+}
+
+fn web_pid(address: &str) -> u64 {
+    get(address, "/api/status?name=web").json()["pid"].as_u64().unwrap()
 }

@@ -156,7 +156,7 @@ fn a_process_without_instances_is_unregistered() {
     assert_eq!(post(&address, "/api/unregister?name=web").code(), "process_not_found");
     site.write(
         "programs/none.json",
-        r#"{"type": "process", "spec": {"name": "none", "command": "x", "instances": 0}}"#,
+        r#"{"type": "process", "spec": {"name": "none", "command": "x", "instances": "0"}}"#,
     );
     assert_eq!(daemon.terminate(), 0);
     for name in ["idle", "none"] {
@@ -328,6 +328,9 @@ fn scaling_is_remembered_and_leaves_the_others_alone() {
     let (daemon, address) = site.serve_at();
     until("both run", || all_run(&site, 2));
     let before = marks(&site);
+    let misplaced = send(&address, "/api/scale", &json!({ "name": "web", "instances": 4 }));
+    assert_eq!(misplaced.status, 400, "{}", misplaced.text());
+    assert!(misplaced.json()["hint"].as_str().unwrap().contains("?name=NAME&instances=NUMBER"), "{}", misplaced.text());
     done(&post(&address, "/api/scale?name=web&instances=4"));
     until("four run", || all_run(&site, 4));
     let after = marks(&site);
@@ -414,6 +417,9 @@ fn what_happens_is_measured_and_written_down() {
     until("its end is seen", || status(&address, "web-1")["signal"] == "SIGKILL");
     done(&post(&address, "/api/start?name=web-1"));
     done(&post(&address, "/api/stop?name=web-2"));
+    // Of a process that has just been started nothing is measured yet.
+    let measured = r#"provisr_process_cpu_percent{process_name="web",instance_id="web-1"}"#;
+    until("the new process is measured", || get(&address, "/metrics").text().contains(measured));
     let series = get(&address, "/metrics").text();
     for line in [
         r#"provisr_process_starts_total{name="web-1"} 2"#,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -13,14 +14,16 @@ use crate::wire::{get, request};
 
 /// A request, as the target got it.
 #[derive(Debug, Clone)]
-struct Call {
-    path: String,
-    headers: BTreeMap<String, String>,
-    body: Value,
+pub struct Call {
+    pub path: String,
+    pub headers: BTreeMap<String, String>,
+    pub body: Value,
+    pub at: Instant,
 }
 
-/// Answers each call as the address says: `/ok`, `/503` and so on; `/hold` never answers.
-struct Target {
+/// Answers each call as the address says: `/202` or `/busy`; `/hold` never answers, `/hold-once` not the first time, and
+/// `/slow` takes a moment.
+pub struct Target {
     address: String,
     calls: Arc<Mutex<Vec<Call>>>,
 }
@@ -43,7 +46,7 @@ impl Target {
         format!("http://{}{path}", self.address)
     }
 
-    fn calls(&self) -> Vec<Call> {
+    pub fn calls(&self) -> Vec<Call> {
         self.calls.lock().unwrap().clone()
     }
 }
@@ -75,11 +78,11 @@ fn serve(mut stream: TcpStream, calls: &Mutex<Vec<Call>>) {
     let body = serde_json::from_slice(&bytes[end + 4..]).unwrap_or(Value::Null);
     let seen = {
         let mut calls = calls.lock().unwrap();
-        calls.push(Call { path: path.clone(), headers, body });
+        calls.push(Call { path: path.clone(), headers, body, at: Instant::now() });
         calls.iter().filter(|call| call.path == path).count()
     };
     let status = match path.as_str() {
-        "/hold" => {
+        "/hold" | "/hold-once" if path == "/hold" || seen == 1 => {
             // Until the other side has enough.
             let _ = stream.read(&mut chunk);
             return;
@@ -87,13 +90,22 @@ fn serve(mut stream: TcpStream, calls: &Mutex<Vec<Call>>) {
         "/busy-once" if seen == 1 => "503 Service Unavailable",
         "/busy" => "503 Service Unavailable",
         "/no" => "422 Unprocessable Content",
+        "/200" => "200 OK",
+        "/202" => "202 Accepted",
+        "/204" => "204 No Content",
+        "/slow" => {
+            std::thread::sleep(Duration::from_millis(700));
+            "201 Created"
+        }
         _ => "201 Created",
     };
-    let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}");
+    let content = if path == "/204" { "" } else { "{}" };
+    let length = content.len();
+    let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{content}");
 }
 
 /// A site whose requests go to `path` of a target.
-fn site(path: &str) -> (Site, Target) {
+pub fn site(path: &str) -> (Site, Target) {
     let target = Target::start();
     let site = Site::new();
     site.write(
@@ -104,18 +116,18 @@ fn site(path: &str) -> (Site, Target) {
 }
 
 /// Something that is due now.
-fn now() -> Value {
+pub fn now() -> Value {
     let mut body = body();
     body["schedule_time"] = json!("2020-01-01T00:00:00Z");
     body["allow_past"] = json!(true);
     body
 }
 
-fn row(address: &str, id: &str) -> Value {
+pub fn row(address: &str, id: &str) -> Value {
     get(address, &format!("/api/schedule/{id}")).json()
 }
 
-fn is(address: &str, id: &str, status: &str) -> bool {
+pub fn is(address: &str, id: &str, status: &str) -> bool {
     row(address, id)["status"] == status
 }
 

@@ -189,6 +189,7 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
+/// A08
 #[test]
 fn a_token_goes_to_its_own_server_only() {
     let (own, other) = (Noting::new(), Noting::new());
@@ -209,6 +210,7 @@ fn a_token_goes_to_its_own_server_only() {
     assert_eq!(other.authorizations()[1], None);
 }
 
+/// A08
 #[test]
 fn a_session_that_others_can_read_is_not_used() {
     let server = Noting::new();

@@ -1,17 +1,14 @@
 //! Blueprints: rendered by commands, and made into repositories by workers of a real RabbitMQ.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
-use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use piton_testkit::forges::{Act, Fault, Flavour, Forge, TOKEN};
-use piton_testkit::rabbit::Rabbit;
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use piton_broker::{Address, Ladder, Outgoing, Outlet, Topology};
+use piton_model::Secret;
+use piton_testkit::forges::{Act, Fault};
+use serde_json::json;
 
+use crate::scene::{Scene, git};
 use crate::site::{Site, until};
 use crate::wire::request;
 
@@ -61,101 +58,6 @@ fn one_template_goes_to_standard_output_and_nothing_else_does() {
     let bad = site.piton(["scaffold", "eval", "--engine", "go", "--template", "bad.tmpl"]);
     assert_eq!((bad.code, bad.out.as_str()), (1, ""), "{bad}");
     assert!(bad.err.contains(":2"), "{bad}");
-}
-
-/// What a worker needs: a blueprint, a queue of its own, a GitLab, and somebody who is told.
-pub struct Scene {
-    pub site: Site,
-    pub forge: Forge,
-    plane: ControlPlane,
-    rabbit: &'static Rabbit,
-    queue: String,
-    pub root: TempDir,
-}
-
-impl Scene {
-    pub fn new(queue: &str) -> Scene {
-        let plane = ControlPlane::start();
-        let url = format!("http://{}", plane.address);
-        Scene::told_to(queue, plane, &url)
-    }
-
-    /// One whose worker reports elsewhere.
-    pub fn reporting_to(queue: &str, url: &str) -> Scene {
-        Scene::told_to(queue, ControlPlane::start(), url)
-    }
-
-    fn told_to(queue: &str, plane: ControlPlane, url: &str) -> Scene {
-        let (root, rabbit) = (tempfile::tempdir().unwrap(), Rabbit::shared().unwrap());
-        let forge = Forge::start(Flavour::GitLab, root.path()).unwrap();
-        forge.add_group(123, "my-team");
-        let site = Site::new()
-            .env("RABBITMQ_URL", &rabbit.url())
-            .env("RABBITMQ_QUEUE", queue)
-            .env("RABBITMQ_RETRY_DELAY", "1s")
-            .env("GITLAB_URL", &forge.url())
-            .env("GITLAB_TOKEN", TOKEN)
-            .env("CONTROL_PLANE_URL", url)
-            .env("WORKER_ID", "worker-001")
-            .env("CONTROL_PLANE_API_KEY", "worker-api-key");
-        site.write("blueprints/go-backend/main.go.tmpl", "// {{ .Name }} on {{ .Values.port }}\n");
-        site.write("blueprints/go-backend/.gitignore", "bin/\n");
-        Scene { site, forge, plane, rabbit, queue: queue.to_owned(), root }
-    }
-
-    pub fn message(run_id: &str, name: &str) -> Value {
-        json!({
-            "run_id": run_id,
-            "type": "component",
-            "blueprint": {
-                "template": "go-backend", "name": name, "namespace": "my-team",
-                "values": { "port": 8080, "db_password": "hunter2" },
-            },
-            "git_config": { "provider": "gitlab", "group_id": "123", "visibility": "private" },
-        })
-    }
-
-    pub fn enqueue(&self, message: &Value) {
-        self.site.write("job.json", &message.to_string());
-        let said = self.site.piton(["scaffold", "enqueue", "job.json"]);
-        assert_eq!(said.code, 0, "{said}");
-        assert_eq!(said.out.trim_end(), message["run_id"].as_str().unwrap());
-    }
-
-    /// The only run of that name, once it has ended.
-    pub fn ended(&self, run_id: &str) -> Value {
-        let mut found = Value::Null;
-        until("the run has ended", || {
-            let runs = self.site.runs(&format!("scaffold/{run_id}"));
-            assert!(runs.len() <= 1, "{runs:#?}");
-            found = runs.first().cloned().unwrap_or_default();
-            found["state"] == "ended"
-        });
-        found
-    }
-
-    /// How many messages lie in a queue of this scene.
-    fn lying(&self, ending: &str) -> u64 {
-        let told = self.rabbit.ctl(["list_queues", "name", "messages"]).unwrap();
-        let name = format!("{}{ending}", self.queue);
-        let line = told.lines().find(|line| line.split('\t').next() == Some(&name));
-        line.and_then(|line| line.split('\t').nth(1)?.parse().ok()).unwrap_or(0)
-    }
-
-    pub fn clone(&self, full_name: &str) -> std::path::PathBuf {
-        let to = self.root.path().join(format!("clone-{}", full_name.replace('/', "-")));
-        git(
-            self.root.path(),
-            &["clone", "-q", self.forge.repository(full_name).to_str().unwrap(), to.to_str().unwrap()],
-        );
-        to
-    }
-}
-
-pub fn git(directory: &Path, args: &[&str]) -> String {
-    let done = Command::new("git").current_dir(directory).args(args).output().unwrap();
-    assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
-    String::from_utf8(done.stdout).unwrap()
 }
 
 #[test]
@@ -248,6 +150,38 @@ fn what_cannot_be_a_job_lies_with_the_dead_letters() {
     assert_eq!(worker.terminate(), 0);
 }
 
+/// A message that is no job, from somebody who does not look at it first.
+fn send(scene: &Scene, text: &str) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let address = Address::parse(&Secret::new(scene.rabbit().url())).unwrap();
+        let topology =
+            Topology::new(&scene.queue, Ladder { first: Duration::from_secs(1), ..Ladder::default() }).unwrap();
+        let (outlet, _postman) = Outlet::start(address, topology, "test".to_owned());
+        let message = Outgoing::job(&"message".parse().unwrap(), text.as_bytes().to_vec());
+        outlet.enqueue(message).await.unwrap();
+    });
+}
+
+#[test]
+fn what_cannot_be_a_job_is_told_and_counted() {
+    let scene = Scene::new("scaffold-refused");
+    let worker = scene.site.work();
+    let address = worker.address();
+    send(&scene, r#"{ "run_id": "odd", "type": "planet" }"#);
+    send(&scene, "nonsense");
+    until("the control plane was told", || scene.plane.statuses("odd") == ["failed"]);
+    until("they are dead", || scene.lying(".dead") == 2);
+    until("they are counted", || {
+        let metrics = request(&address, "GET", "/metrics", &[], "").text();
+        metrics.contains("\njobs_processed_total 2\n") && metrics.contains("\njobs_failed_total 2\n")
+    });
+    assert_eq!(worker.terminate(), 0);
+    // An end that is wanted is no error.
+    let log = scene.site.daemon_log();
+    assert!(!log.contains("ERROR") && !log.contains("Connection error"), "{log}");
+}
+
 #[test]
 fn what_has_failed_can_be_sent_again() {
     let scene = Scene::new("scaffold-again");
@@ -310,66 +244,4 @@ fn the_daemon_takes_jobs_too_and_tries_again_what_may_pass() {
     let shown = scene.site.json(["run", "show", run["id"].as_str().unwrap()]).to_string();
     assert!(!shown.contains("hunter2"), "{shown}");
     assert_eq!(daemon.terminate(), 0);
-}
-
-/// Somebody who listens to what workers tell.
-struct ControlPlane {
-    address: SocketAddr,
-    told: Arc<Mutex<Vec<(String, Value)>>>,
-}
-
-impl ControlPlane {
-    fn start() -> ControlPlane {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let heard = told.clone();
-        // It ends with the process of the tests.
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (Ok(mut stream), heard) = (stream, heard.clone()) else { return };
-                std::thread::spawn(move || {
-                    let mut reader = BufReader::new(stream.try_clone().unwrap());
-                    let (mut head, mut line) = (Vec::new(), String::new());
-                    while reader.read_line(&mut line).is_ok_and(|read| read > 0) && !line.trim().is_empty() {
-                        head.push(std::mem::take(&mut line).trim_end().to_owned());
-                    }
-                    let field = |name: &str| {
-                        head.iter().find_map(|line| {
-                            let (given, value) = line.split_once(':')?;
-                            given.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
-                        })
-                    };
-                    let length: usize = field("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-                    let mut body = vec![0; length];
-                    reader.read_exact(&mut body).unwrap();
-                    let known = field("authorization").as_deref() == Some("Bearer worker-api-key");
-                    let status = if known { "204 No Content" } else { "401 Unauthorized" };
-                    if known {
-                        let path = head[0].split(' ').nth(1).unwrap_or_default().to_owned();
-                        heard.lock().unwrap().push((path, serde_json::from_slice(&body).unwrap()));
-                    }
-                    let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-                    let _ = stream.write_all(answer.as_bytes());
-                });
-            }
-        });
-        ControlPlane { address, told }
-    }
-
-    fn told(&self, path: &str) -> Vec<Value> {
-        let told = self.told.lock().unwrap();
-        told.iter().filter(|(at, _)| at == path).map(|(_, body)| body.clone()).collect()
-    }
-
-    fn statuses(&self, run: &str) -> Vec<String> {
-        let told = self.told(&format!("/api/runs/{run}/status"));
-        told.iter().map(|body| body["status"].as_str().unwrap_or_default().to_owned()).collect()
-    }
-
-    fn lines(&self, run: &str) -> Vec<String> {
-        let told = self.told(&format!("/api/runs/{run}/logs"));
-        let lines = told.iter().flat_map(|body| body["logs"].as_array().cloned().unwrap_or_default());
-        lines.map(|line| line["line"].as_str().unwrap_or_default().to_owned()).collect()
-    }
 }

@@ -297,18 +297,22 @@ fn some_need_somebody_who_agrees() {
     };
     let (path, row) = make();
     assert_eq!((&row["approval_status"], &row["requested_by"]), (&json!("pending_approval"), &json!("ada")));
+    let unkept = admin.send("POST", &format!("{path}/approve"), "{\"reason\": \"a\\u0000b\"}");
+    assert_eq!((unkept.status, unkept.code().as_str()), (400, "invalid_field"));
     let early = ada.send("POST", &format!("{path}/execute"), "");
     assert_eq!((early.status, early.code().as_str()), (409, "approval_required"));
     let own = ada.send("POST", &format!("{path}/approve"), "");
     assert_eq!((own.status, own.code().as_str()), (403, "self_approval"));
     let approved = admin.send("POST", &format!("{path}/approve"), r#"{"reason": "fine"}"#);
     assert_eq!((approved.status, &approved.json()["approved_by"]), (200, &json!("admin")));
+    assert_eq!(ada.send("GET", &path, "").json()["approval_reason"], "fine", "whoever asked sees why");
     assert_eq!(admin.send("POST", &format!("{path}/approve"), "").code(), "nothing_to_approve");
 
     let (path, _) = make();
     let rejected = admin.send("POST", &format!("{path}/reject"), r#"{"reason": "not yet"}"#).json();
     assert_eq!((&rejected["status"], &rejected["approval_status"]), (&json!("cancelled"), &json!("rejected")));
     assert_eq!(rejected["error_message"], "rejected by admin: not yet");
+    assert_eq!(rejected["approval_reason"], "not yet");
     assert_eq!(admin.send("POST", &format!("{path}/retry"), "").code(), "approval_required");
 }
 

@@ -1,8 +1,11 @@
 //! Templates from real git repositories.
 
 use std::fs;
+use std::net::TcpListener;
+use std::time::Duration;
 
-use crate::site::{Site, until};
+use crate::site::{PITON, Site, kill, until};
+use crate::wire::send;
 use crate::workspaces::{CODE, git_repository};
 
 fn repository(site: &Site) -> String {
@@ -38,6 +41,8 @@ fn from_add_to_remove() {
     ]);
     assert_eq!(said.code, 0, "{said}");
     assert_eq!(site.piton(["template", "add", "boxes", &url]).code, 5, "the name was taken");
+    let said = site.piton(["template", "remove", "boxes"]);
+    assert!(said.code == 1 && said.err.contains("nobody can be asked"), "{said}");
     let shown = site.json(["template", "show", "boxes"]);
     assert_eq!(shown["files"][0], "main.tf", "{shown}");
     assert_eq!(shown["content_hash"].as_str().unwrap().len(), 64);
@@ -99,5 +104,48 @@ fn what_cannot_be_fetched_says_why() {
         assert!(said.code == 2 || said.code == 1, "{args:?}: {said}");
         assert!(said.err.contains(word), "{args:?}: {said}");
     }
+    assert!(site.json(["template", "list"]).as_array().unwrap().is_empty());
+}
+
+#[test]
+fn passwords_in_a_url_are_neither_stored_nor_shown() {
+    let site = Site::new();
+    let daemon = site.serve();
+    for url in ["http://token:hunter2@127.0.0.1/x.git", "http://hunter2@127.0.0.1/x", "ssh://git:hunter2@127.0.0.1/x"] {
+        let said = site.piton(["template", "add", "boxes", url]);
+        assert_eq!(said.code, 2, "{said}");
+        assert!(said.err.contains("credential") && !said.err.contains("hunter2"), "{said}");
+        let reply = send(&daemon.address(), "/api/templates", &serde_json::json!({ "name": "boxes", "url": url }));
+        assert_eq!(reply.code(), "git_address_invalid");
+        assert!(!reply.text().contains("hunter2"), "{}", reply.text());
+    }
+    assert_eq!(daemon.shutdown(), 0);
+    // An old registry may have one.
+    site.write(
+        site.data().join("templates/registry.json"),
+        r#"{"templates": {"old": {"name": "old", "source_url": "http://token:hunter2@127.0.0.1/x.git",
+            "created_at": "2025-01-15T10:30:00Z", "updated_at": "2025-01-15T10:30:00Z"}}}"#,
+    );
+    fs::create_dir_all(site.data().join("templates/old")).unwrap();
+    for args in [vec!["list"], vec!["list", "--detailed"], vec!["show", "old"], vec!["show", "old", "-o", "json"]] {
+        let said = site.piton(["template"].into_iter().chain(args.iter().copied()));
+        assert!(said.out.contains("old"), "{args:?}: {said}");
+        assert!(!said.out.contains("hunter2") && !said.err.contains("hunter2"), "{args:?}: {said}");
+    }
+}
+
+/// A server that accepts and never answers.
+#[test]
+fn an_interrupted_fetch_leaves_no_git_behind() {
+    let site = Site::new();
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/x.git", server.local_addr().unwrap());
+    let mut adding = site.command(PITON).args(["template", "add", "boxes", &url]).spawn().unwrap();
+    let (mut git, _) = server.accept().unwrap();
+    git.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    kill(adding.id(), "INT");
+    assert_eq!(adding.wait().unwrap().code(), Some(130));
+    // The connection ends with its process.
+    std::io::copy(&mut git, &mut std::io::sink()).expect("git is still there");
     assert!(site.json(["template", "list"]).as_array().unwrap().is_empty());
 }

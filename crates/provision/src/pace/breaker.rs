@@ -113,6 +113,11 @@ impl Breaker {
         }
     }
 
+    /// Whether it depends on a call that is under way what becomes of all others.
+    pub(crate) fn is_probing(&self) -> bool {
+        matches!(self.state, State::HalfOpen { probing: true })
+    }
+
     /// Lets a call go, or says until when none goes.
     pub(crate) fn admit(&mut self, now: Duration) -> Result<Pass, Duration> {
         if let Some(until) = self.shut_until(now) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Breaker, BreakerRules, Bucket, Pass, Rate, Verdict};
 
 /// A place in the queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Ticket(u64);
 
 /// Why nobody may call now, and until when.
@@ -63,6 +63,10 @@ impl Lane {
 
     /// Whether it is the turn of `ticket`.
     pub(crate) fn turn(&mut self, ticket: Ticket, now: Duration) -> Turn {
+        if self.breaker.is_probing() {
+            // What the probe tells is worth the wait: sent away now, all would come back long after a probe that went well.
+            return Turn::Later(None);
+        }
         let refusal = if now < self.held_until {
             Some(Refusal::Held(self.held_until))
         } else {
@@ -86,6 +90,11 @@ impl Lane {
             }
             Err(until) => Turn::Refused(Refusal::Open(until)),
         }
+    }
+
+    /// Who is first in the queue: nobody else can go before that one has gone or left.
+    pub(crate) fn first(&self) -> Option<Ticket> {
+        self.queue.front().copied()
     }
 
     /// Gives up a place in the queue.

@@ -5,7 +5,6 @@ use axum::http::StatusCode;
 use piton_api as api;
 use piton_auth::{ClientSecret, new_client_id};
 use piton_model::{Act, ApiClient, ApiClientChange, Secret};
-use utoipa_axum::routes;
 
 use super::refusals::{Kind, invalid};
 use super::users::Part;
@@ -14,7 +13,7 @@ use super::{Auth, view};
 use crate::caller::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::problem::Answer;
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 
 pub(super) fn routes() -> Table {
@@ -44,6 +43,7 @@ async fn create(
         id: new_client_id(rand::random()),
         name: name(new.name)?,
         scopes: view::roles("scopes", &new.scopes)?,
+        workspaces: view::workspaces(&new.workspaces)?,
         metadata: view::metadata(new.metadata)?,
         created_at: app.auth.now(),
         updated_at: app.auth.now(),
@@ -51,8 +51,9 @@ async fn create(
         generation: 0,
         secret: Secret::new(secret.digest.clone()),
     };
+    view::check_bound(client.role(), &client.workspaces)?;
     let deed = caller.deed(Act::ClientCreated).to(&client.id);
-    let deed = deed.saying(format!("scopes: {}", view::words(&client.scopes).join(", ")));
+    let deed = deed.saying(view::rights("scopes", &client.scopes, &client.workspaces));
     let made = app.auth.store().create_client(client, deed, app.auth.now()).await;
     let made = made.map_err(|error| Kind::Client.refusal(error))?;
     Ok((StatusCode::CREATED, Json(with_secret(&made, &secret))))
@@ -75,11 +76,14 @@ async fn change(
     let change = ApiClientChange {
         name: change.name.map(name).transpose()?,
         scopes: change.scopes.map(|scopes| view::roles("scopes", &scopes)).transpose()?,
+        workspaces: change.workspaces.map(|names| view::workspaces(&names)).transpose()?,
         metadata: change.metadata.map(view::metadata).transpose()?,
         active: change.active,
         secret: None,
     };
     let client = app.auth.find_client(&id).await?;
+    let after = client.changed(&change, client.updated_at);
+    view::check_bound(after.role(), &after.workspaces)?;
     let deed = caller.deed(Act::ClientChanged).to(&client.id).saying(what_changes(&change));
     let changed = app.auth.store().change_client(&client.id, change, deed, app.auth.now()).await;
     Ok(Json(view::client(&changed.map_err(|error| Kind::Client.refusal(error))?)))
@@ -127,6 +131,7 @@ fn what_changes(change: &ApiClientChange) -> String {
     words.extend(change.name.is_some().then(|| "name".to_owned()));
     words.extend(change.metadata.is_some().then(|| "metadata".to_owned()));
     words.extend(change.scopes.as_ref().map(|scopes| format!("scopes: {}", view::words(scopes).join(", "))));
+    words.extend(change.workspaces.as_ref().map(view::bound));
     words.extend(change.active.map(|active| if active { "active".to_owned() } else { "inactive".to_owned() }));
     words.join("; ")
 }

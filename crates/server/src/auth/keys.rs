@@ -8,14 +8,13 @@ use piton_api as api;
 use piton_auth::{Claims, Invalid, issue, key_of_secret, new_key, verify};
 use piton_model::{Act, By, Deed, Secret, SigningKey};
 use piton_store::Rotation;
-use utoipa_axum::routes;
 
 use super::Auth;
 use super::verify::Proven;
 use crate::caller::{Caller, Session};
 use crate::extract::Json;
 use crate::problem::{Answer, Refusal};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 
 /// How long a key signs.

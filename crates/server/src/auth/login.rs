@@ -10,7 +10,6 @@ use piton_api::LoginMethod;
 use piton_model::Act;
 use piton_store::Among;
 use subtle::ConstantTimeEq;
-use utoipa_axum::routes;
 
 use super::refusals::{Kind, authentication_failed, invalid};
 use super::users::NewAccount;
@@ -19,7 +18,7 @@ use super::{Auth, cookie, view};
 use crate::caller::{Caller, Known, Session, address};
 use crate::extract::Json;
 use crate::problem::{Answer, Refusal};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 
 pub(super) fn routes() -> Table {
@@ -27,8 +26,8 @@ pub(super) fn routes() -> Table {
         .at(Permission::Public, routes!(status))
         .at(Permission::Public, routes!(login))
         .at(Permission::Public, routes!(bootstrap))
-        .at(Permission::Read, routes!(logout))
-        .at(Permission::Read, routes!(me))
+        .bound(Permission::Read, routes!(logout))
+        .bound(Permission::Read, routes!(me))
 }
 
 /// Whether one has to log in.
@@ -104,14 +103,15 @@ async fn me(caller: Caller) -> Json<api::Me> {
     Json(match caller.account() {
         Some(account) => {
             let (id, username) = (account.id.clone(), account.name.clone());
-            api::Me { user_id: Some(id), username, roles: view::words(&account.roles), method }
+            let (roles, workspaces) = (view::words(&account.roles), view::names(&account.workspaces));
+            api::Me { user_id: Some(id), username, roles, workspaces, method }
         }
         None => {
             let username = match &caller.by {
                 piton_model::By::User(name) | piton_model::By::Client(name) => name.clone(),
                 piton_model::By::System => "piton".to_owned(),
             };
-            api::Me { user_id: None, username, roles: view::words(&[caller.role]), method }
+            api::Me { user_id: None, username, roles: view::words(&[caller.role]), workspaces: vec![], method }
         }
     })
 }

@@ -1,6 +1,6 @@
 //! The first administrator.
 
-use piton_auth::{PasswordProblem, check_name, check_password};
+use piton_auth::{PasswordProblem, check_name};
 use piton_model::{Act, By, Deed, Secret};
 use piton_store::{AccountError, Among};
 
@@ -42,14 +42,15 @@ impl Auth {
         }
         check_name(&admin.name).map_err(SetupError::Name)?;
         let given = admin.password.as_ref().map(|password| password.expose().clone());
-        if let Some(password) = &given {
-            check_password(&admin.name, password).map_err(SetupError::Password)?;
-        }
+        let weak = match &given {
+            Some(password) => self.tolerate_password(&admin.name, password).map_err(SetupError::Password)?,
+            None => false,
+        };
         let random = given.is_none().then(|| Secret::new(piton_auth::new_id(rand::random())));
         let password = given.or_else(|| random.as_ref().map(|random| random.expose().clone())).unwrap_or_default();
         let account = NewAccount { name: admin.name, password, email: admin.email, ..NewAccount::admin() };
         let deed = Deed::new(By::System, Act::UserCreated).to(&account.name).saying("roles: admin; first start");
-        let user = self.user_of(account, false).await;
+        let user = self.user_of(account, weak).await;
         let user = user.map_err(|refusal| SetupError::Failed(refusal.detail().to_owned()))?;
         match self.store().create_user(user, Among::Nobody, deed, self.now()).await {
             Ok(_) => Ok(random),

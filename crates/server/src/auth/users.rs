@@ -1,16 +1,15 @@
 //! Users.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use piton_api as api;
-use piton_auth::{Role, check_name, check_password, new_id};
-use piton_model::{Act, Secret, User, UserChange};
+use piton_auth::{PasswordProblem, Role, check_name, check_password, new_id};
+use piton_model::{Act, Name, Secret, User, UserChange};
 use piton_store::Among;
 use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::routes;
 
 use super::refusals::{Kind, authentication_failed, invalid, weak_password};
 use super::verify::is_id;
@@ -18,14 +17,14 @@ use super::{Auth, view};
 use crate::caller::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::problem::{Answer, Refusal};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 
 pub(super) fn routes() -> Table {
     Table::new()
         .creating(Permission::Administer, routes!(list, create))
         .at(Permission::Administer, routes!(show, change, remove))
-        .at(Permission::Read, routes!(change_password))
+        .bound(Permission::Read, routes!(change_password))
 }
 
 /// Which part of a list.
@@ -69,8 +68,10 @@ async fn create(
         password: new.password,
         email: new.email,
         roles: view::roles("roles", &new.roles)?,
+        workspaces: view::workspaces(&new.workspaces)?,
         metadata: new.metadata,
     };
+    view::check_bound(account.roles.iter().copied().max().unwrap_or(Role::Viewer), &account.workspaces)?;
     let user = app.auth.create_user(account, Among::Others, &caller).await?;
     Ok((StatusCode::CREATED, Json(view::user(&user))))
 }
@@ -95,11 +96,14 @@ async fn change(
     let change = UserChange {
         email: change.email.map(view::email).transpose()?,
         roles: change.roles.map(|roles| view::roles("roles", &roles)).transpose()?,
+        workspaces: change.workspaces.map(|names| view::workspaces(&names)).transpose()?,
         metadata: change.metadata.map(view::metadata).transpose()?,
         active: change.active,
         password: None,
     };
     let user = app.auth.find_user(&id).await?;
+    let after = user.changed(&change, user.updated_at);
+    view::check_bound(after.role(), &after.workspaces)?;
     let deed = caller.deed(Act::UserChanged).to(&user.name).saying(what_changes(&change));
     let changed = app.auth.store().change_user(&user.id, change, deed, app.auth.now()).await;
     Ok(Json(view::user(&changed.map_err(|error| Kind::User.refusal(error))?)))
@@ -139,6 +143,7 @@ fn what_changes(change: &UserChange) -> String {
     words.extend(change.email.is_some().then(|| "email".to_owned()));
     words.extend(change.metadata.is_some().then(|| "metadata".to_owned()));
     words.extend(change.roles.as_ref().map(|roles| format!("roles: {}", view::words(roles).join(", "))));
+    words.extend(change.workspaces.as_ref().map(view::bound));
     words.extend(change.active.map(|active| if active { "active".to_owned() } else { "inactive".to_owned() }));
     words.join("; ")
 }
@@ -149,6 +154,7 @@ pub(super) struct NewAccount {
     pub(super) password: String,
     pub(super) email: Option<String>,
     pub(super) roles: Vec<Role>,
+    pub(super) workspaces: BTreeSet<Name>,
     pub(super) metadata: BTreeMap<String, String>,
 }
 
@@ -160,6 +166,7 @@ impl NewAccount {
             password: String::new(),
             email: None,
             roles: vec![Role::Admin],
+            workspaces: BTreeSet::new(),
             metadata: BTreeMap::new(),
         }
     }
@@ -171,7 +178,7 @@ impl Auth {
         check_name(&new.name).map_err(|problem| invalid("/username", problem))?;
         let weak = self.accept_password(&new.name, &new.password, "/password")?;
         let deed = caller.deed(Act::UserCreated).to(&new.name);
-        let deed = deed.saying(format!("roles: {}", view::words(&new.roles).join(", ")));
+        let deed = deed.saying(view::rights("roles", &new.roles, &new.workspaces));
         let user = self.user_of(new, weak).await?;
         let made = self.store().create_user(user, among, deed, self.now()).await;
         made.map_err(|error| Kind::User.refusal(error))
@@ -179,13 +186,18 @@ impl Auth {
 
     /// Whether a password that may be used is a weak one.
     pub(super) fn accept_password(&self, name: &str, password: &str, pointer: &str) -> Answer<bool> {
+        self.tolerate_password(name, password).map_err(|problem| weak_password(pointer, problem))
+    }
+
+    /// The same, without words for whoever asked.
+    pub(super) fn tolerate_password(&self, name: &str, password: &str) -> Result<bool, PasswordProblem> {
         match check_password(name, password) {
             Ok(()) => Ok(false),
             Err(problem) if problem.is_tolerable() && self.0.settings.loopback => {
                 tracing::warn!(user = name, %problem, "a weak password is taken, since only this host can use it");
                 Ok(true)
             }
-            Err(problem) => Err(weak_password(pointer, problem)),
+            Err(problem) => Err(problem),
         }
     }
 
@@ -195,6 +207,7 @@ impl Auth {
             email: new.email.map(view::email).transpose()?.filter(|email| !email.is_empty()),
             metadata: view::metadata(new.metadata)?,
             roles: new.roles,
+            workspaces: new.workspaces,
             created_at: self.now(),
             updated_at: self.now(),
             active: true,

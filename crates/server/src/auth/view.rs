@@ -1,10 +1,10 @@
 //! Accounts as the wire has them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use piton_api as api;
 use piton_auth::{Role, parse_roles};
-use piton_model::{ApiClient, By, LedgerEntry, Record, User};
+use piton_model::{ApiClient, By, LedgerEntry, Name, Record, User};
 
 use super::refusals::invalid;
 use crate::problem::Answer;
@@ -13,12 +13,29 @@ pub(super) fn words(roles: &[Role]) -> Vec<String> {
     roles.iter().map(ToString::to_string).collect()
 }
 
+pub(super) fn names(names: &BTreeSet<Name>) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+/// What somebody may do, for the audit trail.
+pub(super) fn rights(member: &str, roles: &[Role], workspaces: &BTreeSet<Name>) -> String {
+    let roles = format!("{member}: {}", words(roles).join(", "));
+    if workspaces.is_empty() { roles } else { format!("{roles}; {}", bound(workspaces)) }
+}
+
+/// What somebody is bound to, for the audit trail.
+pub(super) fn bound(workspaces: &BTreeSet<Name>) -> String {
+    let named = names(workspaces).join(", ");
+    format!("workspaces: {}", if named.is_empty() { "all" } else { &named })
+}
+
 pub(super) fn user(user: &User) -> api::User {
     api::User {
         id: user.id.clone(),
         username: user.name.clone(),
         email: user.email.clone(),
         roles: words(&user.roles),
+        workspaces: names(&user.workspaces),
         metadata: user.metadata.clone(),
         created_at: user.created_at,
         updated_at: user.updated_at,
@@ -31,6 +48,7 @@ pub(super) fn client(client: &ApiClient) -> api::ApiClient {
         client_id: client.id.clone(),
         name: client.name.clone(),
         scopes: words(&client.scopes),
+        workspaces: names(&client.workspaces),
         metadata: client.metadata.clone(),
         created_at: client.created_at,
         updated_at: client.updated_at,
@@ -63,6 +81,26 @@ pub(super) fn roles(member: &str, given: &[String]) -> Answer<Vec<Role>> {
         let pointer = unknown.index.map_or_else(|| format!("/{member}"), |index| format!("/{member}/{index}"));
         invalid(&pointer, unknown)
     })
+}
+
+/// More of them are a group, for which there would be no end of changes here.
+const MOST_WORKSPACES: usize = 100;
+
+/// Workspaces as a body names them. They need not be there yet.
+pub(super) fn workspaces(given: &[String]) -> Answer<BTreeSet<Name>> {
+    if given.len() > MOST_WORKSPACES {
+        return Err(invalid("/workspaces", format!("at most {MOST_WORKSPACES} workspaces")));
+    }
+    let named = given.iter().enumerate();
+    named.map(|(at, text)| Name::parse(text).map_err(|why| invalid(&format!("/workspaces/{at}"), why))).collect()
+}
+
+/// Whoever administers, administers everything.
+pub(super) fn check_bound(role: Role, workspaces: &BTreeSet<Name>) -> Answer<()> {
+    if role == Role::Admin && !workspaces.is_empty() {
+        return Err(invalid("/workspaces", "an administrator cannot be bound to workspaces"));
+    }
+    Ok(())
 }
 
 /// Notes: a few short ones.

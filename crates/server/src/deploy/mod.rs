@@ -2,10 +2,9 @@
 //! for them. A deployment is a run with a subject of its own; `order` turns a request into one, `view` shows one.
 
 mod order;
+mod shape;
 mod stages;
 mod view;
-
-use std::collections::BTreeMap;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -14,40 +13,42 @@ use piton_api as api;
 use piton_model::{Decision, Digest, Event, Name, OutcomeKind, Phase, Record, Run, RunId, SubjectKind};
 use piton_store::RunQuery;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use utoipa::IntoParams;
-use utoipa_axum::routes;
 
 use order::Measure;
 pub(crate) use view::Status;
 
+use crate::bound;
 use crate::caller::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::logs;
 use crate::problem::{Answer, Refusal};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 
 pub(crate) fn routes() -> Table {
     Table::new()
-        .creating(Permission::Operate, routes!(start))
-        .at(Permission::Read, routes!(list))
-        .at(Permission::Read, routes!(status))
-        .at(Permission::Read, routes!(logs_of))
-        .at(Permission::Operate, routes!(approve))
-        .at(Permission::Operate, routes!(reject))
-        .at(Permission::Operate, routes!(cancel))
+        .creating_bound(Permission::Operate, routes!(start))
+        .bound(Permission::Read, routes!(list))
+        .bound(Permission::Read, routes!(status))
+        .bound(Permission::Read, routes!(logs_of))
+        .bound(Permission::Operate, routes!(approve))
+        .bound(Permission::Operate, routes!(reject))
+        .bound(Permission::Operate, routes!(cancel))
 }
 
 type Started = (StatusCode, [(HeaderName, HeaderValue); 1], Json<api::DeploymentStarted>);
 
 /// Deploys code from a git repository.
-#[utoipa::path(post, path = "/deploy", responses(
+#[utoipa::path(post, path = "/deploy", request_body = api::NewDeployment, responses(
     (status = 202, description = "It will begin as soon as it is its turn.", body = api::DeploymentStarted,
         headers(("location" = String, description = "Where its status is.")))))]
-async fn start(State(app): State<App>, caller: Caller, Json(request): Json<api::NewDeployment>) -> Answer<Started> {
+async fn start(State(app): State<App>, caller: Caller, Json(members): Json<Map<String, Value>>) -> Answer<Started> {
+    let request = shape::read(members).map_err(|faults| refused("invalid_body", faults))?;
     let placeholder = Name::parse("new").map_err(|error| Refusal::internal(&error))?;
     let measure = Measure { rules: &app.rules, defaults: &app.about.layout.defaults };
-    let order = order::order(request, &measure, placeholder).map_err(invalid)?;
+    let order = order::order(request, &measure, placeholder).map_err(|faults| refused("invalid_deployment", faults))?;
     let run = app.engine.submit_deployment(order.iac, caller.by).await?;
     let started = api::DeploymentStarted {
         deployment_id: run.id.to_string(),
@@ -61,22 +62,22 @@ async fn start(State(app): State<App>, caller: Caller, Json(request): Json<api::
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(started)))
 }
 
-fn invalid(faults: Vec<api::Fault>) -> Refusal {
+fn refused(code: &'static str, faults: Vec<api::Fault>) -> Refusal {
     let told: Vec<String> =
         faults.iter().map(|fault| format!("{}: {}", fault.pointer.trim_start_matches('/'), fault.detail)).collect();
-    let refusal = Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_deployment", told.join("; "), None);
+    let refusal = Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, code, told.join("; "), None);
     faults.into_iter().fold(refusal, Refusal::at)
 }
 
 /// A deployment by its id.
-async fn find(app: &App, text: &str) -> Answer<Run> {
+async fn find(app: &App, caller: &Caller, text: &str) -> Answer<Run> {
     let unknown = || {
         let detail = format!("deployment '{}' not found", text.escape_debug());
         Refusal::new(StatusCode::NOT_FOUND, "not_found", detail, None)
     };
     let id: RunId = text.parse().map_err(|_| unknown())?;
     let run = app.engine.store().run(id).await?;
-    run.filter(|run| run.subject.kind() == SubjectKind::Deployment).ok_or_else(unknown)
+    run.filter(|run| run.subject.kind() == SubjectKind::Deployment && caller.sees(run)).ok_or_else(unknown)
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -96,7 +97,11 @@ struct Filter {
 
 /// Deployments, latest first, ended ones too.
 #[utoipa::path(get, path = "/deploy", responses((status = 200, body = api::Page<api::DeploymentSummary>)))]
-async fn list(State(app): State<App>, Query(filter): Query<Filter>) -> Answer<Json<api::Page<api::DeploymentSummary>>> {
+async fn list(
+    State(app): State<App>,
+    Query(filter): Query<Filter>,
+    caller: Caller,
+) -> Answer<Json<api::Page<api::DeploymentSummary>>> {
     let wanted = filter.status.as_deref().map(status_of).transpose()?;
     let before = filter.cursor.map(|cursor| cursor.parse()).transpose().map_err(|_| {
         Refusal::new(StatusCode::BAD_REQUEST, "invalid_cursor", "the cursor is not one that a list gave", None)
@@ -106,8 +111,18 @@ async fn list(State(app): State<App>, Query(filter): Query<Filter>) -> Answer<Js
         RunQuery { kind: Some(SubjectKind::Deployment), since: filter.since, limit, before, ..RunQuery::default() };
     let states = wanted.map_or_else(|| vec![(None, None)], states);
     let queries = states.into_iter().map(|(phase, outcome)| RunQuery { phase, outcome, ..base.clone() });
-    let (runs, next) = newest(&app, queries.collect(), limit).await?;
-    Ok(Json(api::Page { items: runs.iter().map(view::summary).collect(), next }))
+    let mut found = bound::Found::default();
+    for query in queries {
+        found.take(bound::runs(&app, &caller, &query).await?);
+    }
+    let page = found.page(limit);
+    let mut items = Vec::with_capacity(page.runs.len());
+    for run in &page.runs {
+        let waits = run.phase() == Phase::Pending;
+        let position = if waits { app.engine.deployments_before(run.id).await? } else { None };
+        items.push(view::summary(run, position));
+    }
+    Ok(Json(api::Page { items, next: page.next.map(|id| id.to_string()) }))
 }
 
 fn status_of(word: &str) -> Answer<Status> {
@@ -132,24 +147,10 @@ fn states(status: Status) -> Vec<(Option<Phase>, Option<OutcomeKind>)> {
     }
 }
 
-/// The newest runs that any of the queries finds.
-async fn newest(app: &App, queries: Vec<RunQuery>, limit: usize) -> Answer<(Vec<Run>, Option<String>)> {
-    let (mut found, mut more) = (BTreeMap::new(), false);
-    for query in queries {
-        let page = app.engine.store().runs(&query).await?;
-        more |= page.next.is_some();
-        found.extend(page.runs.into_iter().map(|run| (run.id, run)));
-    }
-    more |= found.len() > limit;
-    let runs: Vec<Run> = found.into_values().rev().take(limit).collect();
-    let next = runs.last().filter(|_| more).map(|run| run.id.to_string());
-    Ok((runs, next))
-}
-
 /// How a deployment stands, with its logs.
 #[utoipa::path(get, path = "/deploy/{id}/status", responses((status = 200, body = api::DeploymentStatus)))]
-async fn status(State(app): State<App>, Path(id): Path<String>) -> Answer<Json<api::DeploymentStatus>> {
-    let run = find(&app, &id).await?;
+async fn status(State(app): State<App>, Path(id): Path<String>, caller: Caller) -> Answer<Json<api::DeploymentStatus>> {
+    let run = find(&app, &caller, &id).await?;
     let logs = stages::read(&app.logs, run.id).await?;
     let approved = approver(&app, &run).await?;
     let position = app.engine.deployments_before(run.id).await?;
@@ -180,8 +181,9 @@ async fn logs_of(
     Path(id): Path<String>,
     Query(range): Query<logs::Range>,
     headers: HeaderMap,
+    caller: Caller,
 ) -> Answer<axum::response::Response> {
-    let run = find(&app, &id).await?;
+    let run = find(&app, &caller, &id).await?;
     logs::events(&app, &run, &range, &headers, logs::Until::Ended).await
 }
 
@@ -198,7 +200,7 @@ async fn approve(
     Json(request): Json<api::ApproveRequest>,
 ) -> Answer<Json<api::DeploymentAnswer>> {
     let digest = request.digest.as_deref().map(parse_digest).transpose()?;
-    let run = find(&app, &id).await?;
+    let run = find(&app, &caller, &id).await?;
     app.engine.approve(run.id, digest, caller.by).await?;
     Ok(said("Deployment approved"))
 }
@@ -224,7 +226,7 @@ async fn reject(
     caller: Caller,
     Json(request): Json<api::CancelRequest>,
 ) -> Answer<Json<api::DeploymentAnswer>> {
-    let run = find(&app, &id).await?;
+    let run = find(&app, &caller, &id).await?;
     app.engine.reject(run.id, caller.by, request.reason).await?;
     Ok(said("Deployment rejected"))
 }
@@ -239,7 +241,7 @@ async fn cancel(
     caller: Caller,
     Json(request): Json<api::CancelRequest>,
 ) -> Answer<Json<api::DeploymentAnswer>> {
-    let run = find(&app, &id).await?;
+    let run = find(&app, &caller, &id).await?;
     app.engine.cancel(run.id, caller.by, request.reason).await?;
     Ok(said("Cancellation requested"))
 }

@@ -116,7 +116,7 @@ impl StageLogs {
     }
 }
 
-pub(super) fn summary(run: &Run) -> api::DeploymentSummary {
+pub(super) fn summary(run: &Run, position: Option<u64>) -> api::DeploymentSummary {
     let (iac, git) = (iac(run), git(run));
     let ended_at = match &run.state {
         RunState::Ended { at, .. } => Some(*at),
@@ -128,6 +128,7 @@ pub(super) fn summary(run: &Run) -> api::DeploymentSummary {
         status: Status::of(run).as_str().to_owned(),
         phase: phase(run).to_owned(),
         queued: matches!(run.state, RunState::Pending { .. }),
+        position,
         started_at: run.started_at.unwrap_or(run.submitted_at),
         submitted_at: run.submitted_at,
         ended_at,
@@ -154,13 +155,12 @@ pub(super) fn status(
     let StageLogs { init, plan, apply } = with_error(run, logs);
     let destroys = iac(run).is_some_and(|iac| iac.operation == Operation::Destroy);
     api::DeploymentStatus {
-        summary: summary(run),
+        summary: summary(run, position),
         init_log: init,
         plan_log: plan,
         plan_output: run.report.plan.as_ref().map(|plan| plan_text(plan, destroys)).unwrap_or_default(),
         apply_log: apply,
         apply_output: run.report.outputs.as_ref().map(outputs_text).unwrap_or_default(),
-        position,
         approval: seen.gate,
         approved_by: approval(run).map(|approval| approval.by.to_string()).or(approved),
         cancelling: seen.cancelling,

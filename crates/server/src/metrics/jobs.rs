@@ -167,11 +167,11 @@ impl Jobs {
         for (subject, count) in &active {
             self.active.get_or_create(&JobName { job_name: name(subject) }).set(*count);
         }
+        let due = app.engine.next_runs().await.unwrap_or_default();
         for job in loaded.catalog.jobs.values().filter(|job| job.is_scheduled()) {
             let labels = CronName { cronjob_name: name(&job.subject) };
             self.cron_active.get_or_create(&labels).set(active.get(&job.subject).copied().unwrap_or(0));
-            let workspace = job.workspace().map(piton_model::Name::as_str);
-            let next = app.engine.next_run(workspace, job.name.as_str()).ok().flatten();
+            let next = due.get(&job.subject).copied();
             let last = match states.get(&job.subject) {
                 Some(Projection::Job(state)) => state.last_run,
                 Some(Projection::Workspace(_)) | None => None,

@@ -219,6 +219,8 @@ pub async fn follow(metrics: Metrics, supervisor: Supervisor, stop: Cancellation
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn instance(name: &str, state: InstanceState, restarts: u32) -> InstanceStatus {
@@ -262,7 +264,7 @@ mod tests {
                 number: number as u64,
                 at: Timestamp::from_second(1_700_000_000 + second).unwrap(),
                 from,
-                now: instance("web-1", to, restarts),
+                now: Arc::new(instance("web-1", to, restarts)),
             };
             processes.count(&change, &mut seen);
         }
@@ -270,7 +272,7 @@ mod tests {
         for (number, (from, to, restarts)) in
             [(S::Running, S::Starting, 7), (S::Starting, S::Running, 8)].into_iter().enumerate()
         {
-            let now = instance("old", to, restarts);
+            let now = Arc::new(instance("old", to, restarts));
             processes.count(&Change { number: number as u64, at: Timestamp::UNIX_EPOCH, from, now }, &mut seen);
         }
         processes.look(&[instance("web-1", S::Running, 1), instance("web-2", S::Stopped, 0)]);

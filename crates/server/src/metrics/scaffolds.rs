@@ -47,6 +47,12 @@ impl Scaffolds {
         }
     }
 
+    /// A message was none that could become a job.
+    pub(super) fn refused(&self) {
+        self.processed.inc();
+        self.failed.inc();
+    }
+
     /// It took so long. One that was never begun took no time that would say anything.
     pub(super) fn observe(&self, run: &Run, ended: jiff::Timestamp) {
         if let Some(started) = run.started_at {

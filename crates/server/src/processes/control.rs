@@ -1,20 +1,21 @@
 //! Starting, stopping, restarting and scaling.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use piton_api as api;
 use piton_model::Act;
-use piton_supervisor::Selector;
+use piton_supervisor::{InstanceStatus, Selector};
 use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::routes;
 
 use super::selector::{Patience, Which, plain};
 use super::{as_provisr, daemon, declare, done};
 use crate::caller::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::problem::{Answer, Refusal};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 
 pub(super) fn routes() -> Table {
@@ -78,13 +79,35 @@ async fn restart(
     State(app): State<App>,
     Query(which): Query<Which>,
     Query(patience): Query<Patience>,
+    Query(manner): Query<Manner>,
     caller: Caller,
 ) -> Answer<Json<api::ProcessesDone>> {
     daemon(&app)?;
     let (selector, wait) = (which.required()?, patience.time()?);
-    let restarted = app.supervisor.restart(&selector, wait).await.map_err(as_provisr)?;
+    let restarted = manner.restart(&app, &selector, wait).await.map_err(as_provisr)?;
     app.auth.note(caller.deed(Act::ProcessRestarted).to(which.shown())).await;
     Ok(Json(done(&app, &restarted)))
+}
+
+/// In which manner instances are restarted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Manner {
+    /// Whether each has to be ready, by its readiness probe, before the next one is stopped. The first that does not get
+    /// ready ends it, and the others stay as they are.
+    #[serde(default)]
+    rolling: bool,
+}
+
+impl Manner {
+    async fn restart(
+        &self,
+        app: &App,
+        which: &Selector,
+        wait: Option<Duration>,
+    ) -> Result<Vec<InstanceStatus>, piton_supervisor::Error> {
+        if self.rolling { app.supervisor.roll(which, wait).await } else { app.supervisor.restart(which, wait).await }
+    }
 }
 
 /// How many instances of which process.
@@ -92,10 +115,11 @@ async fn restart(
 #[into_params(parameter_in = Query)]
 struct Scaled {
     /// The process.
-    name: String,
+    #[param(value_type = String, required = true)]
+    name: Option<String>,
     /// How many instances it shall have.
-    #[param(minimum = 0, maximum = 10_000)]
-    instances: u32,
+    #[param(value_type = u32, required = true, minimum = 0, maximum = 10_000)]
+    instances: Option<u32>,
 }
 
 /// The most instances of one process.
@@ -108,7 +132,12 @@ async fn scale(
     Query(scaled): Query<Scaled>,
     caller: Caller,
 ) -> Answer<Json<api::ProcessesDone>> {
-    scale_to(&app, &caller, &scaled.name, scaled.instances).await.map_err(as_provisr)
+    let (Some(name), Some(instances)) = (scaled.name, scaled.instances) else {
+        let hint = Some("they are said in the address: `?name=NAME&instances=NUMBER`".to_owned());
+        let detail = "`name` and `instances` say how many of what there shall be";
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_query", detail, hint));
+    };
+    scale_to(&app, &caller, &name, instances).await.map_err(as_provisr)
 }
 
 async fn scale_to(app: &App, caller: &Caller, name: &str, instances: u32) -> Answer<Json<api::ProcessesDone>> {
@@ -156,10 +185,11 @@ async fn restart_one(
     State(app): State<App>,
     Path(name): Path<String>,
     Query(patience): Query<Patience>,
+    Query(manner): Query<Manner>,
     caller: Caller,
 ) -> Answer<Json<api::ProcessesDone>> {
     daemon(&app)?;
-    let restarted = app.supervisor.restart(&Selector::Name(plain(&name)?), patience.time()?).await?;
+    let restarted = manner.restart(&app, &Selector::Name(plain(&name)?), patience.time()?).await?;
     app.auth.note(caller.deed(Act::ProcessRestarted).to(name)).await;
     Ok(Json(done(&app, &restarted)))
 }

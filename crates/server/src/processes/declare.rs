@@ -10,7 +10,6 @@ use piton_model::{Act, Name, Process};
 use piton_spec::provisr::process_to_json;
 use piton_supervisor::Selector;
 use serde_json::{Map, Value};
-use utoipa_axum::routes;
 
 use super::files::{self, Changed};
 use super::selector::{self, Patience, Which, plain};
@@ -18,7 +17,7 @@ use super::{as_provisr, daemon, done, read, settled, unless_in_the_way};
 use crate::caller::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::problem::{Answer, Refusal};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 
 pub(super) fn routes() -> Table {

@@ -8,14 +8,13 @@ use piton_api as api;
 use piton_model::Act;
 use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::routes;
 
 use super::selector::{Patience, plain};
 use super::{as_provisr, daemon, view};
 use crate::caller::Caller;
 use crate::extract::{Json, Query};
 use crate::problem::{Answer, Refusal};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 
 pub(super) fn routes() -> Table {

@@ -4,11 +4,10 @@ use piton_api as api;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::routes;
 
 use crate::extract::{Json, Path, Query};
 use crate::problem::{Answer, Refusal};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 
 /// The kinds of samples, each with the second name that it has.
 pub const KINDS: [(&str, &str); 6] = [

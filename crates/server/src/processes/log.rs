@@ -8,21 +8,20 @@ use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::StreamExt;
 use piton_api as api;
 use piton_logs::{MergedLog, MergedPage, OutputStream};
 use serde::Deserialize;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::routes;
 
 use super::daemon;
 use super::selector::plain;
 use crate::extract::{Json, Path, Query};
+use crate::feed::{Feed, Frames};
 use crate::logs::frame;
 use crate::problem::{Answer, Refusal};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 
 /// How many lines a page has unless said otherwise.
@@ -138,26 +137,16 @@ fn view(page: MergedPage) -> api::ProcessLog {
 }
 
 /// Events without an end.
-fn follow(app: App, log: MergedLog, first: MergedPage) -> impl Stream<Item = Bytes> {
-    let (frames, mut received) = mpsc::channel::<Bytes>(16);
-    tokio::spawn(async move {
-        // Ends with an error when nobody reads any more.
-        let _ = feed(&app, &log, first, &frames).await;
-    });
-    stream::poll_fn(move |context| received.poll_recv(context))
+fn follow(app: App, log: MergedLog, first: MergedPage) -> Feed {
+    Feed::new(|frames| feed(app, log, first, frames))
 }
 
-async fn feed(
-    app: &App,
-    log: &MergedLog,
-    first: MergedPage,
-    frames: &mpsc::Sender<Bytes>,
-) -> Result<(), mpsc::error::SendError<Bytes>> {
+async fn feed(app: App, log: MergedLog, first: MergedPage, frames: Frames) {
     let begin = first.lines.first().map_or(first.next, |line| line.offset);
-    frames.send(Bytes::from(format!("id: {begin}\n\n"))).await?;
+    frames.send(format!("id: {begin}\n\n")).await;
     let mut next = first.next;
     for frame in framed(&first) {
-        frames.send(frame).await?;
+        frames.send(frame).await;
     }
     let (mut rest, mut quiet_since) = (FIRST_REST, Instant::now());
     while tokio::time::timeout(rest, app.front.ending.cancelled()).await.is_err() {
@@ -172,17 +161,17 @@ async fn feed(
             rest = (rest * 2).min(LONGEST_REST);
             if quiet_since.elapsed() >= HEARTBEAT {
                 quiet_since = Instant::now();
-                frames.send(Bytes::from_static(b": heartbeat\n\n")).await?;
+                frames.send(&b": heartbeat\n\n"[..]).await;
             }
         } else {
             (rest, quiet_since) = (FIRST_REST, Instant::now());
         }
         next = page.next;
         for frame in framed(&page) {
-            frames.send(frame).await?;
+            frames.send(frame).await;
         }
     }
-    frames.send(Bytes::from_static(b"event: end\ndata: interrupted\n\n")).await
+    frames.send(&b"event: end\ndata: interrupted\n\n"[..]).await;
 }
 
 /// Each line with the place after it, below an event that says that lines before them are gone.

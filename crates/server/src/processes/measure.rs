@@ -8,13 +8,12 @@ use piton_api as api;
 use piton_supervisor::{InstanceStatus, Selector};
 use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::routes;
 
 use super::selector::plain;
 use super::{read, view};
 use crate::extract::{Json, Query};
 use crate::problem::{Answer, Refusal};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 
 pub(super) fn routes() -> Table {

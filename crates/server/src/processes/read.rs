@@ -6,16 +6,16 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use piton_api as api;
 use piton_model::Name;
-use piton_supervisor::{InstanceState, InstanceStatus, Selector};
-use serde::Deserialize;
+use piton_supervisor::{InstanceState, InstanceStatus, Observed, Selector};
+use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
-use utoipa_axum::routes;
 
 use super::selector::{Which, plain};
+use super::view::Listed;
 use super::{as_provisr, view};
 use crate::extract::{Json, Path, Query};
 use crate::problem::{Answer, Refusal};
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 
 pub(super) fn routes() -> Table {
@@ -63,6 +63,31 @@ pub(super) fn look(app: &App, which: &Selector) -> Answer<Vec<InstanceStatus>> {
     }
 }
 
+/// The same, for those who only show them.
+fn observe(app: &App, which: &Selector) -> Answer<Listed> {
+    let found = if app.about.supervises() {
+        app.supervisor.observe(which)?
+    } else {
+        look(app, which)?.into_iter().map(Observed::from).collect()
+    };
+    Ok(Listed::new(app, found))
+}
+
+/// [`api::StatusAnswer`], written piece by piece.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Status {
+    One(Box<api::ProcessStatus>),
+    Several(Listed),
+    Well(api::Done),
+}
+
+/// [`api::Page`], written piece by piece. There is no next one.
+#[derive(Debug, Serialize)]
+struct Listing {
+    items: Listed,
+}
+
 /// The processes whose instances are meant, and those that have none just now and are meant themselves.
 pub(super) fn processes(app: &App, which: &Selector) -> Answer<BTreeSet<Name>> {
     let of = |instances: &[InstanceStatus]| -> BTreeSet<Name> {
@@ -80,23 +105,22 @@ pub(super) fn processes(app: &App, which: &Selector) -> Answer<BTreeSet<Name>> {
 ///
 /// A process with several instances answers with all of them. Without a selector it is said that Piton is well.
 #[utoipa::path(get, path = "/status", tag = "processes", responses((status = 200, body = api::StatusAnswer), (status = 400, description = "There is no such process, or several selectors are given.")))]
-async fn status(State(app): State<App>, Query(which): Query<Which>) -> Answer<Json<api::StatusAnswer>> {
+async fn status(State(app): State<App>, Query(which): Query<Which>) -> Answer<Json<Status>> {
     let Some(selector) = which.selector()? else {
-        return Ok(Json(api::StatusAnswer::Well(api::Done { ok: true })));
+        return Ok(Json(Status::Well(api::Done { ok: true })));
     };
-    let found = look(&app, &selector).map_err(as_provisr)?;
-    let mut seen = view::statuses(&app, &found);
-    Ok(Json(match (&selector, seen.len()) {
-        (Selector::Name(_), 1) => api::StatusAnswer::One(Box::new(seen.remove(0))),
-        _ => api::StatusAnswer::Several(seen),
+    let found = observe(&app, &selector).map_err(as_provisr)?;
+    Ok(Json(match (&selector, found.only()) {
+        (Selector::Name(_), Some(one)) => Status::One(Box::new(one)),
+        _ => Status::Several(found),
     }))
 }
 
 /// All instances, or those that a selector names.
 #[utoipa::path(get, path = "/processes", responses((status = 200, body = api::Page<api::ProcessStatus>), (status = 404, description = "There is no such process.")))]
-async fn list(State(app): State<App>, Query(which): Query<Which>) -> Answer<Json<api::Page<api::ProcessStatus>>> {
-    let found = look(&app, &which.selector()?.unwrap_or(Selector::All))?;
-    Ok(Json(api::Page { items: view::statuses(&app, &found), next: None }))
+async fn list(State(app): State<App>, Query(which): Query<Which>) -> Answer<Json<Listing>> {
+    let items = observe(&app, &which.selector()?.unwrap_or(Selector::All))?;
+    Ok(Json(Listing { items }))
 }
 
 /// One instance; a process with several is asked for with `/processes?name=`.

@@ -44,7 +44,7 @@ pub(super) async fn came_up(
         loop {
             match changes.try_recv() {
                 Ok(change) if change.now.process == process && change.now.state == InstanceState::Running => {
-                    ran.insert(change.now.name);
+                    ran.insert(change.now.name.clone());
                 }
                 Ok(_) => {}
                 // What was missed may have been good news: what is seen now decides.
@@ -78,7 +78,7 @@ pub(super) async fn came_up(
         }
         match timeout(LOOK_AGAIN, changes.recv()).await {
             Ok(Ok(change)) if change.now.process == process && change.now.state == InstanceState::Running => {
-                ran.insert(change.now.name);
+                ran.insert(change.now.name.clone());
             }
             // Nothing came, or something else: what is seen then decides.
             Ok(Ok(_) | Err(RecvError::Lagged(_))) | Err(_) => {}

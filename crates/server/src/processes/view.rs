@@ -1,8 +1,12 @@
 //! What the supervisor knows, as it travels.
 
+use std::sync::Arc;
+
 use piton_api as api;
+use piton_engine::Loaded;
 use piton_model::Name;
-use piton_supervisor::{ExitStatus, GroupStatus, InstanceState, InstanceStatus, Usage};
+use piton_supervisor::{ExitStatus, GroupStatus, InstanceState, InstanceStatus, Observed, Usage};
+use serde::{Serialize, Serializer};
 
 use crate::state::App;
 
@@ -11,14 +15,53 @@ const MIB: f64 = 1024.0 * 1024.0;
 /// Instances.
 pub(super) fn statuses(app: &App, instances: &[InstanceStatus]) -> Vec<api::ProcessStatus> {
     let loaded = app.engine.loaded();
-    let provisioned = |process: &str| {
-        let declared = Name::parse(process).ok().and_then(|name| loaded.catalog.processes.get(&name));
-        declared.is_some_and(|declared| declared.origin.is_configuration())
+    let shown = |instance: &InstanceStatus| {
+        shown(instance, instance.usage.as_ref(), is_provisioned(&loaded, &instance.process))
     };
-    instances.iter().map(|instance| shown(instance, provisioned(&instance.process))).collect()
+    instances.iter().map(shown).collect()
 }
 
-fn shown(instance: &InstanceStatus, provisioned: bool) -> api::ProcessStatus {
+fn is_provisioned(loaded: &Loaded, process: &str) -> bool {
+    let declared = Name::parse(process).ok().and_then(|name| loaded.catalog.processes.get(&name));
+    declared.is_some_and(|declared| declared.origin.is_configuration())
+}
+
+/// A list of [`api::ProcessStatus`], each of which is made when it is written: all of them at once would take megabytes for
+/// thousands of instances.
+#[derive(Debug)]
+pub(super) struct Listed {
+    loaded: Arc<Loaded>,
+    found: Vec<Observed>,
+}
+
+impl Listed {
+    pub(super) fn new(app: &App, found: Vec<Observed>) -> Listed {
+        Listed { loaded: app.engine.loaded(), found }
+    }
+
+    /// The one instance, if there is exactly one.
+    pub(super) fn only(&self) -> Option<api::ProcessStatus> {
+        let [Observed { status, usage }] = self.found.as_slice() else { return None };
+        Some(shown(status, usage.as_ref(), is_provisioned(&self.loaded, &status.process)))
+    }
+}
+
+impl Serialize for Listed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Instances of a process stand together.
+        let mut last: Option<(&str, bool)> = None;
+        serializer.collect_seq(self.found.iter().map(|Observed { status, usage }| {
+            let provisioned = match last {
+                Some((process, known)) if process == status.process => known,
+                _ => is_provisioned(&self.loaded, &status.process),
+            };
+            last = Some((status.process.as_str(), provisioned));
+            shown(status, usage.as_ref(), provisioned)
+        }))
+    }
+}
+
+fn shown(instance: &InstanceStatus, usage: Option<&Usage>, provisioned: bool) -> api::ProcessStatus {
     let exit = instance.last_exit.as_ref().map(|exit| exit.status);
     api::ProcessStatus {
         name: instance.name.clone(),
@@ -45,7 +88,7 @@ fn shown(instance: &InstanceStatus, provisioned: bool) -> api::ProcessStatus {
         },
         reason: instance.reason.clone(),
         next_start: instance.next_start,
-        usage: instance.usage.as_ref().map(|usage| metrics(instance, usage)),
+        usage: usage.map(|usage| metrics(instance, usage)),
     }
 }
 
@@ -122,7 +165,7 @@ fn signal_name(number: i32) -> String {
 /// What an instance uses.
 pub(super) fn metrics(instance: &InstanceStatus, usage: &Usage) -> api::ProcessMetrics {
     api::ProcessMetrics {
-        pid: instance.pid.unwrap_or(0),
+        pid: usage.pid,
         name: instance.name.clone(),
         cpu_percent: usage.cpu_percent,
         memory_mb: usage.rss as f64 / MIB,
@@ -174,11 +217,11 @@ mod tests {
     #[test]
     fn states_are_told_in_the_words_of_provisr_and_more_exactly() {
         for known in InstanceState::ALL {
-            let seen = shown(&instance(known, None), false);
+            let seen = shown(&instance(known, None), None, false);
             assert!(["stopped", "starting", "running", "stopping"].contains(&seen.state.as_str()), "{known}");
             assert_eq!(seen.phase, known.as_str());
         }
-        let running = serde_json::to_value(shown(&instance(InstanceState::Running, None), true)).unwrap();
+        let running = serde_json::to_value(shown(&instance(InstanceState::Running, None), None, true)).unwrap();
         let wanted = serde_json::json!({
             "name": "web-1", "running": true, "pid": 42, "started_at": "2026-01-02T03:04:05Z",
             "stopped_at": "0001-01-01T00:00:00Z", "detected_by": "exec:pid", "restarts": 3, "state": "running",
@@ -190,7 +233,7 @@ mod tests {
     #[test]
     fn ends() {
         let told = |exit| {
-            let seen = shown(&instance(InstanceState::Exited, Some(exit)), false);
+            let seen = shown(&instance(InstanceState::Exited, Some(exit)), None, false);
             (seen.exit_error, seen.exit_code, seen.signal)
         };
         let own = |text: &str| Some(text.to_owned());

@@ -16,7 +16,6 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use piton_api as api;
 use piton_model::{Alteration, JobType, ScheduleId};
 use serde_json::{Map, Value};
-use utoipa_axum::routes;
 
 use request::{ALLOW_PAST, Measure, Mistake, mistake};
 
@@ -24,7 +23,7 @@ use crate::caller::Caller;
 use crate::extract::{Json, Path};
 use crate::problem::{Answer, Refusal};
 use crate::processes::unless_in_the_way;
-use crate::route::{Permission, Table};
+use crate::route::{Permission, Table, routes};
 use crate::state::App;
 
 /// What requests for scheduled provisions must keep to.
@@ -201,7 +200,7 @@ async fn postpone(app: &App, caller: Caller, id: ScheduleId, body: &Map<String, 
     alter(app, caller, id, alteration).await
 }
 
-/// Agrees to a scheduled provision that needs it.
+/// Agrees to a scheduled provision that needs it, which then shows who did and the reason.
 #[utoipa::path(post, path = "/schedule/{id}/approve", responses(
     (status = 200, body = api::Schedule),
     (status = 403, description = "Whoever asked for it may not approve it, or the role does not allow it."),
@@ -210,10 +209,10 @@ async fn approve(
     State(app): State<App>,
     Path(id): Path<String>,
     caller: Caller,
-    Json(_reason): Json<api::ApprovalRequest>,
+    Json(request): Json<api::ApprovalRequest>,
 ) -> Answer<Json<api::Schedule>> {
-    let by = caller.by.to_string();
-    alter(&app, caller, id_of(&id)?, Alteration::Approve { by }).await
+    let (by, reason) = (caller.by.to_string(), reason(request)?);
+    alter(&app, caller, id_of(&id)?, Alteration::Approve { by, reason }).await
 }
 
 /// Refuses a scheduled provision that needs somebody who agrees. It is cancelled, and shows the reason.
@@ -226,6 +225,19 @@ async fn reject(
     caller: Caller,
     Json(request): Json<api::ApprovalRequest>,
 ) -> Answer<Json<api::Schedule>> {
-    let by = caller.by.to_string();
-    alter(&app, caller, id_of(&id)?, Alteration::Reject { by, reason: request.reason }).await
+    let (by, reason) = (caller.by.to_string(), reason(request)?);
+    alter(&app, caller, id_of(&id)?, Alteration::Reject { by, reason }).await
+}
+
+/// What somebody said to it, if anything. PostgreSQL keeps no text with a zero in it.
+fn reason(request: api::ApprovalRequest) -> Answer<Option<String>> {
+    let said = request.reason.filter(|reason| !reason.trim().is_empty());
+    if said.as_ref().is_some_and(|reason| reason.contains('\0')) {
+        return Err(refused(vec![mistake(
+            "invalid_field",
+            "reason",
+            "`reason` must not contain the character U+0000",
+        )]));
+    }
+    Ok(said)
 }

@@ -24,16 +24,24 @@ const LAST: i64 = 253_402_128_000;
 pub(crate) fn read(text: &str, timezone: Option<&str>, usual: &TimeZone) -> Result<Moment, Mistake> {
     let named = timezone.map(zone).transpose()?;
     let text = text.trim();
-    let wrong = || {
+    let mistaken = |what: &str, hint: &'static str| {
         let shown: String = text.chars().take(64).collect();
-        mistake("invalid_schedule_time", "schedule_time", format!("`{}` is not a time", shown.escape_debug()))
-            .hint(HINT)
+        mistake("invalid_schedule_time", "schedule_time", format!("`{}` {what}", shown.escape_debug())).hint(hint)
+    };
+    let outside = || mistaken("is out of range", "it is not before 1970, and not after 9999-12-29");
+    let wrong = || {
+        // The last days of the last year are none here, however they are written.
+        let earlier = text.strip_prefix("9999").map(|rest| format!("9998{rest}"));
+        if earlier.is_some_and(|earlier| read(&earlier, timezone, usual).is_ok()) {
+            return outside();
+        }
+        mistaken("is not a time", HINT)
     };
     if let Ok(at) = text.parse::<Timestamp>() {
         // RFC 9557 says the zone, too.
         let said = text.contains('[').then(|| text.parse::<Zoned>().ok()).flatten();
         let zone = named.as_ref().or(said.as_ref().map(Zoned::time_zone)).and_then(name);
-        return if is_usual(&at) { Ok(Moment { at, zone }) } else { Err(wrong()) };
+        return if is_usual(&at) { Ok(Moment { at, zone }) } else { Err(outside()) };
     }
     // A date alone is no time, and an offset that means nothing is not left out.
     let of_day = text.split_once(['T', 't', ' ']).map(|(_, time)| time);
@@ -42,7 +50,7 @@ pub(crate) fn read(text: &str, timezone: Option<&str>, usual: &TimeZone) -> Resu
     }
     let local: DateTime = text.parse().map_err(|_| wrong())?;
     let zone = named.unwrap_or_else(|| usual.clone());
-    let at = zone.to_timestamp(local).ok().filter(is_usual).ok_or_else(wrong)?;
+    let at = zone.to_timestamp(local).ok().filter(is_usual).ok_or_else(outside)?;
     Ok(Moment { at, zone: name(&zone) })
 }
 
@@ -114,6 +122,12 @@ mod tests {
         ] {
             assert_eq!(told(text, None), Err("invalid_schedule_time"), "{text}");
         }
+        let detail = |text| read(text, None, &TimeZone::UTC).unwrap_err().detail;
+        for text in ["9999-12-31T00:00:00Z", "9999-12-31T00:00:00", "9999-12-30T22:30:00-05:00", "1969-12-31T23:59:59Z"]
+        {
+            assert!(detail(text).contains("is out of range"), "{text}: {}", detail(text));
+        }
+        assert!(detail("9999-12-99T00:00:00Z").contains("is not a time"));
         for zone in ["", "Mars/Olympus", "+02:00", "../../etc/passwd"] {
             assert_eq!(told("2025-12-01T09:00:00", Some(zone)), Err("unknown_time_zone"), "{zone}");
         }

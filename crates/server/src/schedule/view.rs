@@ -39,6 +39,7 @@ pub(crate) fn schedule(row: &ScheduledProvision) -> api::Schedule {
         target_user_email: wanted.target_user_email.clone(),
         requested_by: wanted.requested_by.clone(),
         approved_by: row.approved_by.clone(),
+        approval_reason: row.approval_reason.clone(),
         approval_status: wanted.approval.to_string(),
         created_at: row.created_at,
         updated_at: row.updated_at,

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -81,6 +82,14 @@ impl Listener {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         Ok(Listener(Kind::Tcp { listener: TcpListener::from_std(listener)?, address }))
+    }
+
+    /// Listens on the same socket once more: what is accepted by one is not by the other. None for unix sockets.
+    pub fn again(&self) -> io::Result<Option<Listener>> {
+        match &self.0 {
+            Kind::Tcp { listener, .. } => Listener::inherited(listener.as_fd().try_clone_to_owned()?.into()).map(Some),
+            Kind::Unix { .. } => Ok(None),
+        }
     }
 
     /// Listens on a unix socket, for its owner only. A socket that is in the way is replaced.

@@ -212,6 +212,12 @@ pub(crate) const KEYS: &[Key] = &[
     key("scheduler.max_concurrent_runs", POSITIVE, "How many runs may be active at once.")
         .otherwise("four for each core")
         .aliases(&["SCHEDULER_MAX_CONCURRENT_RUNS"]),
+    key(
+        "scheduler.lease",
+        Kind::Duration,
+        "How long daemons that share a database wait for one that says nothing before they give up its runs; it stops them before that.",
+    )
+    .default("30s"),
     key("iac.tool", Kind::Choice(&["auto", "tofu", "terraform"]), "Which tool runs infrastructure code.")
         .default("auto"),
     key("iac.version", Kind::Text, "Version of the tool, exact or a constraint.")
@@ -227,7 +233,11 @@ pub(crate) const KEYS: &[Key] = &[
     )
     .default("auto"),
     key("iac.registry_host", Kind::Text, "Private registry of modules and providers.").aliases(&["REGISTRY_HOST"]),
-    key("iac.mirror", Kind::Url(&["http", "https", "file"]), "Where the tools themselves are downloaded from.")
+    key(
+        "iac.mirror",
+        Kind::Url(&["http", "https"]),
+        "Where the tools themselves are downloaded from; `http` on this host only.",
+    )
         .otherwise("the makers' release servers"),
     key("iac.max_concurrent_deployments", POSITIVE, "How many deployments that people ask for may run at once.")
         .otherwise("half of `scheduler.max_concurrent_runs`"),
@@ -362,6 +372,8 @@ pub(crate) const KEYS: &[Key] = &[
         .default("500MB")
         .aliases(&["MAX_WORKSPACE_SIZE"]),
     key("worker.max_job_duration", Kind::Duration, "Longest job.").default("10m").aliases(&["MAX_JOB_DURATION"]),
+    key("worker.forge_timeout", Kind::Duration, "Longest silence of a forge before what was asked of it is tried again.")
+        .default("1m"),
     key("worker.provider", Kind::Choice(&["gitlab", "github", "gitea", "git"]), "Who hosts the repository where a message does not say.")
         .default("gitlab"),
     key("worker.branch", Kind::Text, "Branch that is pushed.").default("main"),

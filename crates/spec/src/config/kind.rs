@@ -7,7 +7,7 @@ use piton_cron::Schedule;
 
 use super::listen::Listen;
 use crate::document::Value;
-use crate::duration::parse_duration;
+use crate::duration::{hint_for_number, parse_duration};
 use crate::fields::shown;
 use crate::schedule::find_time_zone;
 use crate::suggest::nearest;
@@ -126,9 +126,7 @@ impl Kind {
                 _ => Err(Mismatch::new(format!("{number} is not a number of seconds"))),
             },
             (Kind::Size, Value::Number(number)) if number.as_u64().is_some() => Ok(value.to_json()),
-            (Kind::Duration, Value::Number(number)) => {
-                Err(wrong().hint(format!("write `{number}s` for seconds or `{number}m` for minutes, in quotes")))
-            }
+            (Kind::Duration, Value::Number(number)) => Err(wrong().hint(hint_for_number(number))),
             (Kind::Texts | Kind::Networks, Value::Text(text)) => self.check(&self.value_of_text(text)),
             (Kind::Texts | Kind::Networks, Value::List(items)) => {
                 let check_one = |value: &Value| match (self, value) {
@@ -160,6 +158,9 @@ impl Kind {
     fn check_text(&self, text: &str) -> Option<Result<serde_json::Value, Mismatch>> {
         let filled = || !text.trim().is_empty();
         Some(match self {
+            Kind::Choice(words) if words.contains(&"warn") && text.trim().eq_ignore_ascii_case("warning") => {
+                Ok("warn".into())
+            }
             Kind::Text => Ok(text.into()),
             Kind::Path if filled() => Ok(text.into()),
             Kind::Path => Err(Mismatch::new("this must not be empty")),

@@ -46,7 +46,18 @@ pub(super) fn file(sources: &Sources, root: &Path) -> Result<(Option<PathBuf>, V
             return Ok((Some(first), ignored));
         }
     }
-    Ok((None, Vec::new()))
+    Ok((None, unread(root)))
+}
+
+/// Files of the process manager and of the provisioning scheduler, which are read where somebody names them.
+fn unread(root: &Path) -> Vec<Diagnostic> {
+    let there = ["config.toml", "config.yaml", "config.yml"].into_iter().filter(|name| root.join(name).is_file());
+    let warn = |name: &str| {
+        let message = "this file is not read, because nobody names it";
+        let hint = format!("if it is Piton's, name it: `piton --config {name}`");
+        Diagnostic::warning(root.join(name), "ignored_file", message).hint(hint)
+    };
+    there.map(warn).collect()
 }
 
 fn filled<'a>(sources: &'a Sources, variable: &str) -> Option<&'a str> {

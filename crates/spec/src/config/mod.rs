@@ -136,6 +136,9 @@ pub struct Config {
     settings: Settings,
 }
 
+/// Shorter ones would end while a busy machine renews them.
+const SHORTEST_LEASE: Duration = Duration::from_secs(1);
+
 /// `[scheduler]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scheduler {
@@ -147,6 +150,8 @@ pub struct Scheduler {
     pub catch_up: CatchUp,
     /// How many runs may be active at once; none for four per core.
     pub max_concurrent_runs: Option<NonZeroU32>,
+    /// How long a daemon holds a run without a word to the others.
+    pub lease: Duration,
 }
 
 /// `[iac]`
@@ -289,6 +294,7 @@ impl Config {
                     .integer("scheduler.max_concurrent_runs")
                     .and_then(|number| u32::try_from(number).ok())
                     .and_then(NonZeroU32::new),
+                lease: s.duration("scheduler.lease").max(SHORTEST_LEASE),
             },
             iac: IacSettings {
                 tool: match s.text("iac.tool") {

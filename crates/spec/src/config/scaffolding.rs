@@ -44,6 +44,8 @@ pub struct Worker {
     pub max_workspace_size: u64,
     /// How long one attempt may take.
     pub max_job_duration: Duration,
+    /// How long a forge may be silent.
+    pub forge_timeout: Duration,
     /// Who hosts repositories of messages that do not say.
     pub provider: GitProvider,
     /// The branch that is pushed.
@@ -125,6 +127,7 @@ impl Worker {
             max_template_size: number("worker.max_template_size").unwrap_or(10 << 20),
             max_workspace_size: number("worker.max_workspace_size").unwrap_or(500 << 20),
             max_job_duration: settings.duration("worker.max_job_duration"),
+            forge_timeout: settings.duration("worker.forge_timeout"),
             provider: settings.text("worker.provider").and_then(GitProvider::from_word).unwrap_or_default(),
             branch: text("worker.branch").unwrap_or_default(),
             author: (text("worker.author_name").unwrap_or_default(), text("worker.author_email").unwrap_or_default()),

@@ -11,10 +11,11 @@ use piton_model::{Batch, CompletionMode, Digest, Hooks, Name, Subject, TaskResta
 
 use super::confinement::read_confinement;
 use super::hooks::{check, read_hooks};
-use super::items::{Reading, command, count, either, environment, seconds};
+use super::items::{Form, Reading, command, count, either, environment, seconds};
 use super::policy::{read_failure_policy, read_success_policy};
 use super::process::{optional_path, required_name};
 use crate::diagnostic::Severity;
+use crate::document::Value;
 use crate::duration::LONGEST;
 use crate::fields::{Fields, Item};
 use crate::read_job::{JobDraft, Named};
@@ -75,7 +76,12 @@ pub(crate) fn read_cronjob(mut fields: Fields<'_, '_>, file: &Arc<Path>, reading
             Vec::new()
         }
     };
-    let time_zone = fields.get("time_zone").and_then(|item| read_time_zone(&item)).unwrap_or(TimeZone::UTC);
+    // Programs write empty text for what nobody said.
+    let said = |item: &Item<'_, '_>| {
+        reading.form == Form::File || !matches!(&item.node.value, Value::Text(text) if text.is_empty())
+    };
+    let time_zone = fields.get("time_zone").filter(said).and_then(|item| read_time_zone(&item));
+    let time_zone = time_zone.unwrap_or(TimeZone::UTC);
     let concurrency = fields.get("concurrency_policy").and_then(|item| item.choice(&POLICIES)).unwrap_or_default();
     let rules = RunRules {
         concurrency,
@@ -146,7 +152,7 @@ fn job(
         working_dir: None,
         depends_on: Vec::new(),
         tags: BTreeSet::new(),
-        rules,
+        rules: Arc::new(rules),
         inline: reading.inline,
     }
 }
@@ -163,7 +169,7 @@ fn read_batch(fields: &mut Fields<'_, '_>, reading: Reading<'_>) -> Option<Batch
     let is_indexed = completion_mode == CompletionMode::Indexed;
     let completions_item = fields.get("completions");
     let completions = match &completions_item {
-        Some(item) if item.node.value == crate::document::Value::Text("any".to_owned()) => {
+        Some(item) if item.node.value == Value::Text("any".to_owned()) => {
             if is_indexed {
                 let message = "numbered tasks need a number of `completions`";
                 item.report(item.error("conflicting_fields", message));
@@ -209,7 +215,7 @@ fn read_batch(fields: &mut Fields<'_, '_>, reading: Reading<'_>) -> Option<Batch
     let hooks = fields.get("lifecycle").map(|item| read_hooks(&item, &env, reading)).unwrap_or_default();
     let confinement = read_confinement(fields, reading);
     if let Some(item) = fields.get("log")
-        && !matches!(&item.node.value, crate::document::Value::Table(entries) if entries.is_empty())
+        && !matches!(&item.node.value, Value::Table(entries) if entries.is_empty())
     {
         let warning = item.warning("unused_field", "what the tasks of a job say is in the log of its run");
         item.report(warning.hint("remove `log`"));
@@ -237,5 +243,5 @@ fn read_batch(fields: &mut Fields<'_, '_>, reading: Reading<'_>) -> Option<Batch
 
 /// Programs write empty text for what nobody said.
 fn is_said(item: &Item<'_, '_>) -> bool {
-    !matches!(&item.node.value, crate::document::Value::Text(text) if text.is_empty())
+    !matches!(&item.node.value, Value::Text(text) if text.is_empty())
 }

@@ -45,7 +45,8 @@ pub fn process_to_json(process: &Process, around: &Surroundings, secrets: Secret
     put("retry_count", process.start.retries.into());
     put("retry_interval", nanos(process.start.retry_interval));
     put("start_duration", if process.start.duration.is_zero() { 0.into() } else { nanos(process.start.duration) });
-    put("instances", process.instances.into());
+    // As with durations, a number that is zero says nothing.
+    put("instances", if process.instances == 0 { "0".into() } else { process.instances.into() });
     put("detached", false.into());
     put("auto_start", process.auto_start.into());
     let dependency = |dependency: &piton_model::Dependency| match dependency.condition {

@@ -49,12 +49,13 @@ fn read_flat(
     zero_says: bool,
 ) {
     let said = |number: &u32| zero_says || *number > 0;
-    for (names, place) in [
-        (["dir", "dir"], &mut policy.dir),
-        (["stdout", "stdoutPath"], &mut policy.stdout),
-        (["stderr", "stderrPath"], &mut policy.stderr),
-    ] {
-        for name in names {
+    let places: [(&[&'static str], _); 3] = [
+        (&["dir"], &mut policy.dir),
+        (&["stdout", "stdoutPath"], &mut policy.stdout),
+        (&["stderr", "stderrPath"], &mut policy.stderr),
+    ];
+    for (names, place) in places {
+        for &name in names {
             if let Some((_, path)) = optional_path(fields, name, reading) {
                 *place = Some(path);
                 *says_where = true;

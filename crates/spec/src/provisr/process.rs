@@ -54,7 +54,7 @@ pub(crate) fn read_process(mut fields: Fields<'_, '_>, file: &Arc<Path>, reading
     let pid_file = optional_path(&mut fields, "pid_file", reading);
     let priority = fields.get("priority").and_then(|item| integer(&item, i64::from(i32::MIN), i64::from(i32::MAX)));
     let instances_item = fields.get("instances");
-    let instances = instances_item.as_ref().and_then(|item| count(item, 0, MOST_INSTANCES)).unwrap_or(1);
+    let instances = instances_item.as_ref().and_then(|item| read_instances(item, reading)).unwrap_or(1);
     let auto_start = fields.get("auto_start").and_then(|item| item.flag()).unwrap_or(true);
     let usual = StartPolicy::default();
     let start = StartPolicy {
@@ -127,6 +127,14 @@ pub(crate) fn read_process(mut fields: Fields<'_, '_>, file: &Arc<Path>, reading
     };
     let depends_on = depends_on.into_iter().map(|(_, reference)| reference).collect();
     Some(ProcessDraft { process: Arc::new(process), depends_on, file: Arc::clone(file), place, field })
+}
+
+/// How many instances there shall be. Where programs write, a number that is zero says nothing, and text says it.
+fn read_instances(item: &Item<'_, '_>, reading: Reading<'_>) -> Option<u32> {
+    match &item.node.value {
+        Value::Text(text) if reading.form != Form::File && text == "0" => Some(0),
+        _ => count(item, 0, MOST_INSTANCES).filter(|count| reading.form == Form::File || *count > 0),
+    }
 }
 
 /// The name that every declaration needs.

@@ -64,6 +64,9 @@ pub(crate) fn read_program_file(
 }
 
 fn read_program(item: &Item<'_, '_>, file: &Arc<Path>, reading: Reading<'_>) -> Option<ProgramDraft> {
+    if reading.form == Form::Json && !reading.inline && is_bare(item) {
+        return read_spec(item, Kind::Process, file, reading);
+    }
     let mut fields = item.table()?;
     let kind_item = fields.get("type");
     let kind = match &kind_item {
@@ -82,6 +85,13 @@ fn read_program(item: &Item<'_, '_>, file: &Arc<Path>, reading: Reading<'_>) -> 
     };
     fields.finish(Severity::Error);
     read_spec(&spec, kind?, file, reading)
+}
+
+/// Whether it is a process and nothing around it, as provisr's own programs leave them.
+fn is_bare(item: &Item<'_, '_>) -> bool {
+    let Value::Table(entries) = &item.node.value else { return false };
+    let has = |key: &str| entries.iter().any(|entry| entry.key == key);
+    !has("type") && !has("spec") && has("name") && (has("command") || has("args"))
 }
 
 fn read_spec(spec: &Item<'_, '_>, kind: Kind, file: &Arc<Path>, reading: Reading<'_>) -> Option<ProgramDraft> {

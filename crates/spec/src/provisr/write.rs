@@ -113,6 +113,15 @@ pub fn put_back(directory: &Path, made: Option<&Path>, file: &Path, before: &[u8
 pub fn read_program(file: &Path) -> Result<(Kind, Json), Box<Diagnostic>> {
     match read_declaration(file, read_bounded(file)?)? {
         (Some(kind), spec) => Ok((kind, spec)),
+        // A process and nothing around it.
+        (None, json)
+            if Format::of(file) == Some(Format::Json)
+                && json.get("type").is_none()
+                && json.get("spec").is_none()
+                && json.get("name").is_some() =>
+        {
+            Ok((Kind::Process, json))
+        }
         (None, _) => Err(Box::new(Diagnostic::error(file, "missing_field", "this file declares no program"))),
     }
 }

@@ -91,10 +91,12 @@ fn unknown_and_mistyped_fields() {
     workspaces/web/config.json:1:14: error: timezone: unknown time zone `Europe/Belin`
       hint: use a name of the IANA database, for example `Europe/Berlin` or `UTC`
     "#);
-    insta::assert_snapshot!(told(r#"{"vars": {"a b": 1}, "var_files": ["../secret.tfvars"]}"#), @r#"
+    insta::assert_snapshot!(told(r#"{"vars": {"a b": 1}, "var_files": ["../secret.tfvars", "/etc/x"]}"#), @r#"
     workspaces/web/config.json:1:11: error: vars: `a b` cannot be the name of an input variable
-    workspaces/web/config.json:1:36: error: var_files[0]: a variable file must not lead out of the directory with `..`
-      hint: put the file into the workspace's directory, or write its absolute path
+    workspaces/web/config.json:1:36: error: var_files[0]: a variable file must not lead out of the directory
+      hint: put the file into the workspace's directory, and write its path below that, without `..`
+    workspaces/web/config.json:1:56: error: var_files[1]: a variable file must not lead out of the directory
+      hint: put the file into the workspace's directory, and write its path below that, without `..`
     "#);
     insta::assert_snapshot!(told(r#"{"custom_deploy": {"destroy_command": "x", "plan_comand": "y"}}"#), @r#"
     workspaces/web/config.json:1:39: warning: custom_deploy.destroy_command: this has no effect here; the command is `apply_command`
@@ -128,6 +130,11 @@ fn impossible_schedules() {
     insta::assert_snapshot!(told(r#"{"deploy_schedule": "@deployment"}"#), @r#"
     workspaces/web/config.json:1:21: error: deploy_schedule: `@deployment` names an event, which only the schedule of a job can listen for
       hint: write a cron expression
+    "#);
+    insta::assert_snapshot!(
+        told(r#"{"jobs": [{"name": "a", "type": "command", "command": "true", "schedule": "@bogus"}]}"#), @r#"
+    workspaces/web/config.json:1:76: error: jobs[0].schedule: unknown shortcut `@bogus`
+      hint: the shortcuts are @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually and @every DURATION; events are @deployment, @deployment-failed, @destroy, @destroy-failed, @reboot
     "#);
     insta::assert_snapshot!(
         told(r#"{"jobs": [{"name": "a", "type": "command", "command": "true", "schedule": "@deploymnt"}]}"#), @r#"

@@ -381,6 +381,25 @@ fn lookup() {
 }
 
 #[test]
+fn files_that_nobody_names_are_told_of() {
+    let site = Site::new();
+    site.write("config.yaml", "server: {listen: ':9999'}\n");
+    let (config, warnings) = Config::load(&sources(&site)).map_err(|found| shown(&found)).unwrap();
+    assert_eq!(config.file, None);
+    let warned = shown(&warnings);
+    assert!(warned.contains("config.yaml") && warned.contains("`piton --config config.yaml`"), "{warned}");
+    site.write("piton.toml", "");
+    good(&sources(&site));
+}
+
+#[test]
+fn levels_go_by_both_of_their_names() {
+    let site = Site::new();
+    let config = good(&Sources { environment: variables(&[("LOG_LEVEL", "warning")]), ..sources(&site) });
+    assert_eq!(explained(&config, "logging.level").0, "warn");
+}
+
+#[test]
 fn an_open_door_is_named() {
     let site = Site::new();
     site.write("piton.toml", "[server]\nlisten = ':8080'\n");

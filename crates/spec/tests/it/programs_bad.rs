@@ -24,10 +24,10 @@ fn the_shape_of_a_file() {
     programs/a.toml:1:8: error: type: `proces` is not one of process, job, cronjob, cron
       hint: did you mean `process`?
     "#);
-    insta::assert_snapshot!(told("a.json", r#"{"name": "web", "command": "x"}"#), @r#"
-    programs/a.json:1:1: error: a program needs a `type`: process, job or cronjob
+    insta::assert_snapshot!(told("a.toml", "name = 'web'\ncommand = 'x'\n"), @r#"
+    programs/a.toml:1:1: error: a program needs a `type`: process, job or cronjob
       hint: and what it is below `spec`
-    programs/a.json:1:1: error: a program needs a `spec`
+    programs/a.toml:1:1: error: a program needs a `spec`
       hint: put what is here into the table `spec`
     "#);
     insta::assert_snapshot!(told("a.toml", "type = 'process'\n[spec]\ncomand = 'x'\nname = 'a b'\n[spc]\n"), @r#"

@@ -292,6 +292,43 @@ fn to_suspend_a_job_is_no_other_declaration() {
 }
 
 #[test]
+fn what_programs_leave_without_a_type_is_a_process() {
+    let site = Site::new();
+    site.write("programs/web.json", r#"{"name": "web", "command": "x", "instances": 2}"#);
+    assert_eq!(site.load_clean().processes[&name("web")].process.instances, 2);
+    let (kind, spec) = read_program(&site.path("programs/web.json")).unwrap();
+    assert_eq!((kind, spec), (Kind::Process, json!({"name": "web", "command": "x", "instances": 2})));
+}
+
+#[test]
+fn programs_write_empty_text_for_what_nobody_said() {
+    let around = Surroundings::default();
+    let cron = json!({"name": "c", "schedule": "@hourly", "time_zone": "", "job_template": {"command": "true"}});
+    let (job, _) = parse_cronjob(&cron, &around).map_err(|found| shown(&found)).unwrap();
+    assert_eq!(job.time_zone, jiff::tz::TimeZone::UTC);
+    let log = json!({"name": "a", "command": "x", "log": {"file": {"dir": "rel"}}});
+    let found = parse_process(&log, &around).unwrap_err();
+    assert_eq!(found.len(), 1, "it is said once: {}", shown(&found));
+}
+
+#[test]
+fn programs_write_zero_instances_for_what_nobody_said() {
+    let json = json!({"name": "web", "command": "./web", "instances": 0});
+    let (process, _) = parse_process(&json, &Surroundings::default()).unwrap();
+    assert_eq!(process.instances, 1);
+    let json = json!({"name": "web", "command": "./web", "instances": "0"});
+    let (process, _) = parse_process(&json, &Surroundings::default()).unwrap();
+    assert_eq!(process.instances, 0);
+    let site = Site::new();
+    site.write("programs/web.json", r#"{"type": "process", "spec": {"name": "web", "command": "x", "instances": 0}}"#);
+    // Who writes by hand means what they write.
+    site.write("programs/none.toml", "type = 'process'\nspec = {name = 'none', command = 'x', instances = 0}\n");
+    let processes = site.load_clean().processes;
+    let instances = |of: &str| processes[&name(of)].process.instances;
+    assert_eq!((instances("web"), instances("none")), (1, 0));
+}
+
+#[test]
 fn what_the_api_shows() {
     let json = json!({"name": "web", "command": "./web", "env": ["TOKEN=hunter2"], "auto_restart": true});
     let (process, _) = parse_process(&json, &Surroundings::default()).unwrap();

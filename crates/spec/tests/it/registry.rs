@@ -139,6 +139,37 @@ fn legacy_workspaces() {
 }
 
 #[test]
+fn what_a_legacy_file_does_not_say_clearly_is_told() {
+    let scheduler = |text: &str| {
+        let (imported, diagnostics) = legacy::parse_scheduler(Path::new("scheduler.json"), text.as_bytes());
+        (imported.len(), shown(&diagnostics))
+    };
+    let state = r#"{"status": "deployed", "last_deployed": "2025-09-26T11:43:26Z"}"#;
+    for text in [
+        format!(r#"{{"environments": {{"web": {state}}}}}"#),
+        r#"{"workspaces": [{"name": "web", "status": "destroyed"}]}"#.to_owned(),
+        format!(r#"{{"workspaces": {{"web": {state}}}, "environments": {{"web": {{"status": "destroyed"}}}}}}"#),
+    ] {
+        assert_eq!(scheduler(&text), (1, String::new()), "{text}");
+    }
+    for nothing in ["{}", r#"{"workspaces": {}, "last_updated": "2025-09-26T11:43:26Z"}"#, r#"{"workspaces": null}"#] {
+        assert_eq!(scheduler(nothing), (0, String::new()), "{nothing}");
+    }
+    let (count, told) = scheduler(r#"{"workspaces": {"web": {"status": "up", "last_deployed": "yesterday"}}}"#);
+    assert_eq!(count, 1);
+    insta::assert_snapshot!(told, @r#"
+    scheduler.json: warning: workspaces.web.status: `up` is not understood: the workspace is taken for one that was never deployed
+    scheduler.json: warning: workspaces.web.last_deployed: `yesterday` is not understood: it is taken for `never`
+    "#);
+    for nothing in [r#"{"machines": {"web": {"status": "deployed"}}}"#, r#"{"workspaces": 5}"#] {
+        let (count, told) = scheduler(nothing);
+        assert!(count == 0 && told.contains("scheduler.json: warning: "), "{told}");
+    }
+    let (imported, diagnostics) = legacy::parse_jobs(Path::new("jobs.json"), br#"{"jobs": ["web/backup", 5]}"#);
+    assert!(imported.is_empty() && diagnostics.len() == 2, "{}", shown(&diagnostics));
+}
+
+#[test]
 fn legacy_jobs_in_every_arrangement() {
     let state = r#"{"name": "backup", "workspace_id": "web", "status": "failed", "run_count": 3, "success_count": 2,
         "failure_count": 1, "last_error": "boom", "last_exit_code": 2, "last_run": "2025-09-26T11:43:26Z"}"#;
@@ -146,6 +177,8 @@ fn legacy_jobs_in_every_arrangement() {
         format!(r#"{{"jobs": {{"web/backup": {state}}}}}"#),
         format!(r#"{{"jobs": {{"web": {{"backup": {state}}}}}}}"#),
         format!(r#"{{"web": {{"backup": {state}}}}}"#),
+        format!(r#"{{"jobs": [{state}]}}"#),
+        format!(r#"{{"jobs": {{"web": [{state}]}}}}"#),
     ] {
         let (imported, diagnostics) = legacy::parse_jobs(Path::new("jobs.json"), text.as_bytes());
         assert_eq!(shown(&diagnostics), "");

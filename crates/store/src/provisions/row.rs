@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::Error;
 use crate::db::{Param, Row, params};
+use crate::dialect::Dialect;
 use crate::row::{micros, timestamp};
 
 /// The id of a row, which can always be read.
@@ -60,6 +61,7 @@ pub(super) fn provision(row: &Row) -> Result<ScheduledProvision, Error> {
         wanted,
         status,
         approved_by: row.maybe_text(12)?,
+        approval_reason: row.maybe_text(21)?,
         created_at,
         updated_at: time(14)?.unwrap_or(created_at),
         executed_at: time(15)?,
@@ -75,11 +77,21 @@ fn unreadable(id: &str, column: &str, problem: &dyn std::fmt::Display) -> Error 
     Error::Unreadable { what: format!("`{column}` of the scheduled provision {id}"), detail: problem.to_string() }
 }
 
+/// Tags as the column takes them: on PostgreSQL an array, which is not made from JSON row by row.
+pub(super) fn tags(tags: &[String], dialect: Dialect) -> String {
+    match dialect {
+        Dialect::Sqlite => Value::from(tags).to_string(),
+        Dialect::Postgres => {
+            let quoted = |tag: &String| format!("\"{}\"", tag.replace('\\', "\\\\").replace('"', "\\\""));
+            format!("{{{}}}", tags.iter().map(quoted).collect::<Vec<_>>().join(","))
+        }
+    }
+}
+
 /// The parameters of [`super::sql::Statements::insert`].
-pub(super) fn new_row(new: &NewProvision, at: Timestamp) -> Result<Vec<Param<'static>>, Error> {
+pub(super) fn new_row(new: &NewProvision, dialect: Dialect, at: Timestamp) -> Vec<Param<'static>> {
     let json = |value: &Value| value.to_string();
-    let tags = serde_json::to_string(&new.tags).map_err(|error| unreadable(&new.id.to_string(), "tags", &error))?;
-    Ok(params![
+    params![
         new.id.to_string(),
         new.job_type.as_str(),
         json(new.employee.expose()),
@@ -87,13 +99,13 @@ pub(super) fn new_row(new: &NewProvision, at: Timestamp) -> Result<Vec<Param<'st
         new.payload.as_ref().map(|payload| json(payload.expose())),
         micros(new.schedule_time),
         new.timezone.clone(),
-        tags,
+        tags(&new.tags, dialect),
         new.target_user_email.clone(),
         new.requested_by.clone(),
         new.approval.as_str(),
         ScheduleStatus::Pending.as_str(),
         micros(at),
-    ])
+    ]
 }
 
 /// The parameters of [`super::sql::Statements::alter`].
@@ -110,6 +122,7 @@ pub(super) fn altered(row: &ScheduledProvision) -> Vec<Param<'static>> {
         row.first_run.map(|run| run.to_string()),
         micros(row.updated_at),
         i64::from(row.retry_count),
+        row.approval_reason.clone(),
     ]
 }
 

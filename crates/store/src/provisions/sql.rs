@@ -7,17 +7,20 @@
 use std::sync::LazyLock;
 
 use crate::dialect::Dialect;
+use crate::statement::Column::{self, Int, Text};
 use crate::statement::{Rows, SIZES};
 
 /// What is written of a new row, in this order.
-pub(crate) const INSERT_COLUMNS: usize = 13;
+const INSERT_COLUMNS: &[Column] = &[Text, Text, Text, Text, Text, Int, Text, Text, Text, Text, Text, Text, Int];
 /// What is written of a row whose run changed, in this order: see [`Statements::follow`].
-pub(crate) const FOLLOW_COLUMNS: usize = 10;
+const FOLLOW_COLUMNS: &[Column] = &[Text, Text, Int, Text, Int, Int, Int, Text, Text, Int];
 
 /// The statements in one dialect.
 pub(crate) struct Statements {
     /// Rows that are due by their own time: until when, how many.
     pub(crate) due: String,
+    /// The same, of those that come after a row: until when, how many, its time and id.
+    pub(crate) due_after: String,
     /// Rows that are to be tried (again): until when, how many.
     pub(crate) again: String,
     /// When the first of either is due.
@@ -27,7 +30,7 @@ pub(crate) struct Statements {
     /// One row that nobody else is changing.
     pub(crate) one_to_change: String,
     /// A row that waited, as it is after somebody altered it: id, schedule time, zone, status, approval, who approved,
-    /// error, next attempt, first run, now, retry count.
+    /// error, next attempt, first run, now, retry count, reason of who approved.
     pub(crate) alter: String,
     /// Rows whose run has ended, as this row never heard: the body of the run too, none where it is gone.
     pub(crate) behind: String,
@@ -59,7 +62,7 @@ struct Words {
     text: fn(&str) -> String,
     /// Text as a value of this type.
     cast: fn(&str, &str) -> String,
-    /// An array of texts as a JSON array, and back.
+    /// An array of texts as a JSON array, and one from what [`super::row`] writes of it.
     tags: &'static str,
     to_tags: fn(&str) -> String,
     /// Keeps rows from being changed by anybody else, and leaves those alone that somebody is changing.
@@ -89,7 +92,7 @@ const POSTGRES: Words = Words {
     text: |value| format!("CAST({value} AS TEXT)"),
     cast: |value, to| format!("CAST({value} AS {to})"),
     tags: "CAST(array_to_json(s.tags) AS TEXT)",
-    to_tags: |value| format!("ARRAY(SELECT jsonb_array_elements_text(CAST({value} AS JSONB)))"),
+    to_tags: |value| format!("CAST({value} AS TEXT[])"),
     lock: " FOR UPDATE OF s SKIP LOCKED",
     materialized: "MATERIALIZED ",
     returned: "CAST(s.id AS TEXT)",
@@ -109,7 +112,8 @@ fn write(words: &Words, dialect: Dialect) -> Statements {
     let Words { time, to_time, text, cast, tags, lock, .. } = words;
     let columns = format!(
         "{}, s.job_type, {}, {}, {}, {}, s.timezone, {tags}, s.target_user_email, s.requested_by, s.approval_status, \
-         s.status, s.approved_by, {}, {}, {}, s.error_message, {}, {}, s.first_run, s.last_run",
+         s.status, s.approved_by, {}, {}, {}, s.error_message, {}, {}, s.first_run, s.last_run, \
+         s.approval_reason",
         text("s.id"),
         text("s.employee_data"),
         text("s.applications"),
@@ -128,10 +132,13 @@ fn write(words: &Words, dialect: Dialect) -> Statements {
         text("s.id"),
     );
     let (now, limit) = (to_time("$1"), "$2");
-    let due = format!(
-        "SELECT {columns} FROM scheduled_provisions s WHERE {takeable} AND s.next_attempt_at IS NULL \
-         AND s.schedule_time <= {now} ORDER BY s.schedule_time, s.id LIMIT {limit}{lock}"
-    );
+    let due = |after: &str| {
+        format!(
+            "SELECT {columns} FROM scheduled_provisions s WHERE {takeable} AND s.next_attempt_at IS NULL \
+             AND s.schedule_time <= {now}{after} ORDER BY s.schedule_time, s.id LIMIT {limit}{lock}"
+        )
+    };
+    let after = format!(" AND (s.schedule_time, s.id) > ({}, {})", to_time("$3"), cast("$4", "UUID"));
     let again = format!(
         "SELECT {columns} FROM scheduled_provisions s WHERE {takeable} AND s.next_attempt_at IS NOT NULL \
          AND s.next_attempt_at <= {now} ORDER BY s.next_attempt_at, s.id LIMIT {limit}{lock}"
@@ -139,10 +146,10 @@ fn write(words: &Words, dialect: Dialect) -> Statements {
     let next = format!(
         "SELECT MIN(d.at) FROM (\
            SELECT (SELECT {} FROM scheduled_provisions s WHERE {takeable} AND s.next_attempt_at IS NULL \
-           ORDER BY s.schedule_time, s.id LIMIT 1) AS at \
+           ORDER BY s.schedule_time LIMIT 1) AS at \
            UNION ALL \
            SELECT (SELECT {} FROM scheduled_provisions s WHERE {takeable} AND s.next_attempt_at IS NOT NULL \
-           ORDER BY s.next_attempt_at, s.id LIMIT 1)) d",
+           ORDER BY s.next_attempt_at LIMIT 1)) d",
         time("s.schedule_time"),
         time("s.next_attempt_at"),
     );
@@ -151,7 +158,7 @@ fn write(words: &Words, dialect: Dialect) -> Statements {
     let alter = format!(
         "UPDATE scheduled_provisions SET schedule_time = {}, timezone = $3, status = $4, approval_status = $5, \
          approved_by = $6, error_message = $7, next_attempt_at = {}, first_run = $9, updated_at = {}, \
-         retry_count = {} WHERE id = {id}",
+         retry_count = {}, approval_reason = $12 WHERE id = {id}",
         to_time("$2"),
         to_time("$8"),
         to_time("$10"),
@@ -169,7 +176,8 @@ fn write(words: &Words, dialect: Dialect) -> Statements {
         cast("substr(r.subject, 11)", "UUID"),
     );
     Statements {
-        due,
+        due: due(""),
+        due_after: due(&after),
         again,
         next,
         one_to_change: format!("{one}{lock}"),
@@ -217,8 +225,10 @@ fn insert(words: &Words) -> Rows {
 fn follow(words: &Words) -> Rows {
     let Words { to_time, cast, lock, materialized, returned, .. } = words;
     let id = cast("v.id", "UUID");
+    // What is written of a row goes with it through the lock: to join the two afterwards, without statistics, is to compare
+    // each with each.
     let tail = format!(
-        "), free AS {materialized}(SELECT s.id FROM v JOIN scheduled_provisions s ON s.id = {id}{lock}) \
+        "), free AS {materialized}(SELECT s.id AS row_id, v.* FROM v JOIN scheduled_provisions s ON s.id = {id}{lock}) \
          UPDATE scheduled_provisions AS s SET \
          status = CASE WHEN s.status = 'cancelled' AND v.status = 'pending' THEN s.status ELSE v.status END, \
          executed_at = COALESCE({executed}, s.executed_at), \
@@ -226,7 +236,7 @@ fn follow(words: &Words) -> Rows {
          retry_count = COALESCE({retries}, s.retry_count), \
          next_attempt_at = CASE WHEN s.status = 'executing' THEN {next} END, \
          first_run = v.first_run, last_run = v.last_run, updated_at = {now} \
-         FROM v, free WHERE free.id = {id} AND s.id = free.id RETURNING {returned}",
+         FROM free AS v WHERE s.id = v.row_id RETURNING {returned}",
         executed = to_time("v.executed"),
         keep = cast("v.keep", "INTEGER"),
         retries = cast("v.retries", "INTEGER"),
@@ -247,6 +257,7 @@ pub(crate) fn texts(dialect: Dialect) -> Vec<String> {
     let all = statements(dialect);
     let plain = [
         &all.due,
+        &all.due_after,
         &all.again,
         &all.next,
         &all.one,

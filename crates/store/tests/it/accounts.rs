@@ -1,6 +1,6 @@
 //! Users, clients, keys and the audit trail, the same on both engines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use piton_model::{Act, ApiClient, ApiClientChange, By, Deed, Record, Role, Secret, SigningKey, User, UserChange};
@@ -27,6 +27,7 @@ fn user(name: &str, role: Role) -> User {
         name: name.to_owned(),
         email: None,
         roles: vec![role],
+        workspaces: BTreeSet::new(),
         metadata: BTreeMap::from([("team".to_owned(), "ops".to_owned())]),
         created_at: Timestamp::UNIX_EPOCH,
         updated_at: Timestamp::UNIX_EPOCH,
@@ -42,6 +43,7 @@ fn client(id: &str) -> ApiClient {
         id: id.to_owned(),
         name: "CI".to_owned(),
         scopes: vec![Role::Operator],
+        workspaces: BTreeSet::new(),
         metadata: BTreeMap::new(),
         created_at: Timestamp::UNIX_EPOCH,
         updated_at: Timestamp::UNIX_EPOCH,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use piton_model::{AttemptNo, Backoff, Event, FailureClass, NewRun, Phase, Projection, Run, RunId, Subject, WorkerId};
-use piton_store::{Guard, RecordError, Store, Submitted};
+use piton_store::{Guard, RecordError, Room, Store, Submitted};
 use proptest::prelude::*;
 
 use crate::fixture::{Fixture, at, cancel, done, failed, job, keyed_run, locked_run, new_run, worker};
@@ -14,7 +14,7 @@ use crate::fixture::{Fixture, at, cancel, done, failed, job, keyed_run, locked_r
 #[derive(Debug, Clone)]
 enum Move {
     Submit { lock: u8, priority: i8, delay: u8, key: Option<u8> },
-    Claim { limit: u8 },
+    Claim { limit: u8, ahead: u8 },
     Record { which: u8, event: u8, stale: bool },
     Renew,
     Wait { seconds: u8 },
@@ -25,7 +25,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
     let one = prop_oneof![
         4 => (0..5_u8, -2..3_i8, 0..20_u8, proptest::option::weighted(0.3, 0..6_u8))
             .prop_map(|(lock, priority, delay, key)| Move::Submit { lock, priority, delay, key }),
-        4 => (1..5_u8).prop_map(|limit| Move::Claim { limit }),
+        4 => (1..5_u8, 0..12_u8).prop_map(|(limit, ahead)| Move::Claim { limit, ahead }),
         6 => (any::<u8>(), 0..5_u8, proptest::bool::weighted(0.1))
             .prop_map(|(which, event, stale)| Move::Record { which, event, stale }),
         1 => Just(Move::Renew),
@@ -87,15 +87,24 @@ impl List {
         (0..self.runs.len()).filter(pending).filter(|index| self.is_first_of_its_lock(*index)).collect()
     }
 
-    fn claim(&mut self, worker: &WorkerId, limit: usize, until: Timestamp, now: Timestamp) -> Vec<Run> {
-        let mut due: Vec<usize> =
-            self.claimable().into_iter().filter(|index| self.runs[*index].run.due() <= Some(now)).collect();
-        due.sort_by_key(|index| {
-            let run = &self.runs[*index].run;
-            (-run.priority, run.due(), *index)
-        });
-        due.truncate(limit);
-        due.into_iter()
+    /// What is due, then what will be by the `horizon`, each in the order of priority and time.
+    fn claim(
+        &mut self,
+        worker: &WorkerId,
+        limit: usize,
+        until: Timestamp,
+        horizon: Timestamp,
+        now: Timestamp,
+    ) -> Vec<Run> {
+        let due = |index: &usize| self.runs[*index].run.due();
+        let mut near: Vec<usize> = self.claimable().into_iter().filter(|index| due(index) <= Some(horizon)).collect();
+        near.sort_by_key(|index| (due(index) > Some(now), -self.runs[*index].run.priority, due(index), *index));
+        near.truncate(limit);
+        if near.len() < limit {
+            // There is room for all of them.
+            near.sort_by_key(|index| (-self.runs[*index].run.priority, due(index), *index));
+        }
+        near.into_iter()
             .map(|index| {
                 let attempt = AttemptNo::after(self.runs[index].run.attempts);
                 let event = Event::Claimed { worker: worker.clone(), attempt, lease_until: until, uptime: None };
@@ -143,10 +152,14 @@ async fn play(fixture: &Fixture, moves: Vec<Move>) {
                 };
                 assert_eq!(store.submit(vec![new], now).await.unwrap(), [expected]);
             }
-            Move::Claim { limit } => {
-                let until = now + Duration::from_secs(15);
-                let expected = list.claim(&me, usize::from(limit), until, now);
-                assert_eq!(store.claim(&me, usize::from(limit), until, now, None).await.unwrap(), expected);
+            Move::Claim { limit, ahead } => {
+                let (until, limit) = (now + Duration::from_secs(15), usize::from(limit));
+                // Every other time without looking ahead.
+                let horizon = now + Duration::from_secs(u64::from(ahead.saturating_sub(6)));
+                let expected = list.claim(&me, limit, until, horizon, now);
+                let room = Room { runs: limit, deployments: limit, scaffolds: 0 };
+                let claimed = store.claim_ahead(&me, room, until, horizon, now, None).await.unwrap();
+                assert_eq!(claimed, expected);
             }
             Move::Record { which, event, stale } if !list.runs.is_empty() => {
                 let index = usize::from(which) % list.runs.len();

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use piton_model::{
-    Alteration, ApprovalStatus, Backoff, By, Event, Failure, FailureClass, JobType, NewProvision, NotAltered, Run,
-    ScheduleId, ScheduleStatus, ScheduledProvision, Secret,
+    Alteration, ApprovalStatus, Backoff, By, Event, Failure, FailureClass, JobType, NewProvision, NotAltered, Record,
+    Run, ScheduleId, ScheduleStatus, ScheduledProvision, Secret,
 };
 use piton_store::{AlterError, ProvisionQuery, Store, Taking};
 use serde_json::json;
@@ -23,10 +23,10 @@ fn new(due: Timestamp) -> NewProvision {
         job_type: JobType::Provision,
         employee: Secret::new(json!({"fullName": "Ada \u{1f600} \"x\"", "workEmail": "ada@example.org"})),
         applications: Secret::new(json!({"google": true, "microsoft": {"groups": ["a"]}})),
-        payload: Some(Secret::new(json!({"n": 1}))),
+        payload: Some(Secret::new(json!({"n": 1, "text": "a\tb\\c\r\n\\N"}))),
         schedule_time: due,
         timezone: Some("Europe/Berlin".to_owned()),
-        tags: vec!["to be created".to_owned(), "new-hire".to_owned()],
+        tags: ["to be created", "new-hire", "a \"b\", {c} \\d", ""].map(str::to_owned).to_vec(),
         target_user_email: Some("ada@example.org".to_owned()),
         requested_by: Some("bob".to_owned()),
         approval: ApprovalStatus::AutoApproved,
@@ -47,16 +47,22 @@ async fn row(store: &Store, id: ScheduleId) -> ScheduledProvision {
     store.provision(id).await.unwrap().unwrap()
 }
 
-async fn take(store: &Store, most: usize, now: Timestamp) -> Vec<Run> {
-    let taking = Taking {
+/// For one row.
+fn taking(now: Timestamp) -> Taking {
+    Taking {
         worker: worker("w"),
         lease_until: now + Duration::from_secs(15),
         uptime: None,
         retry: RETRY,
-        runs: (0..most).map(|_| run_id(now)).collect(),
+        runs: vec![run_id(now)],
         horizon: now,
-    };
-    store.take_provisions(taking, now).await.unwrap()
+        after: None,
+    }
+}
+
+async fn take(store: &Store, most: usize, now: Timestamp) -> Vec<Run> {
+    let taking = Taking { runs: (0..most).map(|_| run_id(now)).collect(), ..taking(now) };
+    store.take_provisions(taking, now).await.unwrap().runs
 }
 
 /// Takes the one row that is due.
@@ -85,6 +91,7 @@ async fn list(store: &Store, query: ProvisionQuery) -> Vec<ScheduleId> {
 on_both_engines![
     what_is_scheduled_is_there,
     rows_are_taken_when_they_are_due,
+    a_take_goes_on_after_the_last_one,
     rows_follow_their_runs,
     what_people_do_to_rows,
     lists_have_filters_and_pages,
@@ -133,6 +140,30 @@ async fn rows_are_taken_when_they_are_due(fixture: &Fixture) {
     store.record(run.id, failed(FailureClass::Transient), guard(&run), at(40)).await.unwrap();
     let both = take(&store, 10, at(2000)).await;
     assert_eq!(both.iter().map(of).collect::<Vec<_>>(), [late, future]);
+    store.close().await;
+}
+
+async fn a_take_goes_on_after_the_last_one(fixture: &Fixture) {
+    let store = fixture.open().await;
+    let mut all = Vec::new();
+    for second in 0..9 {
+        // Several have the same time.
+        all.push(schedule(&store, new(at(second / 3))).await);
+    }
+    let (mut taken, mut after) = (Vec::new(), None);
+    for most in [4, 4, 4] {
+        let runs = (0..most).map(|_| run_id(at(50))).collect();
+        let taking = Taking { runs, after, ..taking(at(50)) };
+        let found = store.take_provisions(taking, at(50)).await.unwrap();
+        taken.extend(found.runs.iter().map(of));
+        after = found.last;
+    }
+    assert_eq!((taken, after), (all.clone(), None));
+    // What comes before is not found, and is when the whole of it is looked at.
+    let late = schedule(&store, new(at(0))).await;
+    let taking = Taking { after: Some((at(2), all[8])), ..taking(at(50)) };
+    assert!(store.take_provisions(taking, at(50)).await.unwrap().runs.is_empty());
+    assert_eq!(of(&take_one(&store, at(50)).await), late);
     store.close().await;
 }
 
@@ -199,9 +230,16 @@ async fn what_people_do_to_rows(fixture: &Fixture) {
     assert!(take(&store, 10, at(5000)).await.is_empty(), "nobody takes what nobody wants");
 
     let held = schedule(&store, NewProvision { approval: ApprovalStatus::PendingApproval, ..new(at(1)) }).await;
-    let approve = Alteration::Approve { by: "carol".to_owned() };
+    let approve = Alteration::Approve { by: "carol".to_owned(), reason: Some("she knows".to_owned()) };
     let approved = store.alter_provision(held, approve, bob(), at(7)).await.unwrap();
-    assert_eq!(approved.approved_by.as_deref(), Some("carol"));
+    assert_eq!(
+        (approved.approved_by.as_deref(), approved.approval_reason.as_deref()),
+        (Some("carol"), Some("she knows"))
+    );
+    assert_eq!(row(&store, held).await, approved);
+    let trail = store.audit_trail(None, 1).await.unwrap();
+    let told = matches!(&trail[0].record, Record::Audit(deed) if deed.detail.as_deref() == Some("she knows"));
+    assert!(told, "{trail:?}");
     assert_eq!(of(&take_one(&store, at(8)).await), held);
     let nobody: ScheduleId = run_id(at(0)).into();
     let unknown = store.alter_provision(nobody, Alteration::Cancel, bob(), at(9)).await.unwrap_err();
@@ -259,8 +297,17 @@ async fn many_are_scheduled_at_once(fixture: &Fixture) {
     let ids: BTreeSet<ScheduleId> = many.iter().map(|new| new.id).collect();
     let made = store.schedule_provisions(many.clone(), bob(), at(0)).await.unwrap();
     assert_eq!(made.into_iter().collect::<BTreeSet<_>>(), ids);
-    assert!(store.schedule_provisions(many, bob(), at(1)).await.unwrap().is_empty());
+    for wanted in [&many[0], &many[2499]] {
+        assert_eq!(row(&store, wanted.id).await.wanted, *wanted, "as if it had come alone");
+    }
+    assert!(store.schedule_provisions(many.clone(), bob(), at(1)).await.unwrap().is_empty());
     assert_eq!(store.count_provisions().await.unwrap().get(&ScheduleStatus::Pending), Some(&2500));
+    // One that is there already does not keep the others away.
+    let mut half: Vec<NewProvision> = (0..200).map(|second| new(at(second))).collect();
+    let fresh: BTreeSet<ScheduleId> = half.iter().map(|new| new.id).collect();
+    half.push(many[7].clone());
+    let made = store.schedule_provisions(half, bob(), at(2)).await.unwrap();
+    assert_eq!(made.into_iter().collect::<BTreeSet<_>>(), fresh);
     store.close().await;
 }
 

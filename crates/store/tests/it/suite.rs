@@ -27,6 +27,7 @@ on_both_engines!(
     a_renewed_lease_is_read_back,
     next_due_ignores_what_is_blocked,
     deployments_wait_in_a_line_of_their_own,
+    repositories_of_blueprints_wait_in_a_lane_of_their_own,
     a_fire_moves_the_cursor_once,
     due_times_without_a_run_are_found_again,
     a_follower_moves_once,
@@ -253,6 +254,30 @@ async fn next_due_ignores_what_is_blocked(fixture: &Fixture) {
     assert_eq!(store.next_due(at(40)).await.unwrap(), Some(at(50)));
 }
 
+async fn repositories_of_blueprints_wait_in_a_lane_of_their_own(fixture: &Fixture) {
+    let store = fixture.open().await;
+    let me = worker("me");
+    let scaffold = |name: &str| Subject::Scaffold(name.parse().unwrap());
+    let mut asked = Vec::new();
+    for name in ["a", "b", "c"] {
+        asked.push(submit_one(&store, new_run(&scaffold(name), at(0)), at(0)).await.id);
+    }
+    let jobs = [submit_one(&store, new_run(&job("j"), at(1)), at(1)).await.id];
+    let ids = |runs: Vec<Run>| runs.iter().map(|run| run.id).collect::<Vec<_>>();
+    let room = |runs, scaffolds| Room { runs, deployments: runs, scaffolds };
+
+    assert_eq!(store.next_claim(at(5), room(0, 0)).await.unwrap(), None);
+    assert_eq!(store.next_claim(at(0), room(1, 0)).await.unwrap(), Some(at(1)));
+    assert_eq!(store.next_claim(at(0), room(0, 1)).await.unwrap(), Some(at(0)));
+    assert_eq!(ids(store.claim_into(&me, room(9, 0), at(60), at(2), None).await.unwrap()), jobs);
+    assert_eq!(ids(store.claim_into(&me, room(0, 2), at(60), at(2), None).await.unwrap()), asked[..2]);
+    let late = submit_one(&store, new_run(&job("k"), at(3)), at(3)).await.id;
+    // All lines together are no longer than what was asked for.
+    assert_eq!(ids(store.claim(&me, 1, at(60), at(4), None).await.unwrap()), [late]);
+    assert_eq!(ids(store.claim(&me, 9, at(60), at(4), None).await.unwrap()), asked[2..]);
+    assert_eq!(store.next_claim(at(5), room(0, 1)).await.unwrap(), None);
+}
+
 async fn a_fire_moves_the_cursor_once(fixture: &Fixture) {
     let store = fixture.open().await;
     let subject = job("backup");
@@ -450,6 +475,7 @@ async fn retention_waits_for_followers(fixture: &Fixture) {
     let store = fixture.open().await;
     past(&store, &job("busy"), 0, 4).await;
     assert!(store.advance("slow", 0, 6, Vec::new(), Vec::new(), at(10)).await.unwrap());
+    assert!(store.advance("of/one-node", 0, 1, Vec::new(), Vec::new(), at(10)).await.unwrap());
     let removed = store.retain(at(100), 0, at(100)).await.unwrap();
     assert_eq!((removed.runs.len(), removed.entries), (2, 6));
     assert_eq!(store.entries(0, 1).await.unwrap()[0].seq, 7);
@@ -637,11 +663,11 @@ async fn deployments_wait_in_a_line_of_their_own(fixture: &Fixture) {
     assert_eq!(store.deployments_before(job).await.unwrap(), None);
 
     let ids = |runs: Vec<Run>| runs.iter().map(|run| run.id).collect::<Vec<_>>();
-    let room = |runs, deployments| Room { runs, deployments };
+    let room = |runs, deployments| Room { runs, deployments, scaffolds: 0 };
     let none = store.claim_into(&me, room(1, 0), at(60), at(2), None).await.unwrap();
     assert_eq!(ids(none), [job], "the line is not looked at where there is no room for it");
-    assert_eq!(store.next_due_for(at(2), false).await.unwrap(), Some(at(60)));
-    assert_eq!(store.next_due_for(at(2), true).await.unwrap(), Some(at(2)));
+    assert_eq!(store.next_claim(at(2), room(1, 0)).await.unwrap(), None);
+    assert_eq!(store.next_claim(at(2), room(1, 1)).await.unwrap(), Some(at(2)));
     let first = store.claim_into(&me, room(9, 2), at(60), at(2), None).await.unwrap();
     assert_eq!(ids(first.clone()), [many_ids[0], one]);
     assert_eq!(store.deployments_before(one).await.unwrap(), None);

@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use piton_keeper::BootId;
-use piton_model::{Name, Process};
+use piton_model::{HookPhase, Name, Process};
 use tracing::info;
 
 use super::effect::remove_pid_file;
 use super::entry::{Entry, up_of};
+use super::hooks::Phase;
 use super::{Actor, Found, end_of};
 use crate::board::View;
 use crate::clock::Now;
+use crate::incarnation::Digest;
 use crate::instance::{Effect, Event, Grave, State};
 use crate::{Declared, Wish, order};
 
@@ -48,15 +50,17 @@ impl Actor {
         let (mut start, mut stop, mut replace) = (Vec::new(), Vec::new(), Vec::new());
         let mut named = BTreeSet::new();
         for process in order.iter().filter_map(|name| self.processes.get(name)).cloned().collect::<Vec<_>>() {
+            let digest = Digest::of(&process);
             for number in 1..=process.instances {
                 let name = process.instance_name(number);
                 let wanted = is_wished(&process, &name, wishes);
                 named.insert(name.clone());
+                let fresh = Entry::new(&name, Arc::clone(&process), digest, number);
                 if self.entries.contains_key(&name) {
-                    self.change(&name, &process, number, wanted, &mut start, &mut replace);
+                    self.change(&name, fresh, wanted, &mut start, &mut replace);
                     continue;
                 }
-                self.entries.insert(name.clone(), Entry::new(&name, Arc::clone(&process), number));
+                self.entries.insert(name.clone(), fresh);
                 let left = found.as_mut().and_then(|found| found.remove(&name)).unwrap_or_default();
                 match (self.adopt(&name, left, wanted), wanted) {
                     (Adopted::Dead, true) => start.push(name),
@@ -69,7 +73,7 @@ impl Actor {
         }
         for (name, entry) in &mut self.entries {
             if !named.contains(name) && !std::mem::replace(&mut entry.retiring, true) {
-                self.retiring.insert(name.clone());
+                self.retiring.entry(entry.process.name.clone()).or_default().insert(name.clone());
                 stop.push(name.clone());
             }
         }
@@ -88,23 +92,16 @@ impl Actor {
     }
 
     /// Gives an instance another declaration; replaces its child only where that has to be.
-    fn change(
-        &mut self,
-        name: &str,
-        process: &Arc<Process>,
-        number: u32,
-        wanted: bool,
-        start: &mut Vec<String>,
-        replace: &mut Vec<String>,
-    ) {
+    fn change(&mut self, name: &str, fresh: Entry, wanted: bool, start: &mut Vec<String>, replace: &mut Vec<String>) {
         let Some(entry) = self.entries.get_mut(name) else { return };
-        let probes_change = entry.process.probes != process.probes;
-        let is_other = entry.process != *process;
-        let fresh = Entry::new(name, Arc::clone(process), number);
+        let probes_change = entry.process.probes != fresh.process.probes;
+        let is_other = entry.process != fresh.process;
         let needs_another = std::mem::replace(&mut entry.digest, fresh.digest) != fresh.digest;
         let was_retiring = std::mem::take(&mut entry.retiring);
-        (entry.process, entry.number) = (fresh.process, number);
-        self.retiring.remove(name);
+        let before = std::mem::replace(&mut entry.process, fresh.process);
+        entry.number = fresh.number;
+        self.retires_no_more(&before.name, name);
+        let Some(entry) = self.entries.get_mut(name) else { return };
         if was_retiring && wanted {
             start.push(name.to_owned());
         }
@@ -135,7 +132,9 @@ impl Actor {
         let pid_file = entry.launch(name, &self.settings).pid_file();
         let (mut adopted, mut ended) = (Adopted::Dead, None);
         if let Some(Found { of, child }) = current {
-            entry.adopt(up_of(of, &child, now), now);
+            let chain = Phase { instance: name.to_owned(), number: of.number, phase: HookPhase::PostStart };
+            let announcing = self.hooks_found.iter().any(|left| Phase::parse(&left.token).as_ref() == Some(&chain));
+            entry.adopt(up_of(of, &child, now), announcing, now);
             adopted = Adopted::Alive { same: of.digest == digest };
             if let Some(end) = end_of(&child) {
                 adopted = Adopted::Ended;
@@ -161,6 +160,7 @@ impl Actor {
             None => {
                 self.follow_child(name, None);
                 self.publish(name, shown, now);
+                self.step(name, Event::Adopted);
             }
         }
         self.changed.push_back(name.to_owned());
@@ -172,9 +172,11 @@ impl Actor {
         // A name of an instance is the name of a process, or one with a number behind it.
         let Ok(process) = Name::parse(&name.chars().take(100).collect::<String>()) else { return };
         let nothing = piton_model::Program::Exec { argv: Vec::new() };
-        let mut entry = Entry::new(name, Arc::new(Process::new(process, nothing)), 1);
+        let process = Process::new(process, nothing);
+        self.retiring.entry(process.name.clone()).or_default().insert(name.to_owned());
+        let digest = Digest::of(&process);
+        let mut entry = Entry::new(name, Arc::new(process), digest, 1);
         entry.retiring = true;
-        self.retiring.insert(name.to_owned());
         self.entries.insert(name.to_owned(), entry);
         self.adopt(name, left, false);
     }

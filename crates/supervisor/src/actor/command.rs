@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use super::{Actor, Failed, Want};
+use super::{Actor, Awaited, Failed, Want};
 use crate::instance::Event;
 
 impl Actor {
@@ -19,7 +19,8 @@ impl Actor {
             }
         }
         self.settle();
-        self.wait_for(instances, !matches!(want, Want::Down { .. }), done);
+        let until = if matches!(want, Want::Down { .. }) { Awaited::Gone } else { Awaited::Up };
+        self.wait_for(instances, until, done);
     }
 
     /// Starts instances in the order of their processes. What they depend on holds them back.

@@ -54,33 +54,13 @@ impl Actor {
         let Some(entry) = self.entries.get(name) else { return };
         let (keeping, settings) = (self.keeping.clone(), Arc::clone(&self.settings));
         let (process, instance, number) = (Arc::clone(&entry.process), name.to_owned(), entry.number);
+        let starts = Arc::clone(&self.starts);
         self.beside(name, async move {
+            // Nobody closes it; should that change, nothing would be worse than a start that is not made.
+            let _turn = starts.acquire_owned().await.ok();
             let launch = Launch { settings: &settings, process: &process, instance: &instance, number };
-            let refused = |transient, message| Event::Refused { number: of.number, transient, message };
-            let token = match of.token(&instance) {
-                Ok(token) => token,
-                Err(error) => return Some(refused(false, error.to_string())),
-            };
-            let spec = match launch.spec() {
-                Ok(spec) => spec,
-                Err(message) => return Some(refused(false, message)),
-            };
-            let (token, spec) = (&token, &spec);
-            let answer = insist(|| keeping.ask(|keeper| async move { keeper.spawn(token, spec).await })).await;
-            Some(match answer {
-                Ok(child) => {
-                    for missing in &child.warnings {
-                        warn!(instance, missing, "a process runs without something that it was to have");
-                    }
-                    Event::Spawned(up_of(of, &child, Now::read()))
-                }
-                Err((RefusalKind::StartUncertain, message)) => {
-                    // It is not there now. Whatever it did, another one has another token.
-                    forget(&keeping, token).await;
-                    refused(true, message)
-                }
-                Err((kind, message)) => refused(may_pass(kind), message),
-            })
+            // Made only now: it is what takes most memory of a start that waits.
+            Some(Box::pin(start(&keeping, of, launch)).await)
         });
     }
 
@@ -218,6 +198,34 @@ impl Actor {
             }
             Err(problem) => warn!(instance = name, problem, "an instance cannot be probed"),
         }
+    }
+}
+
+/// Starts a child.
+async fn start(keeping: &Keeping, of: Incarnation, launch: Launch<'_>) -> Event {
+    let refused = |transient, message| Event::Refused { number: of.number, transient, message };
+    let token = match of.token(launch.instance) {
+        Ok(token) => token,
+        Err(error) => return refused(false, error.to_string()),
+    };
+    let spec = match launch.spec() {
+        Ok(spec) => spec,
+        Err(message) => return refused(false, message),
+    };
+    let (token, spec) = (&token, &spec);
+    match insist(|| keeping.ask(|keeper| async move { keeper.spawn(token, spec).await })).await {
+        Ok(child) => {
+            for missing in &child.warnings {
+                warn!(instance = launch.instance, missing, "a process runs without something that it was to have");
+            }
+            Event::Spawned(up_of(of, &child, Now::read()))
+        }
+        Err((RefusalKind::StartUncertain, message)) => {
+            // It is not there now. Whatever it did, another one has another token.
+            forget(keeping, token).await;
+            refused(true, message)
+        }
+        Err((kind, message)) => refused(may_pass(kind), message),
     }
 }
 

@@ -37,12 +37,12 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(name: &str, process: Arc<Process>, number: u32) -> Entry {
+    pub(super) fn new(name: &str, process: Arc<Process>, digest: Digest, number: u32) -> Entry {
         let mut hasher = DefaultHasher::new();
         name.hash(&mut hasher);
         Entry {
             number,
-            digest: Digest::of(&process),
+            digest,
             process,
             instance: Instance::stopped(),
             retiring: false,
@@ -62,10 +62,10 @@ impl Entry {
         effects
     }
 
-    /// Takes over a child of a supervisor before.
-    pub(super) fn adopt(&mut self, up: Up, now: Now) {
+    /// Takes over a child of a supervisor before, which may have begun with the hooks after its start.
+    pub(super) fn adopt(&mut self, up: Up, announcing: bool, now: Now) {
         let rules = Rules { process: &self.process, digest: self.digest, seed: self.seed };
-        self.instance = Instance::adopted(up, now, &rules);
+        self.instance = Instance::adopted(up, announcing, now, &rules);
     }
 
     /// Which process this child is, if it is the one that runs: what is asked of one that ended must not reach its
@@ -133,11 +133,12 @@ mod tests {
     fn the_successor_is_not_taken_for_who_ended() {
         let program = Program::Shell { line: "true".to_owned() };
         let process = Arc::new(Process::new(Name::parse("web").unwrap(), program));
-        let mut entry = Entry::new("web", process, 1);
+        let digest = Digest::of(&process);
+        let mut entry = Entry::new("web", process, digest, 1);
         let now = Now { moment: Duration::from_secs(10), at: jiff::Timestamp::UNIX_EPOCH };
         let of = Incarnation { number: 2, restarts: 1, digest: entry.digest };
         let identity = ProcessIdentity::of(std::process::id()).unwrap();
-        entry.adopt(Up { of, identity: identity.clone(), since: now.moment, at: now.at }, now);
+        entry.adopt(Up { of, identity: identity.clone(), since: now.moment, at: now.at }, false, now);
         assert_eq!(entry.identity_of(of), Some(identity));
         assert_eq!(entry.identity_of(Incarnation { number: 1, restarts: 0, ..of }), None);
     }

@@ -1,6 +1,6 @@
 //! What follows when an instance has changed: others may have waited for it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use piton_model::{Dependency, DependencyCondition, Name, Process};
@@ -23,6 +23,17 @@ pub(crate) enum Want {
     Anew { wait: Option<Duration> },
 }
 
+/// What instances are waited for to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    /// Running.
+    Up,
+    /// Running, and ready by its probe.
+    Ready,
+    /// Not there any more.
+    Gone,
+}
+
 /// An instance that did not start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failed {
@@ -34,7 +45,7 @@ pub(crate) struct Failed {
 #[derive(Debug)]
 pub(super) struct Waiter {
     left: BTreeSet<String>,
-    up: bool,
+    until: Awaited,
     failed: Vec<Failed>,
     done: Option<oneshot::Sender<Vec<Failed>>>,
 }
@@ -49,7 +60,12 @@ pub(super) struct HeldBack {
 /// Whether a dependency is there.
 enum Met {
     Yes,
-    No { reason: String, hopeless: bool },
+    No {
+        reason: String,
+        hopeless: bool,
+        /// The instance that is not as far, where it is one.
+        at: Option<(Name, u32)>,
+    },
 }
 
 impl Actor {
@@ -61,10 +77,12 @@ impl Actor {
             let process = entry.process.name.clone();
             if entry.retiring && entry.instance.state == State::Stopped {
                 self.entries.remove(&name);
-                self.retiring.remove(&name);
                 self.board.remove(&name);
-                for sibling in self.instances_of(&process) {
-                    self.check_waiting(&sibling);
+                // They wait for all of them.
+                if self.retires_no_more(&process, &name) {
+                    for sibling in self.instances_of(&process) {
+                        self.check_waiting(&sibling);
+                    }
                 }
             } else {
                 self.check_waiting(&name);
@@ -76,6 +94,16 @@ impl Actor {
             }
             self.answer(&name);
         }
+    }
+
+    /// Takes an instance from those that go; `true` if it was the last of its process.
+    pub(super) fn retires_no_more(&mut self, process: &Name, name: &str) -> bool {
+        let Some(of_process) = self.retiring.get_mut(process) else { return false };
+        let was_last = of_process.remove(name) && of_process.is_empty();
+        if was_last {
+            self.retiring.remove(process);
+        }
+        was_last
     }
 
     /// The instances that a process should have.
@@ -92,7 +120,8 @@ impl Actor {
         let Some(entry) = self.entries.get(name).filter(|entry| entry.instance.state == State::Waiting) else { return };
         match self.met(&entry.process.clone()) {
             Met::Yes => self.step(name, Event::Met),
-            Met::No { reason, .. } => {
+            Met::No { reason, at, .. } => {
+                self.unmet_at.extend(at);
                 let Some(entry) = self.entries.get_mut(name) else { return };
                 if entry.unmet.as_ref() != Some(&reason) {
                     entry.unmet = Some(reason);
@@ -103,10 +132,15 @@ impl Actor {
         }
     }
 
+    /// Whether an instance waits although all is there that it waits for.
+    pub(super) fn waits_for_nothing(&self, name: &str) -> bool {
+        let waits = self.entries.get(name).filter(|entry| entry.instance.state == State::Waiting);
+        waits.is_some_and(|entry| matches!(self.met(&entry.process), Met::Yes))
+    }
+
     fn met(&self, process: &Process) -> Met {
-        let is_of = |name: &&String| self.entries.get(*name).is_some_and(|entry| entry.process.name == process.name);
-        if let Some(name) = self.retiring.iter().find(is_of) {
-            return Met::No { reason: format!("waits for `{name}` to be gone"), hopeless: false };
+        if let Some(name) = self.retiring.get(&process.name).and_then(BTreeSet::first) {
+            return Met::No { reason: format!("waits for `{name}` to be gone"), hopeless: false, at: None };
         }
         process
             .depends_on
@@ -118,11 +152,16 @@ impl Actor {
 
     fn is_met(&self, dependency: &Dependency) -> Met {
         let needed = &dependency.name;
-        if !self.processes.contains_key(needed) {
+        let Some(process) = self.processes.get(needed) else {
             let reason = format!("depends on `{needed}`, which is not declared");
-            return Met::No { reason, hopeless: true };
-        }
-        for name in self.instances_of(needed) {
+            return Met::No { reason, hopeless: true, at: None };
+        };
+        // From where one was missing the last time. They come up one after the other: looking at all of them after each
+        // would take a thousand times as long for a thousand of them.
+        let from =
+            self.unmet_at.get(needed).copied().filter(|from| (1..=process.instances).contains(from)).unwrap_or(1);
+        for number in (from..=process.instances).chain(1..from) {
+            let name = process.instance_name(number);
             let Some(entry) = self.entries.get(&name) else { continue };
             let state = entry.instance.shown();
             let exit = entry.instance.last_exit.as_ref();
@@ -140,7 +179,7 @@ impl Actor {
             if !met || held_back {
                 let given_up = matches!(state, InstanceState::Fatal | InstanceState::Stopped);
                 let reason = format!("waits for `{name}` to {what}; it is {state}");
-                return Met::No { reason, hopeless: hopeless || given_up };
+                return Met::No { reason, hopeless: hopeless || given_up, at: Some((needed.clone(), number)) };
             }
         }
         Met::Yes
@@ -153,19 +192,14 @@ impl Actor {
         names.sort_by_key(|name| std::cmp::Reverse(rank(name)));
         let busy = |name: &&String| self.entries.get(*name).is_some_and(|entry| !entry.instance.is_quiet());
         let among: BTreeSet<String> = names.iter().filter(busy).cloned().collect();
+        // The same for all instances of a process.
+        let mut blockers_of: BTreeMap<Name, BTreeSet<String>> = BTreeMap::new();
         for name in names {
             let Some(process) = self.entries.get(&name).map(|entry| entry.process.name.clone()) else { continue };
-            let mut blockers = BTreeSet::new();
-            if self.dependents.contains_key(&process) {
-                let needing =
-                    order::reachable([process.clone()], |name| self.dependents.get(name).into_iter().flatten());
-                let need_it = |other: &&String| {
-                    self.entries
-                        .get(*other)
-                        .is_some_and(|entry| entry.process.name != process && needing.contains(&entry.process.name))
-                };
-                blockers = among.iter().filter(need_it).cloned().collect();
-            }
+            let blockers = match blockers_of.get(&process) {
+                Some(known) => known.clone(),
+                None => blockers_of.entry(process.clone()).or_insert(self.blockers(&process, &among)).clone(),
+            };
             if blockers.is_empty() {
                 self.held_back.remove(&name);
                 self.step(&name, event.clone());
@@ -173,6 +207,19 @@ impl Actor {
                 self.held_back.insert(name, HeldBack { blockers, event: event.clone() });
             }
         }
+    }
+
+    /// Those among the instances that need this process, directly or not.
+    fn blockers(&self, process: &Name, among: &BTreeSet<String>) -> BTreeSet<String> {
+        if !self.dependents.contains_key(process) {
+            return BTreeSet::new();
+        }
+        let needing = order::reachable([process.clone()], |name| self.dependents.get(name).into_iter().flatten());
+        let needs_it = |other: &&String| {
+            let entry = self.entries.get(*other);
+            entry.is_some_and(|entry| entry.process.name != *process && needing.contains(&entry.process.name))
+        };
+        among.iter().filter(needs_it).cloned().collect()
     }
 
     /// Goes on with the stops that waited for this instance.
@@ -196,15 +243,15 @@ impl Actor {
     /// Forgets that an instance was to be stopped.
     pub(super) fn no_longer_stopped(&mut self, name: &str) {
         self.held_back.remove(name);
-        for waiter in self.waiters.iter_mut().filter(|waiter| !waiter.up) {
+        for waiter in self.waiters.iter_mut().filter(|waiter| waiter.until == Awaited::Gone) {
             waiter.left.remove(name);
         }
         self.answer(name);
     }
 
-    pub(super) fn wait_for(&mut self, instances: Vec<String>, up: bool, done: oneshot::Sender<Vec<Failed>>) {
+    pub(super) fn wait_for(&mut self, instances: Vec<String>, until: Awaited, done: oneshot::Sender<Vec<Failed>>) {
         let left = instances.iter().cloned().collect();
-        self.waiters.push(Waiter { left, up, failed: Vec::new(), done: Some(done) });
+        self.waiters.push(Waiter { left, until, failed: Vec::new(), done: Some(done) });
         for name in &instances {
             self.answer(name);
         }
@@ -219,10 +266,18 @@ impl Actor {
             return;
         }
         let (is_up, is_down) = (self.through_to_up(name), self.is_gone(name));
+        let is_unready = self
+            .entries
+            .get(name)
+            .is_some_and(|entry| entry.instance.shown() == InstanceState::Running && !entry.instance.is_ready());
         for waiter in &mut self.waiters {
-            let through = if waiter.up { is_up.is_some() } else { is_down };
+            let through = match waiter.until {
+                Awaited::Up => is_up.is_some(),
+                Awaited::Ready => is_up.is_some() && !is_unready,
+                Awaited::Gone => is_down,
+            };
             if through && waiter.left.remove(name) {
-                let reason = is_up.clone().flatten().filter(|_| waiter.up);
+                let reason = is_up.clone().flatten().filter(|_| waiter.until != Awaited::Gone);
                 waiter.failed.extend(reason.map(|reason| Failed { instance: name.to_owned(), reason }));
             }
             if waiter.left.is_empty()
@@ -249,7 +304,7 @@ impl Actor {
         let reason = || Some(entry.instance.reason.clone().unwrap_or_else(|| "it ended".to_owned()));
         match &entry.instance.state {
             State::Waiting => match self.met(&entry.process) {
-                Met::No { reason, hopeless: true } => Some(Some(reason)),
+                Met::No { reason, hopeless: true, .. } => Some(Some(reason)),
                 _ => None,
             },
             State::Backoff { retrying: false, .. } | State::Fatal => Some(reason()),

@@ -123,7 +123,7 @@ impl Instance {
     }
 
     /// Counts as started once it has run for long enough and its startup probe has succeeded.
-    fn grown(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn grown(&mut self, turn: &mut Turn<'_>) {
         let State::Up { up, young_until: None, unproven: false } = &self.state else { return };
         let number = up.of.number;
         self.tries = 0;

@@ -2,13 +2,72 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use jiff::Timestamp;
+
 use crate::Usage;
 
 /// A ring of measurements for each instance.
 #[derive(Debug)]
 pub struct History {
     limit: usize,
-    rings: HashMap<String, VecDeque<Usage>>,
+    rings: HashMap<String, VecDeque<Sample>>,
+}
+
+/// Room is made for so many more at once: rings that double would be half empty for most of their life.
+const MORE: usize = 10;
+
+/// [`Usage`] in a little more than half of its memory: it is what most of the memory is for that a process takes.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    at_us: i64,
+    rss: u64,
+    vms: u64,
+    /// The largest number where it is not known.
+    read_bytes: u64,
+    /// The same.
+    written_bytes: u64,
+    cpu_percent: f32,
+    pid: u32,
+    swap_kib: u32,
+    threads: u32,
+    /// The largest number where it is not known.
+    fds: u32,
+}
+
+impl From<Usage> for Sample {
+    #[expect(clippy::cast_possible_truncation, reason = "a share of the processor has few digits that mean anything")]
+    fn from(usage: Usage) -> Sample {
+        Sample {
+            at_us: usage.at.as_microsecond(),
+            rss: usage.rss,
+            vms: usage.vms,
+            read_bytes: usage.read_bytes.unwrap_or(u64::MAX),
+            written_bytes: usage.written_bytes.unwrap_or(u64::MAX),
+            cpu_percent: usage.cpu_percent as f32,
+            pid: usage.pid,
+            swap_kib: u32::try_from(usage.swap / 1024).unwrap_or(u32::MAX),
+            threads: usage.threads,
+            fds: usage.fds.unwrap_or(u32::MAX),
+        }
+    }
+}
+
+impl From<Sample> for Usage {
+    fn from(sample: Sample) -> Usage {
+        let known = |number: u64| (number != u64::MAX).then_some(number);
+        Usage {
+            at: Timestamp::from_microsecond(sample.at_us).unwrap_or_default(),
+            pid: sample.pid,
+            cpu_percent: f64::from(sample.cpu_percent),
+            rss: sample.rss,
+            vms: sample.vms,
+            swap: u64::from(sample.swap_kib) * 1024,
+            threads: sample.threads,
+            fds: (sample.fds != u32::MAX).then_some(sample.fds),
+            read_bytes: known(sample.read_bytes),
+            written_bytes: known(sample.written_bytes),
+        }
+    }
 }
 
 impl History {
@@ -29,18 +88,26 @@ impl History {
             while ring.len() >= self.limit {
                 ring.pop_front();
             }
-            ring.push_back(usage);
+            if ring.len() == ring.capacity() {
+                ring.reserve_exact(MORE.min(self.limit - ring.len()));
+            }
+            ring.push_back(usage.into());
         }
     }
 
     /// All measurements of an instance, the oldest first.
     pub fn of(&self, instance: &str) -> Vec<Usage> {
-        self.rings.get(instance).map(|ring| ring.iter().copied().collect()).unwrap_or_default()
+        self.rings.get(instance).map(|ring| ring.iter().copied().map(Usage::from).collect()).unwrap_or_default()
     }
 
     /// The latest one.
     pub fn latest(&self, instance: &str) -> Option<Usage> {
-        self.rings.get(instance)?.back().copied()
+        self.rings.get(instance)?.back().copied().map(Usage::from)
+    }
+
+    /// The latest one of this process, not of one that was the instance before.
+    pub fn latest_of(&self, instance: &str, pid: u32) -> Option<Usage> {
+        self.latest(instance).filter(|usage| usage.pid == pid)
     }
 
     /// Forgets all instances but these.
@@ -59,6 +126,7 @@ pub fn sum<'a>(usages: impl IntoIterator<Item = &'a Usage>) -> Option<Usage> {
     };
     usages.into_iter().copied().reduce(|a, b| Usage {
         at: a.at.max(b.at),
+        pid: 0,
         cpu_percent: a.cpu_percent + b.cpu_percent,
         rss: a.rss.saturating_add(b.rss),
         vms: a.vms.saturating_add(b.vms),
@@ -75,8 +143,6 @@ pub fn sum<'a>(usages: impl IntoIterator<Item = &'a Usage>) -> Option<Usage> {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
 
     fn usage(second: i64) -> Usage {
@@ -96,9 +162,24 @@ mod tests {
         assert_eq!(history.latest("a"), Some(usage(9)));
         history.retain(|instance| instance == "b");
         assert_eq!((history.of("a").len(), history.of("b").len()), (0, 1));
+        let all =
+            Usage { swap: 4096, read_bytes: Some(7), written_bytes: Some(0), vms: 1 << 40, fds: None, ..usage(10) };
+        history.push("a", all);
+        assert_eq!(history.latest("a"), Some(all));
         let mut none = History::new(0);
         none.push("a", usage(1));
         assert_eq!(none.latest("a"), None);
+    }
+
+    #[test]
+    fn what_a_process_used_is_not_its_successors() {
+        let mut history = History::new(3);
+        history.push("a", Usage { pid: 10, ..usage(1) });
+        assert_eq!(history.latest_of("a", 10).map(|usage| usage.pid), Some(10));
+        assert_eq!(history.latest_of("a", 11), None);
+        history.push("a", Usage { pid: 11, ..usage(2) });
+        assert_eq!(history.latest_of("a", 11).map(|usage| usage.at.as_second()), Some(2));
+        assert_eq!(history.of("a").iter().map(|usage| usage.pid).collect::<Vec<_>>(), [10, 11]);
     }
 
     #[test]

@@ -77,7 +77,7 @@ pub(crate) async fn an_end_while_nobody_looked_is_judged_by_the_policy() {
     assert!(!scene.file("pids/succeeds.pid").exists());
     let mut first = BTreeMap::new();
     while let Ok(change) = changes.try_recv() {
-        first.entry(change.now.name).or_insert((change.from, change.now.pid));
+        first.entry(change.now.name.clone()).or_insert((change.from, change.now.pid));
     }
     let running = InstanceState::Running;
     let expected = [("fails", (running, None)), ("succeeds", (running, None))];

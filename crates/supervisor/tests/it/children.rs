@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use piton_keeper::{Child, Limits, Output, Spec};
+use piton_keeper::{Child, Limits, Output, Remembered, Spec};
 use piton_process::Keeping;
 use piton_supervisor::Surroundings;
 use rustix::process::{Pid, Signal, kill_process};
@@ -67,6 +67,7 @@ impl Children {
             stdout: Output::Null,
             stderr: Output::Null,
             limits: Limits::default(),
+            remembered: Remembered::default(),
         };
         self.keeping.start(&token.parse().unwrap(), &spec).await.unwrap()
     }

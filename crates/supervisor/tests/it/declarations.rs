@@ -38,6 +38,8 @@ pub(crate) async fn policies_change_in_place() {
     let pid = scene.pid("web");
     let mut web = idle("web");
     (web.restart.when, web.priority) = (RestartWhen::Never, 9);
+    // What becomes of logs that were put aside is no affair of the child's.
+    (web.output.compress, web.output.max_age) = (true, Duration::from_secs(60));
     scene.apply([web]).await;
     assert_eq!(scene.pid("web"), pid);
     kill(pid);

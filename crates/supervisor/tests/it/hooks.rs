@@ -253,6 +253,50 @@ pub(crate) async fn one_left_before_a_start_is_taken_back() {
     scene.until_no_hook_is_held().await;
 }
 
+/// The one that ran when the supervisor went is waited for, those before it are not run again, those behind it are run.
+pub(crate) async fn a_chain_after_a_start_goes_on() {
+    let declared = || {
+        let mut web = idle("web");
+        web.hooks.post_start = vec![
+            hook("first", "echo first >> ran"),
+            hook("second", "echo second >> ran; until [ -e go ]; do sleep 0.01; done"),
+            hook("third", "echo third >> ran"),
+        ];
+        [web]
+    };
+    let scene = Scene::with(declared()).await;
+    until("the second to run", || scene.read("ran") == "first\nsecond\n").await;
+    let pid = scene.pid("web");
+    let scene = scene.come_back().await;
+    scene.apply(declared()).await;
+    scene.touch("go");
+    until("the third to run", || scene.read("ran") == "first\nsecond\nthird\n").await;
+    scene.until_no_hook_is_held().await;
+    // Through with them once, it is not announced again.
+    let scene = scene.come_back().await;
+    scene.apply(declared()).await;
+    assert_eq!((scene.status("web").state, scene.pid("web")), (InstanceState::Running, pid));
+    scene.until_no_hook_is_held().await;
+    assert_eq!(scene.read("ran"), "first\nsecond\nthird\n");
+}
+
+/// They had not begun when the supervisor went: the child was too young to count as started.
+pub(crate) async fn those_after_a_start_come_when_another_supervisor_sees_it_grow() {
+    let declared = || {
+        let mut web = idle("web");
+        web.start.duration = Duration::from_secs(3);
+        web.hooks.post_start = vec![hook("h", "echo ran >> ran")];
+        [web]
+    };
+    let scene = Scene::with(declared()).await;
+    scene.until_status("web", "to have a child", |status| status.pid.is_some()).await;
+    let scene = scene.come_back().await;
+    scene.apply(declared()).await;
+    scene.until_state("web", InstanceState::Running).await;
+    until("the hook to run", || scene.read("ran") == "ran\n").await;
+    scene.until_no_hook_is_held().await;
+}
+
 pub(crate) async fn one_that_nobody_takes_back_ends_in_its_time() {
     let timeout = Duration::from_secs(1);
     let declared = |auto_start| {

@@ -222,17 +222,62 @@ pub(crate) async fn a_process_that_detaches_is_seen_by_its_pid_file() {
     assert!(!lives(pid));
 }
 
-pub(crate) async fn an_unready_process_holds_up_who_needs_it_healthy() {
-    let mut db = idle("db");
-    let check = ProbeCheck::Exec { program: Program::Shell { line: "test -e ready".to_owned() } };
-    db.probes.readiness = Some(Probe {
+/// A probe that succeeds once there is a file.
+fn there_is(file: &str) -> Probe {
+    let check = ProbeCheck::Exec { program: Program::Shell { line: format!("test -e {file}") } };
+    Probe {
         check,
         initial_delay: Duration::ZERO,
         period: Duration::from_millis(20),
         timeout: Duration::from_secs(20),
         success_threshold: 1,
         failure_threshold: 1,
-    });
+    }
+}
+
+pub(crate) async fn one_is_ready_before_the_next_is_stopped() {
+    let mut web = idle("web");
+    web.instances = 2;
+    web.probes.readiness = Some(there_is("ready-$PITON_INSTANCE_NUMBER"));
+    let scene = Scene::new().await;
+    scene.touch("ready-1");
+    scene.touch("ready-2");
+    scene.apply([web]).await;
+    for name in ["web-1", "web-2"] {
+        scene.until_status(name, "ready", |status| status.ready).await;
+    }
+    let before = [scene.pid("web-1"), scene.pid("web-2")];
+    std::fs::remove_file(scene.file("ready-1")).unwrap();
+    let supervisor = scene.supervisor.clone();
+    let rolling = tokio::spawn(async move { supervisor.roll(&name_of("web"), None).await });
+    scene
+        .until_status("web-1", "replaced and not ready", |status| {
+            status.pid.is_some_and(|pid| pid != before[0]) && !status.ready && status.reason.is_some()
+        })
+        .await;
+    assert_eq!((scene.pid("web-2"), scene.status("web-2").ready), (before[1], true), "it serves meanwhile");
+    scene.touch("ready-1");
+    let after = rolling.await.unwrap().unwrap();
+    assert!(after.iter().zip(before).all(|(status, before)| status.ready && status.pid != Some(before)), "{after:?}");
+
+    // One that cannot be started ends it.
+    let mut web = process("web", "[ ! -e broken ] && exec sleep 100000");
+    web.instances = 2;
+    (web.restart.when, web.start.duration) = (RestartWhen::Never, Duration::from_secs(1));
+    scene.apply([web]).await;
+    for name in ["web-1", "web-2"] {
+        scene.until_status(name, "up", |status| status.state == InstanceState::Running && status.ready).await;
+    }
+    let second = scene.pid("web-2");
+    scene.touch("broken");
+    let error = scene.supervisor.roll(&name_of("web"), None).await.unwrap_err();
+    assert!(error.to_string().contains("web-1"), "{error}");
+    assert_eq!((scene.pid("web-2"), scene.status("web-2").state), (second, InstanceState::Running));
+}
+
+pub(crate) async fn an_unready_process_holds_up_who_needs_it_healthy() {
+    let mut db = idle("db");
+    db.probes.readiness = Some(there_is("ready"));
     let mut web = idle("web");
     web.depends_on = vec![needs("db", DependencyCondition::Healthy)];
     let scene = Scene::with([db, web]).await;

@@ -106,13 +106,10 @@ impl Server {
                     _ => answer(400, &json!({"message": "400 Bad request - Provide at least 2 refs"})),
                 }
             }
-            ("GET", ["repository", "commits", commit]) => {
-                if ledger.has_commit(project, commit) {
-                    answer(200, &json!({"id": commit, "short_id": commit.get(..8)}))
-                } else {
-                    not_found("Commit")
-                }
-            }
+            ("GET", ["repository", "commits", commit]) => match ledger.message_of(project, commit) {
+                Some(message) => answer(200, &json!({"id": commit, "short_id": commit.get(..8), "message": message})),
+                None => not_found("Commit"),
+            },
             _ => answer(404, &json!({"error": "404 Not Found"})),
         })
     }

@@ -87,9 +87,11 @@ impl Server {
                 }
             }
             ("GET", ["git", "commits", _]) if empty => is_empty(),
-            ("GET", ["git", "commits", commit]) if ledger.has_commit(project, commit) => {
-                answer(200, &json!({"sha": commit}))
-            }
+            ("GET", ["git", "commits", commit]) => match (ledger.message_of(project, commit), self.flavour) {
+                (Some(message), Flavour::Gitea) => answer(200, &json!({"sha": commit, "commit": {"message": message}})),
+                (Some(message), _) => answer(200, &json!({"sha": commit, "message": message})),
+                (None, _) => self.says(404, "Not Found"),
+            },
             _ => self.says(404, "Not Found"),
         })
     }

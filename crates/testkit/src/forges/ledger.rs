@@ -138,8 +138,9 @@ impl Ledger {
             && fs::read_dir(at.join("refs/heads")).is_ok_and(|mut branches| branches.next().is_none())
     }
 
-    pub(super) fn has_commit(&self, project: &Project, commit: &str) -> bool {
-        git(&self.at(project), ["cat-file", "-e", &format!("{commit}^{{commit}}")]).is_ok()
+    /// What a commit says of itself; none where there is no such commit.
+    pub(super) fn message_of(&self, project: &Project, commit: &str) -> Option<String> {
+        git(&self.at(project), ["log", "-1", "--format=%B", commit]).ok()
     }
 
     /// Where the histories of two commits part, if they have anything in common.

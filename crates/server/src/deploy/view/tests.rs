@@ -97,7 +97,7 @@ fn decided(decision: Decision) -> Event {
 }
 
 fn words(run: &Run) -> (String, String, bool) {
-    let seen = summary(run);
+    let seen = summary(run, None);
     (seen.status, seen.phase, seen.queued)
 }
 
@@ -147,7 +147,7 @@ fn each_outcome_has_its_word() {
     for (outcome, status, error) in table {
         let kind = outcome.kind();
         let run = Run { state: RunState::Ended { outcome, at: at(9) }, ..accepted() };
-        let seen = summary(&run);
+        let seen = summary(&run, None);
         assert_eq!(seen.status, status.as_str(), "{kind}");
         assert!(seen.error.starts_with(error) && seen.error.is_empty() == error.is_empty(), "{}", seen.error);
         assert_eq!((seen.outcome.as_deref(), seen.ended_at), (Some(kind.as_str()), Some(at(9))));

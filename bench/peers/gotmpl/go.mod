@@ -1,0 +1,3 @@
+module piton-bench/gotmpl
+
+go 1.22

@@ -1,0 +1,87 @@
+//! What a declaration says that every run of it would refuse, found before there is a run.
+//!
+//! The loader knows files and not what tools, children and sources take; whoever runs things does, but only says so when
+//! something is due.
+
+use std::path::Path;
+
+use piton_model::Source;
+use piton_process::{Environment, Policy};
+use piton_spec::{Catalog, Diagnostic, JobWork, Layout, Workspace};
+use piton_tools::{Error, Place as Written, Want};
+
+use crate::place::Place;
+
+/// Finds them in everything that is declared.
+pub fn find(place: &Place, layout: &Layout, catalog: &Catalog) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    let usual = place.config.iac.version.as_deref();
+    if let Some(version) = usual {
+        let file = place.config.file.as_deref().unwrap_or(Path::new("environment"));
+        found.extend(refused_version(file, "iac.version", version));
+    }
+    for workspace in catalog.workspaces.values() {
+        let file = workspace.dir.join("config.json");
+        let file = file.strip_prefix(&place.root).unwrap_or(&file);
+        // What the configuration says was looked at.
+        if let Some(version) = workspace.version.as_deref().filter(|version| Some(*version) != usual) {
+            found.extend(refused_version(file, "version", version));
+        }
+        let env = workspace.env.iter().map(|(name, value)| (name.as_str(), value.expose().as_str()));
+        found.extend(refused_variables(file, "env", env, Policy::Infrastructure));
+        found.extend(missing_files(file, workspace, layout));
+    }
+    for job in catalog.jobs.values() {
+        let policy = match job.work {
+            JobWork::Template(_) => Policy::Infrastructure,
+            JobWork::Script(_) | JobWork::Command(_) | JobWork::Batch(_) => Policy::Job,
+        };
+        let file = job.file.strip_prefix(&place.root).unwrap_or(&job.file);
+        let env = job.environment.iter().map(|(name, value)| (name.as_str(), value.expose().as_str()));
+        let field = format!("{}: environment", job.name);
+        found.extend(refused_variables(file, &field, env, policy));
+    }
+    found
+}
+
+fn refused_version(file: &Path, field: &str, version: &str) -> Option<Diagnostic> {
+    let error = Want::parse(version, &Written::Configuration).err()?;
+    let message = match &error {
+        // Where it is written stands before it.
+        Error::InvalidConstraint { problem, .. } => problem.to_string(),
+        other => other.to_string(),
+    };
+    Some(Diagnostic::error(file, "invalid_version", message).field(field).hint(error.hint()))
+}
+
+fn refused_variables<'a>(
+    file: &Path,
+    field: &str,
+    declared: impl IntoIterator<Item = (&'a str, &'a str)>,
+    policy: Policy,
+) -> Vec<Diagnostic> {
+    let refused = |(name, value)| {
+        let error = Environment::default().declare([(name, value)], policy).err()?;
+        Some(Diagnostic::error(file, "env_refused", error.to_string()).field(field))
+    };
+    declared.into_iter().filter_map(refused).collect()
+}
+
+/// A variable file may still be written before the next run, so this is no error.
+fn missing_files(file: &Path, workspace: &Workspace, layout: &Layout) -> Vec<Diagnostic> {
+    let is_there = |var_file: &Path| {
+        let in_template = match &workspace.source {
+            Source::Template { name, .. } => layout.template_dir(name).join(var_file).is_file(),
+            Source::Directory { .. } | Source::Git(_) => false,
+        };
+        in_template || workspace.dir.join(var_file).is_file()
+    };
+    let missing = workspace.var_files.iter().filter(|var_file| !is_there(var_file));
+    let told = missing.map(|var_file| {
+        let message = format!("there is no variable file `{}`", var_file.display());
+        Diagnostic::warning(file, "var_file_missing", message)
+            .field("var_files")
+            .hint("every run fails until it is there")
+    });
+    told.collect()
+}

@@ -1,0 +1,123 @@
+//! The members of a request, each by itself: whoever has several wrong hears of all of them at once, in words of JSON. Pure.
+
+use std::collections::BTreeMap;
+
+use piton_api::{Fault, Flags, GitCredentials, NewDeployment};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::extract::pointer;
+
+/// The request that the members are, or all that is wrong with their types.
+pub(super) fn read(members: Map<String, Value>) -> Result<NewDeployment, Vec<Fault>> {
+    let mut reader = Reader { members, faults: Vec::new() };
+    let tool = reader.required("tool", "`tofu` or `terraform`");
+    let git_url = reader.required("git_url", TEXT);
+    let git_ref = reader.required("git_ref", TEXT);
+    let path = reader.optional("path", TEXT);
+    let env_vars = reader.optional("env_vars", OBJECT);
+    let tfvars_files = reader.optional("tfvars_files", LIST);
+    let init_flags = reader.optional::<Flags>("init_flags", FLAGS);
+    let plan_flags = reader.optional::<Flags>("plan_flags", FLAGS);
+    let timeout = reader.optional("timeout", "a whole number of minutes, 0 or more");
+    let auto_approve = reader.optional("auto_approve", BOOL);
+    let git_auth = reader.optional::<GitCredentials>("git_auth", CREDENTIALS);
+    let version = reader.optional("version", TEXT);
+    let destroy = reader.optional("destroy", BOOL);
+    let Reader { members, faults } = reader;
+    match (tool, git_url, git_ref) {
+        (Some(tool), Some(git_url), Some(git_ref)) if faults.is_empty() => Ok(NewDeployment {
+            tool,
+            git_url,
+            git_ref,
+            path,
+            env_vars,
+            tfvars_files,
+            init_flags,
+            plan_flags,
+            timeout,
+            auto_approve,
+            git_auth,
+            version,
+            destroy,
+            other: members.into_iter().collect::<BTreeMap<_, _>>(),
+        }),
+        _ => Err(faults),
+    }
+}
+
+const TEXT: &str = "text";
+const LIST: &str = "a list of texts";
+const OBJECT: &str = "an object whose values are text";
+const BOOL: &str = "`true` or `false`";
+const FLAGS: &str = "text, or a list of texts";
+const CREDENTIALS: &str =
+    "`{\"type\": \"http\", \"username\", \"password\"}` or `{\"type\": \"ssh\", \"private_key\"}`, all of them text";
+
+struct Reader {
+    members: Map<String, Value>,
+    faults: Vec<Fault>,
+}
+
+impl Reader {
+    fn required<T: DeserializeOwned>(&mut self, name: &str, wanted: &str) -> Option<T> {
+        let value = self.optional(name, wanted);
+        let pointer = format!("/{name}");
+        if value.is_none() && self.faults.iter().all(|fault| fault.pointer != pointer) {
+            self.faults.push(Fault { pointer, detail: format!("is missing; it must be {wanted}") });
+        }
+        value
+    }
+
+    /// What is null is not there.
+    fn optional<T: DeserializeOwned>(&mut self, name: &str, wanted: &str) -> Option<T> {
+        let value = self.members.remove(name).filter(|value| !value.is_null())?;
+        match serde_path_to_error::deserialize(value) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                let pointer = format!("/{name}{}", pointer(error.path()));
+                self.faults.push(Fault { pointer, detail: format!("must be {wanted}") });
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pointers(value: Value) -> Vec<String> {
+        let Value::Object(members) = value else { panic!("{value}") };
+        read(members).unwrap_err().into_iter().map(|fault| fault.pointer).collect()
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told_at_once() {
+        assert_eq!(pointers(json!({})), ["/tool", "/git_url", "/git_ref"]);
+        let wrong = json!({"tool": "make", "git_url": 1, "git_ref": null, "env_vars": {"A": 1}, "tfvars_files": ["a", 2],
+            "init_flags": {}, "timeout": -1, "auto_approve": "yes", "git_auth": "x"});
+        let places = [
+            "/tool",
+            "/git_url",
+            "/git_ref",
+            "/env_vars/A",
+            "/tfvars_files/1",
+            "/init_flags",
+            "/timeout",
+            "/auto_approve",
+            "/git_auth",
+        ];
+        assert_eq!(pointers(wrong), places);
+    }
+
+    #[test]
+    fn what_means_nothing_is_kept_apart() {
+        let given = json!({"tool": "tofu", "git_url": "https://x/y", "git_ref": "main", "version": null, "x": 1});
+        let Value::Object(members) = given else { panic!() };
+        let read = read(members).unwrap();
+        assert_eq!((read.version, read.other.into_keys().collect::<Vec<_>>()), (None, vec!["x".to_owned()]));
+    }
+}

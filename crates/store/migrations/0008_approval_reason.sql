@@ -1,0 +1,3 @@
+-- What whoever agreed to a scheduled provision, or refused it, said to that.
+--postgres ALTER TABLE public.scheduled_provisions ADD COLUMN IF NOT EXISTS approval_reason TEXT;
+--sqlite ALTER TABLE scheduled_provisions ADD COLUMN approval_reason TEXT;
