@@ -1,17 +1,16 @@
 //! Takes jobs from the message queue: each becomes a run, durably, before the broker may forget it.
 
 mod graves;
+pub mod health;
 mod job;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::routing::get;
 use jiff::Timestamp;
 use piton_broker::message::{self, JobType, Read};
 use piton_broker::{
-    Address, Batch, Delivery, Handler, Inlet, Ladder, Outlet, Postman, Settings, State, Status, Topology, Verdict,
+    Address, Batch, Delivery, Handler, Inlet, Ladder, Outlet, Postman, Settings, Status, Topology, Verdict,
 };
 use piton_engine::{Accepted, Engine, Sent};
 use piton_model::{Backoff, Digest, Subject};
@@ -120,32 +119,6 @@ impl Taking {
             tracing::debug!("the connection for dead letters did not end in time");
         }
     }
-}
-
-/// What a worker without an API shows.
-pub fn health(status: watch::Receiver<Status>) -> Router {
-    Router::new().route(
-        "/health",
-        get(move || {
-            let status = status.clone();
-            async move {
-                let status = status.borrow().clone();
-                axum::Json(json!({
-                    "status": "healthy",
-                    "queue": match status.state {
-                        State::Connecting => "connecting",
-                        State::Consuming { .. } => "consuming",
-                        State::Draining => "draining",
-                        State::Stopped => "stopped",
-                    },
-                    "in_flight": status.in_flight,
-                    "queue_depth": status.depth.map(|depth| depth.ready),
-                    "dead_letters": status.depth.map(|depth| depth.dead),
-                    "last_error": status.last_error.map(|problem| problem.what),
-                }))
-            }
-        }),
-    )
 }
 
 /// Where the broker is.

@@ -45,7 +45,7 @@ mod openapi;
 mod pages;
 mod problem;
 mod processes;
-mod ready;
+pub mod ready;
 mod route;
 mod runs;
 mod schedule;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use piton_broker::{Address, Ladder, Outgoing, Outlet, Topology};
 use piton_model::Secret;
 use piton_testkit::forges::{Act, Fault};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::scene::{Scene, git};
 use crate::site::{Site, until};
@@ -130,6 +130,35 @@ fn the_worker_shows_its_health_and_counts() {
     });
     // Nothing else is shown there.
     assert_eq!(request(&address, "GET", "/api/runs", &[], "").status, 404);
+    assert_eq!(worker.terminate(), 0);
+}
+
+#[test]
+fn a_worker_without_its_broker_says_so_and_stays_alive() {
+    let scene = Scene::with_own_broker("scaffold-degraded");
+    let worker = scene.site.work();
+    let address = worker.address();
+    let ask = |path: &str| request(&address, "GET", path, &[], "");
+    until("it is ready", || ask("/readyz").status == 200);
+    let health = ask("/health").json();
+    assert_eq!((&health["status"], &health["reason"]), (&json!("healthy"), &Value::Null), "{health:#}");
+
+    scene.rabbit().kill().unwrap();
+    until("it is not ready", || ask("/readyz").status == 503);
+    let verbose = ask("/readyz?verbose").text();
+    assert!(verbose.contains("[-]queue failed: ") && verbose.ends_with("not ready\n"), "{verbose}");
+    let (health, live) = (ask("/health"), ask("/livez"));
+    let told = health.json();
+    // Whoever restarts what is dead leaves it alone.
+    assert_eq!((health.status, live.status), (200, 200));
+    assert_eq!((&told["status"], &told["queue"]), (&json!("degraded"), &json!("connecting")), "{told:#}");
+    assert!(told["reason"].as_str().unwrap().starts_with("queue: it is not connected to the broker: "), "{told:#}");
+
+    scene.rabbit().start_again().unwrap();
+    until("it is ready again", || ask("/readyz").status == 200);
+    assert_eq!(ask("/health").json()["status"], "healthy");
+    scene.enqueue(&Scene::message("after", "after"));
+    assert_eq!(scene.ended("after")["outcome"], "succeeded");
     assert_eq!(worker.terminate(), 0);
 }
 
