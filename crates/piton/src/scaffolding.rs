@@ -10,6 +10,7 @@ mod reporter;
 mod reports;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use piton_engine::{Clock, Passed, Task};
 use piton_exec::Git;
@@ -34,6 +35,11 @@ pub use reporter::Reporter;
 use reporter::{Line, Lines};
 pub use reports::Reports;
 
+/// Where it is written down what runs have rendered, in the workspace.
+const PINS: &str = "pins";
+/// Runs that have failed are known for as long, and may be sent again.
+const LONGEST_PINNED: Duration = Duration::from_secs(90 * 24 * 3600);
+
 /// Makes repositories of blueprints.
 #[derive(Debug)]
 pub struct Scaffolding {
@@ -56,6 +62,7 @@ pub fn workspace_dir(place: &Place) -> PathBuf {
 /// another worker's.
 pub fn sweep(place: &Place) {
     let directory = workspace_dir(place);
+    Pins::new(directory.join(PINS)).sweep(LONGEST_PINNED);
     // Where nothing was ever needed there is none.
     let Ok(entries) = std::fs::read_dir(&directory) else { return };
     for entry in entries.filter_map(Result::ok) {
@@ -86,7 +93,7 @@ impl Scaffolding {
         let (name, email) = &config.author;
         Ok(Scaffolding {
             blueprints: Blueprints::new(place, git, clock.clone())?,
-            pins: Pins::new(workspace_dir(place).join("pins")),
+            pins: Pins::new(workspace_dir(place).join(PINS)),
             forges: Forges::new(place, guard)?,
             reporter: Reporter::new(place, clock, worker)?,
             author: Identity::new(name, email).map_err(|error| bad("worker.author_name", &error))?,

@@ -2,12 +2,13 @@
 //!
 //! A branch may move between two passes of a run, and both have to make the same commit: the first may have pushed it
 //! before it was killed. So the commit of the blueprint is written down before anybody outside is spoken to, and
-//! forgotten when nothing can have been pushed, or the run is over.
+//! forgotten when nothing can have been pushed, or the run has succeeded; one that has failed may be sent again.
 
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The notes, each a file that is named by the mark of its run.
 #[derive(Debug)]
@@ -42,6 +43,18 @@ impl Pins {
             _ => {}
         }
     }
+
+    /// Forgets what was written down so long ago that nobody knows of its run any more.
+    pub fn sweep(&self, longest: Duration) {
+        // Where nothing was ever written down there is none.
+        let Ok(entries) = fs::read_dir(&self.0) else { return };
+        for entry in entries.filter_map(Result::ok) {
+            let written = entry.metadata().and_then(|found| found.modified());
+            if written.is_ok_and(|time| time.elapsed().unwrap_or_default() > longest) {
+                self.forget(&entry.file_name().to_string_lossy());
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -57,6 +70,14 @@ mod tests {
         pins.keep("abc-123", "2222").unwrap();
         assert_eq!(pins.of("abc-123").as_deref(), Some("2222"));
         assert_eq!(pins.of("abc"), None);
+        pins.sweep(Duration::from_secs(60));
+        assert_eq!(pins.of("abc-123").as_deref(), Some("2222"));
+        let written = fs::File::open(root.path().join("pins/abc-123")).unwrap();
+        written.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        pins.keep("abc-124", "3333").unwrap();
+        pins.sweep(Duration::from_secs(60));
+        assert_eq!((pins.of("abc-123"), pins.of("abc-124").as_deref()), (None, Some("3333")));
+        pins.keep("abc-123", "2222").unwrap();
         pins.forget("abc-123");
         pins.forget("abc-123");
         assert_eq!(pins.of("abc-123"), None);
