@@ -104,8 +104,8 @@ pub enum Error {
     /// The run is carried out elsewhere.
     #[error("run {0} is carried out by a worker elsewhere, and can only be cancelled there")]
     CancelledElsewhere(RunId),
-    /// The run was carried out elsewhere.
-    #[error("run {0} was carried out by a worker elsewhere, and can only be tried again there")]
+    /// The run was not carried out here.
+    #[error("run {0} was not carried out here, and cannot be tried again here")]
     RetriedElsewhere(RunId),
     /// The run is a try of a scheduled provision, which says itself when it is tried again.
     #[error("run {run} is a try of scheduled provision {schedule} and is not tried again by itself")]

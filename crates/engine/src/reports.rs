@@ -1,8 +1,12 @@
-//! What workers elsewhere tell of their runs: this ledger keeps it, and nobody here executes anything for it.
+//! What workers elsewhere tell of their runs, and what messages ask for of which nothing can be made: this ledger keeps it,
+//! and nobody here executes anything for it.
 
 use std::time::Duration;
 
-use piton_model::{Action, Event, Hearing, Record, RemoteWord, Run, ScaffoldId, Subject};
+use piton_model::{
+    Action, By, Event, Failure, FailureClass, Hearing, Outcome, Record, RemoteNews, RemoteStatus, RemoteWord, Run,
+    ScaffoldId, ScaffoldKind, Subject,
+};
 
 use crate::clock::after;
 use crate::{Engine, Error};
@@ -36,6 +40,23 @@ impl Engine {
             (Hearing::Continues(_) | Hearing::Known(_), Some(run)) => run,
         };
         Ok(if self.is_logged_here(&run).await? { None } else { Some(run) })
+    }
+
+    /// Records that nothing can be made of a message, so that whoever asked for it learns of that whatever happens. It is
+    /// durable when this returns. Whether it was recorded: there is nothing to record of a name that is a run's already,
+    /// and of a message that comes again.
+    pub async fn refuse(&self, run_id: ScaffoldId, kind: Option<ScaffoldKind>, reason: &str) -> Result<bool, Error> {
+        if let Some(known) = self.latest_scaffold(&run_id).await? {
+            let same = known.outcome().and_then(Outcome::failure).is_some_and(|failure| failure.message == reason);
+            if same || known.refused_by().is_none() {
+                return Ok(false);
+            }
+        }
+        let failure = Failure::new(FailureClass::Permanent, "invalid_message", reason);
+        let news = RemoteNews { worker: self.worker().to_string(), attempt: 0, said_at: self.0.clock.now() };
+        let status = RemoteStatus::Refused { failure, kind };
+        self.hear(RemoteWord { run_id, status, news, by: By::System }).await?;
+        Ok(true)
     }
 
     /// The newest run that makes the repository of this name, here or elsewhere.

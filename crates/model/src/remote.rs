@@ -1,19 +1,22 @@
-//! Repositories that workers elsewhere make: what they say of it becomes a run that this ledger records and nobody here
-//! executes.
+//! Repositories that nobody here makes: what workers elsewhere say of theirs becomes a run that this ledger records, and a
+//! message of which nothing can be made a run that has failed.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Action, Backoff, By, Event, Failure, FailureClass, NewRun, Origin, OutcomeKind, Report, Run, RunId, RunState,
-    ScaffoldId, ScaffoldedRepository, Subject, WorkerId,
+    ScaffoldId, ScaffoldKind, ScaffoldedRepository, Subject, WorkerId,
 };
 
-/// A run that somebody else carries out.
+/// A run that somebody else carries out, or nobody.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remote {
     /// What whoever asked for it calls it.
     pub run_id: ScaffoldId,
+    /// What a message that was refused wants to have made, where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_type: Option<ScaffoldKind>,
 }
 
 /// What was heard of such a run last.
@@ -41,6 +44,13 @@ pub enum RemoteStatus {
     Failed {
         /// Why.
         failure: Failure,
+    },
+    /// Nothing can be made of the message that asks for it. This is said by a worker of this ledger, to which it came.
+    Refused {
+        /// Why.
+        failure: Failure,
+        /// What was to be made, where that can be read.
+        kind: Option<ScaffoldKind>,
     },
     /// Somebody stopped it.
     Cancelled {
@@ -107,11 +117,18 @@ impl RemoteWord {
 
     /// The run that it begins.
     pub fn run(&self, id: RunId, retry_of: Option<RunId>, now: Timestamp) -> NewRun {
+        let (origin, job_type) = match &self.status {
+            RemoteStatus::Refused { kind, .. } => (Origin::Message { delivery: self.run_id.to_string() }, *kind),
+            RemoteStatus::Running
+            | RemoteStatus::Succeeded { .. }
+            | RemoteStatus::Failed { .. }
+            | RemoteStatus::Cancelled { .. } => (Origin::Report { worker: self.news.worker.clone() }, None),
+        };
         NewRun {
             id,
             subject: Subject::Scaffold(self.run_id.clone()),
-            action: Action::Remote(Remote { run_id: self.run_id.clone() }),
-            origin: Origin::Report { worker: self.news.worker.clone() },
+            action: Action::Remote(Remote { run_id: self.run_id.clone(), job_type }),
+            origin,
             due: now,
             priority: 0,
             retry: Backoff::NONE,
@@ -139,7 +156,9 @@ impl RemoteWord {
                     report: Report { repository: repository.clone(), commit, ..Report::default() },
                 });
             }
-            RemoteStatus::Failed { failure } => events.push(Event::Failed { failure: failure.clone() }),
+            RemoteStatus::Failed { failure } | RemoteStatus::Refused { failure, .. } => {
+                events.push(Event::Failed { failure: failure.clone() })
+            }
             RemoteStatus::Cancelled { reason } => {
                 let (by, reason) = (self.by.clone(), reason.clone());
                 events.push(Event::CancelAsked { by, reason, superseded_by: None });
@@ -148,6 +167,16 @@ impl RemoteWord {
             }
         }
         events
+    }
+}
+
+impl Run {
+    /// The worker that refused the message which asks for this run; none where it is a run in its own right.
+    pub fn refused_by(&self) -> Option<&str> {
+        match (&self.action, &self.origin, &self.report.remote) {
+            (Action::Remote(_), Origin::Message { .. }, Some(news)) => Some(&news.worker),
+            _ => None,
+        }
     }
 }
 
@@ -243,6 +272,25 @@ mod tests {
         let runs = hear(&[failed(2), succeeded(5)]);
         assert_eq!(runs[1].retry_of, Some(runs[0].id));
         assert_eq!(runs[1].report.remote.as_ref().unwrap().said_at, at(5));
+    }
+
+    #[test]
+    fn what_was_refused_is_known_by_who_did_so() {
+        let failure = Failure::new(FailureClass::Permanent, "invalid_message", "`type` is missing");
+        let kind = Some(ScaffoldKind::System);
+        let refused = |second| word(RemoteStatus::Refused { failure: failure.clone(), kind }, second);
+        let runs = hear(&[refused(1), refused(1)]);
+        let kept = serde_json::to_string(&runs[0]).unwrap();
+        assert_eq!(serde_json::from_str::<Run>(&kept).unwrap(), runs[0]);
+        assert_eq!(runs.len(), 1);
+        assert_eq!(
+            (runs[0].refused_by(), runs[0].outcome().map(Outcome::kind)),
+            (Some("worker-001"), Some(OutcomeKind::Failed))
+        );
+        // Told to its own ledger it is nothing new.
+        assert_eq!(failed(1).heard(Some(&runs[0])), Hearing::Known(runs[0].id));
+        assert_eq!(hear(&[failed(1)])[0].refused_by(), None, "that was refused elsewhere");
+        assert_eq!(hear(&[refused(1), succeeded(3)])[1].retry_of, Some(runs[0].id));
     }
 
     #[test]

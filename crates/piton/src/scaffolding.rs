@@ -31,8 +31,7 @@ use crate::error::{CommandError, Exit};
 use crate::place::Place;
 use forges::Forges;
 use pins::Pins;
-pub use reporter::Reporter;
-use reporter::{Line, Lines};
+use reporter::{Line, Lines, Reporter};
 pub use reports::Reports;
 
 /// Where it is written down what runs have rendered, in the workspace.
@@ -136,7 +135,7 @@ impl Scaffolding {
         talk.say("start", "INFO", format!("Starting provisioning for run: {}", scaffold.run_id)).await?;
         talk.lines.status(reports::status(
             &task.run,
-            scaffold,
+            &reports::About::own(&task.run, scaffold),
             "running",
             self.clock.now(),
             self.reporter.worker().unwrap_or_default(),

@@ -10,10 +10,7 @@ pub fn scaffold(job: Job, config: &Worker, asked_at: Timestamp) -> Result<Scaffo
     let Job { run_id, job_type, blueprint, git_config } = job;
     let mut scaffold = Scaffold {
         run_id: run_id.as_str().parse().map_err(|error: piton_model::InvalidName| error.to_string())?,
-        job_type: match job_type {
-            JobType::System => ScaffoldKind::System,
-            JobType::Component => ScaffoldKind::Component,
-        },
+        job_type: kind_of(job_type),
         template: blueprint.template,
         name: blueprint.name,
         namespace: blueprint.namespace.unwrap_or_default(),
@@ -68,6 +65,14 @@ pub fn text(scaffold: &Scaffold) -> Result<Vec<u8>, String> {
         },
     };
     serde_json::to_vec(&job).map_err(|error| error.to_string())
+}
+
+/// What a word of messages means.
+pub fn kind_of(word: JobType) -> ScaffoldKind {
+    match word {
+        JobType::System => ScaffoldKind::System,
+        JobType::Component => ScaffoldKind::Component,
+    }
 }
 
 /// The word of messages for a kind.

@@ -212,6 +212,37 @@ fn what_cannot_be_a_job_is_told_and_counted() {
 }
 
 #[test]
+fn that_a_message_was_refused_is_told_after_all_that_may_happen() {
+    let scene = Scene::new("scaffold-untold");
+    let worker = scene.site.work();
+    scene.plane.set_away(true);
+    send(&scene, r#"{ "run_id": "odd", "type": "component" }"#);
+    until("it is dead", || scene.lying(".dead") == 1);
+    let run = scene.ended("odd");
+    assert_eq!((&run["outcome"], &run["failure"]["code"]), (&json!("failed"), &json!("invalid_message")), "{run:#}");
+    assert_eq!((&run["attempts"], &run["origin"]["trigger"]), (&json!(0), &json!("message")), "{run:#}");
+    let again = scene.site.piton(["run", "retry", "odd"]);
+    assert!(again.code == 5 && again.err.contains("piton scaffold enqueue"), "{again}");
+    worker.kill();
+    let worker = scene.site.work();
+    assert_eq!(scene.plane.statuses("odd"), Vec::<String>::new());
+    scene.plane.set_away(false);
+    until("the control plane was told", || !scene.plane.statuses("odd").is_empty());
+    // The same message again is no news; whoever has mended it gets a repository.
+    send(&scene, r#"{ "run_id": "odd", "type": "component" }"#);
+    until("it is dead again", || scene.lying(".dead") == 2);
+    scene.enqueue(&Scene::message("odd", "mended"));
+    until("it was made", || scene.plane.statuses("odd").last().is_some_and(|last| last == "succeeded"));
+    let told = scene.plane.told_that("odd", "failed");
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!((&told[0].body["type"], &told[0].body["code"]), (&json!("component"), &json!("invalid_message")));
+    assert_eq!(told[0].body["error"], run["failure"]["message"]);
+    assert_eq!(scene.forge.names(), ["my-team/mended"]);
+    assert_eq!(worker.terminate(), 0);
+    scene.site.audit();
+}
+
+#[test]
 fn what_has_failed_can_be_sent_again() {
     let scene = Scene::new("scaffold-again");
     let worker = scene.site.work();
