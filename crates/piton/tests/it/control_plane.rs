@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::auth::{Door, guarded};
+use crate::scaffold::send;
 use crate::scene::Scene;
 use crate::site::{Daemon, Site, until};
-use crate::wire::Reply;
+use crate::wire::{Reply, get};
 
 const KEY: &str = "worker-api-key";
 
@@ -80,6 +81,79 @@ fn a_real_worker_reports_to_a_real_server() {
     assert_eq!(worker.terminate(), 0);
     assert_eq!(server.terminate(), 0);
     plane.audit();
+}
+
+#[test]
+fn a_server_that_was_killed_learns_how_runs_ended_meanwhile() {
+    let plane = plane();
+    let (server, address) = plane.serve_at();
+    let scene = Scene::reporting_to("scaffold-plane-away", &format!("http://{address}"));
+    let worker = scene.site.work();
+    scene.enqueue(&Scene::message("before", "before"));
+    let seen = |run: &str| plane.runs(&format!("scaffold/{run}")).pop().unwrap_or_default();
+    until("the server knows the end", || seen("before")["outcome"] == "succeeded");
+    server.kill();
+
+    scene.enqueue(&Scene::message("during", "during"));
+    let mut bad = Scene::message("bad", "bad");
+    bad["blueprint"]["template"] = json!("no-such-template");
+    scene.enqueue(&bad);
+    send(&scene, r#"{ "run_id": "odd", "type": "planet" }"#);
+    let done = scene.ended("during");
+    for run in ["bad", "odd"] {
+        assert_eq!(scene.ended(run)["outcome"], "failed");
+    }
+    // The worker does not live to tell it either.
+    worker.kill();
+    let worker = scene.site.work();
+    let server = plane.serve_with(&["--listen", &address]);
+    until("the server knows all ends", || ["during", "bad", "odd"].iter().all(|run| seen(run)["state"] == "ended"));
+    let during = seen("during");
+    assert_eq!((&during["outcome"], &during["repository"]), (&json!("succeeded"), &done["repository"]), "{during:#}");
+    assert_eq!(seen("bad")["failure"]["code"], "blueprint_not_found");
+    let odd = seen("odd");
+    assert_eq!(odd["failure"]["code"], "invalid_message", "{odd:#}");
+    assert!(odd["failure"]["message"].as_str().unwrap().contains("`type`"), "{odd:#}");
+    for run in ["before", "during", "bad", "odd"] {
+        assert_eq!(plane.runs(&format!("scaffold/{run}")).len(), 1, "{run}");
+    }
+    assert_eq!(worker.terminate(), 0);
+    assert_eq!(server.terminate(), 0);
+    plane.audit();
+    scene.site.audit();
+}
+
+/// The sample of the worker's document names the address on which a server listens unless told otherwise: its own, where
+/// it takes jobs itself.
+#[test]
+fn a_server_that_reports_to_itself_hears_nothing_new() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    let scene = Scene::reporting_to("scaffold-plane-own", &format!("http://{address}"));
+    let daemon = scene.site.serve_with(&["--listen", &address, "--worker"]);
+    scene.enqueue(&Scene::message("good", "good"));
+    let mut bad = Scene::message("bad", "bad");
+    bad["blueprint"]["template"] = json!("no-such-template");
+    scene.enqueue(&bad);
+    send(&scene, r#"{ "run_id": "odd", "type": "planet" }"#);
+    let ends = ["good", "bad", "odd"].map(|run| scene.ended(run)["outcome"].clone());
+    assert_eq!(ends, [json!("succeeded"), json!("failed"), json!("failed")]);
+    let answered = || {
+        let metrics = get(&address, "/metrics").text();
+        let told = |line: &&str| line.starts_with("piton_http_requests_total{") && line.contains("/runs/{id}/status");
+        let counts = metrics.lines().filter(told).filter(|line| line.contains("status=\"200\""));
+        counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum::<u64>()
+    };
+    // Two were begun, and three ended.
+    until("all of it was told", || answered() >= 5);
+    for run in ["good", "bad", "odd"] {
+        assert_eq!(scene.site.runs(&format!("scaffold/{run}")).len(), 1, "{run}");
+    }
+    assert!(scene.site.log("good").contains("[SUCCESS] Provisioning completed in "), "{}", scene.site.log("good"));
+    assert_eq!(scene.site.log("good").matches("Starting provisioning").count(), 1, "its log is written here anyway");
+    assert_eq!(daemon.terminate(), 0);
+    scene.site.audit();
 }
 
 #[test]

@@ -180,7 +180,7 @@ fn what_cannot_be_a_job_lies_with_the_dead_letters() {
 }
 
 /// A message that is no job, from somebody who does not look at it first.
-fn send(scene: &Scene, text: &str) {
+pub fn send(scene: &Scene, text: &str) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let address = Address::parse(&Secret::new(scene.rabbit().url())).unwrap();
