@@ -157,7 +157,7 @@ impl RemoteWord {
                 });
             }
             RemoteStatus::Failed { failure } | RemoteStatus::Refused { failure, .. } => {
-                events.push(Event::Failed { failure: failure.clone() })
+                events.push(Event::Failed { failure: failure.clone() });
             }
             RemoteStatus::Cancelled { reason } => {
                 let (by, reason) = (self.by.clone(), reason.clone());

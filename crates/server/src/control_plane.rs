@@ -101,7 +101,8 @@ fn wrong(member: &str, detail: String) -> Refusal {
 fn word(id: &str, report: api::StatusReport, by: By, now: Timestamp) -> Answer<RemoteWord> {
     let run_id = id.parse::<ScaffoldId>().map_err(piton_engine::Error::from)?;
     if report.run_id.as_ref().is_some_and(|named| named != id) {
-        return Err(wrong("run_id", "`run_id` is another one than in the path".to_owned()));
+        let detail = "`run_id` is another one than in the path".to_owned();
+        return Err(wrong("run_id", detail));
     }
     let worker = report.worker_id.filter(|name| !name.is_empty()).unwrap_or_else(|| "unnamed".to_owned());
     if worker.chars().count() > LONGEST_NAME || worker.chars().any(char::is_control) {
