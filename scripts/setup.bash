@@ -138,19 +138,20 @@ python_with_venv() {
   return 1
 }
 
-# Prints the path of schemathesis at the version this repository names, in a virtual environment of its own.
-find_schemathesis() {
-  local needs=$root/scripts/schemathesis/requirements.txt place=$test_tools/schemathesis python
+# from_pypi NAME PROGRAM: prints the path of a program in a virtual environment of its own, which has what
+# scripts/NAME/requirements.txt names, at those versions.
+from_pypi() {
+  local needs=$root/scripts/$1/requirements.txt place=$test_tools/$1 python
   if ! cmp -s "$needs" "$place/requirements.txt"; then
     python=$(python_with_venv) || return 1
-    say "installing schemathesis into target/test-tools"
+    say "installing $1 into target/test-tools"
     rm -rf "$place"
     "$python" -m venv "$place" >&2 &&
       "$place/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement "$needs" </dev/null >&2 &&
-      "$place/bin/schemathesis" --version >/dev/null &&
+      "$place/bin/$2" --version >/dev/null &&
       cp "$needs" "$place/requirements.txt" || return 1
   fi
-  printf '%s\n' "$place/bin/schemathesis"
+  printf '%s\n' "$place/bin/$2"
 }
 
 # version_of PROGRAM...: the first line it prints, or nothing.

@@ -24,6 +24,7 @@ mod job;
 mod page;
 mod problem;
 mod process;
+mod report;
 mod run;
 mod schedule;
 mod skip;
@@ -57,6 +58,7 @@ pub use process::{
     ProcessMetrics, ProcessMetricsGroup, ProcessMetricsHistory, ProcessSpec, ProcessStatus, ProcessesDone, Scale,
     SettingsStatus, StatusAnswer,
 };
+pub use report::{LogReport, LogReportLine, Reported, StatusReport};
 pub use run::{
     ApproveRequest, CancelRequest, Explanation, Failure, Gate, Origin, Output, Plan, PlanChange, Run,
     ScaffoldedRepository, Submitted, Tool,

@@ -37,7 +37,7 @@ pub struct Run {
     pub cancelling: bool,
     /// Attempts that were begun.
     pub attempts: u32,
-    /// The worker that holds it.
+    /// The worker that holds it, or elsewhere carries it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<String>,
     /// Why it exists.
@@ -82,7 +82,7 @@ pub struct Run {
 /// Why a run exists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Origin {
-    /// `cron`, `event`, `boot`, `at`, `message`, `change` or `call`.
+    /// `cron`, `event`, `boot`, `at`, `message`, `report`, `change` or `call`.
     pub trigger: String,
     /// In words.
     pub text: String,

@@ -118,6 +118,8 @@ words! {
         Gitea = "gitea",
         /// Forgejo.
         Forgejo = "forgejo",
+        /// A server that knows nothing but git.
+        Git = "git",
     }
 }
 

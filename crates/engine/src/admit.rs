@@ -42,7 +42,7 @@ pub(crate) fn workspace(wanted: &Wanted, digest: &Digest, state: &WorkspaceState
             iac.operation == wanted.operation()
                 && (*wanted == Wanted::Destroy || iac.source_digest.as_ref() == Some(digest))
         }
-        Action::Command(_) | Action::Batch(_) | Action::Provision(_) | Action::Scaffold(_) => false,
+        Action::Command(_) | Action::Batch(_) | Action::Provision(_) | Action::Scaffold(_) | Action::Remote(_) => false,
     };
     let changing: Vec<&Run> = live.iter().filter(|run| changes_workspace(run)).collect();
     // The run that will have the last word as things are now.
@@ -64,7 +64,7 @@ pub(crate) fn workspace(wanted: &Wanted, digest: &Digest, state: &WorkspaceState
 fn changes_workspace(run: &Run) -> bool {
     match &run.action {
         Action::Iac(iac) => !matches!(iac.operation, Operation::Plan { .. }),
-        Action::Command(_) | Action::Batch(_) | Action::Provision(_) | Action::Scaffold(_) => false,
+        Action::Command(_) | Action::Batch(_) | Action::Provision(_) | Action::Scaffold(_) | Action::Remote(_) => false,
     }
 }
 

@@ -40,8 +40,8 @@ impl Call {
                 Action::Batch(batch) => Some(&mut batch.env),
                 // Nobody asks for one of its runs.
                 Action::Provision(_) => None,
-                // It has no children.
-                Action::Scaffold(_) => None,
+                // They have no children.
+                Action::Scaffold(_) | Action::Remote(_) => None,
             };
             if let Some(env) = env {
                 env.insert("TRACEPARENT".to_owned(), Secret::new(trace));

@@ -8,6 +8,9 @@ use crate::{Engine, Error};
 impl Engine {
     /// Asks for a run to stop. A run that has not begun ends at once; one that is under way stops gracefully.
     pub async fn cancel(&self, id: RunId, by: By, reason: Option<String>) -> Result<Run, Error> {
+        if let Action::Remote(_) = self.run(id).await?.action {
+            return Err(Error::CancelledElsewhere(id));
+        }
         let run = self.decide(id, Event::CancelAsked { by, reason, superseded_by: None }).await?;
         if let (Some(driver), RunState::Running { .. }) = (self.0.drivers().get(&id), &run.state) {
             driver.stop.cancel();
@@ -67,6 +70,14 @@ impl Engine {
             return Ok(run);
         }
         let old = self.run(id).await?;
+        match (&old.action, &old.subject) {
+            (Action::Remote(_), _) => return Err(Error::RetriedElsewhere(id)),
+            // Its row says when and how often it is tried.
+            (Action::Provision(_), Subject::Provision(schedule)) => {
+                return Err(Error::OfProvision { run: id, schedule: *schedule });
+            }
+            _ => {}
+        }
         if old.phase() != Phase::Ended {
             return Err(Error::NotEnded(id));
         }
@@ -108,7 +119,7 @@ impl Engine {
     }
 
     /// A run that ended while nobody drove it leaves its files to whoever ended it.
-    async fn cleanup(&self, run: &Run) {
+    pub(crate) async fn cleanup(&self, run: &Run) {
         if run.outcome().is_some() {
             self.0.executor.ended(run).await;
         }

@@ -101,6 +101,20 @@ pub enum Error {
     /// The run has not ended, so it cannot be retried.
     #[error("run {0} has not ended yet")]
     NotEnded(RunId),
+    /// The run is carried out elsewhere.
+    #[error("run {0} is carried out by a worker elsewhere, and can only be cancelled there")]
+    CancelledElsewhere(RunId),
+    /// The run was not carried out here.
+    #[error("run {0} was not carried out here, and cannot be tried again here")]
+    RetriedElsewhere(RunId),
+    /// The run is a try of a scheduled provision, which says itself when it is tried again.
+    #[error("run {run} is a try of scheduled provision {schedule} and is not tried again by itself")]
+    OfProvision {
+        /// The run.
+        run: RunId,
+        /// What it is a try of.
+        schedule: ScheduleId,
+    },
     /// The secrets of the run cannot be read here.
     #[error("the secrets of run {run} are sealed with the key {key}, which is not known here")]
     Sealed {
@@ -178,6 +192,8 @@ impl Error {
             Error::ProvisionState { problem: NotAltered::Unasked(_), .. } => "nothing_to_approve",
             Error::ProvisionState { problem: NotAltered::Unfinished(_), .. } => "not_ended",
             Error::NotEnded(_) => "not_ended",
+            Error::CancelledElsewhere(_) | Error::RetriedElsewhere(_) => "remote_run",
+            Error::OfProvision { .. } => "run_of_provision",
             Error::Sealed { .. } => "run_sealed",
             Error::Forgotten(_) => "secrets_forgotten",
             Error::QueueFull { .. } | Error::ShareFull { .. } => "queue_full",
@@ -206,6 +222,9 @@ impl Error {
             }
             Error::Busy { run, .. } => Some(format!("wait for run {run}, or cancel it: piton run cancel {run}")),
             Error::AnotherPlan { run, .. } => Some(format!("look at it again: piton run show {run}")),
+            Error::CancelledElsewhere(_) => Some("cancel it where its worker is".to_owned()),
+            Error::RetriedElsewhere(_) => Some("publish its message again: piton scaffold enqueue FILE".to_owned()),
+            Error::OfProvision { schedule, .. } => Some(format!("piton schedule retry {schedule}")),
             Error::Sealed { .. } => Some(SEALED.to_owned()),
             Error::Forgotten(_) => Some("ask for it again, with its credentials and variables".to_owned()),
             Error::NothingToApprove(_) => Some("only a run that waits at a gate can be approved".to_owned()),

@@ -77,7 +77,12 @@ fn may_exist(state: &WorkspaceState) -> bool {
 fn destroying(runs: &[Run]) -> Option<Iac> {
     let mut changes = runs.iter().filter_map(|run| match &run.action {
         Action::Iac(iac) if !matches!(iac.operation, Operation::Plan { .. }) => Some(iac),
-        Action::Iac(_) | Action::Command(_) | Action::Batch(_) | Action::Provision(_) | Action::Scaffold(_) => None,
+        Action::Iac(_)
+        | Action::Command(_)
+        | Action::Batch(_)
+        | Action::Provision(_)
+        | Action::Scaffold(_)
+        | Action::Remote(_) => None,
     });
     let last = changes.clone().next()?;
     let commands = match changes.find(|iac| iac.operation == Operation::Destroy) {

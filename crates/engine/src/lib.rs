@@ -56,6 +56,7 @@ mod news;
 mod provision_requests;
 mod provisions;
 mod prune;
+mod reports;
 mod rescue;
 mod retain;
 mod rounds;

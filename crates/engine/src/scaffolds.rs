@@ -1,8 +1,6 @@
 //! Repositories that messages of the queue ask for.
 
-use piton_model::{
-    Action, Backoff, DedupKey, NewRun, Origin, Outcome, OutcomeKind, Run, RunId, Scaffold, ScaffoldId, Subject,
-};
+use piton_model::{Action, Backoff, DedupKey, NewRun, Outcome, OutcomeKind, Run, RunId, Scaffold, ScaffoldId};
 use piton_store::Submitted;
 
 use crate::{Engine, Error};
@@ -65,14 +63,11 @@ impl Engine {
         })
     }
 
-    /// The run that whoever asked for a repository knows by this name; none where there is none.
+    /// The last run that whoever asked for a repository knows by this name; none where there is none.
     pub async fn scaffold(&self, name: &str) -> Result<Option<Run>, Error> {
-        let Ok(id) = name.parse::<ScaffoldId>() else { return Ok(None) };
-        let subject = Subject::Scaffold(id);
-        let Some(key) = (Origin::Message { delivery: name.to_owned() }).dedup_key(&subject) else { return Ok(None) };
-        match self.0.store.run_of_key(&key).await? {
-            Some(id) => self.run(id).await.map(Some),
-            None => Ok(None),
+        match name.parse::<ScaffoldId>() {
+            Ok(id) => self.latest_scaffold(&id).await,
+            Err(_) => Ok(None),
         }
     }
 }

@@ -95,7 +95,13 @@ impl Git {
         Session::of_user(self, address).await?.checkout_by_full_name(wanted, into).await
     }
 
-    /// The same, with the access of somebody else.
+    /// The commit that `wanted` names at this moment, without fetching it, for whoever may have it already. None where
+    /// only a fetch can tell, as of an abbreviated commit. `cwd` is any directory.
+    pub async fn commit(&self, address: &Address, wanted: Option<&Ref>, cwd: &Path) -> Result<Option<String>, Error> {
+        Session::of_user(self, address).await?.commit_by_full_name(wanted, cwd).await
+    }
+
+    /// The same as [`Git::checkout`], with the access of somebody else.
     pub async fn checkout_as(
         &self,
         access: Access<'_>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Batch, Digest, Mode, Name, Provision, Scaffold, Secret, WorkerId};
+use crate::{Batch, Digest, Mode, Name, Provision, Remote, Scaffold, Secret, WorkerId};
 
 /// What a run does. Frozen at submission: a reload never changes a run that exists.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,8 @@ pub enum Action {
     Provision(Provision),
     /// One repository, made of a blueprint.
     Scaffold(Scaffold),
+    /// One repository that somebody else makes.
+    Remote(Remote),
 }
 
 /// Deploys, destroys or plans infrastructure code.
@@ -291,6 +293,8 @@ pub enum Step {
     Provision(ProvisionStep),
     /// A step of [`Action::Scaffold`].
     Scaffold(ScaffoldStep),
+    /// A step of [`Action::Remote`].
+    Remote(RemoteStep),
 }
 
 /// The steps of [`Action::Iac`], in order.
@@ -345,6 +349,14 @@ pub enum ScaffoldStep {
     Build,
 }
 
+/// The steps of [`Action::Remote`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RemoteStep {
+    /// Somebody else does it.
+    Elsewhere,
+}
+
 impl Action {
     /// The step every fresh pass begins with.
     pub fn first_step(&self) -> Step {
@@ -355,6 +367,7 @@ impl Action {
             Action::Batch(_) => Step::Batch(BatchStep::PreStart),
             Action::Provision(_) => Step::Provision(ProvisionStep::Call),
             Action::Scaffold(_) => Step::Scaffold(ScaffoldStep::Build),
+            Action::Remote(_) => Step::Remote(RemoteStep::Elsewhere),
         }
     }
 
@@ -366,6 +379,7 @@ impl Action {
             Action::Batch(_) => Step::Batch(BatchStep::Execute),
             Action::Provision(_) => Step::Provision(ProvisionStep::Call),
             Action::Scaffold(_) => Step::Scaffold(ScaffoldStep::Build),
+            Action::Remote(_) => Step::Remote(RemoteStep::Elsewhere),
         }
     }
 
@@ -382,7 +396,8 @@ impl Action {
             | Step::Command(CommandStep::Execute)
             | Step::Batch(BatchStep::Execute)
             | Step::Provision(ProvisionStep::Call)
-            | Step::Scaffold(ScaffoldStep::Build) => return None,
+            | Step::Scaffold(ScaffoldStep::Build)
+            | Step::Remote(RemoteStep::Elsewhere) => return None,
         };
         Some(Step::Iac(next))
     }
@@ -400,6 +415,7 @@ impl Action {
             Action::Batch(batch) => !batch.env.is_empty() || batch.hooks.hold_secrets(),
             Action::Provision(provision) => !provision.request.expose().is_null(),
             Action::Scaffold(scaffold) => !scaffold.values.expose().is_empty(),
+            Action::Remote(_) => false,
         }
     }
 
@@ -427,13 +443,16 @@ impl Action {
             }
             Action::Provision(provision) => Action::Provision(Provision { request: Secret::default(), ..provision }),
             Action::Scaffold(scaffold) => Action::Scaffold(Scaffold { values: Secret::default(), ..scaffold }),
+            Action::Remote(remote) => Action::Remote(remote),
         }
     }
 
     fn fetches(&self) -> bool {
         match self {
             Action::Iac(iac) => matches!(iac.source, Source::Git(_)),
-            Action::Command(_) | Action::Batch(_) | Action::Provision(_) | Action::Scaffold(_) => false,
+            Action::Command(_) | Action::Batch(_) | Action::Provision(_) | Action::Scaffold(_) | Action::Remote(_) => {
+                false
+            }
         }
     }
 
@@ -444,7 +463,7 @@ impl Action {
             Action::Iac(iac) => iac.timeout,
             Action::Command(command) => command.timeout,
             Action::Scaffold(scaffold) => scaffold.timeout,
-            Action::Batch(_) | Action::Provision(_) => Duration::MAX,
+            Action::Batch(_) | Action::Provision(_) | Action::Remote(_) => Duration::MAX,
         }
     }
 
@@ -454,7 +473,7 @@ impl Action {
             Action::Iac(iac) => iac.operation.verb(),
             Action::Command(_) | Action::Batch(_) => "run",
             Action::Provision(provision) => provision.job_type.as_str(),
-            Action::Scaffold(_) => "scaffold",
+            Action::Scaffold(_) | Action::Remote(_) => "scaffold",
         }
     }
 }
@@ -463,7 +482,11 @@ impl Step {
     /// Whether stopping in the middle may leave an effect outside that nobody recorded.
     pub fn may_have_effect(self) -> bool {
         match self {
-            Step::Iac(IacStep::Apply) | Step::Command(CommandStep::Execute) | Step::Batch(BatchStep::Execute) => true,
+            Step::Iac(IacStep::Apply)
+            | Step::Command(CommandStep::Execute)
+            | Step::Batch(BatchStep::Execute)
+            // Nobody here knows what is there when no more is heard of it.
+            | Step::Remote(RemoteStep::Elsewhere) => true,
             Step::Iac(IacStep::Prepare | IacStep::Checkout | IacStep::Init | IacStep::Plan | IacStep::Outputs)
             | Step::Batch(BatchStep::PreStart)
             // It can be done again: whom it calls knows it by its key.
@@ -481,7 +504,8 @@ impl Step {
             | Step::Command(CommandStep::Execute)
             | Step::Batch(BatchStep::PreStart | BatchStep::Execute)
             | Step::Provision(ProvisionStep::Call)
-            | Step::Scaffold(ScaffoldStep::Build) => false,
+            | Step::Scaffold(ScaffoldStep::Build)
+            | Step::Remote(RemoteStep::Elsewhere) => false,
         }
     }
 
@@ -492,7 +516,8 @@ impl Step {
             | Step::Command(CommandStep::Execute)
             | Step::Batch(BatchStep::Execute)
             | Step::Provision(ProvisionStep::Call)
-            | Step::Scaffold(ScaffoldStep::Build) => true,
+            | Step::Scaffold(ScaffoldStep::Build)
+            | Step::Remote(RemoteStep::Elsewhere) => true,
             Step::Iac(IacStep::Prepare | IacStep::Checkout | IacStep::Init | IacStep::Plan | IacStep::Apply)
             | Step::Batch(BatchStep::PreStart) => false,
         }
@@ -511,6 +536,7 @@ impl Step {
             Step::Batch(BatchStep::PreStart) => "pre_start",
             Step::Provision(ProvisionStep::Call) => "call",
             Step::Scaffold(ScaffoldStep::Build) => "build",
+            Step::Remote(RemoteStep::Elsewhere) => "elsewhere",
         }
     }
 }

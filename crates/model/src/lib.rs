@@ -42,6 +42,7 @@ mod outcome;
 mod process;
 mod projection;
 mod provision;
+mod remote;
 mod report;
 mod role;
 mod run;
@@ -53,7 +54,7 @@ mod uptime;
 pub use account::{ApiClient, ApiClientChange, SigningKey, User, UserChange};
 pub use action::{
     Action, Approval as ApprovalPolicy, BatchStep, Command, CommandStep, CustomCommands, GitAuth, GitSource, Iac,
-    IacStep, Operation, Program, ProvisionStep, ScaffoldStep, Source, Step, ToolChoice,
+    IacStep, Operation, Program, ProvisionStep, RemoteStep, ScaffoldStep, Source, Step, ToolChoice,
 };
 pub use backoff::Backoff;
 pub use batch::{
@@ -79,6 +80,7 @@ pub use provision::{
     Alteration, Answer, ApprovalStatus, Exchange, JobType, NewProvision, NotAltered, Provision, RowChange, ScheduleId,
     ScheduleStatus, ScheduledProvision, UnknownWord,
 };
+pub use remote::{Hearing, Remote, RemoteNews, RemoteStatus, RemoteWord};
 pub use report::{OutputValue, PlanSummary, Report, ResourceChange, ToolUsed};
 pub use role::Role;
 pub use run::{CancelRequest, IllegalTransition, NewRun, Phase, Resume, Run, RunState, Sealed};

@@ -40,6 +40,11 @@ pub enum Origin {
         /// What its sender calls the run.
         delivery: String,
     },
+    /// A worker elsewhere told of it.
+    Report {
+        /// What that calls itself.
+        worker: String,
+    },
     /// A declaration or its files changed.
     Change {
         /// Digest of what it is now.
@@ -66,7 +71,8 @@ impl Origin {
             }
             Origin::Message { delivery } => Some(DedupKey::new(format!("message:{delivery}"))),
             // That a row is executed once is a matter of the row, which the same transaction changes.
-            Origin::At { .. } | Origin::Change { .. } | Origin::Call { .. } => None,
+            // Which run a report is about is found out in the transaction that records it.
+            Origin::At { .. } | Origin::Report { .. } | Origin::Change { .. } | Origin::Call { .. } => None,
         }
     }
 
@@ -79,6 +85,7 @@ impl Origin {
             | Origin::Boot { .. }
             | Origin::At { .. }
             | Origin::Message { .. }
+            | Origin::Report { .. }
             | Origin::Change { .. }
             | Origin::Call { .. } => subject.name().into_owned(),
         }
@@ -93,6 +100,7 @@ impl Origin {
             | Origin::Boot { .. }
             | Origin::At { .. }
             | Origin::Message { .. }
+            | Origin::Report { .. }
             | Origin::Change { .. } => By::System,
         }
     }
@@ -106,6 +114,7 @@ impl fmt::Display for Origin {
             Origin::Boot { .. } => write!(f, "{}", TriggerWord::Reboot),
             Origin::At { due } => write!(f, "due at {due:.0}"),
             Origin::Message { delivery } => write!(f, "message {delivery}"),
+            Origin::Report { worker } => write!(f, "reported by worker {worker}"),
             Origin::Change { .. } => f.write_str("new or changed configuration"),
             Origin::Call { by } => write!(f, "asked for by {by}"),
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Answer, BatchProgress, Digest, ScaffoldedRepository};
+use crate::{Answer, BatchProgress, Digest, RemoteNews, ScaffoldedRepository};
 
 /// What a run has found out so far. Steps add to it; nothing is ever taken away within an attempt.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -33,12 +33,15 @@ pub struct Report {
     /// The repository that was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<ScaffoldedRepository>,
+    /// What was heard last of a run that is carried out elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<RemoteNews>,
 }
 
 impl Report {
     /// Takes over whatever `newer` knows.
     pub fn merge(&mut self, newer: Report) {
-        let Report { tool, commit, plan, outputs, exit_code, batch, answer, repository } = newer;
+        let Report { tool, commit, plan, outputs, exit_code, batch, answer, repository, remote } = newer;
         self.tool = tool.or(self.tool.take());
         self.commit = commit.or(self.commit.take());
         self.plan = plan.or(self.plan.take());
@@ -47,6 +50,7 @@ impl Report {
         self.batch = batch.or(self.batch.take());
         self.answer = answer.or(self.answer.take());
         self.repository = repository.or(self.repository.take());
+        self.remote = remote.or(self.remote.take());
     }
 }
 

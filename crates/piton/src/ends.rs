@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use piton_engine::Engine;
-use piton_model::{Event, Outcome, Record, Run, Seq, Subject};
+use piton_model::{Action, Event, Outcome, Record, Run, Seq, Subject};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -143,8 +143,12 @@ impl<D: Duty> Follower<D> {
         Ok(entries.len() == BATCH)
     }
 
-    /// Workers that share a database each look after their own. What nobody has begun is everybody's.
+    /// Workers that share a database each look after their own. What nobody has begun is everybody's; what somebody else
+    /// has told of, nobody's.
     async fn is_ours(&self, run: &Run) -> Result<bool, piton_store::Error> {
+        if let Action::Remote(_) = &run.action {
+            return Ok(run.refused_by() == Some(self.engine.worker().as_str()));
+        }
         let entries = self.engine.store().entries_of(run.id).await?;
         let holder = entries.iter().rev().find_map(|entry| match &entry.record {
             Record::Run { event: Event::Claimed { worker, .. }, .. } => Some(worker),

@@ -2,7 +2,7 @@
 
 use piton_engine::{Executing, Executor, Passed, Task};
 use piton_jobs::Tasks;
-use piton_model::{Action, Failure, Run, RunId, Step};
+use piton_model::{Action, Failure, FailureClass, Run, RunId, Step};
 use tokio::sync::mpsc;
 
 use crate::provisioning::Provisioning;
@@ -24,15 +24,20 @@ impl Executor for Real {
             // Needs no child, no file and no log: what was said is kept with the run.
             (Action::Provision(provision), _) => Box::pin(self.provisioning.call(task, provision)),
             (Action::Scaffold(scaffold), Step::Scaffold(step)) => Box::pin(self.scaffolding.step(task, scaffold, step)),
+            (Action::Remote(_), _) => Box::pin(async {
+                let message = "it is carried out by whoever told of it, and by nobody here";
+                Err(Failure::new(FailureClass::Permanent, "remote_run", message))
+            }),
             _ => self.tasks.execute(task),
         }
     }
 
     fn ended<'a>(&'a self, run: &'a Run) -> Executing<'a, ()> {
         Box::pin(async move {
-            match run.action {
+            match &run.action {
                 Action::Provision(_) => return,
-                Action::Scaffold(_) => {}
+                Action::Scaffold(scaffold) => self.scaffolding.ended(run, scaffold),
+                Action::Remote(_) => {}
                 Action::Iac(_) | Action::Command(_) | Action::Batch(_) => self.tasks.ended(run).await,
             }
             let _ = self.tell_ended.send(run.id);

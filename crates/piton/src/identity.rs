@@ -10,6 +10,9 @@ use piton_spec::{Diagnostic, Severity};
 use crate::error::{CommandError, Exit};
 use crate::place::Place;
 
+/// No key of workers that others could guess is shorter.
+const MIN_WORKER_KEY: usize = 16;
+
 /// How people log in, as far as the configuration is good for it.
 pub fn settings(place: &Place) -> AuthSettings {
     let config = &place.config;
@@ -17,6 +20,7 @@ pub fn settings(place: &Place) -> AuthSettings {
         enabled: config.auth.enabled,
         token_ttl: config.auth.token_ttl,
         secret: config.auth.secret.as_ref().map(|named| named.secret.clone()).filter(is_good),
+        worker_key: config.control_plane.api_key.clone(),
         allowed_origins: config.server.allowed_origins.clone(),
         loopback: config.server.listen.is_loopback(),
         https: config.server.tls.is_some(),
@@ -47,6 +51,17 @@ pub fn check(place: &mut Place) -> Result<(), CommandError> {
         }
         let hint = "remove it, and Piton makes keys of its own; or set what `openssl rand -hex 32` prints";
         found.push(judged(config.fault(named.key, "weak_secret", message).hint(hint), loopback));
+    }
+    // On this host it is no more than a nuisance, and the sample in the documentation works.
+    let worker_key = config.control_plane.api_key.as_ref().filter(|_| !loopback);
+    if let Some(key) = worker_key.map(Secret::expose)
+        && (key.len() < MIN_WORKER_KEY || is_known_secret(key))
+    {
+        let message = format!(
+            "others can reach this, and take this key for that of a worker: {MIN_WORKER_KEY} characters are wanted"
+        );
+        let hint = "set what `openssl rand -hex 32` prints, here and at the workers";
+        found.push(config.fault("control_plane.api_key", "weak_secret", message).hint(hint));
     }
     let password = config.auth.admin_password.as_ref().filter(|_| config.auth.create_admin);
     if let Some(named) = password

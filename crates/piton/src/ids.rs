@@ -1,6 +1,6 @@
 //! Ids of runs, as people abbreviate them.
 
-use piton_api::{Client, Page, Run};
+use piton_api::{Client, Error, Page, Run};
 
 use crate::error::{CommandError, Exit, Failure, usage};
 
@@ -37,6 +37,24 @@ fn fit<'a>(text: &str, ids: impl Iterator<Item = &'a str>) -> Fit<'a> {
     }
 }
 
+/// Whether a text may be what a message calls its run.
+fn is_name(text: &str) -> bool {
+    let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'-');
+    (1..=128).contains(&text.len()) && text.bytes().all(is_fine) && !text.bytes().all(|byte| byte == b'.')
+}
+
+/// The id of the run that a message calls so, if there is one.
+async fn named(client: &Client, text: &str) -> Result<Option<String>, Failure> {
+    if !is_name(text) {
+        return Ok(None);
+    }
+    match client.get::<Run>(&format!("/runs/{text}")).await {
+        Ok(run) => Ok(Some(run.id)),
+        Err(Error::Problem(problem)) if problem.status == 404 => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The id of the run that `text` means.
 pub async fn resolve(client: &Client, text: &str) -> Result<String, Failure> {
     let wanted = text.trim().to_ascii_lowercase();
@@ -44,6 +62,9 @@ pub async fn resolve(client: &Client, text: &str) -> Result<String, Failure> {
         return Ok(wanted);
     }
     if wanted.len() < LEAST || !wanted.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') {
+        if let Some(id) = named(client, text.trim()).await? {
+            return Ok(id);
+        }
         let hint = format!(
             "give its id, or at least {LEAST} characters of its beginning or its end; `piton run list` shows ids"
         );
@@ -69,6 +90,9 @@ pub async fn resolve(client: &Client, text: &str) -> Result<String, Failure> {
         Fit::One(id) => Ok(id.to_owned()),
         Fit::Several(one, other) => Err(usage(format!("'{wanted}' fits more than one run, such as {one} and {other}"))),
         Fit::Nothing => {
+            if let Some(id) = named(client, text.trim()).await? {
+                return Ok(id);
+            }
             let hint = "`piton run list` shows ids".to_owned();
             Err(CommandError::new(Exit::NotFound, format!("run '{wanted}' not found")).hint(hint).into())
         }
@@ -93,6 +117,11 @@ mod tests {
         assert_eq!(find("019a3f2f"), Fit::One(IDS[2]));
         assert_eq!(find("019a3f2e"), Fit::Several(IDS[0], IDS[1]));
         assert_eq!(find("7000-8000"), Fit::Nothing, "the middle is no abbreviation");
+        for (text, name) in
+            [("abc-123", true), ("a:b_c.d", true), ("a/b", false), ("..", false), ("", false), ("a b", false)]
+        {
+            assert_eq!(is_name(text), name, "{text:?}");
+        }
         assert_eq!(short(IDS[0]), "a1b2c3d4e5f6");
         assert_eq!(find(short(IDS[0])), Fit::One(IDS[0]), "what lists show can be typed");
     }

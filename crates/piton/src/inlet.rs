@@ -1,23 +1,20 @@
 //! Takes jobs from the message queue: each becomes a run, durably, before the broker may forget it.
 
 mod graves;
+pub mod health;
 mod job;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::routing::get;
-use jiff::Timestamp;
-use piton_broker::message::{self, JobType, Read};
+use piton_broker::message::{self, Read};
 use piton_broker::{
-    Address, Batch, Delivery, Handler, Inlet, Ladder, Outlet, Postman, Settings, State, Status, Topology, Verdict,
+    Address, Batch, Delivery, Handler, Inlet, Ladder, Outlet, Postman, Settings, Status, Topology, Verdict,
 };
 use piton_engine::{Accepted, Engine, Sent};
-use piton_model::{Backoff, Digest, Subject};
+use piton_model::{Backoff, ScaffoldId};
 use piton_server::Metrics;
 use piton_spec::Worker;
-use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -26,13 +23,15 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::ends::Following;
 use crate::error::{CommandError, Exit};
 use crate::place::Place;
-use crate::scaffolding::Reporter;
 use graves::Graves;
 
 /// How long the end waits for messages that are being kept. Those that wait for a place go back to the queue.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// How long the end waits for dead letters. What is not there by then is brought after the next start.
 const BURIAL: Duration = Duration::from_secs(10);
+/// Between two tries to record that a message is refused, at first and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A batch ends when nothing came for this long.
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -69,7 +68,6 @@ impl Taking {
             engine: engine.clone(),
             config: config.clone(),
             places: Arc::new(Semaphore::new(config.concurrency)),
-            reporter: Reporter::new(place, engine.clock(), engine.worker().as_str())?,
             metrics: metrics.clone(),
         };
         let inlet = Inlet::new(settings, taker).map_err(|error| bad("worker.queue", &error))?;
@@ -122,32 +120,6 @@ impl Taking {
     }
 }
 
-/// What a worker without an API shows.
-pub fn health(status: watch::Receiver<Status>) -> Router {
-    Router::new().route(
-        "/health",
-        get(move || {
-            let status = status.clone();
-            async move {
-                let status = status.borrow().clone();
-                axum::Json(json!({
-                    "status": "healthy",
-                    "queue": match status.state {
-                        State::Connecting => "connecting",
-                        State::Consuming { .. } => "consuming",
-                        State::Draining => "draining",
-                        State::Stopped => "stopped",
-                    },
-                    "in_flight": status.in_flight,
-                    "queue_depth": status.depth.map(|depth| depth.ready),
-                    "dead_letters": status.depth.map(|depth| depth.dead),
-                    "last_error": status.last_error.map(|problem| problem.what),
-                }))
-            }
-        }),
-    )
-}
-
 /// Where the broker is.
 pub fn address(place: &Place) -> Result<Address, CommandError> {
     let Some(url) = &place.config.worker.rabbitmq_url else {
@@ -177,22 +149,29 @@ struct Taker {
     config: Worker,
     /// A run has a place until it has ended: what this worker cannot begin yet is left to others.
     places: Arc<Semaphore>,
-    reporter: Reporter,
     metrics: Metrics,
 }
 
 impl Handler for Taker {
     async fn bury(&self, body: &[u8], reason: &str) {
-        self.metrics.job_refused();
-        let Some(run_id) = message::peek_run_id(body) else { return };
-        if self.is_run(&run_id).await {
-            // What becomes of that is told by itself.
-            return;
+        let Some(run_id) = message::peek_run_id(body).and_then(|name| name.as_str().parse::<ScaffoldId>().ok()) else {
+            return self.metrics.job_refused();
+        };
+        let kind = message::peek_type(body).map(job::kind_of);
+        let mut pause = FIRST_PAUSE;
+        // It is not with the dead letters before that is known here. Where it takes too long the broker gets it back.
+        loop {
+            match self.engine.refuse(run_id.clone(), kind, reason).await {
+                // It counts as a run that failed, and is told to the control plane like one.
+                Ok(true) => return,
+                Ok(false) => return self.metrics.job_refused(),
+                Err(error) => {
+                    tracing::warn!(%run_id, %error, "it could not be recorded that a message is refused");
+                    self.engine.clock().sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
         }
-        let key = format!("{run_id}-refused-{}", Digest::of(body).short());
-        let (job_type, at) = (message::peek_type(body), self.engine.clock().now());
-        let status = refused(&run_id, job_type, self.reporter.worker(), reason, at);
-        self.reporter.insist(run_id.as_str(), &key, &status).await;
     }
 
     async fn take(&self, delivery: Delivery) -> Verdict {
@@ -238,35 +217,6 @@ impl Handler for Taker {
             Err(error) => Verdict::Later { reason: error.to_string() },
         }
     }
-}
-
-impl Taker {
-    /// Whether there is a run of this name, whatever else its message said.
-    async fn is_run(&self, run_id: &message::RunId) -> bool {
-        let Ok(name) = run_id.as_str().parse() else { return false };
-        self.engine.store().latest_of(&Subject::Scaffold(name)).await.is_ok_and(|run| run.is_some())
-    }
-}
-
-/// What the control plane hears of a message that became no run. Pure.
-fn refused(
-    run_id: &message::RunId,
-    job_type: Option<JobType>,
-    worker: Option<&str>,
-    reason: &str,
-    at: Timestamp,
-) -> serde_json::Value {
-    json!({
-        "run_id": run_id.as_str(),
-        "status": "failed",
-        "type": job_type.map(JobType::as_str),
-        "worker_id": worker.unwrap_or_default(),
-        "attempt": 0,
-        "timestamp": at,
-        "duration_seconds": 0.0,
-        "error": reason,
-        "code": "invalid_message",
-    })
 }
 
 async fn measure(mut status: watch::Receiver<Status>, metrics: Metrics) {

@@ -85,7 +85,7 @@ impl Listeners {
     /// Shows nothing but how the worker is doing.
     pub fn serve_health(self, place: &Place, app: &App, status: watch::Receiver<Status>) -> Serving {
         let stop = CancellationToken::new();
-        let routes = crate::inlet::health(status).merge(piton_server::metrics_router(app.clone()));
+        let routes = crate::inlet::health::routes(app, status).merge(piton_server::metrics_router(app.clone()));
         let server = Server::new(routes, limits(&place.config.server));
         let metrics = app.front.metrics.clone();
         let counting = piton_server::follow_ledger(metrics, app.engine.store().clone(), stop.clone());

@@ -5,34 +5,45 @@
 //! missing.
 
 mod forges;
+mod pins;
 mod reporter;
 mod reports;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::time::Duration;
 
 use piton_engine::{Clock, Passed, Task};
+use piton_exec::Git;
 use piton_exec::guard::Guard;
 use piton_forge::{
     BranchName, Commit, CommitError, Identity, Limits, PRIVATE, RepositoryName, RunMark, Visibility, Wanted, Words,
 };
 use piton_logs::{LogStore, Redactor, RunLog};
-use piton_model::{Failure, FailureClass, Report, RepositoryVisibility, Scaffold, ScaffoldStep, ScaffoldedRepository};
+use piton_model::{
+    Failure, FailureClass, Outcome, OutcomeKind, Report, RepositoryVisibility, Run, Scaffold, ScaffoldStep,
+    ScaffoldedRepository,
+};
 use piton_scaffold::{Meta, Mode, Order};
 use serde_json::{Value, json};
 
-use crate::blueprints::Blueprints;
+use crate::blueprints::{Blueprints, Found};
 use crate::error::{CommandError, Exit};
 use crate::place::Place;
 use forges::Forges;
-pub use reporter::Reporter;
-use reporter::{Line, Lines};
+use pins::Pins;
+use reporter::{Line, Lines, Reporter};
 pub use reports::Reports;
+
+/// Where it is written down what runs have rendered, in the workspace.
+const PINS: &str = "pins";
+/// Runs that have failed are known for as long, and may be sent again.
+const LONGEST_PINNED: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// Makes repositories of blueprints.
 #[derive(Debug)]
 pub struct Scaffolding {
-    blueprints: Arc<Blueprints>,
+    blueprints: Blueprints,
+    pins: Pins,
     forges: Forges,
     reporter: Reporter,
     author: Identity,
@@ -50,6 +61,7 @@ pub fn workspace_dir(place: &Place) -> PathBuf {
 /// another worker's.
 pub fn sweep(place: &Place) {
     let directory = workspace_dir(place);
+    Pins::new(directory.join(PINS)).sweep(LONGEST_PINNED);
     // Where nothing was ever needed there is none.
     let Ok(entries) = std::fs::read_dir(&directory) else { return };
     for entry in entries.filter_map(Result::ok) {
@@ -69,6 +81,7 @@ impl Scaffolding {
     pub fn new(
         place: &Place,
         guard: &Guard,
+        git: Git,
         clock: &Clock,
         logs: LogStore,
         worker: &str,
@@ -78,7 +91,8 @@ impl Scaffolding {
             |key: &str, error: &dyn std::fmt::Display| CommandError::new(Exit::BadConfig, format!("{key}: {error}"));
         let (name, email) = &config.author;
         Ok(Scaffolding {
-            blueprints: Arc::new(Blueprints::new(place, clock.clone())?),
+            blueprints: Blueprints::new(place, git, clock.clone())?,
+            pins: Pins::new(workspace_dir(place).join(PINS)),
             forges: Forges::new(place, guard)?,
             reporter: Reporter::new(place, clock, worker)?,
             author: Identity::new(name, email).map_err(|error| bad("worker.author_name", &error))?,
@@ -109,11 +123,19 @@ impl Scaffolding {
         }
     }
 
+    /// Forgets what a run that has ended does not need any more. One that has failed may be sent again, and may find what
+    /// it has pushed.
+    pub fn ended(&self, run: &Run, scaffold: &Scaffold) {
+        if run.outcome().map(Outcome::kind) == Some(OutcomeKind::Succeeded) {
+            self.pins.forget(&scaffold.run_id.mark());
+        }
+    }
+
     async fn build(&self, task: &Task, scaffold: &Scaffold, talk: &Talk<'_>) -> Result<Report, Failure> {
         talk.say("start", "INFO", format!("Starting provisioning for run: {}", scaffold.run_id)).await?;
         talk.lines.status(reports::status(
             &task.run,
-            scaffold,
+            &reports::About::own(&task.run, scaffold),
             "running",
             self.clock.now(),
             self.reporter.worker().unwrap_or_default(),
@@ -135,17 +157,26 @@ impl Scaffolding {
             adopt_empty: false,
         };
         talk.say("render", "INFO", format!("Rendering template: {}", scaffold.template)).await?;
-        let commit = self.commit(scaffold, &wanted.run).await?;
+        let found = self.find(scaffold).await?;
+        let commit = self.commit(scaffold, &wanted.run, found.clone()).await?;
+        if let Some(from) = &found.commit {
+            self.pins.keep(&scaffold.run_id.mark(), from).map_err(|error| {
+                let message =
+                    format!("it cannot be written down from which commit of its blueprint it is made: {error}");
+                Failure::new(FailureClass::Transient, "template_io", message)
+            })?;
+        }
         let place = if scaffold.namespace.is_empty() { "" } else { "/" };
         let full_name = format!("{}{place}{}", scaffold.namespace, scaffold.name);
         talk.say("create", "INFO", format!("Creating repository: {full_name}")).await?;
         let repository =
-            forge.ensure_repository(&wanted, commit.id()).await.map_err(|error| forges::failure(&error))?;
+            forge.ensure_repository(&wanted, commit.id()).await.map_err(|error| self.not_pushed(scaffold, &error))?;
         let files = commit.files();
         let noun = if files == 1 { "file" } else { "files" };
         talk.say("commit", "INFO", format!("Committing files ({files} {noun})")).await?;
         talk.say("push", "INFO", format!("Pushing to {}", scaffold.provider.name())).await?;
-        let pushed = forge.push(&repository, &wanted, &commit).await.map_err(|error| forges::failure(&error))?;
+        let pushed =
+            forge.push(&repository, &wanted, &commit).await.map_err(|error| self.not_pushed(scaffold, &error))?;
         forge.finish(&repository, &wanted, pushed).await.map_err(|error| forges::failure(&error))?;
         let began = task.run.started_at.unwrap_or(task.run.submitted_at);
         let first = pushed.first(commit.id());
@@ -164,8 +195,31 @@ impl Scaffolding {
         })
     }
 
+    /// The blueprint, at the commit that an earlier pass has rendered, if there was one.
+    async fn find(&self, scaffold: &Scaffold) -> Result<Found, Failure> {
+        let mark = scaffold.run_id.mark();
+        let pinned = self.pins.of(&mark);
+        match self.blueprints.find(&scaffold.template, pinned.as_deref()).await {
+            // Nobody has it any more, as after a forced push of the blueprint: what there is now has to do.
+            Err(failure) if pinned.is_some() && failure.class == FailureClass::Permanent => {
+                self.pins.forget(&mark);
+                self.blueprints.find(&scaffold.template, None).await
+            }
+            found => found,
+        }
+    }
+
+    /// What went wrong before anything was pushed. If that is for good, a later pass need not make the same commit.
+    fn not_pushed(&self, scaffold: &Scaffold, error: &piton_forge::Error) -> Failure {
+        let failure = forges::failure(error);
+        if failure.class == FailureClass::Permanent {
+            self.pins.forget(&scaffold.run_id.mark());
+        }
+        failure
+    }
+
     /// Renders and packs. The time is that of the request, so that every pass makes the same.
-    async fn commit(&self, scaffold: &Scaffold, mark: &RunMark) -> Result<Commit, Failure> {
+    async fn commit(&self, scaffold: &Scaffold, mark: &RunMark, found: Found) -> Result<Commit, Failure> {
         let order = Order {
             name: scaffold.name.clone(),
             namespace: scaffold.namespace.clone(),
@@ -175,7 +229,7 @@ impl Scaffolding {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 run_id: scaffold.run_id.to_string(),
                 template: scaffold.template.clone(),
-                commit: None,
+                commit: found.commit,
                 kind: scaffold.job_type.as_str().to_owned(),
             },
         };
@@ -186,9 +240,9 @@ impl Scaffolding {
             message: format!("Create {} from {}", scaffold.name, scaffold.template),
             run: mark.clone(),
         };
-        let (blueprints, template) = (Arc::clone(&self.blueprints), scaffold.template.clone());
+        let blueprint = found.blueprint;
         let work = move || -> Result<Commit, Failure> {
-            let tree = blueprints.find(&template)?.render(&order).map_err(|error| Failure::from(&error))?;
+            let tree = blueprint.render(&order).map_err(|error| Failure::from(&error))?;
             let refused = |error: CommitError| forges::failure(&error.into());
             let mut files = piton_forge::Tree::new(Limits::default());
             for entry in tree.entries() {

@@ -210,8 +210,8 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
     let tools = Arc::new(Manager::new(tools_config(place)?));
     let inherited = Environment::inherit(environment(), &PASSED_ON);
     let guard = access::guard(config)?;
-    let git = Git::new(inherited.clone()).guarded(guard.clone()).knowing_hosts_of(config.git.known_hosts.clone());
-    let templates = Templates::new(data_dir.join("templates"), git);
+    let git = git(place)?;
+    let templates = Templates::new(data_dir.join("templates"), git.clone());
     let settings = piton_exec::Config {
         plugin_cache: config.iac.plugin_cache,
         registry: access::registry(config)?,
@@ -256,7 +256,7 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
         ended,
     };
     let provisioning = Provisioning::new(&config.provisioning, access::guard(config)?, &clock)?;
-    let scaffolding = Scaffolding::new(place, &access::guard(config)?, &clock, logs.clone(), worker.as_str())?;
+    let scaffolding = Scaffolding::new(place, &access::guard(config)?, git, &clock, logs.clone(), worker.as_str())?;
     let executor = Arc::new(Real {
         tasks: Tasks { exec, runner: runner.clone(), logs: logs.clone() },
         provisioning,
@@ -310,6 +310,13 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
     });
     let router = piton_server::router(&app, piton_server::BASE);
     Ok(Opened { app, engine, loader, router, runner, admission, shutdown, upkeep, warnings, lock })
+}
+
+/// What fetches from git with the access of whoever runs this.
+pub fn git(place: &Place) -> Result<Git, CommandError> {
+    let inherited = Environment::inherit(environment(), &PASSED_ON);
+    let known_hosts = place.config.git.known_hosts.clone();
+    Ok(Git::new(inherited).guarded(access::guard(&place.config)?).knowing_hosts_of(known_hosts))
 }
 
 /// A keeper of an earlier version goes on as this one, with the children it holds.

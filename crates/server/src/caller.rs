@@ -36,6 +36,8 @@ pub(crate) enum Known {
     Socket,
     /// Nobody has to log in.
     Anonymous,
+    /// By the key of workers, with which they report and do nothing else.
+    Worker,
     /// By a name and a password, or a client's id and secret.
     Basic(Account),
     /// By a token in a header.
@@ -83,7 +85,7 @@ impl Caller {
     /// The user or client, where it is one.
     pub(crate) fn account(&self) -> Option<&Account> {
         match &self.known {
-            Known::Socket | Known::Anonymous => None,
+            Known::Socket | Known::Anonymous | Known::Worker => None,
             Known::Basic(account) | Known::Token(account, _) | Known::Cookie(account, _) => Some(account),
         }
     }
@@ -97,7 +99,7 @@ impl Caller {
     pub(crate) fn session(&self) -> Option<&Session> {
         match &self.known {
             Known::Token(_, session) | Known::Cookie(_, session) => Some(session),
-            Known::Socket | Known::Anonymous | Known::Basic(_) => None,
+            Known::Socket | Known::Anonymous | Known::Worker | Known::Basic(_) => None,
         }
     }
 

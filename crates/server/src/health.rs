@@ -15,7 +15,7 @@ use utoipa::IntoParams;
 use crate::caller::Caller;
 use crate::extract::{Json, Query};
 use crate::problem::{Answer, Refusal};
-use crate::ready::{self, Check};
+use crate::ready;
 use crate::route::{Permission, Table, routes};
 use crate::state::App;
 use crate::view;
@@ -80,11 +80,7 @@ struct Detail {
 /// Whether work is accepted.
 #[utoipa::path(get, path = "/readyz", tag = "health", responses((status = 200, body = String, content_type = "text/plain"), (status = 503, description = "Ending, or the database is away.", body = String, content_type = "text/plain")))]
 async fn ready(State(app): State<App>, Query(detail): Query<Detail>) -> (StatusCode, String) {
-    let checks = ready::checks(&app).await;
-    let status = if checks.iter().all(Check::passed) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let mut text: String = detail.verbose.iter().flat_map(|_| &checks).map(Check::line).collect();
-    text.push_str(if status == StatusCode::OK { "ok\n" } else { "not ready\n" });
-    (status, text)
+    ready::answer(&ready::checks(&app).await, detail.verbose.is_some())
 }
 
 /// One page about everything.

@@ -28,6 +28,7 @@ mod batch_jobs;
 mod batch_view;
 mod bound;
 mod caller;
+mod control_plane;
 mod cron_files;
 mod deploy;
 mod docs;
@@ -44,7 +45,7 @@ mod openapi;
 mod pages;
 mod problem;
 mod processes;
-mod ready;
+pub mod ready;
 mod route;
 mod runs;
 mod schedule;
@@ -112,6 +113,7 @@ fn table(base: &str, public_metrics: bool) -> Table {
         .merge(batch_jobs::routes())
         .merge(templates::routes())
         .merge(runs::routes())
+        .merge(control_plane::routes())
         .merge(schedule::routes())
         .merge(skips::routes())
         .merge(logs::routes())
@@ -126,6 +128,11 @@ fn table(base: &str, public_metrics: bool) -> Table {
         .merge(deploy::routes())
         .merge(pages::routes())
         .below(base, below);
-    // Clients of the scheduler for delayed provisioning look for it there, wherever the rest is.
-    if base.trim_end_matches('/') == BASE { table } else { table.below(BASE, schedule::routes()) }
+    // Clients of the scheduler for delayed provisioning look for it there, wherever the rest is; and workers, who know no
+    // more than the address of the control plane.
+    if base.trim_end_matches('/') == BASE {
+        table
+    } else {
+        table.below(BASE, schedule::routes().merge(control_plane::routes()))
+    }
 }

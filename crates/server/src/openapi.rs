@@ -268,7 +268,7 @@ mod tests {
             if !name.starts_with("get ") && !name.ends_with("/auth/login") && !name.ends_with("/auth/bootstrap") {
                 let permission = operation["x-permission"].as_str().unwrap();
                 assert!(
-                    ["operate", "administer"].contains(&permission) || name.contains("/auth/"),
+                    ["operate", "administer", "report"].contains(&permission) || name.contains("/auth/"),
                     "{name}: {permission}"
                 );
             }

@@ -98,6 +98,9 @@ impl From<piton_engine::Error> for Refusal {
             | E::Illegal(_)
             | E::NothingToApprove(_)
             | E::NotEnded(_)
+            | E::CancelledElsewhere(_)
+            | E::RetriedElsewhere(_)
+            | E::OfProvision { .. }
             | E::Sealed { .. }
             | E::Forgotten(_)
             | E::ProvisionBusy(_)

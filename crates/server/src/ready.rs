@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use rustix::fs::{StatVfsMountFlags, statvfs};
 
 use crate::state::App;
@@ -14,20 +15,30 @@ const ROOM: u64 = 64 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// One thing that must hold.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Check {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
     name: &'static str,
     /// What is wrong.
     fault: Option<String>,
 }
 
 impl Check {
-    pub(crate) fn passed(&self) -> bool {
+    /// Of something with this name, and of what is wrong with it.
+    pub fn new(name: &'static str, fault: Option<String>) -> Check {
+        Check { name, fault }
+    }
+
+    /// What is wrong, with the name.
+    pub fn fault(&self) -> Option<String> {
+        self.fault.as_ref().map(|fault| format!("{}: {fault}", self.name))
+    }
+
+    fn passed(&self) -> bool {
         self.fault.is_none()
     }
 
     /// `[+]store ok`, as Kubernetes writes it.
-    pub(crate) fn line(&self) -> String {
+    fn line(&self) -> String {
         match &self.fault {
             None => format!("[+]{} ok\n", self.name),
             Some(fault) => format!("[-]{} failed: {fault}\n", self.name),
@@ -36,7 +47,7 @@ impl Check {
 }
 
 /// Checks everything. What is told of a fault is for everybody to read, so it names no file and no host.
-pub(crate) async fn checks(app: &App) -> Vec<Check> {
+pub async fn checks(app: &App) -> Vec<Check> {
     let ending = app.front.ending.is_cancelled() || !app.engine.accepting();
     let store = tokio::time::timeout(PATIENCE, app.engine.store().head()).await;
     let answers = store.is_ok_and(|head| head.is_ok());
@@ -50,6 +61,14 @@ pub(crate) async fn checks(app: &App) -> Vec<Check> {
         check("keeper", keeper.is_none().then_some("the keeper does not answer")),
         check("processes", (!supervises).then_some("the declared processes are not supervised yet")),
     ]
+}
+
+/// What `/readyz` answers; `verbose` tells the outcome of each.
+pub fn answer(checks: &[Check], verbose: bool) -> (StatusCode, String) {
+    let status = if checks.iter().all(Check::passed) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let mut text: String = checks.iter().filter(|_| verbose).map(Check::line).collect();
+    text.push_str(if status == StatusCode::OK { "ok\n" } else { "not ready\n" });
+    (status, text)
 }
 
 fn disk(path: &Path) -> Option<String> {
@@ -72,7 +91,11 @@ mod tests {
         assert_eq!(Check { name: "store", fault: None }.line(), "[+]store ok\n");
         let failed = Check { name: "disk", fault: Some("0 MiB are free".to_owned()) };
         assert_eq!(failed.line(), "[-]disk failed: 0 MiB are free\n");
-        assert!(!failed.passed());
+        assert_eq!(failed.fault().as_deref(), Some("disk: 0 MiB are free"));
+        let (status, text) = answer(&[Check::new("store", None), failed], true);
+        assert_eq!((status.as_u16(), text.as_str()), (503, "[+]store ok\n[-]disk failed: 0 MiB are free\nnot ready\n"));
+        let (status, text) = answer(&[Check::new("store", None)], false);
+        assert_eq!((status.as_u16(), text.as_str()), (200, "ok\n"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use piton_auth::Role;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
-use crate::caller::{self, Caller};
+use crate::caller::{self, Caller, Known};
 use crate::extract::Largest;
 use crate::front::access::Asked;
 use crate::front::{condition, keyed};
@@ -33,6 +33,8 @@ pub(crate) enum Permission {
     Operate,
     /// Administrators.
     Administer,
+    /// Workers elsewhere, by their key; and operators.
+    Report,
 }
 
 impl Permission {
@@ -43,6 +45,7 @@ impl Permission {
             Permission::Read => "read",
             Permission::Operate => "operate",
             Permission::Administer => "administer",
+            Permission::Report => "report",
         }
     }
 
@@ -51,7 +54,7 @@ impl Permission {
         match self {
             Permission::Public => None,
             Permission::Read => Some(Role::Viewer),
-            Permission::Operate => Some(Role::Operator),
+            Permission::Operate | Permission::Report => Some(Role::Operator),
             Permission::Administer => Some(Role::Admin),
         }
     }
@@ -59,6 +62,13 @@ impl Permission {
     fn check(self, request: &Extensions) -> Result<(), Refusal> {
         let Some(needed) = self.role() else { return Ok(()) };
         let caller = caller::required(request)?;
+        if caller.known == Known::Worker {
+            if self == Permission::Report {
+                return Ok(());
+            }
+            let detail = "the key of workers is for reports, and for nothing else";
+            return Err(Refusal::new(axum::http::StatusCode::FORBIDDEN, "forbidden", detail, None).by_code());
+        }
         if caller.role >= needed {
             return Ok(());
         }
@@ -240,7 +250,6 @@ mod tests {
     use piton_model::By;
 
     use super::*;
-    use crate::caller::{Caller, Known};
 
     #[test]
     fn the_document_knows_each_route_by_its_path() {
@@ -256,7 +265,7 @@ mod tests {
 
     #[test]
     fn the_matrix_of_roles() {
-        use Permission::{Administer, Operate, Public, Read};
+        use Permission::{Administer, Operate, Public, Read, Report};
         let caller = |role| Caller::new(By::User("x".to_owned()), role, Known::Anonymous);
         let table = [
             (Public, None, 200),
@@ -269,12 +278,21 @@ mod tests {
             (Operate, Some(Role::Operator), 200),
             (Administer, Some(Role::Operator), 403),
             (Administer, Some(Role::Admin), 200),
+            (Report, None, 401),
+            (Report, Some(Role::Viewer), 403),
+            (Report, Some(Role::Operator), 200),
         ];
         for (permission, role, wanted) in table {
             let mut request = Extensions::new();
             role.map(caller).map(|caller| request.insert(caller));
             let found = permission.check(&request).map_or_else(|no| no.into_problem().status, |()| 200);
             assert_eq!(found, wanted, "{permission:?} for {role:?}");
+        }
+        let mut worker = Extensions::new();
+        worker.insert(Caller::new(By::Client("worker".to_owned()), Role::Viewer, Known::Worker));
+        for permission in [Public, Read, Operate, Administer, Report] {
+            let may = permission.check(&worker).is_ok();
+            assert_eq!(may, matches!(permission, Public | Report), "{permission:?} for a worker");
         }
     }
 }

@@ -139,7 +139,7 @@ pub(crate) fn run(run: &Run) -> api::Run {
     };
     let mode = match &run.action {
         Action::Iac(iac) => iac.operation.mode().map(ToString::to_string),
-        Action::Command(_) | Action::Batch(_) | Action::Provision(_) | Action::Scaffold(_) => None,
+        Action::Command(_) | Action::Batch(_) | Action::Provision(_) | Action::Scaffold(_) | Action::Remote(_) => None,
     };
     let (due_at, gate, ended_at) = match &run.state {
         RunState::Pending { due, .. } => (Some(*due), None, None),
@@ -152,6 +152,7 @@ pub(crate) fn run(run: &Run) -> api::Run {
         RunState::Ended { at, .. } => (None, None, Some(*at)),
     };
     let outcome = run.outcome();
+    let news = run.report.remote.as_ref();
     let failure = outcome.and_then(|outcome| outcome.failure()).map(|failure| api::Failure {
         code: failure.code.clone(),
         message: failure.message.clone(),
@@ -168,8 +169,8 @@ pub(crate) fn run(run: &Run) -> api::Run {
         message: outcome.map(piton_model::Outcome::sentence),
         step: run.step().or(run.reached).map(|step| step.as_str().to_owned()),
         cancelling: matches!(&run.state, RunState::Running { cancel: Some(_), .. }),
-        attempts: run.attempts,
-        worker: run.lease().map(|lease| lease.worker.to_string()),
+        attempts: news.map_or(run.attempts, |news| news.attempt),
+        worker: news.map(|news| news.worker.clone()).or_else(|| run.lease().map(|lease| lease.worker.to_string())),
         origin: origin(&run.origin),
         submitted_at: run.submitted_at,
         due_at,
@@ -247,6 +248,7 @@ fn origin(origin: &Origin) -> api::Origin {
         Origin::Boot { .. } => ("boot", None),
         Origin::At { due } => ("at", Some(*due)),
         Origin::Message { .. } => ("message", None),
+        Origin::Report { .. } => ("report", None),
         Origin::Change { .. } => ("change", None),
         Origin::Call { .. } => ("call", None),
     };

@@ -209,7 +209,7 @@ async fn outputs(
 fn changes(run: &Run) -> bool {
     match &run.action {
         Action::Iac(iac) => !matches!(iac.operation, Operation::Plan { .. }),
-        Action::Command(_) | Action::Batch(_) | Action::Provision(_) | Action::Scaffold(_) => false,
+        Action::Command(_) | Action::Batch(_) | Action::Provision(_) | Action::Scaffold(_) | Action::Remote(_) => false,
     }
 }
 

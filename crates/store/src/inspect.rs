@@ -10,7 +10,7 @@ use crate::dialect::Dialect;
 use crate::events::{self, entry};
 use crate::row;
 use crate::{
-    Error, Store, accounts, census, claim, followers, process_history, projections, provisions, query, removal,
+    Error, Store, accounts, census, claim, followers, process_history, projections, provisions, query, remote, removal,
     requests, retention, schedules, secrets, tokens, turns, wishes,
 };
 
@@ -122,6 +122,7 @@ pub async fn hot_plans(store: &Store) -> Result<Vec<(&'static str, String)>, Err
         (turns::LAST_OF_CALLER, params!["user/x"]),
         (claim::RENEW, params![0, "worker"]),
         (query::LIVE_OF, params!["job/x"]),
+        (remote::LATEST, params!["scaffold/x"]),
         (events::AFTER, params![0, 10]),
         (events::OF_TOPIC, params!["audit", 10, 10]),
         (accounts::USER_NAMED, params!["anna"]),
@@ -212,6 +213,7 @@ fn statements(dialect: Dialect) -> Vec<String> {
         secrets::SEALED_LIVE,
         query::LIVE_OF_KIND,
         query::LATEST_OF_KIND,
+        remote::LATEST,
         removal::WITH_TTL,
         removal::ENDED_OF,
         schedules::CURSOR,

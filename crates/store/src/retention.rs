@@ -110,7 +110,11 @@ pub(crate) fn may_fire_again(run: &Run, cursors: &BTreeMap<Subject, Timestamp>) 
         // What is declared may stay so for longer than its run is kept.
         Origin::Change { .. } => true,
         // No broker keeps a message for as long as its run is kept.
-        Origin::Event { .. } | Origin::At { .. } | Origin::Message { .. } | Origin::Call { .. } => false,
+        Origin::Event { .. }
+        | Origin::At { .. }
+        | Origin::Message { .. }
+        | Origin::Report { .. }
+        | Origin::Call { .. } => false,
     }
 }
 

@@ -80,7 +80,11 @@ fn mistakes_are_named_by_their_place() {
         ("/blueprint/values", json!("x"), "`blueprint.values` must be an object, not text"),
         ("/blueprint/values/port", json!([{"a": "x\0"}]), "`blueprint.values.port[0].a` has the character NUL"),
         ("/git_config", json!(1), "`git_config` must be an object, not a number"),
-        ("/git_config/provider", json!("svn"), "`git_config.provider` must be one of gitlab, github, gitea, forgejo"),
+        (
+            "/git_config/provider",
+            json!("svn"),
+            "`git_config.provider` must be one of gitlab, github, gitea, forgejo, git",
+        ),
         ("/git_config/visibility", json!("secret"), "`git_config.visibility` must be one of private, internal, public"),
         ("/git_config/group_id", json!(-1), "`git_config.group_id` must be text, not a number"),
     ];

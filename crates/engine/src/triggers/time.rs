@@ -465,7 +465,12 @@ fn runs_once(catalog: &Catalog, subject: &Subject) -> bool {
 fn declaration_of(run: &Run) -> Option<&Digest> {
     match &run.action {
         Action::Iac(iac) if matches!(iac.operation, Operation::Deploy { .. }) => iac.declaration_digest.as_ref(),
-        Action::Iac(_) | Action::Command(_) | Action::Batch(_) | Action::Provision(_) | Action::Scaffold(_) => None,
+        Action::Iac(_)
+        | Action::Command(_)
+        | Action::Batch(_)
+        | Action::Provision(_)
+        | Action::Scaffold(_)
+        | Action::Remote(_) => None,
     }
 }
 
@@ -516,7 +521,7 @@ fn retry_of(action: &Action) -> piton_model::Backoff {
             piton_model::Backoff { max_attempts: 3, first: Duration::from_secs(10), cap: Duration::from_secs(300) }
         }
         // Whoever asks for a scaffold says how often.
-        Action::Command(_) | Action::Batch(_) | Action::Provision(_) | Action::Scaffold(_) => {
+        Action::Command(_) | Action::Batch(_) | Action::Provision(_) | Action::Scaffold(_) | Action::Remote(_) => {
             piton_model::Backoff::NONE
         }
     }

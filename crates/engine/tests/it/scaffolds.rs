@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use piton_engine::{Accepted, Sent};
 use piton_model::{
-    Backoff, Digest, FailureClass, GitProvider, OutcomeKind, RepositoryVisibility, Scaffold, ScaffoldKind, Secret,
+    Backoff, Digest, FailureClass, GitProvider, OutcomeKind, RepositoryVisibility, Run, Scaffold, ScaffoldKind, Secret,
     Subject,
 };
 use piton_testkit::simulation::Simulation;
@@ -53,5 +53,38 @@ async fn what_failed_is_tried_once_more_when_somebody_sends_it_again_and_not_whe
     assert_eq!(submit(&simulation, "x", Sent::Now).await, Accepted::Known(second));
     let latest = simulation.store().latest_of(&Subject::Scaffold("a".parse().unwrap())).await.unwrap().unwrap();
     assert_eq!((latest.id, latest.outcome().map(piton_model::Outcome::kind)), (second, Some(OutcomeKind::Succeeded)));
+    assert_eq!(simulation.store().audit().await.unwrap(), []);
+}
+
+/// Refuses a message a minute later than now; whether that was recorded.
+async fn refuse(simulation: &mut Simulation, reason: &str) -> bool {
+    simulation.run_for(minutes(1)).await.unwrap();
+    simulation.node(0).refuse("a".parse().unwrap(), Some(ScaffoldKind::Component), reason).await.unwrap()
+}
+
+async fn latest(simulation: &Simulation) -> Run {
+    simulation.node(0).scaffold("a").await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_message_that_is_refused_is_a_run_that_failed_once_and_in_nobodys_way() {
+    let mut simulation = begin(monday("08:00:00"), |_| {}).await;
+    simulation.scripted.play(|_| lasting(1));
+    assert!(refuse(&mut simulation, "`template` is missing").await);
+    assert!(!refuse(&mut simulation, "`template` is missing").await, "it came again");
+    let first = latest(&simulation).await;
+    assert_eq!(first.refused_by(), Some(simulation.node(0).worker().as_str()));
+    assert_eq!(first.outcome().and_then(|outcome| outcome.failure()).unwrap().code, "invalid_message");
+    assert!(refuse(&mut simulation, "`values` is missing").await, "that is another one");
+    assert_eq!(latest(&simulation).await.retry_of, Some(first.id));
+
+    simulation.run_for(minutes(1)).await.unwrap();
+    let Accepted::New(mended) = submit(&simulation, "x", Sent::Now).await else {
+        panic!("it is the first that can be done")
+    };
+    assert!(!refuse(&mut simulation, "`values` is missing").await, "that name is taken");
+    simulation.run_for(minutes(2)).await.unwrap();
+    assert_eq!(latest(&simulation).await.id, mended);
+    assert_eq!(submit(&simulation, "x", Sent::Now).await, Accepted::Known(mended));
     assert_eq!(simulation.store().audit().await.unwrap(), []);
 }

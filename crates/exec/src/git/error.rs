@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use piton_model::{Failure, FailureClass};
+
 use super::Address;
 use crate::guard::Blocked;
 
@@ -157,6 +159,16 @@ impl Error {
             Error::KeyUnusable { .. } => "git_key_unusable",
             Error::Credentials { .. } => "io_error",
             Error::Failed { .. } => "git_failed",
+        }
+    }
+
+    /// The same, as a step of a run fails with it.
+    pub fn failure(&self) -> Failure {
+        let class = if self.is_transient() { FailureClass::Transient } else { FailureClass::Permanent };
+        let failure = Failure::new(class, self.code(), self.to_string());
+        match self.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
         }
     }
 

@@ -57,7 +57,14 @@ impl FromStr for Ref {
 /// What a repository offers, by full name, as `ls-remote` lists it.
 #[derive(Debug, Default)]
 pub(super) struct Advertised {
-    names: Vec<String>,
+    refs: Vec<Offered>,
+}
+
+#[derive(Debug)]
+struct Offered {
+    name: String,
+    /// What it points at in the end: not the tag, but what is tagged.
+    id: String,
 }
 
 /// What is fetched.
@@ -85,17 +92,33 @@ impl Missing {
 
 impl Advertised {
     pub(super) fn parse(listed: &str) -> Advertised {
-        let names = listed
-            .lines()
-            .filter_map(|line| line.split_once('\t'))
-            .map(|(_, name)| name.to_owned())
-            .filter(|name| !name.ends_with("^{}"))
-            .collect();
-        Advertised { names }
+        let mut refs: Vec<Offered> = Vec::new();
+        for (id, name) in listed.lines().filter_map(|line| line.split_once('\t')) {
+            match (name.strip_suffix("^{}"), refs.last_mut()) {
+                (Some(tag), Some(last)) if last.name == tag => id.clone_into(&mut last.id),
+                (Some(_), _) => {}
+                (None, _) => refs.push(Offered { name: name.to_owned(), id: id.to_owned() }),
+            }
+        }
+        Advertised { refs }
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.refs.iter().map(|offered| offered.name.as_str())
     }
 
     fn has(&self, name: &str) -> bool {
-        self.names.iter().any(|offered| offered == name)
+        self.names().any(|offered| offered == name)
+    }
+
+    /// The commit that is meant, where it takes no fetch to know it.
+    pub(super) fn commit_of(&self, choice: &Choice) -> Option<String> {
+        match choice {
+            Choice::Advertised { name } => {
+                self.refs.iter().find(|offered| offered.name == *name).map(|offered| offered.id.clone())
+            }
+            Choice::Commit(commit) => Some(commit).filter(|commit| matches!(commit.len(), 40 | 64)).cloned(),
+        }
     }
 }
 
@@ -123,7 +146,7 @@ pub(super) fn choose(advertised: &Advertised, wanted: Option<&Ref>) -> Result<Ch
 /// With the names that come closest.
 pub(super) fn not_found<'a>(advertised: &'a Advertised, wanted: &str) -> Missing {
     let short = |name: &'a str| name.strip_prefix("refs/heads/").or(name.strip_prefix("refs/tags/"));
-    let nearest = nearest(wanted, advertised.names.iter().filter_map(|name| short(name)));
+    let nearest = nearest(wanted, advertised.names().filter_map(short));
     Missing { wanted: Some(wanted.to_owned()), nearest }
 }
 
@@ -133,7 +156,7 @@ mod tests {
 
     fn offered() -> Advertised {
         Advertised::parse(
-            "1111\tHEAD\n1111\trefs/heads/main\n2222\trefs/heads/v1\n3333\trefs/tags/v1\n3333\trefs/tags/v1^{}\n\
+            "1111\tHEAD\n1111\trefs/heads/main\n2222\trefs/heads/v1\n3333\trefs/tags/v1\n4444\trefs/tags/v1^{}\n\
              4444\trefs/tags/v1.2.0\n5555\trefs/heads/feature/x\n",
         )
     }
@@ -152,6 +175,11 @@ mod tests {
         assert_eq!(wanted("feature/x"), named("refs/heads/feature/x"));
         assert_eq!(wanted("ABCDEF0"), Ok(Choice::Commit("abcdef0".to_owned())));
         assert_eq!(wanted("v1.3.0").unwrap_err().nearest, ["v1.2.0"]);
+        let commit = |text: &str| offered().commit_of(&wanted(text).unwrap());
+        assert_eq!(commit("v1").as_deref(), Some("4444"), "what is tagged, and not the tag");
+        assert_eq!((commit("main").as_deref(), commit("abcdef0")), (Some("1111"), None));
+        let whole = "ab".repeat(20);
+        assert_eq!(commit(&whole), Some(whole));
         assert_eq!(choose(&Advertised::default(), None), Err(Missing { wanted: None, nearest: Vec::new() }));
     }
 

@@ -108,12 +108,36 @@ impl Session {
     /// Some servers know a repository only by its full name, and say so by a redirect.
     pub(super) async fn checkout_by_full_name(mut self, wanted: Option<&Ref>, into: &Path) -> Result<Checkout, Error> {
         match self.checkout(wanted, into).await {
-            Err(Error::Redirected { .. }) if Path::new(self.address.as_str()).extension() != Some("git".as_ref()) => {
-                self.address = format!("{}.git", self.address.as_str().trim_end_matches('/')).parse()?;
-                self.checkout(wanted, into).await
-            }
+            Err(Error::Redirected { .. }) if self.add_ending()? => self.checkout(wanted, into).await,
             done => done,
         }
+    }
+
+    /// The commit that is meant, where the repository tells it without a fetch.
+    pub(super) async fn commit_by_full_name(
+        mut self,
+        wanted: Option<&Ref>,
+        cwd: &Path,
+    ) -> Result<Option<String>, Error> {
+        match self.commit(wanted, cwd).await {
+            Err(Error::Redirected { .. }) if self.add_ending()? => self.commit(wanted, cwd).await,
+            done => done,
+        }
+    }
+
+    /// Whether there is a fuller name; that is the name from then on.
+    fn add_ending(&mut self) -> Result<bool, Error> {
+        let is_short = Path::new(self.address.as_str()).extension() != Some("git".as_ref());
+        if is_short {
+            self.address = format!("{}.git", self.address.as_str().trim_end_matches('/')).parse()?;
+        }
+        Ok(is_short)
+    }
+
+    async fn commit(&self, wanted: Option<&Ref>, cwd: &Path) -> Result<Option<String>, Error> {
+        let advertised = self.advertised(cwd).await?;
+        let choice = pick::choose(&advertised, wanted).map_err(|problem| problem.of(&self.address))?;
+        Ok(advertised.commit_of(&choice))
     }
 
     async fn checkout(&self, wanted: Option<&Ref>, into: &Path) -> Result<Checkout, Error> {

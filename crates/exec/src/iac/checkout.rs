@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use piton_model::{Failure, FailureClass, GitAuth, GitSource, Iac, Report};
+use piton_model::{Failure, GitAuth, GitSource, Iac, Report};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
 use rustix::io::Errno;
 
@@ -46,8 +46,8 @@ pub(super) async fn fetch(pass: &Pass<'_>, iac: &Iac, source: &GitSource, refere
     make_room(&deployment)?;
     let into = deployment.join(CODE);
     clear(&deployment, &into)?;
-    let address: Address = source.url.parse().map_err(|error| failure(&error))?;
-    let wanted: Ref = reference.parse().map_err(|error| failure(&error))?;
+    let address: Address = source.url.parse().map_err(|error: git::Error| error.failure())?;
+    let wanted: Ref = reference.parse().map_err(|error: git::Error| error.failure())?;
     let secrets = environment::secrets(&pass.world.config.environment, &iac.env);
     let log = pass.log(secrets.chain(secrets_of(source.auth.as_ref()))).await?;
     pass.announce(&log, "cloning", "Cloning repository...").await?;
@@ -60,7 +60,7 @@ pub(super) async fn fetch(pass: &Pass<'_>, iac: &Iac, source: &GitSource, refere
         () = pass.input.stop.cancelled() => return Err(failing::stopped_before("the checkout was done")),
     };
     let found = found.map_err(|error| {
-        let mut failure = failure(&error);
+        let mut failure = error.failure();
         // A server may say anything, even what it was told.
         failure.message = log.redactor().redact(&failure.message);
         failure
@@ -167,13 +167,4 @@ fn open_beneath(deployment: &Path, path: &Path, flags: OFlags) -> Result<Result<
         openat(CWD, &code, directory, Mode::empty()).map_err(|error| failing::io("open", &code, &error.into()))?;
     let flags = OFlags::PATH | OFlags::CLOEXEC | flags;
     Ok(openat2(&root, path, flags, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS))
-}
-
-fn failure(error: &git::Error) -> Failure {
-    let class = if error.is_transient() { FailureClass::Transient } else { FailureClass::Permanent };
-    let failure = Failure::new(class, error.code(), error.to_string());
-    match error.hint() {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
 }

@@ -6,6 +6,7 @@ mod github_and_gitea;
 mod gitlab;
 mod packs;
 mod plain;
+mod python_gitlab;
 mod reading;
 mod scene;
 mod speed;

@@ -4,7 +4,8 @@ use clap::{Args, Subcommand};
 
 use super::name;
 
-/// What to do with runs. An id may be abbreviated to six or more of its first or last characters.
+/// What to do with runs. An id may be abbreviated to six or more of its first or last characters; a run that makes a
+/// repository has the name that its message calls it, too.
 #[derive(Debug, Subcommand)]
 pub enum RunCommand {
     /// The latest runs.

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use piton_broker::{Outgoing, Outlet, message};
@@ -11,17 +12,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::args::{EvalArgs, MissingValue, RenderArgs, ScaffoldCommand, TemplateEngine};
-use crate::blueprints;
+use crate::blueprints::{self, Blueprints, Found, Located};
 use crate::context::Context;
 use crate::error::{CommandError, Exit, Failure};
 use crate::inlet;
 use crate::output::raw;
 use crate::place::Place;
+use crate::wiring;
 
 /// Does what was asked.
 pub async fn run(context: &Context, command: ScaffoldCommand) -> Result<Exit, Failure> {
     match command {
-        ScaffoldCommand::Render(args) => render(context, &args),
+        ScaffoldCommand::Render(args) => render(context, &args).await,
         ScaffoldCommand::Eval(args) => eval_one(context, &args),
         ScaffoldCommand::Enqueue { file } => enqueue(context, &file).await,
     }
@@ -54,16 +56,29 @@ struct RenderedFile {
     size: u64,
 }
 
-fn render(context: &Context, args: &RenderArgs) -> Result<Exit, Failure> {
+async fn render(context: &Context, args: &RenderArgs) -> Result<Exit, Failure> {
     let place = Place::resolve(&context.global)?;
     let now = context.clock.now;
     let given = &args.blueprint;
-    let Some(directory) = blueprints::locate(&place, given) else {
+    let Some(located) = blueprints::locate(&place, given).map_err(|failure| of_step(&failure))? else {
         let error = CommandError::new(Exit::NotFound, format!("there is no blueprint `{}`", given.escape_debug()));
         return Err(error.hint("name a directory in `blueprints`, or the path of one").into());
     };
     let (wanted, kind, run_id) = wanted(&args.file)?;
-    let template = directory.file_name().unwrap_or(directory.as_os_str()).to_string_lossy().into_owned();
+    let (template, found) = match located {
+        Located::Directory(directory) => {
+            let template = directory.file_name().unwrap_or(directory.as_os_str()).to_string_lossy().into_owned();
+            let settings = blueprints::settings(&place, move || now)?;
+            let blueprint = Blueprint::load(&directory, &settings).map_err(|error| refused(&error))?;
+            (template, Found { blueprint: Arc::new(blueprint), commit: None })
+        }
+        Located::Git(_) => {
+            let clock = Clock::system();
+            let blueprints = Blueprints::new(&place, wiring::git(&place)?, clock)?;
+            let found = blueprints.find(given, None).await.map_err(|failure| of_step(&failure))?;
+            (given.clone(), found)
+        }
+    };
     let order = Order {
         name: wanted.name,
         namespace: wanted.namespace.unwrap_or_default(),
@@ -73,13 +88,11 @@ fn render(context: &Context, args: &RenderArgs) -> Result<Exit, Failure> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             run_id,
             template: template.clone(),
-            commit: None,
+            commit: found.commit,
             kind,
         },
     };
-    let settings = blueprints::settings(&place, move || now)?;
-    let blueprint = Blueprint::load(&directory, &settings).map_err(|error| refused(&error))?;
-    let tree = blueprint.render(&order).map_err(|error| refused(&error))?;
+    let tree = found.blueprint.render(&order).map_err(|error| refused(&error))?;
     tree.write_to(&args.out).map_err(|error| refused(&error))?;
     let rendered = described(template, &args.out, &tree);
     for warning in &rendered.warnings {
@@ -93,6 +106,15 @@ fn render(context: &Context, args: &RenderArgs) -> Result<Exit, Failure> {
     let files = if count == 1 { "file" } else { "files" };
     context.out.say(&format!("{count} {files} in {}", rendered.out));
     Ok(Exit::Ok)
+}
+
+/// A failure of what workers do too.
+fn of_step(failure: &piton_model::Failure) -> CommandError {
+    let error = CommandError::new(Exit::Failed, failure.message.clone());
+    match &failure.hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
 }
 
 fn described(blueprint: String, out: &Path, tree: &Tree) -> Rendered {

@@ -10,10 +10,7 @@ pub fn scaffold(job: Job, config: &Worker, asked_at: Timestamp) -> Result<Scaffo
     let Job { run_id, job_type, blueprint, git_config } = job;
     let mut scaffold = Scaffold {
         run_id: run_id.as_str().parse().map_err(|error: piton_model::InvalidName| error.to_string())?,
-        job_type: match job_type {
-            JobType::System => ScaffoldKind::System,
-            JobType::Component => ScaffoldKind::Component,
-        },
+        job_type: kind_of(job_type),
         template: blueprint.template,
         name: blueprint.name,
         namespace: blueprint.namespace.unwrap_or_default(),
@@ -22,6 +19,7 @@ pub fn scaffold(job: Job, config: &Worker, asked_at: Timestamp) -> Result<Scaffo
             Some(Provider::Gitlab) => GitProvider::Gitlab,
             Some(Provider::Github) => GitProvider::Github,
             Some(Provider::Gitea | Provider::Forgejo) => GitProvider::Gitea,
+            Some(Provider::Git) => GitProvider::Git,
             None => config.provider,
         },
         group_id: git_config.group_id,
@@ -52,13 +50,12 @@ pub fn text(scaffold: &Scaffold) -> Result<Vec<u8>, String> {
             values: scaffold.values.expose().clone(),
         },
         git_config: GitConfig {
-            provider: match scaffold.provider {
-                GitProvider::Gitlab => Some(Provider::Gitlab),
-                GitProvider::Github => Some(Provider::Github),
-                GitProvider::Gitea => Some(Provider::Gitea),
-                // Messages have no word for it; it is what their silence means where there is nothing else.
-                GitProvider::Git => None,
-            },
+            provider: Some(match scaffold.provider {
+                GitProvider::Gitlab => Provider::Gitlab,
+                GitProvider::Github => Provider::Github,
+                GitProvider::Gitea => Provider::Gitea,
+                GitProvider::Git => Provider::Git,
+            }),
             group_id: scaffold.group_id.clone(),
             visibility: Some(match scaffold.visibility {
                 RepositoryVisibility::Private => Visibility::Private,
@@ -68,6 +65,14 @@ pub fn text(scaffold: &Scaffold) -> Result<Vec<u8>, String> {
         },
     };
     serde_json::to_vec(&job).map_err(|error| error.to_string())
+}
+
+/// What a word of messages means.
+pub fn kind_of(word: JobType) -> ScaffoldKind {
+    match word {
+        JobType::System => ScaffoldKind::System,
+        JobType::Component => ScaffoldKind::Component,
+    }
 }
 
 /// The word of messages for a kind.

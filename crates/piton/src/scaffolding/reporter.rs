@@ -101,13 +101,6 @@ impl Reporter {
         }
     }
 
-    /// Tells how a message ended that became no run, a few times where it is not heard.
-    pub async fn insist(&self, run: &str, key: &str, status: &Value) {
-        if let Some(desk) = &self.0 {
-            desk.tell(run, "status", key, status).await;
-        }
-    }
-
     /// Where what a run says goes, in its order. `key` is that of the attempt.
     pub fn lines(&self, run: &str, key: String) -> Lines {
         let Some(desk) = self.0.clone() else { return Lines(None) };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use piton_engine::{Clock, Engine};
-use piton_model::{Action, Outcome, Run, RunState, Scaffold};
+use piton_model::{Action, Outcome, Run, RunState, Scaffold, ScaffoldId, ScaffoldKind};
 use serde_json::{Value, json};
 
 use super::Reporter;
@@ -45,16 +45,15 @@ impl Duty for Reports {
     }
 
     async fn discharge(&self, run: &Run) -> Result<(), String> {
-        let (Action::Scaffold(scaffold), RunState::Ended { outcome, at }) = (&run.action, &run.state) else {
-            return Ok(());
-        };
-        let (word, status) = ended(run, scaffold, outcome, *at, &self.worker);
+        let RunState::Ended { outcome, at } = &run.state else { return Ok(()) };
+        let Some((about, said_at)) = about(run, *at) else { return Ok(()) };
+        let (word, status) = ended(run, &about, outcome, said_at, &self.worker);
         // It succeeds once, whoever does it; every try may fail.
         let key = match outcome {
-            Outcome::Succeeded => format!("{}-{word}", scaffold.run_id),
+            Outcome::Succeeded => format!("{}-{word}", about.run_id),
             _ => format!("{}-{word}", run.id),
         };
-        let told = self.reporter.end(scaffold.run_id.as_str(), &key, &status).await;
+        let told = self.reporter.end(about.run_id.as_str(), &key, &status).await;
         let waited = Duration::try_from(self.clock.now().duration_since(*at)).unwrap_or_default();
         match told {
             Err(why) if waited > GIVEN_UP => {
@@ -66,8 +65,35 @@ impl Duty for Reports {
     }
 }
 
+/// What is told of a run however it stands.
+#[derive(Debug)]
+pub struct About<'a> {
+    run_id: &'a ScaffoldId,
+    kind: Option<ScaffoldKind>,
+    attempt: u32,
+}
+
+impl<'a> About<'a> {
+    /// Of a run that this worker executes.
+    pub fn own(run: &Run, scaffold: &'a Scaffold) -> About<'a> {
+        About { run_id: &scaffold.run_id, kind: Some(scaffold.job_type), attempt: run.attempts }
+    }
+}
+
+/// What is told of a run that has ended, and since when that is so; none of one that is not about a repository. Pure.
+fn about(run: &Run, ended_at: Timestamp) -> Option<(About<'_>, Timestamp)> {
+    match (&run.action, &run.report.remote) {
+        (Action::Scaffold(scaffold), _) => Some((About::own(run, scaffold), ended_at)),
+        // Exactly as it is known here, so that it is nothing new where it comes back to this ledger.
+        (Action::Remote(remote), Some(news)) => {
+            Some((About { run_id: &remote.run_id, kind: remote.job_type, attempt: news.attempt }, news.said_at))
+        }
+        _ => None,
+    }
+}
+
 /// How a run ended. Pure.
-fn ended(run: &Run, scaffold: &Scaffold, outcome: &Outcome, at: Timestamp, worker: &str) -> (&'static str, Value) {
+fn ended(run: &Run, about: &About<'_>, outcome: &Outcome, at: Timestamp, worker: &str) -> (&'static str, Value) {
     let word = match outcome {
         Outcome::Succeeded => "succeeded",
         Outcome::Failed { .. } | Outcome::TimedOut { .. } | Outcome::Indeterminate { .. } | Outcome::Expired => {
@@ -80,18 +106,18 @@ fn ended(run: &Run, scaffold: &Scaffold, outcome: &Outcome, at: Timestamp, worke
         (_, Some(failure)) => json!({ "error": failure.message, "code": failure.code, "hint": failure.hint }),
         (_, None) => json!({ "error": outcome.sentence() }),
     };
-    (word, status(run, scaffold, word, at, worker, more))
+    (word, status(run, about, word, at, worker, more))
 }
 
 /// How a run stands. Pure.
-pub fn status(run: &Run, scaffold: &Scaffold, word: &str, at: Timestamp, worker: &str, more: Value) -> Value {
+pub fn status(run: &Run, about: &About<'_>, word: &str, at: Timestamp, worker: &str, more: Value) -> Value {
     let began = run.started_at.unwrap_or(run.submitted_at);
     let mut status = json!({
-        "run_id": scaffold.run_id,
+        "run_id": about.run_id,
         "status": word,
-        "type": scaffold.job_type.as_str(),
+        "type": about.kind.map(ScaffoldKind::as_str),
         "worker_id": worker,
-        "attempt": run.attempts,
+        "attempt": about.attempt,
         "timestamp": at,
         "duration_seconds": at.duration_since(began).as_secs_f64().max(0.0),
     });

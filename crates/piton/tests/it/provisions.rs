@@ -182,6 +182,10 @@ fn what_fails_for_good_says_why_and_can_be_tried_again() {
     assert_eq!((target.calls().len(), &over["retry_count"]), (3, &json!(2)));
     assert!(over["error_message"].as_str().unwrap().contains("503"), "{over}");
     until("it is counted", || get(&address, "/metrics").text().contains("\nprovisions_failed_total 1\n"));
+    // A try is not tried again by itself: its row would know nothing of it.
+    let run = site.runs(&format!("provision/{id}")).remove(0);
+    let refused = site.piton(["run", "retry", run["id"].as_str().unwrap()]);
+    assert!(refused.code == 5 && refused.err.contains(&format!("piton schedule retry {id}")), "{refused}");
     let again = post(&address, &format!("/api/schedule/{id}/retry"), &json!({}));
     assert_eq!((again.status, &again.json()["retry_count"]), (202, &json!(0)), "{}", again.text());
     // A target that fails so often may be left alone for a while before the last of them.

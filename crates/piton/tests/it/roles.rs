@@ -100,7 +100,7 @@ fn filled(path: &str) -> String {
 fn holders(permission: &str) -> [bool; 3] {
     match permission {
         "public" | "read" => [true, true, true],
-        "operate" => [false, true, true],
+        "operate" | "report" => [false, true, true],
         "administer" => [false, false, true],
         other => panic!("unknown permission {other}"),
     }
@@ -150,6 +150,27 @@ fn every_route_is_for_those_whom_the_table_names() {
     }
 }
 
+/// With the key of workers nobody does anything else.
+#[test]
+fn the_key_of_workers_is_for_reports_only() {
+    let site = guarded().env("CONTROL_PLANE_API_KEY", "worker-api-key");
+    let daemon = site.serve();
+    let anonymous = Door::anonymous(&daemon);
+    let worker = anonymous.bearer("worker-api-key");
+    for route in routes(&daemon) {
+        let body = if route.has_body { "[]" } else { "" };
+        let found = worker.status(&route.method, &route.path, body);
+        match route.permission.as_str() {
+            "public" | "report" => assert!(!matches!(found, 401 | 403), "{}: {found}", route.line),
+            _ => assert_eq!(found, 403, "{}", route.line),
+        }
+    }
+    let basic = anonymous.basic("worker", "worker-api-key");
+    for door in [anonymous.bearer("worker-api-kez"), anonymous.bearer(""), basic] {
+        assert_eq!(door.status("POST", "/api/runs/x/status", "{}"), 401);
+    }
+}
+
 /// The document says itself who may call what, so it must say the right thing.
 #[test]
 fn what_changes_something_is_for_operators_or_administrators() {
@@ -164,6 +185,7 @@ fn what_changes_something_is_for_operators_or_administrators() {
     for line in of("read") {
         assert!(line.starts_with("GET ") || OWN.contains(&line), "{line}");
     }
+    assert_eq!(of("report"), BTreeSet::from(["POST /api/runs/{id}/status", "POST /api/runs/{id}/logs"]));
     for line in of("operate") {
         assert!(!line.starts_with("GET "), "{line}");
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use piton_broker::{Address, Ladder, Outgoing, Outlet, Topology};
 use piton_model::Secret;
 use piton_testkit::forges::{Act, Fault};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::scene::{Scene, git};
 use crate::site::{Site, until};
@@ -134,6 +134,35 @@ fn the_worker_shows_its_health_and_counts() {
 }
 
 #[test]
+fn a_worker_without_its_broker_says_so_and_stays_alive() {
+    let scene = Scene::with_own_broker("scaffold-degraded");
+    let worker = scene.site.work();
+    let address = worker.address();
+    let ask = |path: &str| request(&address, "GET", path, &[], "");
+    until("it is ready", || ask("/readyz").status == 200);
+    let health = ask("/health").json();
+    assert_eq!((&health["status"], &health["reason"]), (&json!("healthy"), &Value::Null), "{health:#}");
+
+    scene.rabbit().kill().unwrap();
+    until("it is not ready", || ask("/readyz").status == 503);
+    let verbose = ask("/readyz?verbose").text();
+    assert!(verbose.contains("[-]queue failed: ") && verbose.ends_with("not ready\n"), "{verbose}");
+    let (health, live) = (ask("/health"), ask("/livez"));
+    let told = health.json();
+    // Whoever restarts what is dead leaves it alone.
+    assert_eq!((health.status, live.status), (200, 200));
+    assert_eq!((&told["status"], &told["queue"]), (&json!("degraded"), &json!("connecting")), "{told:#}");
+    assert!(told["reason"].as_str().unwrap().starts_with("queue: it is not connected to the broker: "), "{told:#}");
+
+    scene.rabbit().start_again().unwrap();
+    until("it is ready again", || ask("/readyz").status == 200);
+    assert_eq!(ask("/health").json()["status"], "healthy");
+    scene.enqueue(&Scene::message("after", "after"));
+    assert_eq!(scene.ended("after")["outcome"], "succeeded");
+    assert_eq!(worker.terminate(), 0);
+}
+
+#[test]
 fn what_cannot_be_a_job_lies_with_the_dead_letters() {
     let scene = Scene::new("scaffold-dead");
     let worker = scene.site.work();
@@ -151,7 +180,7 @@ fn what_cannot_be_a_job_lies_with_the_dead_letters() {
 }
 
 /// A message that is no job, from somebody who does not look at it first.
-fn send(scene: &Scene, text: &str) {
+pub fn send(scene: &Scene, text: &str) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let address = Address::parse(&Secret::new(scene.rabbit().url())).unwrap();
@@ -180,6 +209,37 @@ fn what_cannot_be_a_job_is_told_and_counted() {
     // An end that is wanted is no error.
     let log = scene.site.daemon_log();
     assert!(!log.contains("ERROR") && !log.contains("Connection error"), "{log}");
+}
+
+#[test]
+fn that_a_message_was_refused_is_told_after_all_that_may_happen() {
+    let scene = Scene::new("scaffold-untold");
+    let worker = scene.site.work();
+    scene.plane.set_away(true);
+    send(&scene, r#"{ "run_id": "odd", "type": "component" }"#);
+    until("it is dead", || scene.lying(".dead") == 1);
+    let run = scene.ended("odd");
+    assert_eq!((&run["outcome"], &run["failure"]["code"]), (&json!("failed"), &json!("invalid_message")), "{run:#}");
+    assert_eq!((&run["attempts"], &run["origin"]["trigger"]), (&json!(0), &json!("message")), "{run:#}");
+    let again = scene.site.piton(["run", "retry", "odd"]);
+    assert!(again.code == 5 && again.err.contains("piton scaffold enqueue"), "{again}");
+    worker.kill();
+    let worker = scene.site.work();
+    assert_eq!(scene.plane.statuses("odd"), Vec::<String>::new());
+    scene.plane.set_away(false);
+    until("the control plane was told", || !scene.plane.statuses("odd").is_empty());
+    // The same message again is no news; whoever has mended it gets a repository.
+    send(&scene, r#"{ "run_id": "odd", "type": "component" }"#);
+    until("it is dead again", || scene.lying(".dead") == 2);
+    scene.enqueue(&Scene::message("odd", "mended"));
+    until("it was made", || scene.plane.statuses("odd").last().is_some_and(|last| last == "succeeded"));
+    let told = scene.plane.told_that("odd", "failed");
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!((&told[0].body["type"], &told[0].body["code"]), (&json!("component"), &json!("invalid_message")));
+    assert_eq!(told[0].body["error"], run["failure"]["message"]);
+    assert_eq!(scene.forge.names(), ["my-team/mended"]);
+    assert_eq!(worker.terminate(), 0);
+    scene.site.audit();
 }
 
 #[test]

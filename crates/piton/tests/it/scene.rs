@@ -21,7 +21,9 @@ pub struct Scene {
     pub plane: ControlPlane,
     pub queue: String,
     rabbit: Broker,
-    root: TempDir,
+    pub root: TempDir,
+    /// Where its workers report.
+    told: String,
 }
 
 enum Broker {
@@ -32,20 +34,26 @@ enum Broker {
 impl Scene {
     /// With the broker that the tests share.
     pub fn new(queue: &str) -> Scene {
-        Scene::at(queue, Broker::Shared(Rabbit::shared().unwrap()))
+        Scene::at(queue, Broker::Shared(Rabbit::shared().unwrap()), None)
+    }
+
+    /// One whose worker reports to somebody else.
+    pub fn reporting_to(queue: &str, url: &str) -> Scene {
+        Scene::at(queue, Broker::Shared(Rabbit::shared().unwrap()), Some(url))
     }
 
     /// With a broker of its own, which may be killed.
     pub fn with_own_broker(queue: &str) -> Scene {
-        Scene::at(queue, Broker::Own(Rabbit::start().unwrap()))
+        Scene::at(queue, Broker::Own(Rabbit::start().unwrap()), None)
     }
 
-    fn at(queue: &str, rabbit: Broker) -> Scene {
+    fn at(queue: &str, rabbit: Broker, told: Option<&str>) -> Scene {
         let root = tempfile::tempdir().unwrap();
         let forge = Forge::start(Flavour::GitLab, root.path()).unwrap();
         forge.add_group(123, "my-team");
         let plane = ControlPlane::start();
-        let mut scene = Scene { site: Site::new(), forge, plane, queue: queue.to_owned(), rabbit, root };
+        let told = told.map_or_else(|| format!("http://{}", plane.address), str::to_owned);
+        let mut scene = Scene { site: Site::new(), forge, plane, queue: queue.to_owned(), rabbit, root, told };
         scene.site = scene.another_site();
         scene
     }
@@ -58,7 +66,7 @@ impl Scene {
             .env("RABBITMQ_RETRY_DELAY", "1s")
             .env("GITLAB_URL", &self.forge.url())
             .env("GITLAB_TOKEN", TOKEN)
-            .env("CONTROL_PLANE_URL", &format!("http://{}", self.plane.address))
+            .env("CONTROL_PLANE_URL", &self.told)
             .env("CONTROL_PLANE_API_KEY", "worker-api-key");
         site.write("blueprints/go-backend/main.go.tmpl", "// {{ .Name }} on {{ .Values.port }}\n");
         site.write("blueprints/go-backend/.gitignore", "bin/\n");

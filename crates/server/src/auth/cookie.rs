@@ -106,6 +106,7 @@ mod tests {
             enabled: true,
             token_ttl: std::time::Duration::from_secs(1),
             secret: None,
+            worker_key: None,
             allowed_origins: vec![],
             loopback: false,
             https: true,

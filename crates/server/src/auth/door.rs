@@ -97,6 +97,9 @@ impl Auth {
                 (proven, known)
             }
             Brought::Token(token) => {
+                if let Some(worker) = self.by_worker_key(token) {
+                    return Ok(Some(Caller { from, ..worker }));
+                }
                 let (proven, session, _) = self.by_token(token).await?;
                 let known = Known::Token(proven.account.clone(), session);
                 (proven, known)

@@ -94,6 +94,7 @@ async fn me(caller: Caller) -> Json<api::Me> {
     let method = match &caller.known {
         Known::Socket => "socket",
         Known::Anonymous => "anonymous",
+        Known::Worker => "worker",
         Known::Basic(_) => "basic",
         Known::Token(..) => "token",
         Known::Cookie(..) => "cookie",

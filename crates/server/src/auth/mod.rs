@@ -15,6 +15,7 @@ mod setup;
 mod users;
 mod verify;
 mod view;
+mod worker;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub struct AuthSettings {
     pub token_ttl: Duration,
     /// What signs tokens; none for keys of its own.
     pub secret: Option<Secret<String>>,
+    /// The key that workers elsewhere report with; none where nobody but users and clients may.
+    pub worker_key: Option<Secret<String>>,
     /// Web origins, besides its own, from which a browser may act with its cookie.
     pub allowed_origins: Vec<String>,
     /// Only this host can reach the API. There a weak password is no more than a nuisance, and is taken: the samples of
@@ -60,6 +63,8 @@ struct Inner {
     clock: Clock,
     settings: AuthSettings,
     keys: Keys,
+    /// What is kept of the key of workers.
+    worker_key: Option<String>,
     hasher: Hasher,
     /// Hashing a password takes 19 MiB and a core: not more at once than there are cores.
     turns: Semaphore,
@@ -75,6 +80,7 @@ impl Auth {
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Auth(Arc::new(Inner {
             keys: Keys::new(settings.secret.as_ref()),
+            worker_key: settings.worker_key.as_ref().map(|key| piton_auth::digest(key.expose())),
             store,
             clock,
             settings,

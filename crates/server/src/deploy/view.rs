@@ -65,7 +65,8 @@ fn phase(run: &Run) -> &'static str {
             | Step::Command(_)
             | Step::Batch(_)
             | Step::Provision(_)
-            | Step::Scaffold(_) => "initializing",
+            | Step::Scaffold(_)
+            | Step::Remote(_) => "initializing",
             Step::Iac(IacStep::Checkout) => "cloning",
             Step::Iac(IacStep::Init) => "init",
             Step::Iac(IacStep::Plan) => "plan",
@@ -189,7 +190,7 @@ fn with_error(run: &Run, mut logs: StageLogs) -> StageLogs {
 fn iac(run: &Run) -> Option<&Iac> {
     match &run.action {
         Action::Iac(iac) => Some(iac),
-        Action::Command(_) | Action::Batch(_) | Action::Provision(_) | Action::Scaffold(_) => None,
+        Action::Command(_) | Action::Batch(_) | Action::Provision(_) | Action::Scaffold(_) | Action::Remote(_) => None,
     }
 }
 

@@ -189,7 +189,7 @@ impl Jobs {
 fn batch(run: &Run) -> Option<&Batch> {
     match &run.action {
         Action::Batch(batch) => Some(batch),
-        Action::Iac(_) | Action::Command(_) | Action::Provision(_) | Action::Scaffold(_) => None,
+        Action::Iac(_) | Action::Command(_) | Action::Provision(_) | Action::Scaffold(_) | Action::Remote(_) => None,
     }
 }
 

@@ -84,7 +84,7 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     ("github", "The same for GitHub."),
     ("gitea", "The same for Gitea and Forgejo."),
     ("git_remote", "The same for servers that know nothing but git."),
-    ("control_plane", "Where workers report."),
+    ("control_plane", "Where workers report, and with which key they do so here."),
     ("metrics", "Prometheus metrics."),
     ("metrics.process_metrics", "Measurements of supervised processes."),
     ("log", "Output of supervised processes."),
@@ -349,8 +349,8 @@ pub(crate) const KEYS: &[Key] = &[
         .aliases(&["RABBITMQ_URL"])
         .url_with_password(),
     key("worker.queue", Kind::Text, "Queue of job messages.").default("provisioning-jobs").aliases(&["RABBITMQ_QUEUE"]),
-    key("worker.prefetch", POSITIVE, "Messages taken ahead.")
-        .otherwise("twice `worker.concurrency`")
+    key("worker.prefetch", POSITIVE, "Messages that are in hand and not kept yet.")
+        .default("1")
         .aliases(&["RABBITMQ_PREFETCH_COUNT"]),
     key("worker.retry_delay", Kind::Seconds, "Time before what failed for a while is tried again; each further time is twice as long.")
         .default("5")
@@ -400,7 +400,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("git_remote.ssh_key", Kind::Path, "File with the key, for addresses of SSH."),
     key("control_plane.url", Kind::Url(&["http", "https"]), "Address of the control plane.")
         .aliases(&["CONTROL_PLANE_URL"]),
-    key("control_plane.api_key", Kind::Text, "Key of this worker.").aliases(&["CONTROL_PLANE_API_KEY"]).secret(),
+    key("control_plane.api_key", Kind::Text, "Key with which this worker reports, and those do that report here.").aliases(&["CONTROL_PLANE_API_KEY"]).secret(),
     key("metrics.public", Kind::Bool, "Let everybody read `/metrics`, also where the rest takes a login.").default("false"),
     key("metrics.enabled", Kind::Bool, "Serve metrics on an address of their own too.").default("false"),
     key("metrics.listen", Kind::Listen, "That address. Nobody has to log in there."),

@@ -113,12 +113,11 @@ impl Worker {
         let number = |key: &str| settings.integer(key).and_then(|number| u64::try_from(number).ok());
         let concurrency =
             number("worker.concurrency").map_or(5, |number| usize::try_from(number).unwrap_or(usize::MAX));
-        let ahead = u16::try_from(concurrency.saturating_mul(2)).unwrap_or(u16::MAX);
         Worker {
             id: text("worker.id"),
             rabbitmq_url: text("worker.rabbitmq_url").map(Secret::new),
             queue: text("worker.queue").unwrap_or_default(),
-            prefetch: number("worker.prefetch").map_or(ahead, |number| u16::try_from(number).unwrap_or(u16::MAX)),
+            prefetch: number("worker.prefetch").map_or(1, |number| u16::try_from(number).unwrap_or(u16::MAX)),
             concurrency,
             retry_delay: settings.duration("worker.retry_delay"),
             types: types(settings, found),

@@ -557,7 +557,7 @@ fn workers_are_configured_as_their_document_says() {
     let plain = good(&sources(&site));
     assert_eq!(
         (plain.worker.queue.as_str(), plain.worker.concurrency, plain.worker.prefetch),
-        ("provisioning-jobs", 5, 10)
+        ("provisioning-jobs", 5, 1)
     );
     assert_eq!(plain.worker.max_job_duration, Duration::from_secs(600));
     assert_eq!((plain.worker.rabbitmq_url.is_none(), plain.control_plane.url), (true, None));

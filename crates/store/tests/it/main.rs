@@ -9,6 +9,7 @@ mod postgres;
 mod processes;
 mod provisions;
 mod races;
+mod reports;
 mod requests;
 mod sealing;
 mod sqlite;

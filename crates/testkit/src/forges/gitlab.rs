@@ -1,4 +1,7 @@
-//! GitLab's interface, version 4: users, groups, namespaces, projects, branches and commits.
+//! GitLab's interface, version 4: users, groups, namespaces, projects, branches and commits. An independent client,
+//! python-gitlab, is satisfied with it; see the tests of `piton-forge`.
+
+mod protected;
 
 use std::io;
 
@@ -52,6 +55,7 @@ impl Server {
         let mut ledger = self.ledger();
         let name = project.full_name();
         Ok(match (call.method, rest) {
+            (_, ["protected_branches", which @ ..]) => protected::answer_to(&mut ledger, call, project, which)?,
             ("GET", []) => answer(200, &self.of_project(project, ledger.is_empty(project))),
             ("PUT", []) => {
                 let branch = call.text("default_branch");
@@ -158,18 +162,38 @@ impl Server {
         let mut list = answer(200, &shown.map(|project| self.of_project(project, ledger.is_empty(project))).collect());
         let pages = found.len().div_ceil(size);
         let next = if page < pages { (page + 1).to_string() } else { String::new() };
+        let link = if page < pages { self.link_to(call, page + 1) } else { String::new() };
         for (name, value) in [
+            ("link", link),
             ("x-total", found.len().to_string()),
             ("x-total-pages", pages.to_string()),
             ("x-page", page.to_string()),
             ("x-per-page", size.to_string()),
             ("x-next-page", next),
         ] {
+            if name == "link" && value.is_empty() {
+                continue;
+            }
             if let Ok(value) = value.parse() {
                 list.headers_mut().insert(name, value);
             }
         }
         list
+    }
+
+    /// Clients follow this, and count no pages themselves.
+    fn link_to(&self, call: &Call<'_>, page: usize) -> String {
+        let mut query: Vec<String> = call
+            .query
+            .iter()
+            .filter(|(name, _)| name != "page")
+            .map(|(name, value)| {
+                let encode = |text| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC);
+                format!("{}={}", encode(name), encode(value))
+            })
+            .collect();
+        query.push(format!("page={page}"));
+        format!("<{}/api/v4/{}?{}>; rel=\"next\"", self.url, call.path.join("/"), query.join("&"))
     }
 
     fn of_group(&self, group: &Group) -> Value {

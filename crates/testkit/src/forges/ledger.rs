@@ -14,6 +14,9 @@ pub(super) struct Group {
     pub(super) is_user: bool,
 }
 
+/// GitLab's level of access that nobody has.
+const NO_ONE: u64 = 0;
+
 /// A repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Project {
@@ -24,6 +27,8 @@ pub(super) struct Project {
     pub(super) visibility: String,
     pub(super) topics: Vec<String>,
     pub(super) default_branch: String,
+    /// Branches that are protected, each with the least level that may push.
+    pub(super) protected: Vec<(String, u64)>,
 }
 
 impl Project {
@@ -97,6 +102,7 @@ impl Ledger {
             visibility: "private".to_owned(),
             topics: Vec::new(),
             default_branch: "main".to_owned(),
+            protected: Vec::new(),
         };
         fill(&mut project);
         if self.find(&project.full_name()).is_some() {
@@ -105,6 +111,21 @@ impl Ledger {
         make_bare(&self.at(&project), &project.default_branch, self.hook.as_deref())?;
         self.projects.push(project.clone());
         Ok(project)
+    }
+
+    /// Protects these branches and no others. What nobody may push to is refused as GitLab does it.
+    pub(super) fn protect(&mut self, project: &Project, branches: Vec<(String, u64)>) -> io::Result<()> {
+        let closed =
+            branches.iter().filter(|(_, level)| *level == NO_ONE).map(|(name, _)| format!("refs/heads/{name}"));
+        let closed: Vec<String> = closed.collect();
+        let words = "GitLab: You are not allowed to push code to protected branches on this project.";
+        let hook = format!(
+            "#!/bin/sh\nwhile read -r old new ref; do\n  case \" {} \" in *\" $ref \"*) echo '{words}' >&2; exit 1 ;; esac\ndone\n",
+            closed.join(" ")
+        );
+        write_hook(&self.at(project), &hook)?;
+        self.change(&project.full_name(), |project| project.protected = branches);
+        Ok(())
     }
 
     fn at(&self, project: &Project) -> PathBuf {
