@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use piton_model::Digest;
 use piton_testkit::repository::repository;
 use serde_json::{Value, json};
 
@@ -83,6 +84,39 @@ fn the_document_is_followed_to_the_letter() {
                 && text.contains("iac_runner_active_deployments 0")
         });
         scene.site.audit();
+    }
+}
+
+/// What is asked for in confidence is shown by no output, whatever the code says of it, and is not in the database.
+#[test]
+fn values_of_env_vars_are_in_no_output() {
+    const SECRET: &str = "TFVARsecret77";
+    let code = r#"
+variable "tok" {}
+variable "tiny" {}
+output "tok" { value = var.tok }
+output "url" { value = { at = ["https://ada:${var.tok}@h/${var.tiny}"] } }
+"#;
+    let scene = Scene::new(code);
+    let daemon = scene.site.serve();
+    let address = daemon.address();
+    let env = json!({ "TF_VAR_tok": SECRET, "TF_VAR_tiny": "x1" });
+    let id = start(&address, &scene.body(json!({ "auto_approve": true, "env_vars": env })));
+    let told = becomes(&address, &id, "success");
+    assert_eq!(
+        (&told["outputs"]["tok"]["value"], &told["outputs"]["tok"]["sensitive"]),
+        (&json!("***"), &json!(false))
+    );
+    assert_eq!(told["outputs"]["url"]["value"], json!({ "at": ["https://ada:***@h/x1"] }), "{told:#}");
+    let run = get(&address, &format!("/api/runs/{id}")).text();
+    assert!(!told.to_string().contains(SECRET) && !run.contains(SECRET), "{told:#} {run}");
+    assert_eq!(daemon.terminate(), 0);
+    for entry in fs::read_dir(scene.site.data()).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_file() {
+            let bytes = fs::read(entry.path()).unwrap();
+            let found = bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
+            assert!(!found, "it is in {}", entry.path().display());
+        }
     }
 }
 
@@ -301,7 +335,7 @@ fn only_deployments_are_found_and_only_routes_are_followed() {
 /// A21: a text that names a file is a text.
 #[test]
 fn nothing_of_the_host_is_read_for_a_request() {
-    let scene = Scene::new(CODE);
+    let scene = Scene::new(&format!("{CODE}output \"digest\" {{ value = sha256(var.name) }}\n"));
     scene.site.write("secret.txt", "name = \"hunter2-hunter2\"\n");
     let daemon = scene.site.serve();
     let address = daemon.address();
@@ -325,7 +359,7 @@ fn nothing_of_the_host_is_read_for_a_request() {
     }
     let id = start(&address, &scene.body(json!({ "env_vars": { "TF_VAR_name": at }, "auto_approve": true })));
     let told = becomes(&address, &id, "success");
-    assert_eq!(told["outputs"]["name"]["value"], at, "it was sent as text");
+    assert_eq!(told["outputs"]["digest"]["value"], Digest::of(at.as_bytes()).as_str(), "it was sent as text");
     assert!(!told.to_string().contains("hunter2-hunter2"));
 }
 
