@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::IntoParams;
 
-use order::Measure;
+use order::{Consent, Measure};
 pub(crate) use view::Status;
 
 use crate::bound;
@@ -47,7 +47,10 @@ type Started = (StatusCode, [(HeaderName, HeaderValue); 1], Json<api::Deployment
 async fn start(State(app): State<App>, caller: Caller, Json(members): Json<Map<String, Value>>) -> Answer<Started> {
     let request = shape::read(members).map_err(|faults| refused("invalid_body", faults))?;
     let placeholder = Name::parse("new").map_err(|error| Refusal::internal(&error))?;
-    let measure = Measure { rules: &app.rules, defaults: &app.about.layout.defaults };
+    // Where nobody logs in, everybody is the same, and nobody else could be asked over the API.
+    let needs_another = app.auth.is_enabled() && !app.engine.allows_self_approval();
+    let consent = if needs_another { Consent::SomebodyElse } else { Consent::Requester };
+    let measure = Measure { rules: &app.rules, defaults: &app.about.layout.defaults, consent };
     let order = order::order(request, &measure, placeholder).map_err(|faults| refused("invalid_deployment", faults))?;
     let run = app.engine.submit_deployment(order.iac, caller.by).await?;
     let started = api::DeploymentStarted {

@@ -20,6 +20,17 @@ pub(super) struct Order {
 pub(super) struct Measure<'a> {
     pub(super) rules: &'a Rules,
     pub(super) defaults: &'a Defaults,
+    /// Who has to agree to what is applied.
+    pub(super) consent: Consent,
+}
+
+/// Who has to agree to what is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Consent {
+    /// Whoever asks for it is enough.
+    Requester,
+    /// Somebody else than who asks for it, so nobody can waive it.
+    SomebodyElse,
 }
 
 /// Checks all of a request; the faults are those of all of it, not just the first. The engine puts the id of the run in
@@ -32,14 +43,18 @@ pub(super) fn order(asked: NewDeployment, by: &Measure<'_>, deployment: Name) ->
         DeployTool::Terraform => ToolChoice::Terraform,
         DeployTool::Tofu => ToolChoice::Tofu,
     };
+    let waived = (auto_approve && by.consent == Consent::SomebodyElse).then(|| Fault {
+        pointer: "/auto_approve".to_owned(),
+        detail: "somebody else has to approve the plan (`iac.self_approval` is false)".to_owned(),
+    });
     let checked = request::check(plain(asked), by.rules);
     let (checked, version) = match (checked, version) {
-        (Ok(checked), Ok(version)) => (checked, version),
+        (Ok(checked), Ok(version)) if waived.is_none() => (checked, version),
         (checked, version) => {
             let found = checked.err().into_iter().flatten();
             let faults = found.map(|fault| Fault { pointer: fault.pointer, detail: fault.problem });
             let wrong = version.err().map(|detail| Fault { pointer: "/version".to_owned(), detail });
-            return Err(faults.chain(wrong).collect());
+            return Err(faults.chain(wrong).chain(waived).collect());
         }
     };
     warnings.extend(checked.warnings);
@@ -129,8 +144,12 @@ mod tests {
     use super::*;
 
     fn asked(text: &str) -> Result<Order, Vec<String>> {
+        asked_under(text, Consent::Requester)
+    }
+
+    fn asked_under(text: &str, consent: Consent) -> Result<Order, Vec<String>> {
         let request = serde_json::from_str(text).unwrap();
-        let by = Measure { rules: &Rules::default(), defaults: &Defaults::default() };
+        let by = Measure { rules: &Rules::default(), defaults: &Defaults::default(), consent };
         order(request, &by, Name::parse("new").unwrap())
             .map_err(|faults| faults.into_iter().map(|fault| fault.pointer).collect())
     }
@@ -190,6 +209,19 @@ mod tests {
         assert_eq!(warnings.len(), 2);
         assert!(warnings.iter().any(|text| text.contains("did you mean `auto_approve`?")), "{warnings:?}");
         assert!(warnings.iter().any(|text| text.contains("`x`") && !text.contains("did you mean")), "{warnings:?}");
+    }
+
+    #[test]
+    fn nobody_waives_the_consent_of_somebody_else() {
+        let text = |approves: bool, reference: &str| {
+            format!(r#"{{"tool":"tofu","git_url":"https://h/x","git_ref":"{reference}","auto_approve":{approves}}}"#)
+        };
+        let refused = asked_under(&text(true, "-x"), Consent::SomebodyElse).unwrap_err();
+        assert_eq!(refused, ["/git_ref", "/auto_approve"]);
+        let asks = asked_under(&text(false, "main"), Consent::SomebodyElse).unwrap();
+        assert!(matches!(asks.iac.approval, ApprovalPolicy::Manual { .. }));
+        let waived = asked_under(&text(true, "main"), Consent::Requester).unwrap();
+        assert_eq!(waived.iac.approval, ApprovalPolicy::None);
     }
 
     #[test]
