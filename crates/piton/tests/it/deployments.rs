@@ -50,6 +50,8 @@ fn the_document_is_followed_to_the_letter() {
         assert!(told["init_log"].as_str().unwrap().contains("Initializing"), "{told:#}");
         assert!(told["plan_log"].as_str().unwrap().contains("terraform_data.it"), "{told:#}");
         assert!(told["plan_output"].as_str().unwrap().contains("Plan: 1 to add, 0 to change, 0 to destroy."));
+        assert!(told["approval"]["digest"].is_string(), "{told:#}");
+        listed_like_its_status(&address, &told);
 
         assert_eq!(decide(&address, &id, "approve"), (200, "Deployment approved".to_owned()));
         let told = becomes(&address, &id, "success");
@@ -61,6 +63,8 @@ fn the_document_is_followed_to_the_letter() {
         assert!(told["apply_log"].as_str().unwrap().contains("Apply complete! Resources: 1 added"), "{told:#}");
         let outputs: Value = serde_json::from_str(told["apply_output"].as_str().unwrap()).unwrap();
         assert_eq!((&outputs["name"]["value"], &outputs["secret"]["value"]), (&json!("ada"), &Value::Null));
+
+        listed_like_its_status(&address, &told);
 
         let sent = stream(&address, &id, None);
         assert_eq!((sent.last().unwrap().event.as_str(), sent.last().unwrap().data.as_str()), ("end", "succeeded"));
@@ -85,6 +89,15 @@ fn the_document_is_followed_to_the_letter() {
         });
         scene.site.audit();
     }
+}
+
+/// The first item of the list has all that the status has, but for logs, plan and outputs.
+fn listed_like_its_status(address: &str, told: &Value) {
+    let mut wanted = told.as_object().unwrap().clone();
+    for only in ["init_log", "plan_log", "plan_output", "apply_log", "apply_output", "plan", "outputs"] {
+        wanted.remove(only);
+    }
+    assert_eq!(get(address, "/deploy").json()["items"][0], Value::Object(wanted));
 }
 
 /// What is asked for in confidence is shown by no output, whatever the code says of it, and is not in the database.
@@ -139,6 +152,8 @@ fn a_branch_a_tag_and_a_commit_can_be_deployed_and_nothing_else() {
     let told = becomes(&address, &id, "failed");
     assert!(told["error"].as_str().unwrap().contains("no-such-branch"), "{told:#}");
     assert!(told["init_log"].as_str().unwrap().contains("no-such-branch"), "the document looks there: {told:#}");
+    assert_eq!(told["error_code"], "git_ref_not_found", "{told:#}");
+    listed_like_its_status(&address, &told);
 }
 
 #[test]

@@ -123,7 +123,7 @@ async fn list(
     for run in &page.runs {
         let waits = run.phase() == Phase::Pending;
         let position = if waits { app.engine.deployments_before(run.id).await? } else { None };
-        items.push(view::summary(run, position));
+        items.push(view::summary(run, position, approver(&app, run).await?));
     }
     Ok(Json(api::Page { items, next: page.next.map(|id| id.to_string()) }))
 }
@@ -162,7 +162,7 @@ async fn status(State(app): State<App>, Path(id): Path<String>, caller: Caller) 
 
 /// Who approved a deployment that has ended, as far back as the ledger goes.
 async fn approver(app: &App, run: &Run) -> Answer<Option<String>> {
-    if run.phase() != Phase::Ended {
+    if run.phase() != Phase::Ended || !view::asks(run) {
         return Ok(None);
     }
     let entries = app.engine.store().entries_of(run.id).await?;
