@@ -33,9 +33,13 @@ pub(super) enum Consent {
     SomebodyElse,
 }
 
-/// Checks all of a request; the faults are those of all of it, not just the first. The engine puts the id of the run in
-/// the place of `deployment`.
-pub(super) fn order(asked: NewDeployment, by: &Measure<'_>, deployment: Name) -> Result<Order, Vec<Fault>> {
+/// Checks all of a request; the faults are those of all of it, not just the first, and with them those of its `shape`. The
+/// engine puts the id of the run in the place of `deployment`.
+pub(super) fn order(
+    (asked, shape): (NewDeployment, Vec<Fault>),
+    by: &Measure<'_>,
+    deployment: Name,
+) -> Result<Order, Vec<Fault>> {
     let mut warnings = warnings(&asked);
     let version = version(asked.version.clone());
     let (destroy, auto_approve) = (asked.destroy.unwrap_or_default(), asked.auto_approve.unwrap_or_default());
@@ -49,12 +53,15 @@ pub(super) fn order(asked: NewDeployment, by: &Measure<'_>, deployment: Name) ->
     });
     let checked = request::check(plain(asked), by.rules);
     let (checked, version) = match (checked, version) {
-        (Ok(checked), Ok(version)) if waived.is_none() => (checked, version),
+        (Ok(checked), Ok(version)) if waived.is_none() && shape.is_empty() => (checked, version),
         (checked, version) => {
             let found = checked.err().into_iter().flatten();
             let faults = found.map(|fault| Fault { pointer: fault.pointer, detail: fault.problem });
             let wrong = version.err().map(|detail| Fault { pointer: "/version".to_owned(), detail });
-            return Err(faults.chain(wrong).chain(waived).collect());
+            // What stands in for a member that cannot be read is nobody's fault.
+            let is_new = |fault: &Fault| shape.iter().all(|known| known.pointer != fault.pointer);
+            let more: Vec<Fault> = faults.chain(wrong).chain(waived).filter(is_new).collect();
+            return Err(shape.into_iter().chain(more).collect());
         }
     };
     warnings.extend(checked.warnings);
@@ -150,7 +157,7 @@ mod tests {
     fn asked_under(text: &str, consent: Consent) -> Result<Order, Vec<String>> {
         let request = serde_json::from_str(text).unwrap();
         let by = Measure { rules: &Rules::default(), defaults: &Defaults::default(), consent };
-        order(request, &by, Name::parse("new").unwrap())
+        order((request, vec![]), &by, Name::parse("new").unwrap())
             .map_err(|faults| faults.into_iter().map(|fault| fault.pointer).collect())
     }
 
@@ -209,6 +216,21 @@ mod tests {
         assert_eq!(warnings.len(), 2);
         assert!(warnings.iter().any(|text| text.contains("did you mean `auto_approve`?")), "{warnings:?}");
         assert!(warnings.iter().any(|text| text.contains("`x`") && !text.contains("did you mean")), "{warnings:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_read_keeps_nothing_else_from_being_told() {
+        let members = serde_json::json!({
+            "tool": "pulumi", "git_url": "file:///etc", "git_ref": "-x", "timeout": -1, "version": 7,
+        });
+        let serde_json::Value::Object(members) = members else { panic!("{members}") };
+        let by = Measure { rules: &Rules::default(), defaults: &Defaults::default(), consent: Consent::Requester };
+        let pointers = |members| {
+            let faults = order(super::super::shape::read(members), &by, Name::parse("new").unwrap()).unwrap_err();
+            faults.into_iter().map(|fault| fault.pointer).collect::<Vec<_>>()
+        };
+        assert_eq!(pointers(members), ["/tool", "/timeout", "/version", "/git_ref", "/git_url"]);
+        assert_eq!(pointers(serde_json::Map::new()), ["/tool", "/git_url", "/git_ref"], "each is told once");
     }
 
     #[test]
