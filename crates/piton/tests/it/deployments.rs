@@ -109,6 +109,7 @@ variable "tok" {}
 variable "tiny" {}
 output "tok" { value = var.tok }
 output "url" { value = { at = ["https://ada:${var.tok}@h/${var.tiny}"] } }
+resource "terraform_data" "it" { for_each = toset([var.tok]) }
 "#;
     let scene = Scene::new(code);
     let daemon = scene.site.serve();
@@ -121,6 +122,7 @@ output "url" { value = { at = ["https://ada:${var.tok}@h/${var.tiny}"] } }
         (&json!("***"), &json!(false))
     );
     assert_eq!(told["outputs"]["url"]["value"], json!({ "at": ["https://ada:***@h/x1"] }), "{told:#}");
+    assert_eq!(told["plan"]["changes"][0]["address"], "terraform_data.it[\"***\"]");
     let run = get(&address, &format!("/api/runs/{id}")).text();
     assert!(!told.to_string().contains(SECRET) && !run.contains(SECRET), "{told:#} {run}");
     assert_eq!(daemon.terminate(), 0);
