@@ -13,7 +13,6 @@ use piton_provision::{
 use piton_spec::{Config, Diagnostic, Provisioning as Section};
 
 use crate::access;
-
 use crate::error::{CommandError, Exit};
 
 /// How long before it is due a row is taken: longer than the transaction takes that does it.

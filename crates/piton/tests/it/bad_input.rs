@@ -144,7 +144,7 @@ fn unknown_members_are_warnings_in_old_files_and_errors_in_the_configuration() {
 #[test]
 fn what_serve_refuses_is_found_before() {
     let google = "[provisioning.providers.google]\nadmin = 'a@example.org'\ncredentials = 'key.json'\n";
-    let key = r#"{"type": "service_account", "client_email": "x@y", "private_key": "hunter22"}"#;
+    let key = r#"{"type": "service_account", "client_email": "x@y", "private_key": "hunter22!"}"#;
     let headers =
         |name: &str| format!("[provisioning]\napi_url = 'https://h/'\nheaders = {{ '{name}' = 'hunter22' }}\n");
     for (config, files, words) in [

@@ -336,7 +336,7 @@ fn commands_work_with_and_without_a_daemon() {
         assert_eq!(none.code, 2, "all or none");
         let (first, each) = none.err.split_once('\n').unwrap();
         assert!(first.contains("1 of 2 lines cannot be scheduled"), "{none}");
-        assert!(each.contains("  line 2: employee: "), "{none}");
+        assert!(each.contains("  line 2: employee"), "{none}");
         let none = site.piton(["schedule", "create", "-f", "bad.json", "-o", "json"]);
         let problem: Value = serde_json::from_str(&none.err).unwrap();
         assert_eq!((none.code, problem["code"].as_str()), (2, Some("bulk_refused")), "{none}");
