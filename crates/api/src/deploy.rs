@@ -216,6 +216,24 @@ pub struct DeploymentSummary {
     pub commit: Option<String>,
     /// Who asked.
     pub submitted_by: String,
+    /// The decision that is owed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Gate>,
+    /// Who approved the plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<String>,
+    /// Whether somebody asked it to stop.
+    #[serde(default)]
+    pub cancelling: bool,
+    /// The tool that runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<Tool>,
+    /// A stable word for why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_code: Option<String>,
+    /// What to try.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 /// How a deployment stands, with its logs.
@@ -234,30 +252,12 @@ pub struct DeploymentStatus {
     pub apply_log: String,
     /// The outputs as JSON, as the tool's `output -json` has them; sensitive values are null.
     pub apply_output: String,
-    /// The decision that is owed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub approval: Option<Gate>,
-    /// Who approved the plan.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub approved_by: Option<String>,
-    /// Whether somebody asked it to stop.
-    #[serde(default)]
-    pub cancelling: bool,
     /// The plan, for programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
     /// The outputs, for programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs: Option<BTreeMap<String, Output>>,
-    /// The tool that runs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tool: Option<Tool>,
-    /// A stable word for why it failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error_code: Option<String>,
-    /// What to try.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
 }
 
 /// What was done.

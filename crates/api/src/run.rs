@@ -71,6 +71,9 @@ pub struct Run {
     /// The repository that it made of a blueprint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<ScaffoldedRepository>,
+    /// What provisioning APIs were asked and answered, of one run that is asked for by its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<ProvisionAnswer>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
@@ -170,6 +173,41 @@ pub struct ScaffoldedRepository {
     pub commit: String,
     /// How many files that has.
     pub files: u64,
+}
+
+/// What provisioning APIs were asked and answered. Secrets are masked, and long texts cut.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProvisionAnswer {
+    /// The status of the HTTP target's answer, or of the last one of a provider; none where nothing was answered.
+    #[serde(default)]
+    pub status: Option<u16>,
+    /// The body of that answer.
+    pub body: String,
+    /// Its headers that help to find it again on the other side.
+    pub headers: BTreeMap<String, String>,
+    /// How long all of it took, waiting included.
+    pub took_ms: u64,
+    /// What was called, in that order: the first fifty.
+    pub exchanges: Vec<ProvisionExchange>,
+}
+
+/// One call and its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProvisionExchange {
+    /// The method.
+    pub method: String,
+    /// The address, without its query.
+    pub url: String,
+    /// The body that was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// The status of the answer, where there was one.
+    #[serde(default)]
+    pub status: Option<u16>,
+    /// The body of the answer, or what went wrong.
+    pub response: String,
+    /// How long it took.
+    pub took_ms: u64,
 }
 
 /// Why a run failed.

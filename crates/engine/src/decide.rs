@@ -35,6 +35,11 @@ impl Engine {
         }
     }
 
+    /// Whether whoever asks for a run may approve its plan, too.
+    pub fn allows_self_approval(&self) -> bool {
+        self.0.config.self_approval
+    }
+
     /// Approves the plan that a run shows; with `digest`, only if it is that one.
     pub async fn approve(&self, id: RunId, digest: Option<Digest>, by: By) -> Result<Run, Error> {
         let run = self.run(id).await?;

@@ -173,7 +173,9 @@ fn explain(run: &Run, others: &[Run], now: Timestamp, full: Option<&str>) -> Exp
             if let Some(failure) = outcome.failure() {
                 reasons.push(format!("{}: {}", failure.code, failure.message));
                 hints.extend(failure.hint.clone());
-                hints.push(format!("piton run logs {}", run.id));
+                // A provision has no log: what was asked and answered is kept with the run.
+                let look = if run.subject.kind() == SubjectKind::Provision { "show" } else { "logs" };
+                hints.push(format!("piton run {look} {}", run.id));
             }
             match outcome {
                 Outcome::Succeeded

@@ -3,8 +3,10 @@
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
-use piton_spec::{LogFormat, LogLevel, LogOutput, Logging};
+use piton_spec::{Config, Diagnostic, LogFormat, LogLevel, LogOutput, Logging};
+use rustix::fs::{Access, access};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
@@ -30,9 +32,7 @@ pub fn start(logging: &Logging, quiet: bool, verbose: u8) -> io::Result<()> {
         LogOutput::File(path) => {
             let parent = path.parent().map_or(Ok(()), create_private_dir);
             let file = parent.and_then(|()| OpenOptions::new().create(true).append(true).mode(0o600).open(path));
-            let named =
-                |error: io::Error| io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display()));
-            (BoxMakeWriter::new(file.map_err(named)?), false)
+            (BoxMakeWriter::new(file.map_err(|error| named(path, &error))?), false)
         }
     };
     let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -43,6 +43,36 @@ pub fn start(logging: &Logging, quiet: bool, verbose: u8) -> io::Result<()> {
         LogFormat::Json => builder.json().flatten_event(true).with_target(false).try_init(),
     };
     Ok(())
+}
+
+/// Why a daemon could not log as configured, as far as that can be told without making a file.
+pub fn check(config: &Config) -> Option<Diagnostic> {
+    let LogOutput::File(path) = &config.logging.output else { return None };
+    let error = try_access(path).err()?;
+    Some(fault(config, &named(path, &error)))
+}
+
+/// That a daemon cannot log as configured, at the key that says where.
+pub fn fault(config: &Config, error: &io::Error) -> Diagnostic {
+    let hint = "name a file that the user who runs Piton may write, or `stderr`";
+    config.fault("logging.output", "unwritable_file", error.to_string()).hint(hint)
+}
+
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display()))
+}
+
+/// Whether a file can be appended to, or made with the directories that are missing around it.
+fn try_access(path: &Path) -> io::Result<()> {
+    match path.metadata() {
+        Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(_) => Ok(access(path, Access::WRITE_OK)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let around = path.ancestors().skip(1).find(|around| around.exists()).ok_or(error)?;
+            Ok(access(around, Access::WRITE_OK | Access::EXEC_OK)?)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The filter for Piton's own crates.

@@ -1,6 +1,5 @@
 //! Carries out scheduled provisions: the executor's part, put together from `[provisioning]`.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +7,12 @@ use jiff::Timestamp;
 use piton_engine::{Clock, Passed, ProvisionRules, Task};
 use piton_exec::guard::Guard;
 use piton_model::{Failure, FailureClass, Provision, Report, Secret};
-use piton_provision::{GoogleSettings, MicrosoftSettings, Provisioner, Rate, Request, Settings, Sleeping, Targets};
-use piton_spec::Provisioning as Config;
+use piton_provision::{
+    GoogleSettings, InvalidTargets, MicrosoftSettings, Provisioner, Rate, Request, Settings, Sleeping, Targets,
+};
+use piton_spec::{Config, Diagnostic, Provisioning as Section};
 
+use crate::access;
 use crate::error::{CommandError, Exit};
 
 /// How long before it is due a row is taken: longer than the transaction takes that does it.
@@ -26,14 +28,16 @@ pub struct Provisioning {
 impl Provisioning {
     /// Calls nobody yet.
     pub fn new(config: &Config, guard: Guard, clock: &Clock) -> Result<Provisioning, CommandError> {
-        if !is_configured(config) {
+        if !is_configured(&config.provisioning) {
             return Ok(Provisioning { provisioner: None });
         }
-        let invalid =
-            |error: &dyn std::fmt::Display| CommandError::new(Exit::BadConfig, format!("provisioning: {error}"));
-        let targets = Targets::new(settings(config, guard)?).map_err(|error| invalid(&error))?;
+        let targets = targets(config, guard).map_err(|found| {
+            let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
+            CommandError::new(Exit::BadConfig, lines.join("\n"))
+        })?;
         let clock = Arc::new(EngineClock(clock.clone()));
-        let provisioner = Provisioner::new(targets, clock).map_err(|error| invalid(&error))?;
+        let provisioner = Provisioner::new(targets, clock)
+            .map_err(|error| CommandError::new(Exit::BadConfig, format!("provisioning: {error}")))?;
         Ok(Provisioning { provisioner: Some(provisioner) })
     }
 
@@ -63,26 +67,84 @@ impl Provisioning {
     }
 }
 
+/// What of the configuration keeps a daemon from starting, found before there is one.
+pub fn check(config: &Config) -> Vec<Diagnostic> {
+    match access::guard(config) {
+        Ok(guard) if is_configured(&config.provisioning) => targets(config, guard).err().unwrap_or_default(),
+        // Networks that are none were found when the configuration was read.
+        Ok(_) | Err(_) => vec![],
+    }
+}
+
+/// Whom to call, or what is wrong with the keys that say it.
+fn targets(config: &Config, guard: Guard) -> Result<Targets, Vec<Diagnostic>> {
+    let (settings, mut found) = settings(config, guard);
+    match Targets::new(settings) {
+        Ok(targets) if found.is_empty() => Ok(targets),
+        Ok(_) => Err(found),
+        Err(error) => {
+            found.push(fault(config, &error));
+            Err(found)
+        }
+    }
+}
+
+const CREDENTIALS: &str = "provisioning.providers.google.credentials";
+
+/// What is wrong, at the key that says it.
+fn fault(config: &Config, error: &InvalidTargets) -> Diagnostic {
+    let at = |key: &str, message: String| {
+        let key = match format!("provisioning.{key}") {
+            // The file of the service account says it.
+            key if key.starts_with("provisioning.providers.google.") && config.value(&key).is_none() => {
+                CREDENTIALS.to_owned()
+            }
+            key => key,
+        };
+        config.fault(&key, "invalid_value", message)
+    };
+    match error {
+        InvalidTargets::Address { key, reason } => {
+            at(key, (*reason).to_owned()).hint("such as `https://provisioning.example.org/webhook`")
+        }
+        InvalidTargets::Blocked { key, blocked } => at(key, blocked.to_string()).hint("name another address"),
+        InvalidTargets::Header { name, reason } => at("headers", format!("`{}` {reason}", name.escape_debug()))
+            .hint("remove it, or give it another name or value"),
+        InvalidTargets::Empty(key) => at(key, "it must not be empty or zero".to_owned()),
+        InvalidTargets::Breaker(_) => at("breaker", error.to_string()),
+        InvalidTargets::Credentials(invalid) => at("providers.google.credentials", invalid.to_string())
+            .hint("name the JSON file with the key of a service account, as Google gives it"),
+    }
+}
+
 /// How rows become runs. Where nobody can be called, rows wait: another daemon of the same database may know whom.
-pub fn rules(config: &Config) -> ProvisionRules {
+pub fn rules(config: &Section) -> ProvisionRules {
     let max_concurrent = if is_configured(config) { config.max_concurrent } else { 0 };
     ProvisionRules { max_concurrent, retry: config.retry(), ahead: AHEAD }
 }
 
-fn is_configured(config: &Config) -> bool {
+fn is_configured(config: &Section) -> bool {
     config.api_url.is_some() || !config.webhooks.is_empty() || config.google.is_some() || config.microsoft.is_some()
 }
 
-fn settings(config: &Config, guard: Guard) -> Result<Settings, CommandError> {
-    let google = config.google.as_ref().map(|google| -> Result<GoogleSettings, CommandError> {
-        Ok(GoogleSettings {
-            credentials: read(&google.credentials)?,
+/// The configuration as the provisioner knows it, without what cannot be read.
+fn settings(config: &Config, guard: Guard) -> (Settings, Vec<Diagnostic>) {
+    let (mut found, whole, config) = (vec![], config, &config.provisioning);
+    let google = config.google.as_ref().and_then(|google| match std::fs::read_to_string(&google.credentials) {
+        Ok(text) => Some(GoogleSettings {
+            credentials: Secret::new(text),
             admin: google.admin.clone(),
             domain: google.domain.clone(),
             customer: google.customer.clone(),
             api_url: google.api_url.clone(),
             token_url: google.token_url.clone(),
-        })
+        }),
+        Err(error) => {
+            let message = format!("cannot read {}: {error}", google.credentials.display());
+            let hint = "it must be there, and readable for the user that runs Piton";
+            found.push(whole.fault(CREDENTIALS, "unreadable_file", message).hint(hint));
+            None
+        }
     });
     let microsoft = config.microsoft.as_ref().map(|microsoft| MicrosoftSettings {
         tenant_id: microsoft.tenant_id.clone(),
@@ -92,7 +154,7 @@ fn settings(config: &Config, guard: Guard) -> Result<Settings, CommandError> {
         api_url: microsoft.api_url.clone(),
         token_url: microsoft.token_url.clone(),
     });
-    Ok(Settings {
+    let settings = Settings {
         api_url: config.api_url.clone(),
         webhooks: config.webhooks.clone(),
         headers: config.headers.clone(),
@@ -101,17 +163,11 @@ fn settings(config: &Config, guard: Guard) -> Result<Settings, CommandError> {
         concurrency: config.concurrency,
         rate: config.rate.and_then(|calls| Rate::new(calls.get(), Duration::from_secs(1)).ok()),
         guard,
-        google: google.transpose()?,
+        google,
         microsoft,
         ..Settings::default()
-    })
-}
-
-fn read(path: &Path) -> Result<Secret<String>, CommandError> {
-    std::fs::read_to_string(path).map(Secret::new).map_err(|error| {
-        let path = path.display();
-        CommandError::new(Exit::BadConfig, format!("provisioning.providers.google.credentials: {path}: {error}"))
-    })
+    };
+    (settings, found)
 }
 
 fn due(task: &Task) -> Timestamp {

@@ -92,7 +92,7 @@ async fn start(global: &Global, place: Place, activation: Activation, role: Role
     let started = tokio::time::Instant::now();
     let lock = lock(&place).await?;
     logging::start(&place.config.logging, global.quiet, global.verbose)
-        .map_err(|error| CommandError::new(Exit::Failed, format!("logging.output: {error}")))?;
+        .map_err(|error| CommandError::new(Exit::BadConfig, logging::fault(&place.config, &error).to_string()))?;
     for warning in &place.warnings {
         tracing::warn!("{warning}");
     }

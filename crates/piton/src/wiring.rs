@@ -255,7 +255,7 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
         data_dir: data_dir.clone(),
         ended,
     };
-    let provisioning = Provisioning::new(&config.provisioning, access::guard(config)?, &clock)?;
+    let provisioning = Provisioning::new(config, access::guard(config)?, &clock)?;
     let scaffolding = Scaffolding::new(place, &access::guard(config)?, git, &clock, logs.clone(), worker.as_str())?;
     let executor = Arc::new(Real {
         tasks: Tasks { exec, runner: runner.clone(), logs: logs.clone() },

@@ -106,7 +106,7 @@ fn state_of(text: &str) -> Answer<(Option<Phase>, Option<OutcomeKind>)> {
 /// One run.
 #[utoipa::path(get, path = "/runs/{id}", responses((status = 200, body = api::Run)))]
 async fn show(State(app): State<App>, Path(id): Path<String>, caller: Caller) -> Answer<Json<api::Run>> {
-    Ok(Json(view::run(&find(&app, &caller, &id).await?)))
+    Ok(Json(view::run_in_full(&find(&app, &caller, &id).await?)))
 }
 
 /// What the run would change.

@@ -1,11 +1,12 @@
 //! The model as it travels. Pure.
 
 use std::path::Path;
+use std::time::Duration;
 
 use piton_api as api;
 use piton_model::{
-    Action, By, JobState, LedgerEntry, Name, Origin, OutputValue, PlanSummary, Record, Run, RunState, SubjectKind,
-    WorkspaceState,
+    Action, Answer, By, Exchange, JobState, LedgerEntry, Name, Origin, OutputValue, PlanSummary, Record, Run, RunState,
+    SubjectKind, WorkspaceState,
 };
 use piton_spec::{Diagnostic, Effect, Job, Workspace};
 
@@ -196,9 +197,37 @@ pub(crate) fn run(run: &Run) -> api::Run {
             commit: repository.commit.clone(),
             files: repository.files,
         }),
+        answer: None,
         failure,
         retry_of: run.retry_of.map(|run| run.to_string()),
     }
+}
+
+/// One run that is asked for by its id. What a provisioning API was asked and answered is too long for lists.
+pub(crate) fn run_in_full(run: &Run) -> api::Run {
+    api::Run { answer: run.report.answer.as_ref().map(answer), ..self::run(run) }
+}
+
+fn answer(answer: &Answer) -> api::ProvisionAnswer {
+    let exchange = |exchange: &Exchange| api::ProvisionExchange {
+        method: exchange.method.clone(),
+        url: exchange.url.clone(),
+        request: exchange.request.clone(),
+        status: exchange.status,
+        response: exchange.response.clone(),
+        took_ms: milliseconds(exchange.took),
+    };
+    api::ProvisionAnswer {
+        status: answer.status,
+        body: answer.body.clone(),
+        headers: answer.headers.clone(),
+        took_ms: milliseconds(answer.took),
+        exchanges: answer.exchanges.iter().map(exchange).collect(),
+    }
+}
+
+fn milliseconds(took: Duration) -> u64 {
+    u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A due time that made no run; nothing where the entry is about a run.

@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 use std::io::BufReader;
 use std::path::Path;
 
+use piton_logs::Redactor;
 use piton_model::{Failure, Iac, Operation, OutputValue, Report};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::tool::Workbench;
+use crate::environment;
 use crate::pass::Pass;
 use crate::plain::open_plain;
 use crate::step::Passed;
@@ -39,7 +41,10 @@ pub(super) async fn after_success(bench: &Workbench<'_>) -> Result<Option<Output
         return Ok(None);
     }
     match read(bench).await {
-        Ok(outputs) => Ok(Some(outputs)),
+        Ok(outputs) => {
+            let secrets = environment::secrets(&bench.pass.world.config.environment, &bench.iac.env);
+            Ok(Some(redacted(outputs, &Redactor::new(secrets))))
+        }
         Err(failure) => {
             let log = bench.log_after_plan().await?;
             bench.pass.note(&log, "outputs", &format!("the outputs are not known: {}", failure.message)).await?;
@@ -104,6 +109,30 @@ fn known(shown: BTreeMap<String, Shown>) -> Outputs {
     outputs.collect()
 }
 
+/// The outputs without what the log masks because it came with the environment: nobody is shown that, also where the code
+/// does not say that it is secret. What the code does say is the tool's business, which insists on `nonsensitive`.
+fn redacted(outputs: Outputs, redactor: &Redactor) -> Outputs {
+    let told = |output: OutputValue| OutputValue { value: masked(output.value, redactor), ..output };
+    outputs.into_iter().map(|(name, output)| (name, told(output))).collect()
+}
+
+fn masked(value: Value, redactor: &Redactor) -> Value {
+    match value {
+        Value::String(text) => redactor.redact(&text).into(),
+        Value::Number(number) => {
+            let text = number.to_string();
+            let told = redactor.redact(&text);
+            if told == text { Value::Number(number) } else { told.into() }
+        }
+        Value::Array(items) => items.into_iter().map(|item| masked(item, redactor)).collect(),
+        Value::Object(members) => {
+            let told = members.into_iter().map(|(key, member)| (redactor.redact(&key), masked(member, redactor)));
+            Value::Object(told.collect())
+        }
+        Value::Null | Value::Bool(_) => value,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,6 +168,27 @@ mod tests {
         std::os::unix::fs::symlink(others.path().join("terraform.tfstate"), own.path().join("terraform.tfstate"))
             .unwrap();
         assert_eq!(in_state(own.path()), None, "somebody else's state is none of its business");
+    }
+
+    #[test]
+    fn what_the_log_masks_is_in_no_output() {
+        let redactor = Redactor::new(["TFVARsecret77", "48151623", "abc"].map(str::to_owned));
+        let outputs = known(
+            serde_json::from_value(serde_json::json!({
+                "whole": {"value": "TFVARsecret77"},
+                "within": {"value": {"urls": ["https://u:TFVARsecret77@h/", "abc"], "TFVARsecret77": [true, null]}},
+                "numbers": {"value": [48_151_623, 42]},
+            }))
+            .unwrap(),
+        );
+        let told: BTreeMap<String, Value> =
+            redacted(outputs, &redactor).into_iter().map(|(name, output)| (name, output.value)).collect();
+        let wanted = serde_json::json!({
+            "whole": "***",
+            "within": {"urls": ["https://u:***@h/", "abc"], "***": [true, null]},
+            "numbers": ["***", 42],
+        });
+        assert_eq!(serde_json::to_value(told).unwrap(), wanted, "shorter ones than the log masks are words");
     }
 
     #[test]

@@ -136,7 +136,11 @@ pub(super) async fn run(bench: &Workbench<'_>, log: &RunLog, file: &Path) -> Res
         .map_err(|error| failing::task(&error))?
         .map_err(|error| failing::permanent("plan_unreadable", error.to_string()))?;
     pass.files.keep_secrets(&reading.secrets)?;
-    let summary = reading.summary;
+    let mut summary = reading.summary;
+    // The key of an instance may be a secret.
+    for change in &mut summary.changes {
+        change.address = log.redactor().redact(&change.address);
+    }
     // A custom command's exit code says nothing about changes; the tool's says more than the counts, which know nothing of
     // moved or forgotten resources.
     let nothing = match (child.custom, finished.passed) {

@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::error::{CommandError, Exit, Failure, failed};
 use crate::place::Place;
 use crate::table::{Cell, Table};
-use crate::{refusals, wiring};
+use crate::{logging, provisioning, refusals, wiring};
 
 /// Does what was asked.
 pub fn run(context: &Context, command: &ConfigCommand) -> Result<Exit, Failure> {
@@ -49,6 +49,8 @@ fn check(context: &Context) -> Result<Exit, Failure> {
     let (catalog, found) = piton_spec::load(&layout, None);
     let mut diagnostics = place.warnings.clone();
     diagnostics.extend(place.config.exposure());
+    diagnostics.extend(provisioning::check(&place.config));
+    diagnostics.extend(logging::check(&place.config));
     diagnostics.extend(found);
     diagnostics.extend(refusals::find(&place, &layout, &catalog));
     let check = Check {

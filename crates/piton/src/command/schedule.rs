@@ -3,11 +3,11 @@
 use std::io::Read;
 use std::path::Path;
 
-use piton_api::{ApprovalRequest, BulkAnswer, Reschedule, Schedule};
+use piton_api::{ApprovalRequest, BulkAnswer, Error, Reschedule, Schedule};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::args::{ImportArgs, ImportFormat, ListSchedulesArgs, ScheduleCommand};
+use crate::args::{Format, ImportArgs, ImportFormat, ListSchedulesArgs, ScheduleCommand};
 use crate::context::Context;
 use crate::error::{CommandError, Exit, Failure, failed, usage};
 use crate::session::{Purpose, Session};
@@ -35,7 +35,7 @@ pub async fn run(context: &Context, command: ScheduleCommand) -> Result<Exit, Fa
         ScheduleCommand::Reschedule(args) => {
             let allow_past = args.allow_past.then_some(true);
             let request = Reschedule { schedule_time: args.time, timezone: args.timezone, allow_past };
-            ask(context, &args.id, "reschedule", &request, true).await
+            ask(context, &args.id, "reschedule", &request, true).await.map_err(in_words_of_options)
         }
         ScheduleCommand::Approve { id, reason } => {
             ask(context, &id, "approve", &ApprovalRequest { reason }, true).await
@@ -48,6 +48,17 @@ pub async fn run(context: &Context, command: ScheduleCommand) -> Result<Exit, Fa
 async fn ask(context: &Context, id: &str, verb: &str, body: &impl Serialize, waits: bool) -> Result<Exit, Failure> {
     let path = format!("{}/{verb}", routes::schedule(id));
     one(context, async |session| Ok(session.client().post(&path, body).await?), waits).await
+}
+
+/// What to try, as the command takes it and not as the API does.
+fn in_words_of_options(failure: Failure) -> Failure {
+    match failure {
+        Failure::Problem(mut problem) if problem.code == "schedule_in_past" => {
+            problem.hint = Some("`--allow-past` executes it at once".to_owned());
+            Failure::Problem(problem)
+        }
+        other => other,
+    }
 }
 
 async fn one(
@@ -114,7 +125,20 @@ async fn send(context: &Context, format: ImportFormat, text: String, atomic: boo
     };
     context
         .with_session(Purpose::Look, async |session| {
-            let answer: BulkAnswer = session.patient_client().upload(&path, kind, text.into()).await?;
+            let answer: BulkAnswer = match session.patient_client().upload(&path, kind, text.into()).await {
+                Ok(answer) => answer,
+                // The document has them all.
+                Err(Error::Problem(problem))
+                    if problem.code == "bulk_refused" && context.out.format != Format::Json =>
+                {
+                    let each = render::schedule::refused(&problem.errors);
+                    let failure = Failure::Problem(problem);
+                    context.out.report(&failure);
+                    context.out.talk(each.trim_end());
+                    return Ok(failure.exit());
+                }
+                Err(error) => return Err(error.into()),
+            };
             context.out.show(&answer, || render::schedule::bulk(&answer))?;
             if answer.created > 0 {
                 remind(context, session);

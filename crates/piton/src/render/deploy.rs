@@ -46,18 +46,18 @@ pub fn status(deployment: &DeploymentStatus, clock: &Clock, piton: &str) -> Stri
         .field("Status", Cell::state(&it.status))
         .field("Phase", phase(it))
         .maybe("Before it", it.position.filter(|_| it.queued).map(|position| position.to_string()))
-        .maybe("Stopping", deployment.cancelling.then_some("asked to stop"))
+        .maybe("Stopping", it.cancelling.then_some("asked to stop"))
         .maybe("Outcome", it.outcome.as_ref())
         .maybe("Error", Some(&it.error).filter(|error| !error.is_empty()))
-        .maybe("Hint", deployment.hint.as_ref())
+        .maybe("Hint", it.hint.as_ref())
         .field("Operation", &it.operation)
         .field("Repository", &it.git_url)
         .field("Ref", &it.git_ref)
         .maybe("Commit", it.commit.as_ref())
         .maybe("Directory", Some(&it.path).filter(|path| !path.is_empty()))
-        .maybe("Tool", deployment.tool.as_ref().map(|tool| format!("{} {}", tool.name, tool.version)))
+        .maybe("Tool", it.tool.as_ref().map(|tool| format!("{} {}", tool.name, tool.version)))
         .field("Submitted", format!("{} by {}", clock.second(it.submitted_at), it.submitted_by))
-        .maybe("Approved by", deployment.approved_by.as_ref())
+        .maybe("Approved by", it.approved_by.as_ref())
         .maybe("Ended", it.ended_at.map(|at| clock.second(at)))
         .maybe("Took", took(it));
     let mut text = fields.render();
@@ -70,7 +70,7 @@ pub fn status(deployment: &DeploymentStatus, clock: &Clock, piton: &str) -> Stri
             let _ = writeln!(text, "  {line}");
         }
     }
-    if let Some(gate) = &deployment.approval {
+    if let Some(gate) = &it.approval {
         let (id, digest) = (&it.deployment_id, &gate.digest);
         let _ = write!(
             text,

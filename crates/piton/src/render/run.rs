@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use piton_api::{Explanation, Plan, Run};
+use piton_api::{Explanation, Plan, ProvisionAnswer, Run};
 
 use super::workspace::outputs;
 use crate::clock::{Clock, length};
@@ -66,6 +66,9 @@ pub fn show(run: &Run, clock: &Clock, piton: &str) -> String {
             let _ = writeln!(text, "  {line}");
         }
     }
+    if let Some(answer) = &run.answer {
+        text.push_str(&calls(answer));
+    }
     if let Some(gate) = &run.gate {
         let _ = writeln!(text, "\n{} (until {})", gate.question, clock.second(gate.expires_at));
         text.push_str(&how_to_approve(run, piton));
@@ -87,6 +90,24 @@ pub fn plan(plan: &Plan) -> String {
         };
         let reason = change.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
         let _ = writeln!(text, "  \x1b[{colour}m{sign:>3}\x1b[0m {}{reason}", change.address);
+    }
+    text
+}
+
+/// What provisioning APIs were asked (`>`) and answered (`<`).
+fn calls(answer: &ProvisionAnswer) -> String {
+    let mut text = String::from("\nCalls:\n");
+    for call in &answer.exchanges {
+        let status = call.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+        let _ = writeln!(text, "  {} {}: {status} after {} ms", call.method, call.url, call.took_ms);
+        for (sign, body) in [('>', call.request.as_deref().unwrap_or_default()), ('<', &call.response)] {
+            for line in body.lines() {
+                let _ = writeln!(text, "    {sign} {line}");
+            }
+        }
+    }
+    for (name, value) in &answer.headers {
+        let _ = writeln!(text, "  {name}: {value}");
     }
     text
 }
@@ -241,6 +262,29 @@ To approve: piton run approve 019a3f2e-0000-7000-8000-a1b2c3d4e5f6 --digest d1
 To reject:  piton run reject 019a3f2e-0000-7000-8000-a1b2c3d4e5f6
 ";
         assert_eq!(plain(show(&gated, &clock(), "piton")), wanted);
+    }
+
+    #[test]
+    fn what_provisioning_apis_were_asked_and_answered() {
+        let answered = run(json!({ "kind": "provision", "action": "provision", "answer": {
+            "status": 422, "body": "{}", "headers": { "x-request-id": "r1" }, "took_ms": 31,
+            "exchanges": [
+                { "method": "POST", "url": "https://h/x", "request": "{\n}", "status": 422, "response": "no", "took_ms": 12 },
+                { "method": "GET", "url": "https://h/y", "status": null, "response": "", "took_ms": 19 },
+            ],
+        } }));
+        let wanted = "
+Calls:
+  POST https://h/x: 422 after 12 ms
+    > {
+    > }
+    < no
+  GET https://h/y: no answer after 19 ms
+  x-request-id: r1
+";
+        let shown = plain(show(&answered, &clock(), "piton"));
+        assert!(shown.ends_with(wanted), "{shown}");
+        assert!(!plain(show(&run(json!({})), &clock(), "piton")).contains("Calls"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use piton_api::{BulkAnswer, Schedule};
+use piton_api::{BulkAnswer, Fault, Schedule};
 use serde_json::Value;
 
 use super::{ERROR_WIDTH, first_line};
@@ -74,17 +74,41 @@ fn applications(applications: &Value) -> Option<String> {
 /// What became of the lines of a file.
 pub fn bulk(answer: &BulkAnswer) -> String {
     let mut text = format!("{} scheduled, {} refused\n", answer.created, answer.failed);
-    let refused = answer.results.iter().filter_map(|result| Some((result.line, result.error.as_ref()?)));
-    for (line, error) in refused.clone().take(TOLD) {
-        let field = error.field.as_ref().map(|field| format!("{field}: ")).unwrap_or_default();
+    let refused = answer.results.iter().filter_map(|result| {
+        let error = result.error.as_ref()?;
+        Some((result.line.to_string(), error.field.clone().unwrap_or_default(), error.detail.as_str()))
+    });
+    tell(&mut text, refused);
+    text
+}
+
+/// Why none of the lines of a file was scheduled. The pointers are `/LINE/FIELD`.
+pub fn refused(faults: &[Fault]) -> String {
+    let mut text = String::new();
+    let each = faults.iter().map(|fault| {
+        let pointer = fault.pointer.trim_start_matches('/');
+        let (line, field) = pointer.split_once('/').unwrap_or((pointer, ""));
+        (line.to_owned(), field.replace('/', "."), fault.detail.as_str())
+    });
+    tell(&mut text, each);
+    text
+}
+
+/// Tells what is wrong with the fields of lines, of the first lines one by one.
+fn tell<'a>(text: &mut String, refused: impl Iterator<Item = (String, String, &'a str)>) {
+    let mut more = 0;
+    for (index, (line, field, detail)) in refused.enumerate() {
+        if index >= TOLD {
+            more += 1;
+            continue;
+        }
+        let field = if field.is_empty() { field } else { format!("{field}: ") };
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "  line {line}: {field}{}", first_line(&error.detail, ERROR_WIDTH * 2));
+        let _ = writeln!(text, "  line {line}: {field}{}", first_line(detail, ERROR_WIDTH * 2));
     }
-    let more = refused.count().saturating_sub(TOLD);
     if more > 0 {
         let _ = writeln!(text, "  and {more} more; `-o json` tells all");
     }
-    text
 }
 
 #[cfg(test)]
@@ -137,5 +161,14 @@ mod tests {
         ]}))
         .unwrap();
         assert_eq!(bulk(&answer), "1 scheduled, 1 refused\n  line 3: employee.workEmail: no\n");
+    }
+
+    #[test]
+    fn why_nothing_of_a_file_was_taken() {
+        let fault = |pointer: &str| Fault { pointer: pointer.to_owned(), detail: "no".to_owned() };
+        let told = refused(&[fault("/2/employee/workEmail"), fault("/3/"), fault("/4")]);
+        assert_eq!(told, "  line 2: employee.workEmail: no\n  line 3: no\n  line 4: no\n");
+        let many: Vec<Fault> = (0..22).map(|line| fault(&format!("/{line}/x"))).collect();
+        assert!(refused(&many).ends_with("  line 19: x: no\n  and 2 more; `-o json` tells all\n"));
     }
 }

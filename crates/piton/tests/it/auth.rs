@@ -749,6 +749,11 @@ fn two_people_deploy_where_one_must_not() {
         let reply = who.send("POST", &format!("/deploy/{id}/{what}"), "{}");
         (reply.status, if reply.status == 200 { String::new() } else { reply.code() })
     };
+    for who in [&ada, &admin] {
+        let waived = who.send("POST", "/deploy", &scene.body(json!({ "auto_approve": true })));
+        assert_eq!((waived.status, waived.code().as_str()), (422, "invalid_deployment"), "{}", waived.text());
+        assert_eq!(waived.json()["errors"][0]["pointer"], "/auto_approve");
+    }
     let id = deploy();
     assert_eq!(decide(&ada, &id, "approve"), (403, "self_approval".to_owned()));
     // Another session and another way in are the same person.

@@ -140,6 +140,70 @@ fn unknown_members_are_warnings_in_old_files_and_errors_in_the_configuration() {
     assert!(said.err.contains("piton.toml:2") && said.err.contains("max_concurrent_runs"), "{said}");
 }
 
+/// What keeps a daemon from starting is found by `config check`, in the same words.
+#[test]
+fn what_serve_refuses_is_found_before() {
+    let google = "[provisioning.providers.google]\nadmin = 'a@example.org'\ncredentials = 'key.json'\n";
+    let key = r#"{"type": "service_account", "client_email": "x@y", "private_key": "hunter22!"}"#;
+    let headers =
+        |name: &str| format!("[provisioning]\napi_url = 'https://h/'\nheaders = {{ '{name}' = 'hunter22' }}\n");
+    for (config, files, words) in [
+        (
+            headers("Idempotency-Key"),
+            vec![],
+            ["piton.toml:3: error: provisioning.headers: ", "`Idempotency-Key` is set by Piton"],
+        ),
+        (headers("no name"), vec![], ["piton.toml:3: error: provisioning.headers: ", "is not the name of a header"]),
+        (
+            "[provisioning]\napi_url = 'http://169.254.169.254/x'\n".to_owned(),
+            vec![],
+            ["piton.toml:2: error: provisioning.api_url: ", "metadata"],
+        ),
+        (
+            "[provisioning.webhooks]\nsuspend = 'ftp://h/'\n".to_owned(),
+            vec![],
+            ["piton.toml:2: error: provisioning.webhooks.suspend: ", "only http and https"],
+        ),
+        (
+            google.to_owned(),
+            vec![],
+            ["piton.toml:3: error: provisioning.providers.google.credentials: cannot read ", "key.json"],
+        ),
+        (
+            google.to_owned(),
+            vec![("key.json", key)],
+            ["piton.toml:3: error: provisioning.providers.google.credentials: ", "it is not PEM"],
+        ),
+        (
+            "[logging]\noutput = 'notes.txt/piton.log'\n".to_owned(),
+            vec![("notes.txt", "")],
+            ["piton.toml:2: error: logging.output: cannot write ", "notes.txt/piton.log"],
+        ),
+        (
+            "[logging]\noutput = 'logs'\n".to_owned(),
+            vec![("logs/x", "")],
+            ["piton.toml:2: error: logging.output: cannot write ", "logs: "],
+        ),
+    ] {
+        let site = Site::new();
+        site.write("piton.toml", &config);
+        for (path, text) in files {
+            site.write(path, text);
+        }
+        for command in [["config", "check"].as_slice(), &["serve", "--listen", "127.0.0.1:0"]] {
+            let said = site.piton(command.iter().copied());
+            assert_eq!(said.code, 78, "{config}: {said}");
+            let told = format!("{}{}", said.out, said.err);
+            assert!(words.iter().all(|word| told.contains(word)) && told.contains("hint: "), "{config}: {said}");
+            assert!(!told.contains("hunter22"), "{said}");
+        }
+    }
+    let site = Site::new();
+    site.write("piton.toml", "[logging]\noutput = 'new/piton.log'\n");
+    assert_eq!(site.piton(["config", "check"]).code, 0);
+    assert!(!site.path().join("new").exists(), "a check makes nothing");
+}
+
 #[test]
 fn usage() {
     let site = Site::new();

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use piton_model::Digest;
 use piton_testkit::repository::repository;
 use serde_json::{Value, json};
 
@@ -49,6 +50,8 @@ fn the_document_is_followed_to_the_letter() {
         assert!(told["init_log"].as_str().unwrap().contains("Initializing"), "{told:#}");
         assert!(told["plan_log"].as_str().unwrap().contains("terraform_data.it"), "{told:#}");
         assert!(told["plan_output"].as_str().unwrap().contains("Plan: 1 to add, 0 to change, 0 to destroy."));
+        assert!(told["approval"]["digest"].is_string(), "{told:#}");
+        listed_like_its_status(&address, &told);
 
         assert_eq!(decide(&address, &id, "approve"), (200, "Deployment approved".to_owned()));
         let told = becomes(&address, &id, "success");
@@ -60,6 +63,8 @@ fn the_document_is_followed_to_the_letter() {
         assert!(told["apply_log"].as_str().unwrap().contains("Apply complete! Resources: 1 added"), "{told:#}");
         let outputs: Value = serde_json::from_str(told["apply_output"].as_str().unwrap()).unwrap();
         assert_eq!((&outputs["name"]["value"], &outputs["secret"]["value"]), (&json!("ada"), &Value::Null));
+
+        listed_like_its_status(&address, &told);
 
         let sent = stream(&address, &id, None);
         assert_eq!((sent.last().unwrap().event.as_str(), sent.last().unwrap().data.as_str()), ("end", "succeeded"));
@@ -86,6 +91,50 @@ fn the_document_is_followed_to_the_letter() {
     }
 }
 
+/// The first item of the list has all that the status has, but for logs, plan and outputs.
+fn listed_like_its_status(address: &str, told: &Value) {
+    let mut wanted = told.as_object().unwrap().clone();
+    for only in ["init_log", "plan_log", "plan_output", "apply_log", "apply_output", "plan", "outputs"] {
+        wanted.remove(only);
+    }
+    assert_eq!(get(address, "/deploy").json()["items"][0], Value::Object(wanted));
+}
+
+/// What is asked for in confidence is shown by no output, whatever the code says of it, and is not in the database.
+#[test]
+fn values_of_env_vars_are_in_no_output() {
+    const SECRET: &str = "TFVARsecret77";
+    let code = r#"
+variable "tok" {}
+variable "tiny" {}
+output "tok" { value = var.tok }
+output "url" { value = { at = ["https://ada:${var.tok}@h/${var.tiny}"] } }
+resource "terraform_data" "it" { for_each = toset([var.tok]) }
+"#;
+    let scene = Scene::new(code);
+    let daemon = scene.site.serve();
+    let address = daemon.address();
+    let env = json!({ "TF_VAR_tok": SECRET, "TF_VAR_tiny": "x1" });
+    let id = start(&address, &scene.body(json!({ "auto_approve": true, "env_vars": env })));
+    let told = becomes(&address, &id, "success");
+    assert_eq!(
+        (&told["outputs"]["tok"]["value"], &told["outputs"]["tok"]["sensitive"]),
+        (&json!("***"), &json!(false))
+    );
+    assert_eq!(told["outputs"]["url"]["value"], json!({ "at": ["https://ada:***@h/x1"] }), "{told:#}");
+    assert_eq!(told["plan"]["changes"][0]["address"], "terraform_data.it[\"***\"]");
+    let run = get(&address, &format!("/api/runs/{id}")).text();
+    assert!(!told.to_string().contains(SECRET) && !run.contains(SECRET), "{told:#} {run}");
+    assert_eq!(daemon.terminate(), 0);
+    for entry in fs::read_dir(scene.site.data()).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_file() {
+            let bytes = fs::read(entry.path()).unwrap();
+            let found = bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
+            assert!(!found, "it is in {}", entry.path().display());
+        }
+    }
+}
+
 #[test]
 fn a_branch_a_tag_and_a_commit_can_be_deployed_and_nothing_else() {
     let scene = Scene::new(CODE);
@@ -105,6 +154,8 @@ fn a_branch_a_tag_and_a_commit_can_be_deployed_and_nothing_else() {
     let told = becomes(&address, &id, "failed");
     assert!(told["error"].as_str().unwrap().contains("no-such-branch"), "{told:#}");
     assert!(told["init_log"].as_str().unwrap().contains("no-such-branch"), "the document looks there: {told:#}");
+    assert_eq!(told["error_code"], "git_ref_not_found", "{told:#}");
+    listed_like_its_status(&address, &told);
 }
 
 #[test]
@@ -160,6 +211,8 @@ fn approvals_that_must_not_count() {
     let said = scene.site.piton(["run", "approve", &id]);
     assert_eq!(said.code, 0, "{said}");
     becomes(&address, &id, "success");
+    // Nobody logs in, so there is nobody else to ask for it.
+    becomes(&address, &start(&address, &scene.body(json!({ "auto_approve": true }))), "success");
     drop(daemon);
 
     let scene = Scene::new(CODE).env("PITON_IAC__APPROVAL_TIMEOUT", "1s");
@@ -301,7 +354,7 @@ fn only_deployments_are_found_and_only_routes_are_followed() {
 /// A21: a text that names a file is a text.
 #[test]
 fn nothing_of_the_host_is_read_for_a_request() {
-    let scene = Scene::new(CODE);
+    let scene = Scene::new(&format!("{CODE}output \"digest\" {{ value = sha256(var.name) }}\n"));
     scene.site.write("secret.txt", "name = \"hunter2-hunter2\"\n");
     let daemon = scene.site.serve();
     let address = daemon.address();
@@ -325,7 +378,7 @@ fn nothing_of_the_host_is_read_for_a_request() {
     }
     let id = start(&address, &scene.body(json!({ "env_vars": { "TF_VAR_name": at }, "auto_approve": true })));
     let told = becomes(&address, &id, "success");
-    assert_eq!(told["outputs"]["name"]["value"], at, "it was sent as text");
+    assert_eq!(told["outputs"]["digest"]["value"], Digest::of(at.as_bytes()).as_str(), "it was sent as text");
     assert!(!told.to_string().contains("hunter2-hunter2"));
 }
 

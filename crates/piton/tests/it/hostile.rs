@@ -6,6 +6,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::path::Path;
 
+use piton_model::Digest;
 use piton_testkit::repository::repository;
 use serde_json::{Value, json};
 
@@ -41,7 +42,7 @@ fn exists_below(directory: &Path, name: &str) -> bool {
 /// A14: what a shell would make something of is a text, wherever it stands.
 #[test]
 fn no_shell_reads_a_request() {
-    let scene = Scene::new("variable \"word\" {}\noutput \"word\" { value = var.word }\n");
+    let scene = Scene::new("variable \"word\" {}\noutput \"word\" { value = sha256(var.word) }\n");
     let daemon = scene.site.serve();
     let address = daemon.address();
     let marker = "piton-was-here";
@@ -74,7 +75,8 @@ fn no_shell_reads_a_request() {
         let id = start(&address, &scene.body(members.clone()));
         becomes(&address, &id, "failed");
         let id = start(&address, &scene.body(json!({ "auto_approve": true, "env_vars": { "TF_VAR_word": text } })));
-        assert_eq!(becomes(&address, &id, "success")["outputs"]["word"]["value"], text.as_str());
+        let told = becomes(&address, &id, "success");
+        assert_eq!(told["outputs"]["word"]["value"], Digest::of(text.as_bytes()).as_str());
     }
     assert!(!exists_below(scene.site.path(), marker), "a shell was asked");
     assert!(!Path::new(marker).exists());

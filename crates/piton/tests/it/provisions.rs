@@ -147,6 +147,19 @@ fn what_is_due_is_executed_once() {
     assert!(over["executed_at"].is_string() && over["run_id"].is_string() && over["error_message"].is_null(), "{over}");
     let runs = site.json(["run", "list", "--kind", "provision"]);
     assert_eq!((&runs[0]["id"], &runs[0]["outcome"]), (&over["run_id"], &json!("succeeded")));
+    assert!(runs[0]["answer"].is_null(), "it is too long for lists");
+    let run = over["run_id"].as_str().unwrap();
+    let answer = get(&address, &format!("/api/runs/{run}")).json()["answer"].clone();
+    let call = &answer["exchanges"][0];
+    assert_eq!((&answer["status"], &answer["body"], answer["took_ms"].is_u64()), (&json!(201), &json!("{}"), true));
+    assert_eq!(
+        (&call["method"], &call["url"], &call["status"]),
+        (&json!("POST"), &json!(target.url("/ok")), &json!(201))
+    );
+    let sent = call["request"].as_str().unwrap();
+    assert!(sent.contains("John Doe") && !sent.contains("hunter2"), "{answer:#}");
+    let shown = site.piton(["run", "show", run]);
+    assert!(shown.out.contains(&format!("POST {}: 201 after ", target.url("/ok"))), "{shown}");
     let metrics = || get(&address, "/metrics").text();
     until("it is counted", || metrics().contains("\nprovisions_executed_total 1\n"));
     let metrics = metrics();
@@ -200,6 +213,13 @@ fn a_refusal_is_not_repeated() {
     let id = schedule(&address, &now());
     until("it has failed", || is(&address, &id, "failed"));
     assert_eq!(target.calls().len(), 1);
+    let run = row(&address, &id)["run_id"].as_str().unwrap().to_owned();
+    let hints = site.json(["run", "explain", &run])["hints"].clone();
+    let hints: Vec<&str> = hints.as_array().unwrap().iter().map(|hint| hint.as_str().unwrap()).collect();
+    assert!(hints.contains(&format!("piton run show {run}").as_str()), "{hints:?}");
+    assert!(!hints.iter().any(|hint| hint.contains("run logs")), "there is no log: {hints:?}");
+    let shown = site.piton(["run", "show", &run]);
+    assert!(shown.out.contains(&format!("POST {}: 422 after ", target.url("/no"))), "{shown}");
 }
 
 #[test]

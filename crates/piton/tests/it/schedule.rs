@@ -332,7 +332,14 @@ fn commands_work_with_and_without_a_daemon() {
         let id = made["id"].as_str().unwrap();
         assert_eq!(made["employee"]["fullName"], "Ada");
         assert_eq!(site.json(["schedule", "create", "-f", "many.json"])["created"], 2);
-        assert_eq!(site.piton(["schedule", "create", "-f", "bad.json"]).code, 2, "all or none");
+        let none = site.piton(["schedule", "create", "-f", "bad.json"]);
+        assert_eq!(none.code, 2, "all or none");
+        let (first, each) = none.err.split_once('\n').unwrap();
+        assert!(first.contains("1 of 2 lines cannot be scheduled"), "{none}");
+        assert!(each.contains("  line 2: employee"), "{none}");
+        let none = site.piton(["schedule", "create", "-f", "bad.json", "-o", "json"]);
+        let problem: Value = serde_json::from_str(&none.err).unwrap();
+        assert_eq!((none.code, problem["code"].as_str()), (2, Some("bulk_refused")), "{none}");
         let import = site.piton(["schedule", "import", "people.csv"]);
         assert!(
             import.code == 1 && import.out.starts_with("1 scheduled, 1 refused\n  line 3: applications: "),
@@ -340,6 +347,8 @@ fn commands_work_with_and_without_a_daemon() {
         );
         let listed = site.json(["schedule", "list", "--status", "pending", "--tag", "new_hire"]);
         assert_eq!(listed.as_array().unwrap().len(), 3 + 3 * round);
+        let past = site.piton(["schedule", "reschedule", id, "2020-02-01T09:00:00Z"]);
+        assert!(past.code == 2 && past.err.contains("`--allow-past`") && !past.err.contains("allow_past"), "{past}");
         let moved = site.json(["schedule", "reschedule", id, "2099-02-01T09:00", "--timezone", "Europe/Berlin"]);
         assert_eq!(moved["schedule_time"], "2099-02-01T08:00:00Z");
         let shown = site.piton(["schedule", "show", id]);

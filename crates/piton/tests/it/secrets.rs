@@ -24,6 +24,7 @@ output "password" {
   value     = var.password
   sensitive = true
 }
+output "token" { value = "<${var.token}>" }
 "#;
     let config = format!(
         r#"{{ "deploy_schedule": "0 0 29 2 *", "catch_up": "skip", "vars": {{ "password": "{SECRET}" }},
@@ -33,7 +34,9 @@ output "password" {
     let said = site.piton(["workspace", "deploy", "everest"]);
     assert_eq!(said.code, 0, "{said}");
     assert!(!said.out.contains(SECRET) && !said.err.contains(SECRET), "{said}");
-    assert!(site.json(["workspace", "outputs", "everest"])["password"]["value"].is_null());
+    let outputs = site.json(["workspace", "outputs", "everest"]);
+    assert!(outputs["password"]["value"].is_null());
+    assert_eq!(outputs["token"]["value"], "<***>", "what is declared in `env` is secret");
     let run = site.runs("workspace/everest").pop().unwrap();
     assert!(!run.to_string().contains(SECRET), "{run:#}");
     let log = site.log(run["id"].as_str().unwrap());

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::IntoParams;
 
-use order::Measure;
+use order::{Consent, Measure};
 pub(crate) use view::Status;
 
 use crate::bound;
@@ -45,10 +45,13 @@ type Started = (StatusCode, [(HeaderName, HeaderValue); 1], Json<api::Deployment
     (status = 202, description = "It will begin as soon as it is its turn.", body = api::DeploymentStarted,
         headers(("location" = String, description = "Where its status is.")))))]
 async fn start(State(app): State<App>, caller: Caller, Json(members): Json<Map<String, Value>>) -> Answer<Started> {
-    let request = shape::read(members).map_err(|faults| refused("invalid_body", faults))?;
+    let request = shape::read(members);
     let placeholder = Name::parse("new").map_err(|error| Refusal::internal(&error))?;
-    let measure = Measure { rules: &app.rules, defaults: &app.about.layout.defaults };
-    let order = order::order(request, &measure, placeholder).map_err(|faults| refused("invalid_deployment", faults))?;
+    // Where nobody logs in, everybody is the same, and nobody else could be asked over the API.
+    let needs_another = app.auth.is_enabled() && !app.engine.allows_self_approval();
+    let consent = if needs_another { Consent::SomebodyElse } else { Consent::Requester };
+    let measure = Measure { rules: &app.rules, defaults: &app.about.layout.defaults, consent };
+    let order = order::order(request, &measure, placeholder).map_err(refused)?;
     let run = app.engine.submit_deployment(order.iac, caller.by).await?;
     let started = api::DeploymentStarted {
         deployment_id: run.id.to_string(),
@@ -62,10 +65,10 @@ async fn start(State(app): State<App>, caller: Caller, Json(members): Json<Map<S
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(started)))
 }
 
-fn refused(code: &'static str, faults: Vec<api::Fault>) -> Refusal {
+fn refused(faults: Vec<api::Fault>) -> Refusal {
     let told: Vec<String> =
         faults.iter().map(|fault| format!("{}: {}", fault.pointer.trim_start_matches('/'), fault.detail)).collect();
-    let refusal = Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, code, told.join("; "), None);
+    let refusal = Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_deployment", told.join("; "), None);
     faults.into_iter().fold(refusal, Refusal::at)
 }
 
@@ -120,7 +123,7 @@ async fn list(
     for run in &page.runs {
         let waits = run.phase() == Phase::Pending;
         let position = if waits { app.engine.deployments_before(run.id).await? } else { None };
-        items.push(view::summary(run, position));
+        items.push(view::summary(run, position, approver(&app, run).await?));
     }
     Ok(Json(api::Page { items, next: page.next.map(|id| id.to_string()) }))
 }
@@ -159,7 +162,7 @@ async fn status(State(app): State<App>, Path(id): Path<String>, caller: Caller) 
 
 /// Who approved a deployment that has ended, as far back as the ledger goes.
 async fn approver(app: &App, run: &Run) -> Answer<Option<String>> {
-    if run.phase() != Phase::Ended {
+    if run.phase() != Phase::Ended || !view::asks(run) {
         return Ok(None);
     }
     let entries = app.engine.store().entries_of(run.id).await?;

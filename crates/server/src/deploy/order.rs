@@ -20,11 +20,26 @@ pub(super) struct Order {
 pub(super) struct Measure<'a> {
     pub(super) rules: &'a Rules,
     pub(super) defaults: &'a Defaults,
+    /// Who has to agree to what is applied.
+    pub(super) consent: Consent,
 }
 
-/// Checks all of a request; the faults are those of all of it, not just the first. The engine puts the id of the run in
-/// the place of `deployment`.
-pub(super) fn order(asked: NewDeployment, by: &Measure<'_>, deployment: Name) -> Result<Order, Vec<Fault>> {
+/// Who has to agree to what is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Consent {
+    /// Whoever asks for it is enough.
+    Requester,
+    /// Somebody else than who asks for it, so nobody can waive it.
+    SomebodyElse,
+}
+
+/// Checks all of a request; the faults are those of all of it, not just the first, and with them those of its `shape`. The
+/// engine puts the id of the run in the place of `deployment`.
+pub(super) fn order(
+    (asked, shape): (NewDeployment, Vec<Fault>),
+    by: &Measure<'_>,
+    deployment: Name,
+) -> Result<Order, Vec<Fault>> {
     let mut warnings = warnings(&asked);
     let version = version(asked.version.clone());
     let (destroy, auto_approve) = (asked.destroy.unwrap_or_default(), asked.auto_approve.unwrap_or_default());
@@ -32,14 +47,21 @@ pub(super) fn order(asked: NewDeployment, by: &Measure<'_>, deployment: Name) ->
         DeployTool::Terraform => ToolChoice::Terraform,
         DeployTool::Tofu => ToolChoice::Tofu,
     };
+    let waived = (auto_approve && by.consent == Consent::SomebodyElse).then(|| Fault {
+        pointer: "/auto_approve".to_owned(),
+        detail: "somebody else has to approve the plan (`iac.self_approval` is false)".to_owned(),
+    });
     let checked = request::check(plain(asked), by.rules);
     let (checked, version) = match (checked, version) {
-        (Ok(checked), Ok(version)) => (checked, version),
+        (Ok(checked), Ok(version)) if waived.is_none() && shape.is_empty() => (checked, version),
         (checked, version) => {
             let found = checked.err().into_iter().flatten();
             let faults = found.map(|fault| Fault { pointer: fault.pointer, detail: fault.problem });
             let wrong = version.err().map(|detail| Fault { pointer: "/version".to_owned(), detail });
-            return Err(faults.chain(wrong).collect());
+            // What stands in for a member that cannot be read is nobody's fault.
+            let is_new = |fault: &Fault| shape.iter().all(|known| known.pointer != fault.pointer);
+            let more: Vec<Fault> = faults.chain(wrong).chain(waived).filter(is_new).collect();
+            return Err(shape.into_iter().chain(more).collect());
         }
     };
     warnings.extend(checked.warnings);
@@ -129,9 +151,13 @@ mod tests {
     use super::*;
 
     fn asked(text: &str) -> Result<Order, Vec<String>> {
+        asked_under(text, Consent::Requester)
+    }
+
+    fn asked_under(text: &str, consent: Consent) -> Result<Order, Vec<String>> {
         let request = serde_json::from_str(text).unwrap();
-        let by = Measure { rules: &Rules::default(), defaults: &Defaults::default() };
-        order(request, &by, Name::parse("new").unwrap())
+        let by = Measure { rules: &Rules::default(), defaults: &Defaults::default(), consent };
+        order((request, vec![]), &by, Name::parse("new").unwrap())
             .map_err(|faults| faults.into_iter().map(|fault| fault.pointer).collect())
     }
 
@@ -190,6 +216,34 @@ mod tests {
         assert_eq!(warnings.len(), 2);
         assert!(warnings.iter().any(|text| text.contains("did you mean `auto_approve`?")), "{warnings:?}");
         assert!(warnings.iter().any(|text| text.contains("`x`") && !text.contains("did you mean")), "{warnings:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_read_keeps_nothing_else_from_being_told() {
+        let members = serde_json::json!({
+            "tool": "pulumi", "git_url": "file:///etc", "git_ref": "-x", "timeout": -1, "version": 7,
+        });
+        let serde_json::Value::Object(members) = members else { panic!("{members}") };
+        let by = Measure { rules: &Rules::default(), defaults: &Defaults::default(), consent: Consent::Requester };
+        let pointers = |members| {
+            let faults = order(super::super::shape::read(members), &by, Name::parse("new").unwrap()).unwrap_err();
+            faults.into_iter().map(|fault| fault.pointer).collect::<Vec<_>>()
+        };
+        assert_eq!(pointers(members), ["/tool", "/timeout", "/version", "/git_ref", "/git_url"]);
+        assert_eq!(pointers(serde_json::Map::new()), ["/tool", "/git_url", "/git_ref"], "each is told once");
+    }
+
+    #[test]
+    fn nobody_waives_the_consent_of_somebody_else() {
+        let text = |approves: bool, reference: &str| {
+            format!(r#"{{"tool":"tofu","git_url":"https://h/x","git_ref":"{reference}","auto_approve":{approves}}}"#)
+        };
+        let refused = asked_under(&text(true, "-x"), Consent::SomebodyElse).unwrap_err();
+        assert_eq!(refused, ["/git_ref", "/auto_approve"]);
+        let asks = asked_under(&text(false, "main"), Consent::SomebodyElse).unwrap();
+        assert!(matches!(asks.iac.approval, ApprovalPolicy::Manual { .. }));
+        let waived = asked_under(&text(true, "main"), Consent::Requester).unwrap();
+        assert_eq!(waived.iac.approval, ApprovalPolicy::None);
     }
 
     #[test]

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use piton_api::{Fault, Flags, GitCredentials, NewDeployment};
+use piton_api::{DeployTool, Fault, Flags, GitCredentials, NewDeployment};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::extract::pointer;
 
-/// The request that the members are, or all that is wrong with their types.
-pub(super) fn read(members: Map<String, Value>) -> Result<NewDeployment, Vec<Fault>> {
+/// The request that the members are, and all that is wrong with their types. What cannot be read is not there in the request,
+/// or stands empty, so that the rest of it can be judged.
+pub(super) fn read(members: Map<String, Value>) -> (NewDeployment, Vec<Fault>) {
     let mut reader = Reader { members, faults: Vec::new() };
-    let tool = reader.required("tool", "`tofu` or `terraform`");
-    let git_url = reader.required("git_url", TEXT);
-    let git_ref = reader.required("git_ref", TEXT);
+    let tool = reader.required("tool", "`tofu` or `terraform`").unwrap_or(DeployTool::Tofu);
+    let git_url: String = reader.required("git_url", TEXT).unwrap_or_default();
+    let git_ref: String = reader.required("git_ref", TEXT).unwrap_or_default();
     let path = reader.optional("path", TEXT);
     let env_vars = reader.optional("env_vars", OBJECT);
     let tfvars_files = reader.optional("tfvars_files", LIST);
@@ -25,25 +26,21 @@ pub(super) fn read(members: Map<String, Value>) -> Result<NewDeployment, Vec<Fau
     let version = reader.optional("version", TEXT);
     let destroy = reader.optional("destroy", BOOL);
     let Reader { members, faults } = reader;
-    match (tool, git_url, git_ref) {
-        (Some(tool), Some(git_url), Some(git_ref)) if faults.is_empty() => Ok(NewDeployment {
-            tool,
-            git_url,
-            git_ref,
-            path,
-            env_vars,
-            tfvars_files,
-            init_flags,
-            plan_flags,
-            timeout,
-            auto_approve,
-            git_auth,
-            version,
-            destroy,
-            other: members.into_iter().collect::<BTreeMap<_, _>>(),
-        }),
-        _ => Err(faults),
-    }
+    let request = NewDeployment {
+        path,
+        env_vars,
+        tfvars_files,
+        init_flags,
+        plan_flags,
+        timeout,
+        auto_approve,
+        git_auth,
+        version,
+        destroy,
+        other: members.into_iter().collect::<BTreeMap<_, _>>(),
+        ..NewDeployment::new(tool, git_url, git_ref)
+    };
+    (request, faults)
 }
 
 const TEXT: &str = "text";
@@ -91,7 +88,7 @@ mod tests {
 
     fn pointers(value: Value) -> Vec<String> {
         let Value::Object(members) = value else { panic!("{value}") };
-        read(members).unwrap_err().into_iter().map(|fault| fault.pointer).collect()
+        read(members).1.into_iter().map(|fault| fault.pointer).collect()
     }
 
     #[test]
@@ -117,7 +114,8 @@ mod tests {
     fn what_means_nothing_is_kept_apart() {
         let given = json!({"tool": "tofu", "git_url": "https://x/y", "git_ref": "main", "version": null, "x": 1});
         let Value::Object(members) = given else { panic!() };
-        let read = read(members).unwrap();
+        let (read, faults) = read(members);
+        assert!(faults.is_empty(), "{faults:?}");
         assert_eq!((read.version, read.other.into_keys().collect::<Vec<_>>()), (None, vec!["x".to_owned()]));
     }
 }

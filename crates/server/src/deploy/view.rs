@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use piton_api as api;
 use piton_model::{
-    Action, Approval, GitSource, Iac, IacStep, Operation, Outcome, OutputValue, PlanSummary, Resume, Run, RunState,
-    Source, Step,
+    Action, Approval, ApprovalPolicy, GitSource, Iac, IacStep, Operation, Outcome, OutputValue, PlanSummary, Resume,
+    Run, RunState, Source, Step,
 };
 use serde_json::json;
 
@@ -116,8 +116,11 @@ impl StageLogs {
     }
 }
 
-pub(super) fn summary(run: &Run, position: Option<u64>) -> api::DeploymentSummary {
+/// What a list shows of a deployment. `approved` is the approval that the ledger has, where the run itself no longer holds
+/// it.
+pub(super) fn summary(run: &Run, position: Option<u64>, approved: Option<String>) -> api::DeploymentSummary {
     let (iac, git) = (iac(run), git(run));
+    let seen = view::run(run);
     let ended_at = match &run.state {
         RunState::Ended { at, .. } => Some(*at),
         RunState::Pending { .. } | RunState::Running { .. } | RunState::Gated { .. } => None,
@@ -140,11 +143,21 @@ pub(super) fn summary(run: &Run, position: Option<u64>) -> api::DeploymentSummar
         path: git.map(|git| git.path.display().to_string()).unwrap_or_default(),
         commit: run.report.commit.clone(),
         submitted_by: run.origin.by().to_string(),
+        approval: seen.gate,
+        approved_by: approval(run).map(|approval| approval.by.to_string()).or(approved),
+        cancelling: seen.cancelling,
+        tool: seen.tool,
+        error_code: seen.failure.as_ref().map(|failure| failure.code.clone()),
+        hint: seen.failure.and_then(|failure| failure.hint),
     }
 }
 
-/// All that is told of one deployment. `approved` is the approval that the ledger has, where the run itself no longer
-/// holds it.
+/// Whether somebody may have approved a deployment.
+pub(super) fn asks(run: &Run) -> bool {
+    iac(run).is_some_and(|iac| iac.approval != ApprovalPolicy::None)
+}
+
+/// All that is told of one deployment.
 pub(super) fn status(
     run: &Run,
     logs: StageLogs,
@@ -155,20 +168,14 @@ pub(super) fn status(
     let StageLogs { init, plan, apply } = with_error(run, logs);
     let destroys = iac(run).is_some_and(|iac| iac.operation == Operation::Destroy);
     api::DeploymentStatus {
-        summary: summary(run, position),
+        summary: summary(run, position, approved),
         init_log: init,
         plan_log: plan,
         plan_output: run.report.plan.as_ref().map(|plan| plan_text(plan, destroys)).unwrap_or_default(),
         apply_log: apply,
         apply_output: run.report.outputs.as_ref().map(outputs_text).unwrap_or_default(),
-        approval: seen.gate,
-        approved_by: approval(run).map(|approval| approval.by.to_string()).or(approved),
-        cancelling: seen.cancelling,
         plan: seen.plan,
         outputs: seen.outputs,
-        tool: seen.tool,
-        error_code: seen.failure.as_ref().map(|failure| failure.code.clone()),
-        hint: seen.failure.and_then(|failure| failure.hint),
     }
 }
 

@@ -386,7 +386,7 @@ impl Config {
     }
 
     /// Something that is wrong with the value of a key, said where the key stands.
-    pub fn fault(&self, key: &'static str, code: &'static str, message: impl Into<String>) -> Diagnostic {
+    pub fn fault(&self, key: &str, code: &'static str, message: impl Into<String>) -> Diagnostic {
         let mut found = self.settings.error(key, &message.into());
         found.code = code;
         found.relative_to(&self.root)

@@ -97,7 +97,7 @@ fn decided(decision: Decision) -> Event {
 }
 
 fn words(run: &Run) -> (String, String, bool) {
-    let seen = summary(run, None);
+    let seen = summary(run, None, None);
     (seen.status, seen.phase, seen.queued)
 }
 
@@ -127,7 +127,7 @@ fn each_state_has_its_words() {
     for (run, word, phase, is_queued) in table {
         assert_eq!(words(run), (word.to_owned(), phase.to_owned(), is_queued), "{:?}", run.state);
     }
-    assert_eq!(status(&apply, StageLogs::default(), None, None).approved_by.as_deref(), Some("grace"));
+    assert_eq!(status(&apply, StageLogs::default(), None, None).summary.approved_by.as_deref(), Some("grace"));
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn each_outcome_has_its_word() {
     for (outcome, status, error) in table {
         let kind = outcome.kind();
         let run = Run { state: RunState::Ended { outcome, at: at(9) }, ..accepted() };
-        let seen = summary(&run, None);
+        let seen = summary(&run, None, None);
         assert_eq!(seen.status, status.as_str(), "{kind}");
         assert!(seen.error.starts_with(error) && seen.error.is_empty() == error.is_empty(), "{}", seen.error);
         assert_eq!((seen.outcome.as_deref(), seen.ended_at), (Some(kind.as_str()), Some(at(9))));
@@ -190,5 +190,5 @@ fn the_log_of_the_stage_that_failed_ends_with_the_reason() {
     let logs = StageLogs { init: "piton: fetching".to_owned(), ..StageLogs::default() };
     let told = status(&run, logs, None, None);
     assert_eq!(told.init_log, "piton: fetching\npiton: the repository asks for a password\n");
-    assert_eq!((told.plan_log.as_str(), told.error_code.as_deref()), ("", Some("git_failed")));
+    assert_eq!((told.plan_log.as_str(), told.summary.error_code.as_deref()), ("", Some("git_failed")));
 }
