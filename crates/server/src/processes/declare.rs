@@ -237,7 +237,7 @@ async fn put_in_force(
     if app.supervisor.process(name).is_some_and(|process| !process.auto_start || process.instances == 0) {
         return Ok(());
     }
-    settled::came_up(&app.supervisor, changes, name, &replaced)
+    settled::came_up(&app.supervisor, changes, name, &old, &replaced)
         .await
         .map_err(|reason| Refusal::new(StatusCode::CONFLICT, "process_start_failed", reason, Some(undone.to_owned())))
 }
