@@ -154,7 +154,8 @@ fn what_was_stopped_is_changed_and_stays_stopped() {
     assert_ne!(pid(&address, "set-1"), before, "it is the new one");
     let phases = ["set-1", "set-2", "set-3"].map(|name| status(&address, name)["phase"].clone());
     assert_eq!(phases, ["running", "stopped", "running"]);
-    let refused = send(&address, "/api/update", &json!({ "name": "set", "command": "/no/such/program", "instances": 3 }));
+    let refused =
+        send(&address, "/api/update", &json!({ "name": "set", "command": "/no/such/program", "instances": 3 }));
     assert_eq!((refused.status, refused.code().as_str()), (400, "process_start_failed"), "{}", refused.text());
     assert_eq!(get(&address, "/api/processes/set/spec").json()["command"], "sleep 61");
 }

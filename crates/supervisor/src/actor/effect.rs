@@ -16,12 +16,13 @@ use tracing::warn;
 use super::entry::up_of;
 use super::{Actor, Message};
 use crate::clock::Now;
+use crate::detector::{self, Seen};
 use crate::incarnation::Incarnation;
-use crate::instance::{Effect, Event};
+use crate::instance::{Effect, Event, Sighting};
 use crate::launch::Launch;
 use crate::probe::{Probed, Prober};
 use crate::real_time::pause;
-use crate::{command, detector, pid_file};
+use crate::{command, pid_file};
 
 /// Between two attempts to reach the keeper.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -142,20 +143,20 @@ impl Actor {
         let (keeping, instance) = (self.keeping.clone(), name.to_owned());
         self.beside(name, async move {
             pause(after).await;
-            let mut by = None;
+            let mut seen = None;
             if let Ok(around) = surroundings {
                 for detector in &detectors {
-                    match detector::alive(&keeping, detector, &around).await {
-                        Ok(true) => {
-                            by = Some(shown(detector));
+                    match detector::look(&keeping, detector, &around).await {
+                        Ok(Seen::Alive(pid)) => {
+                            seen = Some(Sighting { by: shown(detector), pid });
                             break;
                         }
-                        Ok(false) => {}
+                        Ok(Seen::Nothing) => {}
                         Err(problem) => warn!(instance, problem, "a detector cannot tell"),
                     }
                 }
             }
-            Some(Event::Looked { number: of.number, by })
+            Some(Event::Looked { number: of.number, seen })
         });
     }
 

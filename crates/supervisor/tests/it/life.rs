@@ -214,10 +214,15 @@ pub(crate) async fn a_process_that_detaches_is_seen_by_its_pid_file() {
     web.restart.when = RestartWhen::Never;
     let scene = Scene::new().await;
     web.detectors.push(Detector::PidFile { path: scene.file("real.pid") });
-    scene.apply([web]).await;
+    let mut api = idle("api");
+    api.depends_on = vec![needs("web", DependencyCondition::Healthy)];
+    scene.apply([web, api]).await;
     let status = scene.until_status("web", "detached", |status| status.detected_by.starts_with("pidfile:")).await;
-    assert_eq!((status.state, status.pid), (InstanceState::Running, None));
     let pid = scene.pid_in("real.pid").await;
+    assert_eq!((status.state, status.pid, status.ready), (InstanceState::Running, Some(pid), true));
+    scene.until_state("api", InstanceState::Running).await;
+    let again = scene.supervisor.restart(&name_of("api"), None).await.unwrap();
+    assert_eq!(again[0].state, InstanceState::Running, "who needs it healthy does not wait");
     scene.supervisor.stop(&name_of("web"), None).await.unwrap();
     assert!(!lives(pid));
 }
