@@ -157,7 +157,7 @@ impl Supervisor {
     pub async fn start(&self, which: &Selector) -> Result<Vec<InstanceStatus>, Error> {
         let instances = self.inner.board.select(which)?;
         let Needed { others, patience } = self.needed_by(&instances);
-        let others: Vec<String> = others.into_iter().filter(|name| !self.is_done(name)).collect();
+        let others = self.not_done(others);
         self.wish(&[instances.as_slice(), &others].concat(), true).await?;
         // What it depends on may fail in its own way; what counts is what was asked for.
         drop(self.ask(|done| Message::Want { instances: others, want: Want::Up, done }));
@@ -175,7 +175,8 @@ impl Supervisor {
         self.inner.board.status(which)
     }
 
-    /// Stops and starts instances, one after the other, and waits until they run or have failed to.
+    /// Stops and starts instances, one after the other, and waits until they run or have failed to. What they depend on is
+    /// started first: where that fails, they are left alone.
     pub async fn restart(&self, which: &Selector, wait: Option<Duration>) -> Result<Vec<InstanceStatus>, Error> {
         self.restart_each(which, wait, Awaited::Up).await
     }
@@ -192,8 +193,14 @@ impl Supervisor {
         wait: Option<Duration>,
         until: Awaited,
     ) -> Result<Vec<InstanceStatus>, Error> {
-        let instances: BTreeSet<String> = self.inner.board.select(which)?.into_iter().collect();
-        self.wish(&instances.iter().cloned().collect::<Vec<_>>(), true).await?;
+        let instances = self.inner.board.select(which)?;
+        let Needed { others, patience } = self.needed_by(&instances);
+        let others = self.not_done(others);
+        self.wish(&[instances.as_slice(), &others].concat(), true).await?;
+        // Who is stopped before what it needs is there may not come back.
+        let up = self.ask(|done| Message::Want { instances: others.clone(), want: Want::Up, done });
+        started(within(patience, up, "start", &others).await?)?;
+        let instances: BTreeSet<String> = instances.into_iter().collect();
         let view = self.inner.board.view();
         let order = order::starting_order(&view.processes).unwrap_or_default();
         for process in order.iter().filter_map(|name| view.processes.get(name)) {
@@ -353,6 +360,11 @@ impl Supervisor {
         let processes = || needed.iter().filter_map(|name| view.processes.get(name));
         let others = processes().filter(|process| !meant.contains(&process.name)).flat_map(instance_names);
         Needed { others: others.collect(), patience: patience::of_start(processes()) }
+    }
+
+    fn not_done(&self, mut instances: Vec<String>) -> Vec<String> {
+        instances.retain(|name| !self.is_done(name));
+        instances
     }
 
     /// Whether an instance did already what others wait for: it is not started again for them.

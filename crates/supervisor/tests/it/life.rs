@@ -133,6 +133,27 @@ pub(crate) async fn a_dependency_that_fails_is_told() {
     assert_eq!(scene.status("web").state, InstanceState::Waiting);
 }
 
+pub(crate) async fn a_restart_starts_first_what_is_needed() {
+    let mut db = process("db", "[ ! -e broken ] && exec sleep 100000");
+    (db.restart.when, db.start.duration) = (RestartWhen::Never, Duration::from_millis(100));
+    let mut web = idle("web");
+    web.depends_on = vec![needs("db", DependencyCondition::Started)];
+    let scene = Scene::with([web, db]).await;
+    scene.until_state("web", InstanceState::Running).await;
+    let before = scene.pid("web");
+    scene.supervisor.stop(&name_of("db"), None).await.unwrap();
+    let again = scene.supervisor.restart(&name_of("web"), None).await.unwrap();
+    assert_eq!((again[0].state, scene.status("db").state), (InstanceState::Running, InstanceState::Running));
+    assert_ne!(again[0].pid, Some(before));
+
+    // Without it nobody would come back.
+    scene.supervisor.stop(&name_of("db"), None).await.unwrap();
+    scene.touch("broken");
+    let error = scene.supervisor.restart(&name_of("web"), None).await.unwrap_err();
+    assert!(matches!(&error, Error::Start { instance, .. } if instance == "db"), "{error}");
+    assert_eq!((scene.status("web").state, scene.status("web").pid), (InstanceState::Running, again[0].pid));
+}
+
 pub(crate) async fn groups_start_and_stop_in_order() {
     let scene = Scene::new().await;
     let mut processes = ["one", "two", "three"].map(diary);

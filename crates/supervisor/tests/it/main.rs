@@ -68,6 +68,7 @@ fn main() -> ExitCode {
         life::a_start_counts_after_its_time,
         life::dependencies_come_first_and_go_last,
         life::a_dependency_that_fails_is_told,
+        life::a_restart_starts_first_what_is_needed,
         life::groups_start_and_stop_in_order,
         life::hooks_run_around_a_start_and_a_stop,
         life::output_goes_to_the_files_that_are_named,
