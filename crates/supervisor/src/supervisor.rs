@@ -137,17 +137,22 @@ impl Supervisor {
     ///
     /// A process that goes from one instance to several, or back, is restarted, because its instances have other names
     /// then. So is one of which anything changes that a running child cannot be given. What was wished of a process that
-    /// is gone is forgotten.
+    /// is gone is forgotten, and how many instances were wished where another number is declared than then.
     pub async fn apply(&self, declared: Declared) -> Result<(), Error> {
         let mut wishes = self.inner.wishes.lock().await;
         // Who is declared again one day begins anew.
         let before = self.inner.board.view();
         let is_gone = |name: &&Name| !declared.processes.contains_key(*name) && wishes.contains_key(name.as_str());
         let gone = before.declared.processes.keys().filter(is_gone);
-        let gone: BTreeMap<String, Wish> = gone.map(|name| (name.to_string(), Wish::default())).collect();
-        if !gone.is_empty() {
-            self.inner.memory.save_all(&gone).await.map_err(Error::Memory)?;
-            wishes.retain(|name, _| !gone.contains_key(name));
+        let mut changed: BTreeMap<String, Wish> = gone.map(|name| (name.to_string(), Wish::default())).collect();
+        changed.extend(wishes.iter().filter_map(|(name, wish)| {
+            let left = wish.under(declared.processes.get(name.as_str())?.instances);
+            (left != *wish).then(|| (name.clone(), left))
+        }));
+        if !changed.is_empty() {
+            self.inner.memory.save_all(&changed).await.map_err(Error::Memory)?;
+            wishes.extend(changed);
+            wishes.retain(|_, wish| *wish != Wish::default());
         }
         self.declare(declared, &wishes).await
     }
@@ -219,7 +224,8 @@ impl Supervisor {
         self.inner.board.status(which)
     }
 
-    /// Makes it so many instances of a process, which is remembered in place of the declared number.
+    /// Makes it so many instances of a process, which is remembered in place of the declared number until another one is
+    /// declared.
     pub async fn scale(&self, process: &str, instances: u32) -> Result<Vec<InstanceStatus>, Error> {
         let mut wishes = self.inner.wishes.lock().await;
         let view = self.inner.board.view();
@@ -227,6 +233,7 @@ impl Supervisor {
         let declared = declared.ok_or_else(|| Error::UnknownProcess(process.to_owned()))?;
         let mut wish = wishes.get(process).cloned().unwrap_or_default();
         wish.instances = Some(instances).filter(|wished| *wished != declared.instances);
+        wish.declared = wish.instances.map(|_| declared.instances);
         let mut all = wishes.clone();
         all.insert(process.to_owned(), wish.clone());
         distinct(&wished(&view.declared, &all))?;
@@ -285,6 +292,11 @@ impl Supervisor {
     /// A process as it is declared.
     pub fn process(&self, name: &str) -> Option<Arc<Process>> {
         self.inner.board.view().declared.processes.get(name).cloned()
+    }
+
+    /// How many instances of a process there are to be: what was wished, or else what is declared.
+    pub fn instances(&self, process: &str) -> Option<u32> {
+        self.inner.board.view().processes.get(process).map(|process| process.instances)
     }
 
     /// The groups by name.

@@ -368,6 +368,20 @@ fn scaling_is_remembered_and_leaves_the_others_alone() {
 }
 
 #[test]
+fn another_declared_number_ends_what_was_scaled() {
+    let site = Site::new();
+    let (_daemon, address) = site.serve_at();
+    let spec = |instances: u32, command: &str| json!({ "name": "web", "command": command, "instances": instances });
+    done(&send(&address, "/api/register", &spec(3, "sleep 60")));
+    done(&post(&address, "/api/scale?name=web&instances=5"));
+    let refused = send(&address, "/api/update", &spec(2, "/no/such/program"));
+    assert_eq!((refused.status, refused.code().as_str()), (400, "process_start_failed"), "{}", refused.text());
+    until("it is as it was", || all_run(&site, 5));
+    done(&send(&address, "/api/update", &spec(2, "sleep 60")));
+    until("two run", || all_run(&site, 2));
+}
+
+#[test]
 fn what_is_printed_is_read_by_page_and_followed() {
     let site = Site::new();
     let (_daemon, address) = site.serve_at();

@@ -60,6 +60,7 @@ fn main() -> ExitCode {
         declarations::a_circle_changes_nothing,
         declarations::two_processes_cannot_have_one_instance,
         declarations::scaling_adds_and_removes_the_difference,
+        declarations::another_number_counts_more_than_a_wish_before_it,
         declarations::from_one_to_several_is_another_name,
         declarations::who_is_declared_again_begins_anew,
         life::it_starts_restarts_and_stops,
