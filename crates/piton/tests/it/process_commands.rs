@@ -41,6 +41,7 @@ fn a_process_from_its_declaration_to_its_end() {
     let yaml = ok(site.piton(["process", "list", "--wildcard", "*-2", "-o", "yaml"]));
     assert!(yaml.contains("name: web-2"), "{yaml}");
     assert_eq!(ok(site.piton(["process", "unregister", "web"])), "Process 'web' unregistered\n");
+    ok(site.piton(["process", "register", "--name", "none", "--command", "sleep 60", "--instances", "0"]));
     assert_eq!(ok(site.piton(["process", "list"])), "No processes\n");
     assert_eq!(ok(site.piton(["group", "list"])), "No groups\n");
 }
