@@ -36,6 +36,8 @@ fn a_process_from_its_declaration_to_its_end() {
     assert!(ok(site.piton(["process", "start", "web"])).starts_with("Process 'web' started, process "));
     let scaled = site.json(["process", "scale", "web", "3"]);
     assert_eq!(scaled.as_array().unwrap().len(), 3, "{scaled}");
+    let said = site.piton(["process", "logs", "web"]);
+    assert!(said.code == 3 && said.err.contains("has 3 instances") && said.err.contains("`web-3`"), "{said}");
     let base = site.json(["process", "list", "--base", "web"]);
     assert_eq!(base.as_array().unwrap().len(), 3, "{base}");
     let yaml = ok(site.piton(["process", "list", "--wildcard", "*-2", "-o", "yaml"]));
