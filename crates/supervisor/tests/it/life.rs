@@ -99,6 +99,33 @@ fn diary(name: &str) -> piton_model::Process {
     process(name, &line)
 }
 
+pub(crate) async fn lower_priorities_start_earlier() {
+    let ranked = |number: i32| {
+        // The names say the opposite.
+        let mut one = idle(&format!("p{}", 20 - number));
+        (one.priority, one.instances) = (number, 2);
+        one
+    };
+    let scene = Scene::with((0..20).map(ranked)).await;
+    for _ in 0..3 {
+        until("all run", || {
+            let all = scene.supervisor.status(&Selector::All).unwrap();
+            all.len() == 40 && all.iter().all(|status| status.state == InstanceState::Running)
+        })
+        .await;
+        let mut children = scene.held().await;
+        children.retain(|child| child.exit().is_none());
+        children.sort_by_key(|child| child.spawned_at_unix_us);
+        let order: Vec<String> =
+            children.iter().map(|child| child.token.as_str().split('/').nth(1).unwrap().to_owned()).collect();
+        let expected: Vec<String> =
+            (0..20).flat_map(|number| [1, 2].map(|instance| format!("p{}-{instance}", 20 - number))).collect();
+        assert_eq!(order, expected);
+        scene.supervisor.stop(&Selector::All, None).await.unwrap();
+        scene.supervisor.start(&Selector::All).await.unwrap();
+    }
+}
+
 pub(crate) async fn dependencies_come_first_and_go_last() {
     let (mut web, mut api, db) = (diary("a-web"), diary("api"), diary("z-db"));
     web.depends_on = vec![needs("api", DependencyCondition::Started)];

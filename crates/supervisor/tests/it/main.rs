@@ -67,6 +67,7 @@ fn main() -> ExitCode {
         life::what_crashes_is_replaced_at_once,
         life::flapping_is_given_up_until_a_hand_starts_it,
         life::a_start_counts_after_its_time,
+        life::lower_priorities_start_earlier,
         life::dependencies_come_first_and_go_last,
         life::a_dependency_that_fails_is_told,
         life::a_restart_starts_first_what_is_needed,
