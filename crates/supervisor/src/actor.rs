@@ -5,6 +5,7 @@ mod command;
 mod effect;
 mod entry;
 mod hooks;
+mod lane;
 mod settle;
 mod watch;
 
@@ -29,6 +30,7 @@ use crate::{Change, Declared, InstanceState, Settings, Wish};
 pub(crate) use apply::{is_wished, wished};
 use entry::Entry;
 use hooks::Phase;
+use lane::Lane;
 pub(crate) use settle::{Awaited, Failed, Want};
 use settle::{HeldBack, Waiter};
 pub(crate) use watch::{listen, pass_on};
@@ -82,8 +84,10 @@ pub(crate) struct Actor {
     retiring: BTreeMap<Name, BTreeSet<String>>,
     /// At which instance of a process it was last seen that others have to wait for it: where to look first.
     unmet_at: BTreeMap<Name, u32>,
-    /// Lets a few starts at a time through: the keeper has one after the other, and what waits takes memory.
-    starts: Arc<Semaphore>,
+    /// Starts, in order and a few at a time: the keeper has one after the other, and what waits takes memory.
+    starts: Lane,
+    /// Signals, in order.
+    signals: Lane,
     timers: BTreeSet<(Duration, String)>,
     /// Instances that changed, and whose change others may have waited for.
     changed: VecDeque<String>,
@@ -121,7 +125,8 @@ impl Actor {
             entries: BTreeMap::new(),
             retiring: BTreeMap::new(),
             unmet_at: BTreeMap::new(),
-            starts: Arc::new(Semaphore::new(STARTS)),
+            starts: Lane::open(STARTS),
+            signals: Lane::open(Semaphore::MAX_PERMITS),
             timers: BTreeSet::new(),
             changed: VecDeque::new(),
             waiters: Vec::new(),

@@ -12,12 +12,21 @@ use crate::pid_file::{self, Named};
 /// How long a command may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What a detector sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// A process that lives, and its id where the detector can tell.
+    Alive(Option<u32>),
+    /// None that lives.
+    Nothing,
+}
+
 /// Whether the detector sees a living process. The error says why it cannot tell.
-pub async fn alive(keeping: &Keeping, detector: &Detector, around: &Surroundings) -> Result<bool, String> {
+pub async fn look(keeping: &Keeping, detector: &Detector, around: &Surroundings) -> Result<Seen, String> {
     match detector {
         Detector::PidFile { path } => match pid_file::read(path).map_err(|error| error.to_string())? {
-            Named::Alive(_) => Ok(true),
-            Named::Dead | Named::Reused => Ok(false),
+            Named::Alive(identity) => Ok(Seen::Alive(Some(identity.pid))),
+            Named::Dead | Named::Reused => Ok(Seen::Nothing),
             Named::Invalid(reason) => Err(format!("{}: {reason}", path.display())),
         },
         Detector::Command { program } => {
@@ -27,7 +36,10 @@ pub async fn alive(keeping: &Keeping, detector: &Detector, around: &Surroundings
             let _ends = stop.clone().drop_guard();
             let asking = tokio::spawn(async move { ask(&keeping, &around, &program, TIMEOUT, &stop).await });
             // A command that fails is an answer, whatever made it fail.
-            Ok(asking.await.is_ok_and(|answer| answer.is_ok()))
+            Ok(match asking.await {
+                Ok(Ok(())) => Seen::Alive(None),
+                _ => Seen::Nothing,
+            })
         }
     }
 }

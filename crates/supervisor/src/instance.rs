@@ -42,6 +42,15 @@ pub(crate) struct Up {
     pub(crate) at: Timestamp,
 }
 
+/// What a detector sees of an instance whose child ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sighting {
+    /// By which it was seen.
+    pub(crate) by: String,
+    /// The process that it sees, where it can tell.
+    pub(crate) pid: Option<u32>,
+}
+
 /// How a child ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct End {
@@ -107,8 +116,8 @@ pub(crate) enum State {
     Detached {
         up: Up,
         end: End,
-        /// By which it was seen; none before the first answer.
-        by: Option<String>,
+        /// None before the first answer.
+        seen: Option<Sighting>,
         /// It was young when it ended.
         young: bool,
     },
@@ -202,7 +211,7 @@ pub(crate) enum Event {
     /// Nothing is left of a child but these.
     Swept { number: u64, survivors: Vec<u32> },
     /// What the detectors see.
-    Looked { number: u64, by: Option<String> },
+    Looked { number: u64, seen: Option<Sighting> },
     /// The time given by [`Instance::due`] has come.
     Due,
     /// A probe made up its mind.
@@ -311,7 +320,7 @@ impl Instance {
             Event::Ended { number, end } => self.ended(number, end, &mut turn),
             Event::Commanded { number } => self.commanded(number, &mut turn),
             Event::Swept { number, survivors } => self.swept(number, &survivors, &mut turn),
-            Event::Looked { number, by } => self.looked(number, by, &mut turn),
+            Event::Looked { number, seen } => self.looked(number, seen, &mut turn),
             Event::Due => self.due_now(&mut turn),
             Event::Probed { number, kind, up, message } => self.probed(number, kind, up, message, &mut turn),
         }

@@ -10,7 +10,8 @@
 //! [`Supervisor`] is a handle. Behind it one task, the actor, owns a state machine for each instance and is the only one
 //! who asks the keeper for their children. The machine (`instance`) is pure: what happened goes in, the next state and
 //! what has to be done come out. The actor waits for commands, for ends that the keeper tells, for probes and timers;
-//! whatever takes time is done beside it. What people see is written to a board that is read without asking the actor.
+//! whatever takes time is done beside it, and starts and signals reach the keeper in the order in which they were decided
+//! (`actor::lane`). What people see is written to a board that is read without asking the actor.
 //!
 //! What somebody wants (started, stopped, how many) is remembered by a [`Memory`] before it is done. What *is* stands in
 //! the keeper, under tokens that carry the instance, its count of restarts and a digest of what it was started from: a

@@ -15,9 +15,22 @@ pub struct Wish {
     /// How many instances, in place of the declared number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instances: Option<u32>,
+    /// The declared number in place of which that is; older memories do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared: Option<u32>,
     /// Instances that were started or stopped by hand, by name; the others do as `auto_start` says.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub running: BTreeMap<String, bool>,
+}
+
+impl Wish {
+    /// What is left of it where this number of instances is declared: who declares another one says how many there shall be
+    /// from then on.
+    #[must_use]
+    pub(crate) fn under(&self, declared: u32) -> Wish {
+        let stands = self.instances.filter(|_| self.declared.is_none_or(|before| before == declared));
+        Wish { instances: stands, declared: stands.map(|_| declared), running: self.running.clone() }
+    }
 }
 
 /// A boxed future.
@@ -39,5 +52,28 @@ pub trait Memory: fmt::Debug + Send + Sync + 'static {
             }
             Ok(())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_declared_number_ends_what_was_wished_in_its_place() {
+        let wish =
+            Wish { instances: Some(5), declared: Some(3), running: BTreeMap::from([("web-1".to_owned(), false)]) };
+        assert_eq!(wish.under(3), wish);
+        assert_eq!(wish.under(2), Wish { instances: None, declared: None, ..wish.clone() });
+        let older: Wish = serde_json::from_str(r#"{"instances": 5}"#).unwrap();
+        assert_eq!(older.declared, None);
+        let known = older.under(3);
+        assert_eq!(
+            (known.instances, known.declared),
+            (Some(5), Some(3)),
+            "what it is in place of is known from now on"
+        );
+        assert_eq!(known.under(5), Wish::default());
+        assert_eq!(Wish::default().under(3), Wish::default());
     }
 }

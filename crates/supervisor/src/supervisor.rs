@@ -137,17 +137,22 @@ impl Supervisor {
     ///
     /// A process that goes from one instance to several, or back, is restarted, because its instances have other names
     /// then. So is one of which anything changes that a running child cannot be given. What was wished of a process that
-    /// is gone is forgotten.
+    /// is gone is forgotten, and how many instances were wished where another number is declared than then.
     pub async fn apply(&self, declared: Declared) -> Result<(), Error> {
         let mut wishes = self.inner.wishes.lock().await;
         // Who is declared again one day begins anew.
         let before = self.inner.board.view();
         let is_gone = |name: &&Name| !declared.processes.contains_key(*name) && wishes.contains_key(name.as_str());
         let gone = before.declared.processes.keys().filter(is_gone);
-        let gone: BTreeMap<String, Wish> = gone.map(|name| (name.to_string(), Wish::default())).collect();
-        if !gone.is_empty() {
-            self.inner.memory.save_all(&gone).await.map_err(Error::Memory)?;
-            wishes.retain(|name, _| !gone.contains_key(name));
+        let mut changed: BTreeMap<String, Wish> = gone.map(|name| (name.to_string(), Wish::default())).collect();
+        changed.extend(wishes.iter().filter_map(|(name, wish)| {
+            let left = wish.under(declared.processes.get(name.as_str())?.instances);
+            (left != *wish).then(|| (name.clone(), left))
+        }));
+        if !changed.is_empty() {
+            self.inner.memory.save_all(&changed).await.map_err(Error::Memory)?;
+            wishes.extend(changed);
+            wishes.retain(|_, wish| *wish != Wish::default());
         }
         self.declare(declared, &wishes).await
     }
@@ -157,7 +162,7 @@ impl Supervisor {
     pub async fn start(&self, which: &Selector) -> Result<Vec<InstanceStatus>, Error> {
         let instances = self.inner.board.select(which)?;
         let Needed { others, patience } = self.needed_by(&instances);
-        let others: Vec<String> = others.into_iter().filter(|name| !self.is_done(name)).collect();
+        let others = self.not_done(others);
         self.wish(&[instances.as_slice(), &others].concat(), true).await?;
         // What it depends on may fail in its own way; what counts is what was asked for.
         drop(self.ask(|done| Message::Want { instances: others, want: Want::Up, done }));
@@ -175,7 +180,8 @@ impl Supervisor {
         self.inner.board.status(which)
     }
 
-    /// Stops and starts instances, one after the other, and waits until they run or have failed to.
+    /// Stops and starts instances, one after the other, and waits until they run or have failed to. What they depend on is
+    /// started first: where that fails, they are left alone.
     pub async fn restart(&self, which: &Selector, wait: Option<Duration>) -> Result<Vec<InstanceStatus>, Error> {
         self.restart_each(which, wait, Awaited::Up).await
     }
@@ -192,8 +198,14 @@ impl Supervisor {
         wait: Option<Duration>,
         until: Awaited,
     ) -> Result<Vec<InstanceStatus>, Error> {
-        let instances: BTreeSet<String> = self.inner.board.select(which)?.into_iter().collect();
-        self.wish(&instances.iter().cloned().collect::<Vec<_>>(), true).await?;
+        let instances = self.inner.board.select(which)?;
+        let Needed { others, patience } = self.needed_by(&instances);
+        let others = self.not_done(others);
+        self.wish(&[instances.as_slice(), &others].concat(), true).await?;
+        // Who is stopped before what it needs is there may not come back.
+        let up = self.ask(|done| Message::Want { instances: others.clone(), want: Want::Up, done });
+        started(within(patience, up, "start", &others).await?)?;
+        let instances: BTreeSet<String> = instances.into_iter().collect();
         let view = self.inner.board.view();
         let order = order::starting_order(&view.processes).unwrap_or_default();
         for process in order.iter().filter_map(|name| view.processes.get(name)) {
@@ -212,7 +224,8 @@ impl Supervisor {
         self.inner.board.status(which)
     }
 
-    /// Makes it so many instances of a process, which is remembered in place of the declared number.
+    /// Makes it so many instances of a process, which is remembered in place of the declared number until another one is
+    /// declared.
     pub async fn scale(&self, process: &str, instances: u32) -> Result<Vec<InstanceStatus>, Error> {
         let mut wishes = self.inner.wishes.lock().await;
         let view = self.inner.board.view();
@@ -220,6 +233,7 @@ impl Supervisor {
         let declared = declared.ok_or_else(|| Error::UnknownProcess(process.to_owned()))?;
         let mut wish = wishes.get(process).cloned().unwrap_or_default();
         wish.instances = Some(instances).filter(|wished| *wished != declared.instances);
+        wish.declared = wish.instances.map(|_| declared.instances);
         let mut all = wishes.clone();
         all.insert(process.to_owned(), wish.clone());
         distinct(&wished(&view.declared, &all))?;
@@ -278,6 +292,11 @@ impl Supervisor {
     /// A process as it is declared.
     pub fn process(&self, name: &str) -> Option<Arc<Process>> {
         self.inner.board.view().declared.processes.get(name).cloned()
+    }
+
+    /// How many instances of a process there are to be: what was wished, or else what is declared.
+    pub fn instances(&self, process: &str) -> Option<u32> {
+        self.inner.board.view().processes.get(process).map(|process| process.instances)
     }
 
     /// The groups by name.
@@ -353,6 +372,11 @@ impl Supervisor {
         let processes = || needed.iter().filter_map(|name| view.processes.get(name));
         let others = processes().filter(|process| !meant.contains(&process.name)).flat_map(instance_names);
         Needed { others: others.collect(), patience: patience::of_start(processes()) }
+    }
+
+    fn not_done(&self, mut instances: Vec<String>) -> Vec<String> {
+        instances.retain(|name| !self.is_done(name));
+        instances
     }
 
     /// Whether an instance did already what others wait for: it is not started again for them.

@@ -169,7 +169,9 @@ fn spec(args: &RegisterArgs) -> Result<Value, Failure> {
         spec.insert("env".to_owned(), json!(args.env));
     }
     if let Some(instances) = args.instances {
-        spec.insert("instances".to_owned(), json!(instances));
+        // As a number, 0 is what nobody said.
+        let number = if instances == 0 { json!("0") } else { json!(instances) };
+        spec.insert("instances".to_owned(), number);
     }
     if args.auto_restart {
         spec.insert("auto_restart".to_owned(), json!(true));
@@ -316,6 +318,8 @@ mod tests {
             "env": ["A=b"], "instances": 2, "auto_restart": true,
         });
         assert_eq!(spec(&args).unwrap(), wanted);
+        let none = RegisterArgs { instances: Some(0), ..args.clone() };
+        assert_eq!(spec(&none).unwrap()["instances"], "0");
         let root = RegisterArgs { work_dir: Some("/".into()), ..args.clone() };
         assert_eq!(spec(&root).unwrap()["work_dir"], "/");
         let bad = RegisterArgs { env: vec!["A".to_owned()], ..args };

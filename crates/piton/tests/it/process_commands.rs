@@ -36,11 +36,14 @@ fn a_process_from_its_declaration_to_its_end() {
     assert!(ok(site.piton(["process", "start", "web"])).starts_with("Process 'web' started, process "));
     let scaled = site.json(["process", "scale", "web", "3"]);
     assert_eq!(scaled.as_array().unwrap().len(), 3, "{scaled}");
+    let said = site.piton(["process", "logs", "web"]);
+    assert!(said.code == 3 && said.err.contains("has 3 instances") && said.err.contains("`web-3`"), "{said}");
     let base = site.json(["process", "list", "--base", "web"]);
     assert_eq!(base.as_array().unwrap().len(), 3, "{base}");
     let yaml = ok(site.piton(["process", "list", "--wildcard", "*-2", "-o", "yaml"]));
     assert!(yaml.contains("name: web-2"), "{yaml}");
     assert_eq!(ok(site.piton(["process", "unregister", "web"])), "Process 'web' unregistered\n");
+    ok(site.piton(["process", "register", "--name", "none", "--command", "sleep 60", "--instances", "0"]));
     assert_eq!(ok(site.piton(["process", "list"])), "No processes\n");
     assert_eq!(ok(site.piton(["group", "list"])), "No groups\n");
 }

@@ -137,6 +137,29 @@ fn registering_writes_a_file_and_unregistering_removes_it() {
     assert_eq!(status(&address, "web")["running"], true, "nothing is remembered of the one before");
 }
 
+#[test]
+fn what_was_stopped_is_changed_and_stays_stopped() {
+    let site = Site::new();
+    let (_daemon, address) = site.serve_at();
+    done(&send(&address, "/api/register", &json!({ "name": "one", "command": "sleep 60" })));
+    done(&post(&address, "/api/stop?name=one"));
+    done(&send(&address, "/api/update", &json!({ "name": "one", "command": "sleep 61" })));
+    assert_eq!(status(&address, "one")["phase"], "stopped");
+    assert_eq!(get(&address, "/api/processes/one/spec").json()["command"], "sleep 61");
+
+    done(&send(&address, "/api/register", &json!({ "name": "set", "command": "sleep 60", "instances": 3 })));
+    done(&post(&address, "/api/stop?name=set-2"));
+    let before = pid(&address, "set-1");
+    done(&send(&address, "/api/update", &json!({ "name": "set", "command": "sleep 61", "instances": 3 })));
+    assert_ne!(pid(&address, "set-1"), before, "it is the new one");
+    let phases = ["set-1", "set-2", "set-3"].map(|name| status(&address, name)["phase"].clone());
+    assert_eq!(phases, ["running", "stopped", "running"]);
+    let refused =
+        send(&address, "/api/update", &json!({ "name": "set", "command": "/no/such/program", "instances": 3 }));
+    assert_eq!((refused.status, refused.code().as_str()), (400, "process_start_failed"), "{}", refused.text());
+    assert_eq!(get(&address, "/api/processes/set/spec").json()["command"], "sleep 61");
+}
+
 /// Nothing of it runs, so nothing but its declaration is there to be selected.
 #[test]
 fn a_process_without_instances_is_unregistered() {
@@ -342,6 +365,20 @@ fn scaling_is_remembered_and_leaves_the_others_alone() {
     let reply = send(&address, "/api/processes/web/scale", &json!({ "instances": 1 }));
     assert_eq!(done(&reply)["processes"].as_array().unwrap().len(), 1);
     until("one runs", || all_run(&site, 1));
+}
+
+#[test]
+fn another_declared_number_ends_what_was_scaled() {
+    let site = Site::new();
+    let (_daemon, address) = site.serve_at();
+    let spec = |instances: u32, command: &str| json!({ "name": "web", "command": command, "instances": instances });
+    done(&send(&address, "/api/register", &spec(3, "sleep 60")));
+    done(&post(&address, "/api/scale?name=web&instances=5"));
+    let refused = send(&address, "/api/update", &spec(2, "/no/such/program"));
+    assert_eq!((refused.status, refused.code().as_str()), (400, "process_start_failed"), "{}", refused.text());
+    until("it is as it was", || all_run(&site, 5));
+    done(&send(&address, "/api/update", &spec(2, "sleep 60")));
+    until("two run", || all_run(&site, 2));
 }
 
 #[test]

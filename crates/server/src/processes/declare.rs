@@ -126,11 +126,13 @@ async fn update(
 
 async fn redeclare(app: &App, caller: &Caller, spec: api::ProcessSpec) -> Answer<api::ProcessesDone> {
     let name = spec.name.clone();
+    let instances = app.supervisor.instances(&name);
     let changes = app.supervisor.changes();
     let update = write(app, move |layout, catalog| files::update(layout, catalog, &spec));
     let changed = update.await.map_err(unless_in_the_way)?;
     if let Err(refusal) = put_in_force(app, &name, changes, "it is declared as it was before").await {
         undo(app, changed).await;
+        scale_again(app, &name, instances).await;
         return Err(as_provisr(refusal));
     }
     app.auth.note(caller.deed(Act::ProcessUpdated).to(&name)).await;
@@ -237,9 +239,18 @@ async fn put_in_force(
     if app.supervisor.process(name).is_some_and(|process| !process.auto_start || process.instances == 0) {
         return Ok(());
     }
-    settled::came_up(&app.supervisor, changes, name, &replaced)
+    settled::came_up(&app.supervisor, changes, name, &old, &replaced)
         .await
         .map_err(|reason| Refusal::new(StatusCode::CONFLICT, "process_start_failed", reason, Some(undone.to_owned())))
+}
+
+/// Another declared number has ended what had been wished in place of the one before.
+async fn scale_again(app: &App, name: &str, instances: Option<u32>) {
+    if let Some(instances) = instances.filter(|before| app.supervisor.instances(name) != Some(*before))
+        && let Err(error) = app.supervisor.scale(name, instances).await
+    {
+        tracing::error!(name, instances, %error, "there are not as many instances as before a change that was refused");
+    }
 }
 
 /// Makes the files as they were, and what is supervised too.

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use piton_api as api;
 use piton_logs::{MergedLog, MergedPage, OutputStream};
+use piton_supervisor::Error;
 use serde::Deserialize;
 use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
@@ -29,6 +30,9 @@ const USUAL: usize = 200;
 
 /// The most lines of a page.
 const MOST: usize = 1000;
+
+/// So many instances are named where one has to be chosen.
+const NAMED: u32 = 10;
 
 /// Sent when nothing else is, so that a dead connection is noticed.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -101,7 +105,7 @@ async fn show(
 }
 
 async fn open(app: &App, instance: &str, which: Option<Which>) -> Answer<MergedLog> {
-    let (stdout, stderr) = app.supervisor.log_files(instance)?;
+    let (stdout, stderr) = app.supervisor.log_files(instance).map_err(|error| several(app, instance, error))?;
     let (kind, stdout, stderr) = match which {
         None => ("both", stdout, stderr),
         Some(Which::Stdout) => ("stdout", stdout.clone(), stdout),
@@ -115,6 +119,24 @@ async fn open(app: &App, instance: &str, which: Option<Which>) -> Answer<MergedL
         Some(Which::Stdout) => MergedLog::one(OutputStream::Stdout, stdout, books.join(instance)),
         Some(Which::Stderr) => MergedLog::one(OutputStream::Stderr, stderr, books.join(instance)),
     })
+}
+
+/// Each instance has a log of its own: a process that has not exactly one names none.
+fn several(app: &App, name: &str, error: Error) -> Refusal {
+    let Some(count) = app.supervisor.instances(name) else { return error.into() };
+    let (detail, hint) = which_of(name, count);
+    Refusal::new(StatusCode::NOT_FOUND, "process_not_found", detail, hint)
+}
+
+fn which_of(name: &str, count: u32) -> (String, Option<String>) {
+    if count == 0 {
+        return (format!("`{name}` has no instances at the moment"), None);
+    }
+    let names = match count {
+        1..=NAMED => (1..=count).map(|number| format!("`{name}-{number}`")).collect::<Vec<_>>().join(", "),
+        _ => format!("`{name}-1` to `{name}-{count}`"),
+    };
+    (format!("`{name}` has {count} instances, each with a log of its own"), Some(format!("name one of them: {names}")))
 }
 
 fn view(page: MergedPage) -> api::ProcessLog {
@@ -180,4 +202,19 @@ fn framed(page: &MergedPage) -> Vec<Bytes> {
     let gap = page.gap.then(|| Bytes::from_static(GAP));
     let lines = page.lines.iter().zip(after).map(|(line, after)| frame(line.text.as_bytes(), after));
     gap.into_iter().chain(lines).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_names_a_process_is_told_its_instances() {
+        let hint = |count| which_of("api", count).1;
+        assert_eq!(which_of("api", 0).0, "`api` has no instances at the moment");
+        assert_eq!(which_of("api", 3).0, "`api` has 3 instances, each with a log of its own");
+        assert_eq!(hint(3).as_deref(), Some("name one of them: `api-1`, `api-2`, `api-3`"));
+        assert_eq!(hint(300).as_deref(), Some("name one of them: `api-1` to `api-300`"));
+        assert_eq!(hint(0), None);
+    }
 }

@@ -1,9 +1,9 @@
 //! Whether what was declared a moment ago came up.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use piton_supervisor::{Change, InstanceState, InstanceStatus, Selector, Supervisor};
+use piton_supervisor::{Change, InstanceState, InstanceStatus, LastExit, Selector, Supervisor};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, timeout};
@@ -20,7 +20,7 @@ const HESITATION: Duration = Duration::from_millis(500);
 /// How an instance that was just declared does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Verdict {
-    /// It came up, or waits for something that is not there yet.
+    /// It came up, waits for something that is not there yet, or is not meant to run.
     Well,
     /// It is on its way.
     Open,
@@ -28,27 +28,67 @@ enum Verdict {
     Failed(String),
 }
 
+/// What an instance has done since the declaration.
+#[derive(Debug, Clone, Default)]
+struct News {
+    /// It went to another state.
+    moved: bool,
+    /// It ran.
+    ran: bool,
+    /// How it had ended before: that says nothing about what is declared now.
+    old_exit: Option<LastExit>,
+}
+
+/// What is known of all instances of a process.
+struct Watched<'a> {
+    process: &'a str,
+    news: BTreeMap<String, News>,
+    /// Some changes were missed: any instance may have moved.
+    missed: bool,
+}
+
+impl<'a> Watched<'a> {
+    fn new(process: &'a str, before: &[InstanceStatus]) -> Watched<'a> {
+        let known = |status: &InstanceStatus| {
+            (status.name.clone(), News { old_exit: status.last_exit.clone(), ..News::default() })
+        };
+        Watched { process, news: before.iter().map(known).collect(), missed: false }
+    }
+
+    fn hear(&mut self, change: &Change) {
+        if change.now.process == self.process {
+            let news = self.news.entry(change.now.name.clone()).or_default();
+            news.moved = true;
+            news.ran |= change.now.state == InstanceState::Running;
+        }
+    }
+
+    fn of(&self, instance: &str) -> News {
+        let known = self.news.get(instance).cloned().unwrap_or_default();
+        News { moved: known.moved || self.missed, ..known }
+    }
+}
+
 /// Waits until every instance of a process came up, or one did not, with the reason. `changes` must have been
-/// subscribed to before the declaration was applied; process ids in `replaced` are those of instances that have to go.
+/// subscribed to before the declaration was applied; `before` are the instances as they were then, and the children of
+/// those in `replaced` have to go.
 pub(super) async fn came_up(
     supervisor: &Supervisor,
     mut changes: broadcast::Receiver<Change>,
     process: &str,
+    before: &[InstanceStatus],
     replaced: &BTreeSet<u32>,
 ) -> Result<(), String> {
     let which = Selector::Name(process.to_owned());
     let begun = Instant::now();
     let deadline = begun + PATIENCE;
-    let mut ran = BTreeSet::new();
+    let mut watched = Watched::new(process, before);
     loop {
         loop {
             match changes.try_recv() {
-                Ok(change) if change.now.process == process && change.now.state == InstanceState::Running => {
-                    ran.insert(change.now.name.clone());
-                }
-                Ok(_) => {}
+                Ok(change) => watched.hear(&change),
                 // What was missed may have been good news: what is seen now decides.
-                Err(broadcast::error::TryRecvError::Lagged(_)) => {}
+                Err(broadcast::error::TryRecvError::Lagged(_)) => watched.missed = true,
                 Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed) => break,
             }
         }
@@ -56,7 +96,9 @@ pub(super) async fn came_up(
         let mut open = instances.is_empty();
         for instance in &instances {
             if instance.pid.is_some_and(|pid| replaced.contains(&pid)) {
-                ran.remove(&instance.name);
+                if let Some(news) = watched.news.get_mut(&instance.name) {
+                    news.ran = false;
+                }
                 open = true;
                 continue;
             }
@@ -64,7 +106,7 @@ pub(super) async fn came_up(
                 open = true;
                 continue;
             }
-            match verdict(instance, ran.contains(&instance.name)) {
+            match verdict(instance, &watched.of(&instance.name)) {
                 Verdict::Well => {}
                 Verdict::Open => open = true,
                 Verdict::Failed(reason) => return Err(format!("`{}` could not be started: {reason}", instance.name)),
@@ -77,31 +119,33 @@ pub(super) async fn came_up(
             return Ok(());
         }
         match timeout(LOOK_AGAIN, changes.recv()).await {
-            Ok(Ok(change)) if change.now.process == process && change.now.state == InstanceState::Running => {
-                ran.insert(change.now.name.clone());
-            }
-            // Nothing came, or something else: what is seen then decides.
-            Ok(Ok(_) | Err(RecvError::Lagged(_))) | Err(_) => {}
+            Ok(Ok(change)) => watched.hear(&change),
+            Ok(Err(RecvError::Lagged(_))) => watched.missed = true,
+            // Nothing came: what is seen then decides.
+            Err(_) => {}
             Ok(Err(RecvError::Closed)) => return Ok(()),
         }
     }
 }
 
-fn verdict(instance: &InstanceStatus, ran: bool) -> Verdict {
-    let ended_well = instance.last_exit.as_ref().is_some_and(|exit| exit.status.success());
+fn verdict(instance: &InstanceStatus, news: &News) -> Verdict {
+    // An end that was asked for is that of a predecessor.
+    let exit = instance.last_exit.as_ref().filter(|exit| exit.unexpected && news.old_exit.as_ref() != Some(*exit));
     match instance.state {
         InstanceState::Running | InstanceState::Waiting => Verdict::Well,
         // What is on its way out makes room for what was declared.
         InstanceState::Starting | InstanceState::Stopping => Verdict::Open,
-        InstanceState::Stopped | InstanceState::Backoff | InstanceState::Exited | InstanceState::Fatal
-            if ran || ended_well =>
+        // Whatever is wanted was begun before the declaration was in force: this one somebody has stopped.
+        InstanceState::Stopped => Verdict::Well,
+        // Nothing was asked of it, so nothing failed.
+        InstanceState::Backoff | InstanceState::Exited | InstanceState::Fatal if !news.moved => Verdict::Well,
+        InstanceState::Backoff | InstanceState::Exited | InstanceState::Fatal
+            if news.ran || exit.is_some_and(|exit| exit.status.success()) =>
         {
             Verdict::Well
         }
-        // Not begun yet.
-        InstanceState::Stopped if instance.started_at.is_none() && instance.reason.is_none() => Verdict::Open,
-        InstanceState::Stopped | InstanceState::Backoff | InstanceState::Exited | InstanceState::Fatal => {
-            let exit = instance.last_exit.as_ref().map(|exit| exit.status.to_string());
+        InstanceState::Backoff | InstanceState::Exited | InstanceState::Fatal => {
+            let exit = exit.map(|exit| exit.status.to_string());
             Verdict::Failed(instance.reason.clone().or(exit).unwrap_or_else(|| "it ended at once".to_owned()))
         }
     }
@@ -109,7 +153,9 @@ fn verdict(instance: &InstanceStatus, ran: bool) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use piton_supervisor::{ExitStatus, LastExit};
+    use std::sync::Arc;
+
+    use piton_supervisor::ExitStatus;
 
     use super::*;
 
@@ -134,7 +180,8 @@ mod tests {
             (S::Waiting, None, None, false, Verdict::Well),
             (S::Starting, None, None, false, Verdict::Open),
             (S::Stopping, None, None, true, Verdict::Open),
-            (S::Stopped, None, None, false, Verdict::Open),
+            (S::Stopped, None, None, false, Verdict::Well),
+            (S::Stopped, Some(ExitStatus::Signal(15)), None, false, Verdict::Well),
             (S::Exited, code(0), None, false, Verdict::Well),
             (S::Exited, code(1), None, true, Verdict::Well),
             (S::Exited, code(1), None, false, failed("exit code 1")),
@@ -142,7 +189,43 @@ mod tests {
             (S::Fatal, None, Some("no such program"), false, failed("no such program")),
         ];
         for (state, exit, reason, ran, wanted) in table {
-            assert_eq!(verdict(&instance(state, exit, reason), ran), wanted, "{state}");
+            let news = News { moved: true, ran, old_exit: None };
+            assert_eq!(verdict(&instance(state, exit, reason), &news), wanted, "{state}");
         }
+    }
+
+    #[test]
+    fn what_was_before_the_declaration_does_not_count() {
+        let ended = instance(InstanceState::Fatal, Some(ExitStatus::Code(0)), Some("no such program"));
+        let news = |moved| News { moved, ran: false, old_exit: ended.last_exit.clone() };
+        let failed = Verdict::Failed("no such program".to_owned());
+        assert_eq!(verdict(&ended, &news(true)), failed, "the success was that of another program");
+        assert_eq!(verdict(&ended, &news(false)), Verdict::Well, "it was not even tried");
+        let mut replaced = ended.clone();
+        replaced.last_exit.as_mut().unwrap().unexpected = false;
+        let fresh = News { moved: true, ..News::default() };
+        assert_eq!(verdict(&replaced, &fresh), failed, "the predecessor's end was asked for");
+        assert_eq!(verdict(&ended, &fresh), Verdict::Well);
+    }
+
+    #[test]
+    fn changes_of_others_are_no_news() {
+        let before = [instance(InstanceState::Running, Some(ExitStatus::Code(1)), None)];
+        let mut watched = Watched::new("web", &before);
+        let change = |process: &str, state| Change {
+            number: 1,
+            at: "2026-01-02T03:04:05Z".parse().unwrap(),
+            from: InstanceState::Stopped,
+            now: Arc::new(InstanceStatus { state, ..InstanceStatus::at_rest("web", process) }),
+        };
+        watched.hear(&change("api", InstanceState::Running));
+        assert!(!watched.of("web").moved && watched.of("web").old_exit == before[0].last_exit);
+        watched.hear(&change("web", InstanceState::Starting));
+        assert!(watched.of("web").moved && !watched.of("web").ran);
+        watched.hear(&change("web", InstanceState::Running));
+        watched.hear(&change("web", InstanceState::Exited));
+        assert!(watched.of("web").ran);
+        watched.missed = true;
+        assert!(watched.of("web-2").moved);
     }
 }

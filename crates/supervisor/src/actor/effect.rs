@@ -14,14 +14,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::entry::up_of;
+use super::lane::OnItsWay;
 use super::{Actor, Message};
 use crate::clock::Now;
+use crate::detector::{self, Seen};
 use crate::incarnation::Incarnation;
-use crate::instance::{Effect, Event};
+use crate::instance::{Effect, Event, Sighting};
 use crate::launch::Launch;
 use crate::probe::{Probed, Prober};
 use crate::real_time::pause;
-use crate::{command, detector, pid_file};
+use crate::{command, pid_file};
 
 /// Between two attempts to reach the keeper.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -54,13 +56,12 @@ impl Actor {
         let Some(entry) = self.entries.get(name) else { return };
         let (keeping, settings) = (self.keeping.clone(), Arc::clone(&self.settings));
         let (process, instance, number) = (Arc::clone(&entry.process), name.to_owned(), entry.number);
-        let starts = Arc::clone(&self.starts);
-        self.beside(name, async move {
-            // Nobody closes it; should that change, nothing would be worse than a start that is not made.
-            let _turn = starts.acquire_owned().await.ok();
+        let outbox = self.outbox.clone();
+        self.starts.put(move |on_its_way| async move {
             let launch = Launch { settings: &settings, process: &process, instance: &instance, number };
-            // Made only now: it is what takes most memory of a start that waits.
-            Some(Box::pin(start(&keeping, of, launch)).await)
+            let event = Box::pin(start(&keeping, of, launch, &on_its_way)).await;
+            // Without an actor there is nobody to tell.
+            let _ = outbox.send(Message::Event { instance, event });
         });
     }
 
@@ -73,9 +74,10 @@ impl Actor {
         // A name that means nothing was refused where it was declared.
         let signal: Signal = stage.signal.parse().unwrap_or(Signal::Term);
         let (keeping, Ok(token)) = (self.keeping.clone(), of.token(name)) else { return };
-        self.beside(name, async move {
-            let token = &token;
-            let ask = || keeping.ask(|keeper| async move { keeper.signal(token, signal, target).await });
+        self.signals.put(move |on_its_way| async move {
+            let (token, on_its_way) = (&token, &on_its_way);
+            let ask =
+                || keeping.ask(|keeper| async move { on_its_way.send(keeper.signal(token, signal, target)).await });
             if let Err((kind, message)) = insist(ask).await {
                 match (kind, identity) {
                     (RefusalKind::NotRunning, _) => {}
@@ -83,7 +85,6 @@ impl Actor {
                     _ => warn!(token = token.as_str(), %signal, message, "a signal could not be sent"),
                 }
             }
-            None
         });
     }
 
@@ -142,20 +143,20 @@ impl Actor {
         let (keeping, instance) = (self.keeping.clone(), name.to_owned());
         self.beside(name, async move {
             pause(after).await;
-            let mut by = None;
+            let mut seen = None;
             if let Ok(around) = surroundings {
                 for detector in &detectors {
-                    match detector::alive(&keeping, detector, &around).await {
-                        Ok(true) => {
-                            by = Some(shown(detector));
+                    match detector::look(&keeping, detector, &around).await {
+                        Ok(Seen::Alive(pid)) => {
+                            seen = Some(Sighting { by: shown(detector), pid });
                             break;
                         }
-                        Ok(false) => {}
+                        Ok(Seen::Nothing) => {}
                         Err(problem) => warn!(instance, problem, "a detector cannot tell"),
                     }
                 }
             }
-            Some(Event::Looked { number: of.number, by })
+            Some(Event::Looked { number: of.number, seen })
         });
     }
 
@@ -202,7 +203,7 @@ impl Actor {
 }
 
 /// Starts a child.
-async fn start(keeping: &Keeping, of: Incarnation, launch: Launch<'_>) -> Event {
+async fn start(keeping: &Keeping, of: Incarnation, launch: Launch<'_>, on_its_way: &OnItsWay) -> Event {
     let refused = |transient, message| Event::Refused { number: of.number, transient, message };
     let token = match of.token(launch.instance) {
         Ok(token) => token,
@@ -213,7 +214,8 @@ async fn start(keeping: &Keeping, of: Incarnation, launch: Launch<'_>) -> Event 
         Err(message) => return refused(false, message),
     };
     let (token, spec) = (&token, &spec);
-    match insist(|| keeping.ask(|keeper| async move { keeper.spawn(token, spec).await })).await {
+    let ask = || keeping.ask(|keeper| async move { on_its_way.send(keeper.spawn(token, spec)).await });
+    match insist(ask).await {
         Ok(child) => {
             for missing in &child.warnings {
                 warn!(instance = launch.instance, missing, "a process runs without something that it was to have");

@@ -80,18 +80,23 @@ impl Entry {
 
     pub(super) fn status(&self, name: &str, now: Now) -> InstanceStatus {
         let instance = &self.instance;
-        let pid = instance.up().map(|up| up.identity.pid);
+        let child = instance.up().map(|up| up.identity.pid);
+        let seen = match &instance.state {
+            State::Detached { seen, .. } => seen.as_ref(),
+            _ => None,
+        };
+        let pid = child.or_else(|| seen?.pid);
         let next_start = match &instance.state {
             State::Backoff { until, .. } => Some(now.shows_at(*until)),
             _ => None,
         };
         let waits = self.unmet.as_ref().filter(|_| instance.state == State::Waiting);
-        let detected_by = match (&instance.state, pid) {
-            (_, Some(_)) => "exec:pid".to_owned(),
-            (State::Detached { by: Some(by), .. }, None) => by.clone(),
+        let detected_by = match (&instance.state, seen) {
+            (_, Some(seen)) => seen.by.clone(),
+            _ if child.is_some() => "exec:pid".to_owned(),
             (State::Waiting | State::PreStart { .. } | State::Spawning { .. }, None) => "no-pid".to_owned(),
-            (_, None) if instance.last_exit.is_some() => "exit-detected".to_owned(),
-            (_, None) => "not-found".to_owned(),
+            _ if instance.last_exit.is_some() => "exit-detected".to_owned(),
+            _ => "not-found".to_owned(),
         };
         InstanceStatus {
             name: name.to_owned(),

@@ -22,6 +22,7 @@ pub(crate) fn is_success(policy: &RestartPolicy, status: ExitStatus) -> bool {
 impl Instance {
     /// The child ended by itself.
     pub(super) fn by_policy(&mut self, end: End, young: bool, turn: &mut Turn<'_>) {
+        self.ready = false;
         let policy = &turn.process().restart;
         let success = is_success(policy, end.status);
         let again = match policy.when {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use piton_model::HookPhase;
 
-use super::{Effect, End, Grave, Instance, LOOK_EVERY, State, Then, Turn, Up};
+use super::{Effect, End, Grave, Instance, LOOK_EVERY, Sighting, State, Then, Turn, Up};
 use crate::LastExit;
 use crate::incarnation::Incarnation;
 use crate::probe::ProbeKind;
@@ -171,7 +171,7 @@ impl Instance {
                     return self.by_policy(end, young, turn);
                 }
                 turn.then(Effect::Look { of: up.of, after: Duration::ZERO });
-                self.state = State::Detached { up, end, by: None, young };
+                self.state = State::Detached { up, end, seen: None, young };
             }
             State::Stopping { up, .. } if up.as_ref().is_some_and(|up| up.of.number == number) => {
                 self.ended_while_stopping(end, turn);
@@ -217,19 +217,21 @@ impl Instance {
         });
     }
 
-    pub(super) fn looked(&mut self, number: u64, seen: Option<String>, turn: &mut Turn<'_>) {
+    pub(super) fn looked(&mut self, number: u64, sighting: Option<Sighting>, turn: &mut Turn<'_>) {
         match &mut self.state {
-            State::Detached { up, end, by, young } if up.of.number == number => match seen {
-                Some(seen) => {
-                    *by = Some(seen);
+            State::Detached { up, end, seen, young } if up.of.number == number => match sighting {
+                Some(sighting) => {
+                    *seen = Some(sighting);
                     turn.then(Effect::Look { of: up.of, after: LOOK_EVERY });
+                    // It runs, which is enough where no probe says more.
+                    self.ready = turn.process().probes.readiness.is_none();
                 }
                 None => {
                     let (end, young) = (*end, *young);
                     self.by_policy(end, young, turn);
                 }
             },
-            State::Stopping { of, .. } if of.number == number => self.looked_while_stopping(seen.is_some(), turn),
+            State::Stopping { of, .. } if of.number == number => self.looked_while_stopping(sighting.is_some(), turn),
             _ => {}
         }
     }

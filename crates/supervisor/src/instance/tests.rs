@@ -101,8 +101,8 @@ impl World {
             }
             Effect::Command { of, .. } => self.feed(Event::Commanded { number: of.number }),
             Effect::Look { of, .. } => {
-                let by = (!well).then(|| "pidfile:/x".to_owned());
-                self.feed(Event::Looked { number: of.number, by });
+                let seen = (!well).then(|| Sighting { by: "pidfile:/x".to_owned(), pid: Some(8) });
+                self.feed(Event::Looked { number: of.number, seen });
             }
             Effect::Acknowledge(_) => unreachable!("not kept"),
         }
@@ -435,4 +435,32 @@ fn an_end_that_is_heard_of_before_the_start_counts() {
     let identity = ProcessIdentity { pid: 7, start_ticks: 1, boot_id: boot() };
     world.feed(Event::Spawned(Up { of, identity, since: world.now.moment, at: world.now.at }));
     assert_eq!(world.instance.shown(), InstanceState::Exited);
+}
+
+fn readiness() -> piton_model::Probe {
+    piton_model::Probe {
+        check: piton_model::ProbeCheck::Tcp { address: "x:1".to_owned() },
+        initial_delay: Duration::ZERO,
+        period: Duration::from_secs(1),
+        timeout: Duration::from_secs(1),
+        success_threshold: 1,
+        failure_threshold: 1,
+    }
+}
+
+#[test]
+fn what_a_detector_sees_is_ready_where_no_probe_says_more() {
+    for probe in [None, Some(readiness())] {
+        let mut process = restarting(RestartWhen::Never, 0);
+        process.detectors.push(Detector::PidFile { path: "/x".into() });
+        process.probes.readiness = probe;
+        let is_enough = process.probes.readiness.is_none();
+        let mut world = World::run(process);
+        world.crash(0);
+        assert!(!world.instance.is_ready(), "nobody has looked yet");
+        world.answer(0, false);
+        assert_eq!((world.instance.shown(), world.instance.is_ready()), (InstanceState::Running, is_enough));
+        world.answer(0, true);
+        assert_eq!((world.instance.shown(), world.instance.is_ready()), (InstanceState::Exited, false));
+    }
 }

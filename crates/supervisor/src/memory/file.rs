@@ -90,7 +90,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let memory = || FileMemory::new(dir.path().join("wishes.json"));
         assert!(memory().load().await.unwrap().is_empty());
-        let wish = Wish { instances: Some(3), running: BTreeMap::from([("web-1".to_owned(), false)]) };
+        let wish =
+            Wish { instances: Some(3), declared: Some(2), running: BTreeMap::from([("web-1".to_owned(), false)]) };
         memory().save("web", &wish).await.unwrap();
         memory().save("api", &wish).await.unwrap();
         let all = BTreeMap::from([("web".to_owned(), Wish::default()), ("db".to_owned(), wish.clone())]);

@@ -92,6 +92,30 @@ pub(crate) async fn scaling_adds_and_removes_the_difference() {
     assert!(matches!(scene.supervisor.scale("api", 3).await, Err(Error::UnknownProcess(_))));
 }
 
+pub(crate) async fn another_number_counts_more_than_a_wish_before_it() {
+    let declared = |instances| {
+        let mut web = idle("web");
+        web.instances = instances;
+        [web]
+    };
+    let scene = Scene::with(declared(3)).await;
+    scene.supervisor.scale("web", 5).await.unwrap();
+    scene.apply(declared(2)).await;
+    until("two are left", || pids(&scene).len() == 2).await;
+    assert_eq!(scene.supervisor.instances("web"), Some(2));
+    scene.apply(declared(3)).await;
+    assert_eq!(pids(&scene).len(), 3, "the wish is forgotten");
+
+    // Also where nobody looked while it was declared.
+    scene.supervisor.scale("web", 5).await.unwrap();
+    let scene = scene.come_back().await;
+    scene.apply(declared(4)).await;
+    until("four are left", || pids(&scene).len() == 4).await;
+    let scene = scene.come_back().await;
+    scene.apply(declared(3)).await;
+    until("three are left", || pids(&scene).len() == 3).await;
+}
+
 pub(crate) async fn from_one_to_several_is_another_name() {
     let mut web = process(
         "web",

@@ -99,6 +99,33 @@ fn diary(name: &str) -> piton_model::Process {
     process(name, &line)
 }
 
+pub(crate) async fn lower_priorities_start_earlier() {
+    let ranked = |number: i32| {
+        // The names say the opposite.
+        let mut one = idle(&format!("p{}", 20 - number));
+        (one.priority, one.instances) = (number, 2);
+        one
+    };
+    let scene = Scene::with((0..20).map(ranked)).await;
+    for _ in 0..3 {
+        until("all run", || {
+            let all = scene.supervisor.status(&Selector::All).unwrap();
+            all.len() == 40 && all.iter().all(|status| status.state == InstanceState::Running)
+        })
+        .await;
+        let mut children = scene.held().await;
+        children.retain(|child| child.exit().is_none());
+        children.sort_by_key(|child| child.spawned_at_unix_us);
+        let order: Vec<String> =
+            children.iter().map(|child| child.token.as_str().split('/').nth(1).unwrap().to_owned()).collect();
+        let expected: Vec<String> =
+            (0..20).flat_map(|number| [1, 2].map(|instance| format!("p{}-{instance}", 20 - number))).collect();
+        assert_eq!(order, expected);
+        scene.supervisor.stop(&Selector::All, None).await.unwrap();
+        scene.supervisor.start(&Selector::All).await.unwrap();
+    }
+}
+
 pub(crate) async fn dependencies_come_first_and_go_last() {
     let (mut web, mut api, db) = (diary("a-web"), diary("api"), diary("z-db"));
     web.depends_on = vec![needs("api", DependencyCondition::Started)];
@@ -131,6 +158,27 @@ pub(crate) async fn a_dependency_that_fails_is_told() {
     let error = scene.supervisor.start(&name_of("web")).await.unwrap_err();
     assert!(error.to_string().contains("waits for `db` to be started; it is fatal"), "{error}");
     assert_eq!(scene.status("web").state, InstanceState::Waiting);
+}
+
+pub(crate) async fn a_restart_starts_first_what_is_needed() {
+    let mut db = process("db", "[ ! -e broken ] && exec sleep 100000");
+    (db.restart.when, db.start.duration) = (RestartWhen::Never, Duration::from_millis(100));
+    let mut web = idle("web");
+    web.depends_on = vec![needs("db", DependencyCondition::Started)];
+    let scene = Scene::with([web, db]).await;
+    scene.until_state("web", InstanceState::Running).await;
+    let before = scene.pid("web");
+    scene.supervisor.stop(&name_of("db"), None).await.unwrap();
+    let again = scene.supervisor.restart(&name_of("web"), None).await.unwrap();
+    assert_eq!((again[0].state, scene.status("db").state), (InstanceState::Running, InstanceState::Running));
+    assert_ne!(again[0].pid, Some(before));
+
+    // Without it nobody would come back.
+    scene.supervisor.stop(&name_of("db"), None).await.unwrap();
+    scene.touch("broken");
+    let error = scene.supervisor.restart(&name_of("web"), None).await.unwrap_err();
+    assert!(matches!(&error, Error::Start { instance, .. } if instance == "db"), "{error}");
+    assert_eq!((scene.status("web").state, scene.status("web").pid), (InstanceState::Running, again[0].pid));
 }
 
 pub(crate) async fn groups_start_and_stop_in_order() {
@@ -214,10 +262,15 @@ pub(crate) async fn a_process_that_detaches_is_seen_by_its_pid_file() {
     web.restart.when = RestartWhen::Never;
     let scene = Scene::new().await;
     web.detectors.push(Detector::PidFile { path: scene.file("real.pid") });
-    scene.apply([web]).await;
+    let mut api = idle("api");
+    api.depends_on = vec![needs("web", DependencyCondition::Healthy)];
+    scene.apply([web, api]).await;
     let status = scene.until_status("web", "detached", |status| status.detected_by.starts_with("pidfile:")).await;
-    assert_eq!((status.state, status.pid), (InstanceState::Running, None));
     let pid = scene.pid_in("real.pid").await;
+    assert_eq!((status.state, status.pid, status.ready), (InstanceState::Running, Some(pid), true));
+    scene.until_state("api", InstanceState::Running).await;
+    let again = scene.supervisor.restart(&name_of("api"), None).await.unwrap();
+    assert_eq!(again[0].state, InstanceState::Running, "who needs it healthy does not wait");
     scene.supervisor.stop(&name_of("web"), None).await.unwrap();
     assert!(!lives(pid));
 }
