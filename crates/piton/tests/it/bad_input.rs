@@ -162,7 +162,7 @@ fn what_serve_refuses_is_found_before() {
         (
             "[provisioning.webhooks]\nsuspend = 'ftp://h/'\n".to_owned(),
             vec![],
-            ["piton.toml:2: error: provisioning.webhooks.suspend: ", "only http and https"],
+            ["piton.toml:2:11: error: provisioning.webhooks.suspend: ", "begins with `ftp:`"],
         ),
         (
             google.to_owned(),
