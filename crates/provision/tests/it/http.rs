@@ -118,6 +118,22 @@ async fn answers_are_told_apart_and_kept() {
 }
 
 #[tokio::test]
+async fn what_a_target_said_can_be_read_anywhere() {
+    let said = "bad\0body \u{1b}[31m\u{202e}txt";
+    let document = json!({"error": said}).to_string();
+    let target = scripted([Reply::text(422, said), Reply::text(500, said), Reply::text(422, &document)]).await;
+    let scene = Scene::at(&target.url);
+    for _ in 0..3 {
+        let failed = scene.carry_out(&provision()).await.unwrap_err();
+        let (message, body) = (failed.failure.message, failed.answer.unwrap().body);
+        for text in [&message, &body] {
+            assert!(!text.contains(['\0', '\u{1b}', '\u{202e}']), "{text:?}");
+            assert!(text.contains("bad") && text.contains("body") && text.contains("txt"), "{text:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn no_more_than_an_excerpt_is_kept() {
     let target = scripted([Reply::text(200, &"é".repeat(200_000))]).await;
     let answer = Scene::at(&target.url).carry_out(&provision()).await.unwrap();

@@ -81,7 +81,7 @@ impl ProvisionQuery {
             and("s.job_type = §", vec![job_type.as_str().into()]);
         }
         if let Some(tags) = &self.tags {
-            let tags = serde_json::Value::from(tags.clone()).to_string();
+            let tags = row::document(&serde_json::Value::from(tags.clone()));
             and(words.tagged, vec![tags.into()]);
         }
         if let Some((time, id)) = self.after {

@@ -96,6 +96,7 @@ on_both_engines![
     what_people_do_to_rows,
     lists_have_filters_and_pages,
     many_are_scheduled_at_once,
+    a_nul_stops_nothing,
 ];
 
 async fn what_is_scheduled_is_there(fixture: &Fixture) {
@@ -308,6 +309,31 @@ async fn many_are_scheduled_at_once(fixture: &Fixture) {
     half.push(many[7].clone());
     let made = store.schedule_provisions(half, bob(), at(2)).await.unwrap();
     assert_eq!(made.into_iter().collect::<BTreeSet<_>>(), fresh);
+    store.close().await;
+}
+
+async fn a_nul_stops_nothing(fixture: &Fixture) {
+    let store = fixture.open().await;
+    let odd = |number: i64| NewProvision {
+        employee: Secret::new(json!({"fullName": "A\0da", "path": "C:\\u0000"})),
+        tags: vec!["x\0y".to_owned()],
+        requested_by: Some("bo\0b".to_owned()),
+        ..new(at(number))
+    };
+    let id = schedule(&store, odd(10)).await;
+    let found = row(&store, id).await.wanted;
+    assert_eq!(*found.employee.expose(), json!({"fullName": "A\u{fffd}da", "path": "C:\\u0000"}));
+    assert_eq!((found.tags, found.requested_by.as_deref()), (vec!["x\u{fffd}y".to_owned()], Some("bo\u{fffd}b")));
+    let tags = Some(vec!["x\0y".to_owned()]);
+    assert_eq!(list(&store, ProvisionQuery { tags, ..ProvisionQuery::default() }).await, [id]);
+    // However the words came into a failure, the row hears of its end.
+    let run = take_one(&store, at(10)).await;
+    let refused = Event::Failed { failure: Failure::new(FailureClass::Permanent, "target_refused", "bad\0body") };
+    store.record(run.id, refused, guard(&run), at(20)).await.unwrap();
+    let over = row(&store, id).await;
+    assert_eq!((over.status, over.error_message.as_deref()), (ScheduleStatus::Failed, Some("bad\u{fffd}body")));
+    // In bulk, too.
+    assert_eq!(store.schedule_provisions((0..150).map(odd).collect(), bob(), at(0)).await.unwrap().len(), 150);
     store.close().await;
 }
 
