@@ -148,7 +148,7 @@ async fn a_target_that_asks_for_a_pause_gets_it_from_everybody() {
     assert_eq!((failed.failure.code.as_str(), failed.retry_after), ("target_busy", Some(120 * SECOND)));
     scene.clock.advance(20 * SECOND);
     let failed = scene.carry_out(&provision()).await.unwrap_err();
-    assert_eq!((failed.failure.code.as_str(), failed.retry_after), ("target_busy", Some(100 * SECOND)));
+    assert_eq!((failed.failure.code.as_str(), failed.retry_after), ("target_held", Some(100 * SECOND)));
     assert!(failed.answer.is_none(), "nothing was sent");
     scene.clock.advance(100 * SECOND);
     scene.carry_out(&provision()).await.unwrap();
@@ -230,7 +230,7 @@ async fn nobody_waits_for_ever_for_a_turn() {
     scene.clock.sleeper(31 * SECOND).await;
     scene.clock.advance(30 * SECOND);
     let failed = second.await.unwrap().unwrap_err();
-    assert_eq!(kind(&failed.failure), (FailureClass::Transient, "target_busy"));
+    assert_eq!(kind(&failed.failure), (FailureClass::Transient, "target_crowded"));
     assert!(failed.answer.is_none());
     scene.clock.advance(29 * SECOND);
     scene.carry_out(&provision()).await.unwrap();
