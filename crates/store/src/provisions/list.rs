@@ -51,8 +51,9 @@ impl Store {
                 Err(error) => tracing::warn!(%error, "a scheduled provision is left out of a list"),
             }
         }
-        let last = provisions.last().filter(|_| rows.len() > query.limit);
-        let next = last.map(|last| (last.wanted.schedule_time, last.wanted.id));
+        // The last that was found, whether or not it can be read: there are more after it.
+        let last = rows.iter().take(query.limit).next_back().filter(|_| rows.len() > query.limit);
+        let next = last.map(row::place).transpose()?.flatten();
         Ok(ProvisionPage { provisions, next })
     }
 }

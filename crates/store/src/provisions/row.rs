@@ -7,15 +7,30 @@ use piton_model::{
 };
 use serde_json::Value;
 
+use super::ProvisionPlace;
 use crate::Error;
 use crate::db::{Param, Row, params};
 use crate::dialect::Dialect;
 use crate::row::{micros, timestamp};
 
+/// The end of the moments at which something may be due.
+pub(super) const LAST: Timestamp = Timestamp::constant(253_402_207_200, 0);
+
 /// The id of a row, which can always be read.
 pub(super) fn id(row: &Row) -> Result<ScheduleId, Error> {
     let text = row.text(0)?;
     text.parse().map_err(|error| unreadable(&text, "id", &error))
+}
+
+/// Where a row stands in lists that begin with the latest: at the end of all moments where its time never comes, and none
+/// where there is nothing to be read after it.
+pub(super) fn place(row: &Row) -> Result<Option<ProvisionPlace>, Error> {
+    let (id, micros) = (id(row)?, row.int(5)?);
+    Ok(match Timestamp::from_microsecond(micros) {
+        Ok(time) => Some((time.min(LAST), id)),
+        Err(_) if micros > 0 => Some((LAST, id)),
+        Err(_) => None,
+    })
 }
 
 /// Reads a row. Other programs write them too, so a value may be one that nobody expects.
@@ -39,8 +54,8 @@ pub(super) fn provision(row: &Row) -> Result<ScheduledProvision, Error> {
         .parse()
         .map_err(|error| unreadable(&name, "approval_status", &error))?;
     let status: ScheduleStatus = row.text(11)?.parse().map_err(|error| unreadable(&name, "status", &error))?;
-    let schedule_time =
-        time(5)?.ok_or_else(|| unreadable(&name, "schedule_time", &"it is no moment that ever comes"))?;
+    let schedule_time = timestamp(row.int(5)?)
+        .map_err(|_| unreadable(&name, "schedule_time", &"it is no moment between the years 1 and 9999"))?;
     let payload = json(4, "payload")?;
     let tags = serde_json::from_str(&row.text(7)?).map_err(|error| unreadable(&name, "tags", &error))?;
     let wanted = NewProvision {
