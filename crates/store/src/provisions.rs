@@ -140,7 +140,7 @@ impl Store {
         self.writer().perform(CatchUp { at: whole_micros(at) }).await
     }
 
-    /// The runs under way whose rows another program has cancelled.
+    /// The runs under way whose rows another program has cancelled or deleted.
     pub async fn unwanted_provisions(&self) -> Result<Vec<RunId>, Error> {
         let rows = self.readers().rows(statements(self.dialect()).unwanted.as_str(), params![]).await?;
         rows.iter().map(|row| run_id(&row.text(0)?)).collect()

@@ -206,8 +206,8 @@ fn write(words: &Words, dialect: Dialect) -> Statements {
          OR EXISTS (SELECT 1 FROM scheduled_provisions s WHERE {is_never})"
     );
     let unwanted = format!(
-        "SELECT r.id FROM runs r WHERE r.subject >= 'provision/' AND r.subject < 'provision0' AND EXISTS (\
-         SELECT 1 FROM scheduled_provisions s WHERE s.id = {} AND s.status = 'cancelled')",
+        "SELECT r.id FROM runs r WHERE r.subject >= 'provision/' AND r.subject < 'provision0' AND NOT EXISTS (\
+         SELECT 1 FROM scheduled_provisions s WHERE s.id = {} AND s.status <> 'cancelled')",
         cast("substr(r.subject, 11)", "UUID"),
     );
     Statements {

@@ -393,6 +393,15 @@ async fn other_programs_write_the_table() {
     assert!(take(&store, 10, at(50)).await.is_empty());
     store.record(run.id, done(), guard(&run), at(60)).await.unwrap();
     assert_eq!(row(&store, cancelled).await.status, ScheduleStatus::Completed);
+
+    // Deleted while it is executed.
+    let deleted = insert(&mut outsider, COLUMNS, VALUES).await;
+    let run = take_one(&store, at(70)).await;
+    assert!(store.unwanted_provisions().await.unwrap().is_empty());
+    let statement = format!("DELETE FROM scheduled_provisions WHERE id = '{deleted}'");
+    outsider.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
+    assert_eq!(store.unwanted_provisions().await.unwrap(), [run.id]);
+    store.record(run.id, done(), guard(&run), at(80)).await.unwrap();
     outsider.close().await.unwrap();
     store.close().await;
     fixture.audited().await;
