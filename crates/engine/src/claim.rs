@@ -13,6 +13,7 @@ use crate::ahead::{Look, horizon, next_look};
 use crate::clock::after;
 use crate::drive::Drive;
 use crate::follow::grown;
+use crate::provisions::stop_unwanted;
 use crate::{Error, Shared};
 
 /// How long to wait before the next look when something is due that could not be claimed: it is another loop's or
@@ -219,6 +220,8 @@ pub(crate) fn drive(shared: &Arc<Shared>, run: Run, resumed: bool) -> Option<Dri
 
 /// Takes back what this worker still holds after a restart.
 pub(crate) async fn take_back(shared: &Arc<Shared>) -> Result<Vec<Drive>, Error> {
+    // What was cancelled while this worker was away must not be called once more before that is seen.
+    stop_unwanted(shared).await?;
     let held = shared.store.held_by(&shared.config.worker).await?;
     // What a run that waits for a person has printed is still needed when that person has decided.
     let gated = shared.store.live().await?.into_iter().filter(|run| run.phase() == Phase::Gated).map(|run| run.id);

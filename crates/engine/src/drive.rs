@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use piton_model::{
-    AttemptNo, By, Event, Failure, FailureClass, Lease, NewRun, Record, Report, Run, RunState, Step, Subject, Uptime,
+    AttemptNo, By, Event, Failure, FailureClass, Lease, NewRun, Record, Report, Run, RunState, Step, Subject,
+    SubjectKind, Uptime,
 };
 use piton_store::{Guard, RecordError};
 use tokio::sync::watch;
@@ -302,9 +303,9 @@ impl Drive {
     }
 
     /// A step that would have to be stopped at once is not begun. One that was under way when the daemon went down
-    /// is: nobody else stops it.
+    /// is: nobody else stops it. But a call went down with the daemon, and to begin is to make it again.
     fn why_not_begin(&self) -> Option<Stopped> {
-        if self.resumed {
+        if self.resumed && self.run.subject.kind() != SubjectKind::Provision {
             None
         } else if self.stop.is_cancelled() {
             Some(Stopped::Asked)

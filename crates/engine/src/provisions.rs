@@ -130,13 +130,7 @@ impl Provisions {
     /// Takes back what other programs have written about rows that are under way.
     async fn heed_others(&self) -> Result<(), Error> {
         let shared = &self.shared;
-        for run in shared.store.unwanted_provisions().await? {
-            let reason = "its row was cancelled".to_owned();
-            match Engine(shared.clone()).cancel(run, By::System, Some(reason)).await {
-                Ok(_) | Err(Error::Illegal(_) | Error::NotFound { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
+        stop_unwanted(shared).await?;
         shared.store.catch_up_provisions(shared.clock.now()).await?;
         Ok(())
     }
@@ -202,6 +196,18 @@ impl Provisions {
             };
         }
     }
+}
+
+/// Asks runs under way to stop whose rows somebody has cancelled or deleted.
+pub(crate) async fn stop_unwanted(shared: &Arc<Shared>) -> Result<(), Error> {
+    for run in shared.store.unwanted_provisions().await? {
+        let reason = "its row was cancelled or deleted".to_owned();
+        match Engine(shared.clone()).cancel(run, By::System, Some(reason)).await {
+            Ok(_) | Err(Error::Illegal(_) | Error::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// When there is something to do next.

@@ -22,7 +22,7 @@ use crate::{Action, Backoff, DedupKey, Digest, NewRun, Origin, RunId, Secret, Su
 pub use alteration::{Alteration, NotAltered};
 pub use answer::{Answer, Exchange};
 pub(crate) use change::LEASE_LOST;
-pub use change::RowChange;
+pub use change::{RowChange, Unsent};
 pub use words::{ApprovalStatus, JobType, ScheduleStatus, UnknownWord};
 
 /// Identifies a scheduled provision. Other programs insert rows too, so it is any UUID.

@@ -28,6 +28,7 @@
 mod answer;
 mod clock;
 mod google;
+mod legible;
 mod mask;
 mod microsoft;
 mod pace;

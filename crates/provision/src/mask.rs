@@ -3,6 +3,8 @@
 //! Twice over: values under names that sound like secrets, wherever they stand, and the secrets of this very request,
 //! under whatever name they come back.
 
+mod forms;
+
 use piton_model::Secret;
 use serde_json::Value;
 
@@ -33,13 +35,22 @@ pub(crate) struct Masker {
 }
 
 impl Masker {
-    /// Hides `value`, too.
+    /// Hides `value`, too, in whichever way it is written.
     pub(crate) fn learn(&mut self, value: &str) {
-        if value.len() >= SHORTEST && !self.known.iter().any(|known| known.expose() == value) {
-            self.known.push(Secret::new(value.to_owned()));
-            // The longest first: one may be part of another.
-            self.known.sort_by_key(|known| std::cmp::Reverse(known.expose().len()));
+        if value.len() < SHORTEST || self.knows(value) {
+            return;
         }
+        for form in forms::of(value) {
+            if form.len() >= SHORTEST && !self.knows(&form) {
+                self.known.push(Secret::new(form));
+            }
+        }
+        // The longest first: one may be part of another.
+        self.known.sort_by_key(|known| std::cmp::Reverse(known.expose().len()));
+    }
+
+    fn knows(&self, value: &str) -> bool {
+        self.known.iter().any(|known| known.expose() == value)
     }
 
     /// Hides the secrets in `value`, too.
@@ -96,13 +107,21 @@ impl Masker {
     pub(crate) fn text(&self, text: &str) -> String {
         match serde_json::from_str::<Value>(text) {
             Ok(value) if value.is_object() || value.is_array() => self.value(&value).to_string(),
-            _ => self.without_known(&without_named(text)),
+            // What is known first: it is found as a whole, whatever its characters mean to others.
+            _ => without_named(&self.without_known(text)),
         }
     }
 
     /// `text` without the secrets that are known, for messages.
     pub(crate) fn without_known(&self, text: &str) -> String {
-        self.known.iter().fold(text.to_owned(), |text, secret| text.replace(secret.expose(), MASK))
+        let mut text = text.to_owned();
+        for secret in &self.known {
+            // A copy of a long answer for each that is not in it would be dear.
+            if text.contains(secret.expose()) {
+                text = text.replace(secret.expose(), MASK);
+            }
+        }
+        text
     }
 }
 
@@ -125,9 +144,10 @@ fn without_named(text: &str) -> String {
             continue;
         }
         let value = rest.trim_start_matches([' ', '\\']);
+        let escapes = rest[..rest.len() - value.len()].bytes().rev().take_while(|byte| *byte == b'\\').count();
         let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''));
         let length = match quote {
-            Some(quote) => value[1..].find(quote).map_or(value.len(), |end| end + 2),
+            Some(quote) => quoted(value, quote, escapes),
             // `Authorization: Bearer …` is two words.
             None => value.find(['&', ',', ';', '<', '>', '}', '\n', '\r', '"']).unwrap_or(value.len()),
         };
@@ -138,6 +158,26 @@ fn without_named(text: &str) -> String {
     }
     out.push_str(rest);
     out
+}
+
+/// How long the value is that begins with `quote`, which stands behind so many backslashes. A quote that belongs to the value
+/// is escaped once more than that, or stands there twice. Without an end, all of it is the value.
+fn quoted(value: &str, quote: char, escapes: usize) -> usize {
+    let mut before = 0;
+    let mut rest = value.char_indices().skip(1).peekable();
+    while let Some((at, c)) = rest.next() {
+        if c == '\\' {
+            before += 1;
+            continue;
+        }
+        // Each backslash of the value itself is written as one more pair at every level.
+        let may_end = c == quote && before % (2 * (escapes + 1)) == escapes;
+        if may_end && (escapes > 0 || rest.next_if(|(_, next)| *next == quote).is_none()) {
+            return at + 1;
+        }
+        before = 0;
+    }
+    value.len()
 }
 
 /// The beginning of `text`, at most `longest` bytes of it.
@@ -186,6 +226,28 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_with_a_quote_is_hidden_as_a_whole() {
+        let mut masker = Masker::default();
+        let password = r#"hun"ter'22\x"#;
+        masker.learn(password);
+        for text in [
+            format!("refused: password={password}"),
+            format!("refused: \"password\": {}", json!(password)),
+            format!("{} was refused", json!({"x": password})),
+            format!("{} was refused", json!(json!({"x": password}).to_string())),
+            format!("password='{}'", password.replace('\'', "\\'")),
+            "no hun%22ter%2722%5Cx here".to_owned(),
+            "Basic YWRhOmh1biJ0ZXInMjJceA==".to_owned(),
+        ] {
+            let masked = masker.text(&text);
+            assert!(masked.contains("***"), "{masked}");
+            for part in ["hun", "ter", "22", "aHVuInRlci", "odW4idGVyJz"] {
+                assert!(!masked.contains(part), "{masked}");
+            }
+        }
+    }
+
+    #[test]
     fn texts_are_masked_by_what_looks_like_a_name() {
         let masker = Masker::default();
         for (text, masked) in [
@@ -196,6 +258,10 @@ mod tests {
             ("a: b, c=d", "a: b, c=d"),
             ("token=", "token="),
             ("secret: 'unclosed", "secret:***"),
+            (r#"x {"password": "a\"b\\", "n": 1"#, r#"x {"password":***, "n": 1"#),
+            (r#"x {\"password\": \"a\\\"b\\\\\", \"n\": 1"#, r#"x {\"password\":***, \"n\": 1"#),
+            ("password='it''s' n=1", "password=*** n=1"),
+            ("x {\"password\": \"\", \"n\": 1", "x {\"password\":***, \"n\": 1"),
         ] {
             assert_eq!(masker.text(text), masked, "{text}");
         }

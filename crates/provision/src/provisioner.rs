@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::{CallFailed, Problem};
+use crate::legible;
 use crate::mask::{Masker, excerpt};
 use crate::plan::{Call, Configured, Provider, plan};
 use crate::sign::{self, sign};
@@ -50,7 +51,7 @@ impl Provisioner {
         match result {
             Ok(()) => Ok(tape.finish(took)),
             Err(Problem { mut failure, retry_after }) => {
-                failure.message = tape.masker.without_known(&failure.message);
+                failure.message = legible::line(&tape.masker.without_known(&failure.message));
                 let answer = (!tape.is_empty()).then(|| tape.finish(took));
                 tracing::debug!(schedule = %request.id, attempt = request.attempt, code = %failure.code,
                     "a provisioning request was not carried out");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use piton_model::{Failure, FailureClass, Secret};
+use piton_model::{Failure, FailureClass, Secret, Unsent};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Url};
 use serde_json::Value;
@@ -174,7 +174,7 @@ impl<D: Dialect> Session<'_, D> {
             }
             () = self.wire.clock.sleep_until(self.wire.clock.uptime() + self.wire.timeout) => {
                 let message = format!("others were waiting for a token of {} before this one", D::NAME);
-                return Err(Failure::new(FailureClass::Transient, "target_busy", message).into());
+                return Err(Failure::new(FailureClass::Transient, Unsent::Crowded.code(), message).into());
             }
         };
         if let Some(token) = known.get(&self.scope)

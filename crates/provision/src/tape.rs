@@ -8,6 +8,7 @@ use reqwest::Url;
 use piton_model::{Answer, Exchange};
 
 use crate::answer::{LONGEST_BODY, LONGEST_PART, MOST_EXCHANGES};
+use crate::legible;
 use crate::mask::{Masker, excerpt};
 use crate::wire::{Incoming, Outgoing};
 
@@ -38,7 +39,7 @@ impl Tape {
 
     /// An answer came.
     pub(crate) fn answered(&mut self, outgoing: &Outgoing, incoming: &Incoming, took: Duration) {
-        let body = self.masker.text(&String::from_utf8_lossy(&incoming.body));
+        let body = legible::lines(&self.masker.text(&String::from_utf8_lossy(&incoming.body)));
         self.note(outgoing, Some(incoming.status), excerpt(body.clone(), LONGEST_PART), took);
         if self.settled {
             return;
@@ -50,7 +51,7 @@ impl Tape {
 
     /// None came.
     pub(crate) fn unanswered(&mut self, outgoing: &Outgoing, why: &str, took: Duration) {
-        let why = self.masker.without_known(why);
+        let why = legible::line(&self.masker.without_known(why));
         self.note(outgoing, None, why, took);
     }
 

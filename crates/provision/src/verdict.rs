@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use piton_model::guard::Blocked;
-use piton_model::{Failure, FailureClass};
+use piton_model::{Failure, FailureClass, Unsent};
 
 use crate::answer::Problem;
 use crate::pace::{NotAdmitted, Verdict};
@@ -127,19 +127,20 @@ impl Unanswered {
             Unanswered::NotAdmitted(NotAdmitted::Open(left)) => {
                 let message = format!("{host} failed so often that it is left alone for {} s", left.as_secs());
                 return Problem::after(
-                    transient("target_open", message).hint("look at why the target fails; it is tried again by itself"),
+                    transient(Unsent::Open.code(), message)
+                        .hint("look at why the target fails; it is tried again by itself"),
                     Some(*left),
                 );
             }
             Unanswered::NotAdmitted(NotAdmitted::Held(left)) => {
                 let message = format!("{host} asked not to be called for another {} s", left.as_secs());
                 return Problem::after(
-                    transient("target_busy", message).hint("it is tried again after that"),
+                    transient(Unsent::Held.code(), message).hint("it is tried again after that"),
                     Some(*left),
                 );
             }
             Unanswered::NotAdmitted(NotAdmitted::Crowded) => {
-                transient("target_busy", format!("too many calls of {host} were waiting before this one"))
+                transient(Unsent::Crowded.code(), format!("too many calls of {host} were waiting before this one"))
                     .hint("raise `concurrency` or `rate` of the targets if it can take more")
             }
         };
@@ -192,7 +193,8 @@ mod tests {
             (Unanswered::Stopped, FailureClass::Interrupted, "stopped", None),
             (Unanswered::TimedOut(wait), FailureClass::Transient, "target_timeout", None),
             (Unanswered::NotAdmitted(NotAdmitted::Open(wait)), FailureClass::Transient, "target_open", Some(wait)),
-            (Unanswered::NotAdmitted(NotAdmitted::Held(wait)), FailureClass::Transient, "target_busy", Some(wait)),
+            (Unanswered::NotAdmitted(NotAdmitted::Held(wait)), FailureClass::Transient, "target_held", Some(wait)),
+            (Unanswered::NotAdmitted(NotAdmitted::Crowded), FailureClass::Transient, "target_crowded", None),
             (Unanswered::Blocked(Blocked::Always("x".into())), FailureClass::Permanent, "target_blocked", None),
         ] {
             let problem = unanswered.problem("h");

@@ -71,6 +71,12 @@ macro_rules! params {
 }
 pub(crate) use params;
 
+/// A text that both engines take. PostgreSQL has no NUL in texts, and a statement with one would be refused however often it
+/// is tried. What stands in its place is nobody's name, where nothing would make one name of two.
+fn storable(text: Cow<'_, str>) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text.into_owned() }
+}
+
 fn arguments<'a, DB>(params: Vec<Param<'a>>) -> Result<DB::Arguments, Error>
 where
     DB: Database,
@@ -82,7 +88,7 @@ where
     for param in params {
         let added = match param {
             Param::Int(value) => arguments.add(value),
-            Param::Text(value) => arguments.add(value.map(Cow::into_owned)),
+            Param::Text(value) => arguments.add(value.map(storable)),
         };
         added.map_err(|error| Error::Refused(error.to_string()))?;
     }
@@ -103,7 +109,7 @@ fn arrays<'a>(columns: &[Column], params: impl Iterator<Item = Param<'a>>, count
     for (index, param) in params.enumerate() {
         match (&mut arrays[index % columns.len()], param) {
             (Values::Ints(values), Param::Int(value)) => values.push(value),
-            (Values::Texts(values), Param::Text(value)) => values.push(value.map(Cow::into_owned)),
+            (Values::Texts(values), Param::Text(value)) => values.push(value.map(storable)),
             (Values::Ints(_), Param::Text(_)) | (Values::Texts(_), Param::Int(_)) => {
                 return Err(Error::Refused("a value is not of the type of its column".to_owned()));
             }

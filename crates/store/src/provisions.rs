@@ -131,15 +131,16 @@ impl Store {
         self.writer().perform(Alter { id, alteration, by, at: whole_micros(at) }).await?
     }
 
-    /// Lets rows follow their runs that could not when those changed. How many that were.
+    /// Lets rows follow their runs that could not when those changed, and gives up those that wait for a time that never
+    /// comes. How many that were.
     pub async fn catch_up_provisions(&self, at: Timestamp) -> Result<usize, Error> {
-        if self.readers().row(statements(self.dialect()).behind.as_str(), params![]).await?.is_none() {
+        if self.readers().row(statements(self.dialect()).astray.as_str(), params![]).await?.is_none() {
             return Ok(0);
         }
         self.writer().perform(CatchUp { at: whole_micros(at) }).await
     }
 
-    /// The runs under way whose rows another program has cancelled.
+    /// The runs under way whose rows another program has cancelled or deleted.
     pub async fn unwanted_provisions(&self) -> Result<Vec<RunId>, Error> {
         let rows = self.readers().rows(statements(self.dialect()).unwanted.as_str(), params![]).await?;
         rows.iter().map(|row| run_id(&row.text(0)?)).collect()
@@ -296,6 +297,12 @@ impl Operation for CatchUp {
             batch.follow(run.unwrap_or_else(|| Following::lost(id, self.at)));
         }
         batch.follow_runs(self.at).await?;
-        Ok(behind.len())
+        let never = batch.conn().rows(sql.never.as_str(), params![]).await?;
+        for found in &never {
+            if let Err(error) = row::provision(found) {
+                spoil(batch, found, &error, self.at).await?;
+            }
+        }
+        Ok(behind.len() + never.len())
     }
 }

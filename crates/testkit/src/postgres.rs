@@ -63,6 +63,14 @@ pub async fn database() -> Result<String, Error> {
     Ok(in_database(&server, &name))
 }
 
+/// Does to a database what another program does that shares it.
+pub async fn execute(url: &str, sql: &str) -> Result<(), Error> {
+    let mut other = connect(url).await?;
+    sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut other).await?;
+    other.close().await?;
+    Ok(())
+}
+
 /// Stops the server that was started here, if any, and waits for its end. Only for programs that are no tests: a test
 /// process just ends.
 pub fn stop() {

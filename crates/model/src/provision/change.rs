@@ -10,6 +10,38 @@ use crate::{Action, Failure, FailureClass, Outcome, Run, RunId, RunState};
 /// The code of the failure of a try whose worker was lost.
 pub(crate) const LEASE_LOST: &str = "lease_lost";
 
+/// Nobody is asked again sooner than this, whatever is said of when.
+const A_MOMENT: Duration = Duration::from_secs(1);
+
+/// Why a call was not even made. Whoever was to be called knows nothing of it, so it counts as no try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsent {
+    /// The target fails so often that it is left alone.
+    Open,
+    /// The target asked not to be called for a while.
+    Held,
+    /// Too many others were waiting.
+    Crowded,
+}
+
+impl Unsent {
+    /// All of them.
+    pub const ALL: [Unsent; 3] = [Unsent::Open, Unsent::Held, Unsent::Crowded];
+
+    /// The code of a failure that is this.
+    pub fn code(self) -> &'static str {
+        match self {
+            Unsent::Open => "target_open",
+            Unsent::Held => "target_held",
+            Unsent::Crowded => "target_crowded",
+        }
+    }
+
+    fn is(failure: &Failure) -> bool {
+        Unsent::ALL.iter().any(|unsent| unsent.code() == failure.code)
+    }
+}
+
 /// What the row of a run is after something happened to the run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RowChange {
@@ -90,9 +122,14 @@ impl Provision {
             // Not the provisioning API's fault, and nobody is helped by waiting.
             return Some((self.retries, SignedDuration::ZERO));
         }
-        let again = self.retries.saturating_add(1);
-        let delay = spread(self.retry.delay(again)?, run).max(failure.retry_after.unwrap_or_default());
-        Some((again, SignedDuration::try_from(delay).unwrap_or(SignedDuration::MAX)))
+        let asked = failure.retry_after.unwrap_or_default();
+        let (tries, delay) = if Unsent::is(failure) {
+            (self.retries, asked.max(A_MOMENT))
+        } else {
+            let again = self.retries.saturating_add(1);
+            (again, spread(self.retry.delay(again)?, run).max(asked))
+        };
+        Some((tries, SignedDuration::try_from(delay).unwrap_or(SignedDuration::MAX)))
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use piton_model::{
     Alteration, ApprovalStatus, Backoff, By, DedupKey, Failure, FailureClass, JobType, NewProvision, NotAltered,
-    Outcome, RowChange, Run, RunId, RunState, ScheduleId, ScheduleStatus, ScheduledProvision, Secret,
+    Outcome, RowChange, Run, RunId, RunState, ScheduleId, ScheduleStatus, ScheduledProvision, Secret, Unsent,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -114,6 +114,27 @@ fn what_an_outcome_makes_of_the_row() {
     let lost = Failure::new(FailureClass::Transient, "lease_lost", "the worker was lost");
     let again = of(Outcome::Failed { failure: lost });
     assert!(matches!(again, RowChange::Again { at: again, retry_count: 2, .. } if again == at(200)), "{again:?}");
+}
+
+#[test]
+fn what_was_never_sent_is_no_try() {
+    let row = row(ScheduleStatus::Pending, ApprovalStatus::AutoApproved);
+    let soon = at(201);
+    for unsent in Unsent::ALL {
+        for (asked, next) in [(None, soon), (Some(0), soon), (Some(100), at(300))] {
+            let failure = Failure::new(FailureClass::Transient, unsent.code(), "it is left alone");
+            let failure = Failure { retry_after: asked.map(Duration::from_secs), ..failure };
+            // There may be no retry at all.
+            let run = ended(&row, [1; 10], Backoff::NONE, Outcome::Failed { failure });
+            let change = RowChange::of(&run);
+            assert!(
+                matches!(change, Some(RowChange::Again { at, retry_count: 2, .. }) if at == next),
+                "{unsent:?} {asked:?}: {change:?}"
+            );
+        }
+    }
+    let refused = ended(&row, [1; 10], Backoff::NONE, transient(Some(Duration::from_secs(100))));
+    assert!(matches!(RowChange::of(&refused), Some(RowChange::Failed { .. })), "the target itself was asked");
 }
 
 #[test]

@@ -12,6 +12,12 @@ pub fn database() -> String {
     runtime.block_on(piton_testkit::postgres::database()).unwrap()
 }
 
+/// Another program that uses the database.
+pub fn execute(database: &str, sql: &str) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(piton_testkit::postgres::execute(database, sql)).unwrap();
+}
+
 #[test]
 fn two_daemons_share_the_work_and_fire_each_schedule_once() {
     let database = database();

@@ -288,3 +288,24 @@ fn what_is_under_way_can_be_stopped() {
     until("it is cancelled", || is(&address, &id, "cancelled"));
     assert_eq!(target.calls().len(), 1);
 }
+
+#[test]
+fn what_was_cancelled_while_the_daemon_was_away_is_not_called_again() {
+    let database = crate::postgres::database();
+    let (site, target) = site("/hold");
+    let site = site.env("PITON_STORE__URL", &database);
+    let daemon = site.serve();
+    let address = daemon.address();
+    let id = schedule(&address, &now());
+    until("the target is called", || !target.calls().is_empty());
+    daemon.kill();
+    let cancel = format!("UPDATE scheduled_provisions SET status = 'cancelled' WHERE id = '{id}'");
+    crate::postgres::execute(&database, &cancel);
+    let daemon = site.serve();
+    let address = daemon.address();
+    let runs = || site.json(["run", "list", "--kind", "provision"]);
+    until("its run has ended", || runs()[0]["outcome"] == "cancelled");
+    assert!(is(&address, &id, "cancelled"));
+    assert_eq!((target.calls().len(), runs().as_array().unwrap().len()), (1, 1));
+    site.audit();
+}

@@ -118,6 +118,22 @@ async fn answers_are_told_apart_and_kept() {
 }
 
 #[tokio::test]
+async fn what_a_target_said_can_be_read_anywhere() {
+    let said = "bad\0body \u{1b}[31m\u{202e}txt";
+    let document = json!({"error": said}).to_string();
+    let target = scripted([Reply::text(422, said), Reply::text(500, said), Reply::text(422, &document)]).await;
+    let scene = Scene::at(&target.url);
+    for _ in 0..3 {
+        let failed = scene.carry_out(&provision()).await.unwrap_err();
+        let (message, body) = (failed.failure.message, failed.answer.unwrap().body);
+        for text in [&message, &body] {
+            assert!(!text.contains(['\0', '\u{1b}', '\u{202e}']), "{text:?}");
+            assert!(text.contains("bad") && text.contains("body") && text.contains("txt"), "{text:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn no_more_than_an_excerpt_is_kept() {
     let target = scripted([Reply::text(200, &"é".repeat(200_000))]).await;
     let answer = Scene::at(&target.url).carry_out(&provision()).await.unwrap();
@@ -132,7 +148,7 @@ async fn a_target_that_asks_for_a_pause_gets_it_from_everybody() {
     assert_eq!((failed.failure.code.as_str(), failed.retry_after), ("target_busy", Some(120 * SECOND)));
     scene.clock.advance(20 * SECOND);
     let failed = scene.carry_out(&provision()).await.unwrap_err();
-    assert_eq!((failed.failure.code.as_str(), failed.retry_after), ("target_busy", Some(100 * SECOND)));
+    assert_eq!((failed.failure.code.as_str(), failed.retry_after), ("target_held", Some(100 * SECOND)));
     assert!(failed.answer.is_none(), "nothing was sent");
     scene.clock.advance(100 * SECOND);
     scene.carry_out(&provision()).await.unwrap();
@@ -214,7 +230,7 @@ async fn nobody_waits_for_ever_for_a_turn() {
     scene.clock.sleeper(31 * SECOND).await;
     scene.clock.advance(30 * SECOND);
     let failed = second.await.unwrap().unwrap_err();
-    assert_eq!(kind(&failed.failure), (FailureClass::Transient, "target_busy"));
+    assert_eq!(kind(&failed.failure), (FailureClass::Transient, "target_crowded"));
     assert!(failed.answer.is_none());
     scene.clock.advance(29 * SECOND);
     scene.carry_out(&provision()).await.unwrap();

@@ -33,11 +33,11 @@ pub(super) fn lines(new: &[NewProvision], at: Timestamp) -> impl Iterator<Item =
 fn line(out: &mut String, new: &NewProvision, now: &str) {
     // Writing to a String cannot fail.
     let _ = write!(out, "{}\t{}\t", new.id, new.job_type);
-    text(out, &new.employee.expose().to_string());
+    text(out, &row::document(new.employee.expose()));
     out.push('\t');
-    text(out, &new.applications.expose().to_string());
+    text(out, &row::document(new.applications.expose()));
     out.push('\t');
-    maybe(out, new.payload.as_ref().map(|payload| payload.expose().to_string()).as_deref());
+    maybe(out, new.payload.as_ref().map(|payload| row::document(payload.expose())).as_deref());
     let _ = write!(out, "\t{}\t", time(new.schedule_time));
     maybe(out, new.timezone.as_deref());
     out.push('\t');
@@ -61,14 +61,16 @@ fn maybe(out: &mut String, value: Option<&str>) {
 }
 
 fn text(out: &mut String, value: &str) {
-    for piece in value.split_inclusive(['\\', '\t', '\n', '\r']) {
-        let plain = piece.trim_end_matches(['\\', '\t', '\n', '\r']);
+    for piece in value.split_inclusive(['\\', '\t', '\n', '\r', '\0']) {
+        let plain = piece.trim_end_matches(['\\', '\t', '\n', '\r', '\0']);
         out.push_str(plain);
         match &piece[plain.len()..] {
             "\\" => out.push_str("\\\\"),
             "\t" => out.push_str("\\t"),
             "\n" => out.push_str("\\n"),
             "\r" => out.push_str("\\r"),
+            // As for a parameter: PostgreSQL has none in texts.
+            "\0" => out.push('\u{fffd}'),
             _ => {}
         }
     }
@@ -81,8 +83,8 @@ mod tests {
     #[test]
     fn what_ends_a_column_or_a_line_is_written_in_other_words() {
         let mut out = String::new();
-        text(&mut out, "a\tb\\\\c\r\n\u{1f600}\\N");
+        text(&mut out, "a\tb\\\\c\r\n\u{1f600}\\N\0");
         maybe(&mut out, None);
-        assert_eq!(out, "a\\tb\\\\\\\\c\\r\\n\u{1f600}\\\\N\\N");
+        assert_eq!(out, "a\\tb\\\\\\\\c\\r\\n\u{1f600}\\\\N\u{fffd}\\N");
     }
 }

@@ -51,8 +51,9 @@ impl Store {
                 Err(error) => tracing::warn!(%error, "a scheduled provision is left out of a list"),
             }
         }
-        let last = provisions.last().filter(|_| rows.len() > query.limit);
-        let next = last.map(|last| (last.wanted.schedule_time, last.wanted.id));
+        // The last that was found, whether or not it can be read: there are more after it.
+        let last = rows.iter().take(query.limit).next_back().filter(|_| rows.len() > query.limit);
+        let next = last.map(row::place).transpose()?.flatten();
         Ok(ProvisionPage { provisions, next })
     }
 }
@@ -81,7 +82,7 @@ impl ProvisionQuery {
             and("s.job_type = §", vec![job_type.as_str().into()]);
         }
         if let Some(tags) = &self.tags {
-            let tags = serde_json::Value::from(tags.clone()).to_string();
+            let tags = row::document(&serde_json::Value::from(tags.clone()));
             and(words.tagged, vec![tags.into()]);
         }
         if let Some((time, id)) = self.after {

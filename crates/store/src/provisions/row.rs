@@ -7,15 +7,30 @@ use piton_model::{
 };
 use serde_json::Value;
 
+use super::ProvisionPlace;
 use crate::Error;
 use crate::db::{Param, Row, params};
 use crate::dialect::Dialect;
 use crate::row::{micros, timestamp};
 
+/// The end of the moments at which something may be due.
+pub(super) const LAST: Timestamp = Timestamp::constant(253_402_207_200, 0);
+
 /// The id of a row, which can always be read.
 pub(super) fn id(row: &Row) -> Result<ScheduleId, Error> {
     let text = row.text(0)?;
     text.parse().map_err(|error| unreadable(&text, "id", &error))
+}
+
+/// Where a row stands in lists that begin with the latest: at the end of all moments where its time never comes, and none
+/// where there is nothing to be read after it.
+pub(super) fn place(row: &Row) -> Result<Option<ProvisionPlace>, Error> {
+    let (id, micros) = (id(row)?, row.int(5)?);
+    Ok(match Timestamp::from_microsecond(micros) {
+        Ok(time) => Some((time.min(LAST), id)),
+        Err(_) if micros > 0 => Some((LAST, id)),
+        Err(_) => None,
+    })
 }
 
 /// Reads a row. Other programs write them too, so a value may be one that nobody expects.
@@ -39,8 +54,8 @@ pub(super) fn provision(row: &Row) -> Result<ScheduledProvision, Error> {
         .parse()
         .map_err(|error| unreadable(&name, "approval_status", &error))?;
     let status: ScheduleStatus = row.text(11)?.parse().map_err(|error| unreadable(&name, "status", &error))?;
-    let schedule_time =
-        time(5)?.ok_or_else(|| unreadable(&name, "schedule_time", &"it is no moment that ever comes"))?;
+    let schedule_time = timestamp(row.int(5)?)
+        .map_err(|_| unreadable(&name, "schedule_time", &"it is no moment between the years 1 and 9999"))?;
     let payload = json(4, "payload")?;
     let tags = serde_json::from_str(&row.text(7)?).map_err(|error| unreadable(&name, "tags", &error))?;
     let wanted = NewProvision {
@@ -77,6 +92,26 @@ fn unreadable(id: &str, column: &str, problem: &dyn std::fmt::Display) -> Error 
     Error::Unreadable { what: format!("`{column}` of the scheduled provision {id}"), detail: problem.to_string() }
 }
 
+/// A document as the column takes it: PostgreSQL has no NUL in documents either, not even as `\u0000`.
+pub(super) fn document(value: &Value) -> String {
+    let text = value.to_string();
+    if !text.contains("\\u0000") {
+        return text;
+    }
+    let mut document = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find('\\') {
+        let (plain, escaped) = rest.split_at(at);
+        let length = if escaped.starts_with("\\u") { 6 } else { 2 };
+        let (escape, after) = escaped.split_at_checked(length).unwrap_or((escaped, ""));
+        document.push_str(plain);
+        document.push_str(if escape == "\\u0000" { "\\ufffd" } else { escape });
+        rest = after;
+    }
+    document.push_str(rest);
+    document
+}
+
 /// Tags as the column takes them: on PostgreSQL an array, which is not made from JSON row by row.
 pub(super) fn tags(tags: &[String], dialect: Dialect) -> String {
     match dialect {
@@ -90,13 +125,12 @@ pub(super) fn tags(tags: &[String], dialect: Dialect) -> String {
 
 /// The parameters of [`super::sql::Statements::insert`].
 pub(super) fn new_row(new: &NewProvision, dialect: Dialect, at: Timestamp) -> Vec<Param<'static>> {
-    let json = |value: &Value| value.to_string();
     params![
         new.id.to_string(),
         new.job_type.as_str(),
-        json(new.employee.expose()),
-        json(new.applications.expose()),
-        new.payload.as_ref().map(|payload| json(payload.expose())),
+        document(new.employee.expose()),
+        document(new.applications.expose()),
+        new.payload.as_ref().map(|payload| document(payload.expose())),
         micros(new.schedule_time),
         new.timezone.clone(),
         tags(&new.tags, dialect),
@@ -187,5 +221,23 @@ impl Following {
             self.last_run.map(|run| run.to_string()),
             micros(now),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_document_has_no_nul_and_is_otherwise_as_it_was() {
+        for (value, kept) in [
+            (json!({"a\0": ["b\0\0c", "\\u0000"]}), json!({"a\u{fffd}": ["b\u{fffd}\u{fffd}c", "\\u0000"]})),
+            (json!("\\\0\\\\u0000 \u{1}\"é\0"), json!("\\\u{fffd}\\\\u0000 \u{1}\"é\u{fffd}")),
+            (json!({"n": 1.5, "t": "a\n"}), json!({"n": 1.5, "t": "a\n"})),
+        ] {
+            assert_eq!(serde_json::from_str::<Value>(&document(&value)).unwrap(), kept);
+        }
     }
 }

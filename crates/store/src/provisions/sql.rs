@@ -34,7 +34,11 @@ pub(crate) struct Statements {
     pub(crate) alter: String,
     /// Rows whose run has ended, as this row never heard: the body of the run too, none where it is gone.
     pub(crate) behind: String,
-    /// Rows whose runs are under way and that somebody does not want any more.
+    /// Rows that wait for a time that never comes.
+    pub(crate) never: String,
+    /// Whether there is a row of either kind.
+    pub(crate) astray: String,
+    /// Runs under way whose rows somebody has cancelled or deleted.
     pub(crate) unwanted: String,
     /// How many there are in each status.
     pub(crate) counts: String,
@@ -54,8 +58,14 @@ pub(crate) struct Statements {
 
 /// How the types of the table are read and written.
 struct Words {
-    /// A time as microseconds.
+    /// A time as microseconds; none where this crate knows no such moment.
     time: fn(&str) -> String,
+    /// The same of a time by which rows are sorted: a number before or after all moments where there is none.
+    place: fn(&str) -> String,
+    /// The same of a time to look at: the first or last moment where there is none.
+    clamped: fn(&str) -> String,
+    /// The end of all moments: [`super::row::LAST`].
+    last: &'static str,
     /// Microseconds as a time.
     to_time: fn(&str) -> String,
     /// A value as text.
@@ -74,6 +84,9 @@ struct Words {
 
 const SQLITE: Words = Words {
     time: |value| value.to_owned(),
+    place: |value| value.to_owned(),
+    clamped: |value| value.to_owned(),
+    last: "253402207200000000",
     to_time: |value| value.to_owned(),
     text: |value| value.to_owned(),
     cast: |value, _| value.to_owned(),
@@ -85,9 +98,23 @@ const SQLITE: Words = Words {
     returned: "id",
 };
 
+/// Between which times of PostgreSQL there are moments. Other programs may write such as come long before or after, or never.
+const FIRST: &str = "TIMESTAMPTZ '0001-01-01 00:00:00+00'";
+const LAST: &str = "TIMESTAMPTZ '9999-12-30 22:00:00+00'";
+
 const POSTGRES: Words = Words {
-    // Other programs may write a time that has no end.
-    time: |value| format!("CAST(CASE WHEN isfinite({value}) THEN EXTRACT(EPOCH FROM {value}) * 1000000 END AS BIGINT)"),
+    time: |value| {
+        let is_moment = format!("{value} >= {FIRST} AND {value} < {LAST}");
+        format!("CAST(CASE WHEN {is_moment} THEN EXTRACT(EPOCH FROM {value}) * 1000000 END AS BIGINT)")
+    },
+    place: |value| {
+        format!(
+            "CAST(CASE WHEN {value} < {FIRST} THEN -9000000000000000000 WHEN {value} >= {LAST} THEN 9000000000000000000 \
+             ELSE EXTRACT(EPOCH FROM {value}) * 1000000 END AS BIGINT)"
+        )
+    },
+    clamped: |value| format!("CAST(EXTRACT(EPOCH FROM LEAST(GREATEST({value}, {FIRST}), {LAST})) * 1000000 AS BIGINT)"),
+    last: LAST,
     to_time: |value| format!("(TIMESTAMPTZ 'epoch' + CAST({value} AS BIGINT) * INTERVAL '1 microsecond')"),
     text: |value| format!("CAST({value} AS TEXT)"),
     cast: |value, to| format!("CAST({value} AS {to})"),
@@ -109,7 +136,7 @@ pub(crate) fn statements(dialect: Dialect) -> &'static Statements {
 }
 
 fn write(words: &Words, dialect: Dialect) -> Statements {
-    let Words { time, to_time, text, cast, tags, lock, .. } = words;
+    let Words { time, to_time, text, cast, tags, lock, last, clamped, .. } = words;
     let columns = format!(
         "{}, s.job_type, {}, {}, {}, {}, s.timezone, {tags}, s.target_user_email, s.requested_by, s.approval_status, \
          s.status, s.approved_by, {}, {}, {}, s.error_message, {}, {}, s.first_run, s.last_run, \
@@ -118,7 +145,7 @@ fn write(words: &Words, dialect: Dialect) -> Statements {
         text("s.employee_data"),
         text("s.applications"),
         text("s.payload"),
-        time("s.schedule_time"),
+        (words.place)("s.schedule_time"),
         time("s.created_at"),
         time("s.updated_at"),
         time("s.executed_at"),
@@ -150,8 +177,8 @@ fn write(words: &Words, dialect: Dialect) -> Statements {
            UNION ALL \
            SELECT (SELECT {} FROM scheduled_provisions s WHERE {takeable} AND s.next_attempt_at IS NOT NULL \
            ORDER BY s.next_attempt_at LIMIT 1)) d",
-        time("s.schedule_time"),
-        time("s.next_attempt_at"),
+        clamped("s.schedule_time"),
+        clamped("s.next_attempt_at"),
     );
     let id = cast("$1", "UUID");
     let one = format!("SELECT {columns} FROM scheduled_provisions s WHERE s.id = {id}");
@@ -164,15 +191,23 @@ fn write(words: &Words, dialect: Dialect) -> Statements {
         to_time("$10"),
         cast("$11", "INTEGER"),
     );
+    let is_behind = "s.status = 'executing' AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = s.last_run)";
     let behind = format!(
         "SELECT {}, s.last_run, h.body FROM scheduled_provisions s LEFT JOIN run_history h ON h.id = s.last_run \
-         WHERE s.status = 'executing' AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = s.last_run) \
-         ORDER BY s.id LIMIT 100",
+         WHERE {is_behind} ORDER BY s.id LIMIT 100",
         text("s.id"),
     );
+    let is_never = format!("s.status = 'pending' AND s.schedule_time >= {last}");
+    let never = format!(
+        "SELECT {columns} FROM scheduled_provisions s WHERE {is_never} ORDER BY s.schedule_time, s.id LIMIT 100{lock}"
+    );
+    let astray = format!(
+        "SELECT 1 WHERE EXISTS (SELECT 1 FROM scheduled_provisions s WHERE {is_behind}) \
+         OR EXISTS (SELECT 1 FROM scheduled_provisions s WHERE {is_never})"
+    );
     let unwanted = format!(
-        "SELECT r.id FROM runs r WHERE r.subject >= 'provision/' AND r.subject < 'provision0' AND EXISTS (\
-         SELECT 1 FROM scheduled_provisions s WHERE s.id = {} AND s.status = 'cancelled')",
+        "SELECT r.id FROM runs r WHERE r.subject >= 'provision/' AND r.subject < 'provision0' AND NOT EXISTS (\
+         SELECT 1 FROM scheduled_provisions s WHERE s.id = {} AND s.status <> 'cancelled')",
         cast("substr(r.subject, 11)", "UUID"),
     );
     Statements {
@@ -184,6 +219,8 @@ fn write(words: &Words, dialect: Dialect) -> Statements {
         one,
         alter,
         behind,
+        never,
+        astray,
         unwanted,
         counts: "SELECT status, COUNT(*) FROM scheduled_provisions GROUP BY status".to_owned(),
         list: format!("SELECT {columns} FROM scheduled_provisions s"),
@@ -264,6 +301,8 @@ pub(crate) fn texts(dialect: Dialect) -> Vec<String> {
         &all.one_to_change,
         &all.alter,
         &all.behind,
+        &all.never,
+        &all.astray,
         &all.unwanted,
         &all.counts,
         &all.spoil,

@@ -96,6 +96,7 @@ on_both_engines![
     what_people_do_to_rows,
     lists_have_filters_and_pages,
     many_are_scheduled_at_once,
+    a_nul_stops_nothing,
 ];
 
 async fn what_is_scheduled_is_there(fixture: &Fixture) {
@@ -311,6 +312,31 @@ async fn many_are_scheduled_at_once(fixture: &Fixture) {
     store.close().await;
 }
 
+async fn a_nul_stops_nothing(fixture: &Fixture) {
+    let store = fixture.open().await;
+    let odd = |number: i64| NewProvision {
+        employee: Secret::new(json!({"fullName": "A\0da", "path": "C:\\u0000"})),
+        tags: vec!["x\0y".to_owned()],
+        requested_by: Some("bo\0b".to_owned()),
+        ..new(at(number))
+    };
+    let id = schedule(&store, odd(10)).await;
+    let found = row(&store, id).await.wanted;
+    assert_eq!(*found.employee.expose(), json!({"fullName": "A\u{fffd}da", "path": "C:\\u0000"}));
+    assert_eq!((found.tags, found.requested_by.as_deref()), (vec!["x\u{fffd}y".to_owned()], Some("bo\u{fffd}b")));
+    let tags = Some(vec!["x\0y".to_owned()]);
+    assert_eq!(list(&store, ProvisionQuery { tags, ..ProvisionQuery::default() }).await, [id]);
+    // However the words came into a failure, the row hears of its end.
+    let run = take_one(&store, at(10)).await;
+    let refused = Event::Failed { failure: Failure::new(FailureClass::Permanent, "target_refused", "bad\0body") };
+    store.record(run.id, refused, guard(&run), at(20)).await.unwrap();
+    let over = row(&store, id).await;
+    assert_eq!((over.status, over.error_message.as_deref()), (ScheduleStatus::Failed, Some("bad\u{fffd}body")));
+    // In bulk, too.
+    assert_eq!(store.schedule_provisions((0..150).map(odd).collect(), bob(), at(0)).await.unwrap().len(), 150);
+    store.close().await;
+}
+
 async fn outsider(fixture: &Fixture) -> PgConnection {
     let options: PgConnectOptions = fixture.url.parse().unwrap();
     options.connect().await.unwrap()
@@ -367,6 +393,15 @@ async fn other_programs_write_the_table() {
     assert!(take(&store, 10, at(50)).await.is_empty());
     store.record(run.id, done(), guard(&run), at(60)).await.unwrap();
     assert_eq!(row(&store, cancelled).await.status, ScheduleStatus::Completed);
+
+    // Deleted while it is executed.
+    let deleted = insert(&mut outsider, COLUMNS, VALUES).await;
+    let run = take_one(&store, at(70)).await;
+    assert!(store.unwanted_provisions().await.unwrap().is_empty());
+    let statement = format!("DELETE FROM scheduled_provisions WHERE id = '{deleted}'");
+    outsider.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
+    assert_eq!(store.unwanted_provisions().await.unwrap(), [run.id]);
+    store.record(run.id, done(), guard(&run), at(80)).await.unwrap();
     outsider.close().await.unwrap();
     store.close().await;
     fixture.audited().await;
@@ -423,15 +458,60 @@ async fn what_cannot_be_read_does_not_stop_the_rest() {
     let spoiled = sqlx::query(sqlx::AssertSqlSafe(statement)).fetch_one(&mut outsider).await.unwrap();
     assert_eq!(spoiled.get::<String, _>(0), "failed");
     assert!(spoiled.get::<String, _>(1).contains("job_type"), "{}", spoiled.get::<String, _>(1));
+    outsider.close().await.unwrap();
+    store.close().await;
+    fixture.audited().await;
+}
 
-    // Times without an end, and members that are not there.
-    let always = VALUES.replace("'2023-11-14T22:13:30Z'", "'-infinity'");
-    let always = insert(&mut outsider, COLUMNS, &always).await;
-    let never = VALUES.replace("'2023-11-14T22:13:30Z'", "'infinity'");
-    let never = insert(&mut outsider, COLUMNS, &never).await;
-    assert!(take(&store, 10, at(30)).await.iter().all(|run| of(run) != never && of(run) != always));
-    assert!(store.next_provision().await.is_ok());
-    assert!(store.provisions(&ProvisionQuery { limit: 10, ..ProvisionQuery::default() }).await.is_ok());
+async fn told(outsider: &mut PgConnection, id: ScheduleId) -> (String, String) {
+    let statement = format!("SELECT status, COALESCE(error_message, '') FROM scheduled_provisions WHERE id = '{id}'");
+    let row = sqlx::query(sqlx::AssertSqlSafe(statement)).fetch_one(outsider).await.unwrap();
+    (row.get(0), row.get(1))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn times_that_never_come_or_came_stop_nobody_else() {
+    let fixture = Fixture::postgres().await;
+    let store = fixture.open().await;
+    let mut outsider = outsider(&fixture).await;
+    let mut odd = Vec::new();
+    for time in ["-infinity", "4000-01-01 BC", "0001-12-31 BC", "9999-12-31 12:00:00+00", "294276-12-31", "infinity"] {
+        let values = VALUES.replace("2023-11-14T22:13:30Z", time);
+        odd.push(insert(&mut outsider, COLUMNS, &values).await);
+    }
+    // What is only told about a row does not matter so much.
+    let mut good = Vec::new();
+    for time in ["infinity", "294276-12-31", "4000-01-01 BC"] {
+        good.push(insert(&mut outsider, &format!("{COLUMNS}, created_at"), &format!("{VALUES}, '{time}'")).await);
+    }
+    good.push(insert(&mut outsider, COLUMNS, VALUES).await);
+
+    let listed: BTreeSet<ScheduleId> = list(&store, ProvisionQuery::default()).await.into_iter().collect();
+    assert_eq!(listed, good.iter().copied().collect(), "lists leave the others out");
+    for limit in 1..4 {
+        let (mut seen, mut query) = (BTreeSet::new(), ProvisionQuery { limit, ..ProvisionQuery::default() });
+        let mut pages = 0;
+        loop {
+            let page = store.provisions(&query).await.unwrap();
+            seen.extend(page.provisions.iter().map(|row| row.wanted.id));
+            pages += 1;
+            assert!(pages <= 10, "each page goes on where the last one ended");
+            let Some(next) = page.next else { break };
+            query.after = Some(next);
+        }
+        assert_eq!(seen, listed, "page after page of {limit}");
+    }
+
+    assert!(store.next_provision().await.unwrap().is_some_and(|next| next < at(0)), "something is due");
+    let taken: BTreeSet<ScheduleId> = take(&store, 20, at(20)).await.iter().map(of).collect();
+    assert_eq!(taken, listed);
+    assert_eq!(store.catch_up_provisions(at(21)).await.unwrap(), 3, "nobody takes what is never due");
+    assert_eq!(store.catch_up_provisions(at(22)).await.unwrap(), 0);
+    for id in odd {
+        let (status, why) = told(&mut outsider, id).await;
+        assert!(status == "failed" && why.contains("schedule_time"), "{status}: {why}");
+    }
+    assert_eq!(store.next_provision().await.unwrap(), None);
     outsider.close().await.unwrap();
     store.close().await;
     fixture.audited().await;
