@@ -115,7 +115,7 @@ pub(super) fn document(value: &Value) -> String {
 /// Tags as the column takes them: on PostgreSQL an array, which is not made from JSON row by row.
 pub(super) fn tags(tags: &[String], dialect: Dialect) -> String {
     match dialect {
-        Dialect::Sqlite => Value::from(tags).to_string(),
+        Dialect::Sqlite => document(&Value::from(tags)),
         Dialect::Postgres => {
             let quoted = |tag: &String| format!("\"{}\"", tag.replace('\\', "\\\\").replace('"', "\\\""));
             format!("{{{}}}", tags.iter().map(quoted).collect::<Vec<_>>().join(","))
