@@ -17,8 +17,9 @@ use crate::fickle::{Api, Mood};
 use crate::site::{Site, kill, until};
 use crate::wire::{get, request};
 
-/// Within this time the rows of a dead or hanging daemon are executed by another one.
-const TAKEN_OVER: Duration = Duration::from_secs(15);
+/// Within this time the rows of a dead or hanging daemon are executed by another one, also on a machine that is busy with other
+/// tests. How soon it is on an idle one, `bench/run provisions` measures.
+const TAKEN_OVER: Duration = Duration::from_secs(30);
 
 fn site(database: &str, api: &Api) -> Site {
     let site = Site::new().env("PITON_STORE__URL", database);
