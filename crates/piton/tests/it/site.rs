@@ -224,6 +224,9 @@ impl Daemon<'_> {
         let mut child = self.child.take().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
+        // A child that it was about to start holds its sockets until it has become another program.
+        let socket = self.site.data().join("api.sock");
+        until("nobody holds its sockets", || std::os::unix::net::UnixStream::connect(&socket).is_err());
     }
 
     /// SIGTERM, and its exit code.
