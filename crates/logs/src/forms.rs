@@ -70,6 +70,8 @@ fn add_json(text: &str, forms: &mut BTreeSet<Vec<u8>>) {
     let html = plain.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
     forms.insert(html.into_bytes());
     forms.insert(json(text, true).into_bytes());
+    // PHP's escapes slashes.
+    forms.insert(plain.replace('/', "\\/").into_bytes());
     forms.insert(plain.into_bytes());
 }
 
@@ -95,7 +97,8 @@ fn json(text: &str, ascii: bool) -> String {
 /// What shells make of a text that is to be read by a shell again: in single quotes as people, `set -x` and Python's
 /// `shlex` write them, with backslashes as bash's `printf %q` does, in `$'…'`, and in double quotes.
 fn add_shell(text: &str, forms: &mut BTreeSet<Vec<u8>>) {
-    for quote in [r"'\''", r#"'"'"'"#] {
+    // SQL and YAML write a quote twice.
+    for quote in [r"'\''", r#"'"'"'"#, "''"] {
         forms.insert(text.replace('\'', quote).into_bytes());
     }
     forms.insert(text.replace('\\', r"\\").replace('\'', r"\'").into_bytes());
@@ -218,6 +221,8 @@ mod tests {
             ("bash: ${x@Q} with a control character", r#"$'\x01a/b+c=d\'e"f$g&h i\\j~k'"#),
             ("bash: declare -p", r#"declare -- x="a/b+c=d'e\"f\$g&h i\\j~k""#),
             ("json", r#"{"x":"a/b+c=d'e\"f$g&h i\\j~k"}"#),
+            ("php: json_encode", r#"{"x":"a\/b+c=d'e\"f$g&h i\\j~k"}"#),
+            ("sql", r#"'xa/b+c=d''e"f$g&h i\j~k'"#),
             ("json, for html", r#"{"x":"a/b+c=d'e\"f$g\u0026h i\\j~k"}"#),
             ("go: html.EscapeString", "xa/b+c=d&#39;e&#34;f$g&amp;h i\\j~k"),
             ("python: html.escape", "xa/b+c=d&#x27;e&quot;f$g&amp;h i\\j~k"),

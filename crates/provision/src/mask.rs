@@ -3,9 +3,10 @@
 //! Twice over: values under names that sound like secrets, wherever they stand, and the secrets of this very request,
 //! under whatever name they come back.
 
-mod forms;
+use std::collections::BTreeSet;
+use std::fmt;
 
-use piton_model::Secret;
+use piton_logs::Redactor;
 use serde_json::Value;
 
 /// What stands where a secret was.
@@ -29,62 +30,28 @@ const SECRET_NAMES: [&str; 10] = [
 const SHORTEST: usize = 6;
 
 /// Knows the secrets that must not be kept.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Masker {
-    known: Vec<Secret<String>>,
+    known: BTreeSet<String>,
+    /// Finds them, in whichever way they are written.
+    redactor: Redactor,
 }
 
 impl Masker {
-    /// Hides `value`, too, in whichever way it is written.
-    pub(crate) fn learn(&mut self, value: &str) {
-        if value.len() < SHORTEST || self.knows(value) {
-            return;
+    /// Hides these too.
+    pub(crate) fn learn<'a>(&mut self, values: impl IntoIterator<Item = &'a str>) {
+        let before = self.known.len();
+        self.known.extend(values.into_iter().filter(|value| value.len() >= SHORTEST).map(str::to_owned));
+        if self.known.len() > before {
+            self.redactor = Redactor::new(self.known.iter().cloned());
         }
-        for form in forms::of(value) {
-            if form.len() >= SHORTEST && !self.knows(&form) {
-                self.known.push(Secret::new(form));
-            }
-        }
-        // The longest first: one may be part of another.
-        self.known.sort_by_key(|known| std::cmp::Reverse(known.expose().len()));
-    }
-
-    fn knows(&self, value: &str) -> bool {
-        self.known.iter().any(|known| known.expose() == value)
     }
 
     /// Hides the secrets in `value`, too.
     pub(crate) fn learn_from(&mut self, value: &Value) {
-        match value {
-            Value::Object(members) => {
-                for (name, value) in members {
-                    if is_secret(name) { self.learn_all(value) } else { self.learn_from(value) }
-                }
-            }
-            Value::Array(items) => {
-                for item in items {
-                    self.learn_from(item);
-                }
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-        }
-    }
-
-    fn learn_all(&mut self, value: &Value) {
-        match value {
-            Value::String(text) => self.learn(text),
-            Value::Object(members) => {
-                for value in members.values() {
-                    self.learn_all(value);
-                }
-            }
-            Value::Array(items) => {
-                for item in items {
-                    self.learn_all(item);
-                }
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
-        }
+        let mut found = Vec::new();
+        secrets_in(value, false, &mut found);
+        self.learn(found);
     }
 
     /// `value` without its secrets.
@@ -114,14 +81,25 @@ impl Masker {
 
     /// `text` without the secrets that are known, for messages.
     pub(crate) fn without_known(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for secret in &self.known {
-            // A copy of a long answer for each that is not in it would be dear.
-            if text.contains(secret.expose()) {
-                text = text.replace(secret.expose(), MASK);
-            }
+        self.redactor.redact(text)
+    }
+}
+
+impl fmt::Debug for Masker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Masker").field("known", &self.known.len()).finish_non_exhaustive()
+    }
+}
+
+/// The texts under names of secrets; all texts where the name of `value` is one.
+fn secrets_in<'a>(value: &'a Value, is_named_so: bool, found: &mut Vec<&'a str>) {
+    match value {
+        Value::Object(members) => {
+            members.iter().for_each(|(name, value)| secrets_in(value, is_named_so || is_secret(name), found));
         }
-        text
+        Value::Array(items) => items.iter().for_each(|item| secrets_in(item, is_named_so, found)),
+        Value::String(text) if is_named_so => found.push(text),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
@@ -218,7 +196,7 @@ mod tests {
     fn secrets_that_come_back_elsewhere_are_hidden_too() {
         let mut masker = Masker::default();
         masker.learn_from(&json!({"user": "ada", "password": "hunter22", "x": [{"tokens": ["abcdefgh"]}]}));
-        masker.learn("shortest");
+        masker.learn(["shortest"]);
         let answer = json!({"echo": "it was hunter22, abcdefgh", "user": "ada"});
         assert_eq!(masker.value(&answer), json!({"echo": "it was ***, ***", "user": "ada"}));
         assert_eq!(masker.text("no JSON: hunter22"), "no JSON: ***");
@@ -229,7 +207,7 @@ mod tests {
     fn a_secret_with_a_quote_is_hidden_as_a_whole() {
         let mut masker = Masker::default();
         let password = r#"hun"ter'22\x"#;
-        masker.learn(password);
+        masker.learn([password]);
         for text in [
             format!("refused: password={password}"),
             format!("refused: \"password\": {}", json!(password)),

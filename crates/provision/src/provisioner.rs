@@ -28,13 +28,16 @@ const LONGEST_ANSWER: usize = 64 * 1024;
 pub struct Provisioner {
     targets: Targets,
     wire: Wire,
+    /// Knows the secrets of the targets.
+    masker: Masker,
 }
 
 impl Provisioner {
     /// Needs a TLS provider to be installed for the process.
     pub fn new(targets: Targets, clock: Arc<dyn Clock>) -> Result<Provisioner, NoClient> {
         let wire = Wire::new(&targets, clock)?;
-        Ok(Provisioner { targets, wire })
+        let masker = knowing(&targets);
+        Ok(Provisioner { targets, wire, masker })
     }
 
     /// Carries out `request`, or as much of it as is not done yet: an attempt may be repeated with the same key at any
@@ -45,7 +48,9 @@ impl Provisioner {
     /// [`Interrupted`](FailureClass::Interrupted); the rest would fail again.
     pub async fn carry_out(&self, request: &Request, stop: &CancellationToken) -> Result<Answer, CallFailed> {
         let begun = self.wire.clock.uptime();
-        let mut tape = Tape::new(self.masker(&request.body));
+        let mut masker = self.masker.clone();
+        masker.learn_from(&request.body);
+        let mut tape = Tape::new(masker);
         let result = self.make_calls(request, &mut tape, stop).await;
         let took = self.wire.clock.uptime().saturating_sub(begun);
         match result {
@@ -58,20 +63,6 @@ impl Provisioner {
                 Err(CallFailed { failure, retry_after, answer })
             }
         }
-    }
-
-    fn masker(&self, body: &Value) -> Masker {
-        let mut masker = Masker::default();
-        masker.learn_from(body);
-        let microsoft = self.targets.microsoft.iter().map(|microsoft| microsoft.secret());
-        for secret in self.targets.header_values.iter().chain(&self.targets.secret).chain(microsoft) {
-            masker.learn(secret.expose());
-            // `Bearer TOKEN` may come back as the token alone.
-            for word in secret.expose().split_whitespace() {
-                masker.learn(word);
-            }
-        }
-        masker
     }
 
     async fn make_calls(&self, request: &Request, tape: &mut Tape, stop: &CancellationToken) -> Result<(), Problem> {
@@ -155,4 +146,15 @@ impl Provisioner {
             said: &excerpt(said, 300),
         })
     }
+}
+
+/// A masker that hides what the targets are shown of us.
+fn knowing(targets: &Targets) -> Masker {
+    let microsoft = targets.microsoft.iter().map(|microsoft| microsoft.secret());
+    let secrets =
+        targets.header_values.iter().chain(&targets.secret).chain(microsoft).map(|secret| secret.expose().as_str());
+    let mut masker = Masker::default();
+    // `Bearer TOKEN` may come back as the token alone.
+    masker.learn(secrets.flat_map(|secret| secret.split_whitespace().chain([secret])));
+    masker
 }

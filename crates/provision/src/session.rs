@@ -181,7 +181,7 @@ impl<D: Dialect> Session<'_, D> {
             && self.wire.clock.uptime() < token.until
             && refused != Some(&token.value)
         {
-            self.tape.masker.learn(token.value.expose());
+            self.tape.masker.learn([token.value.expose().as_str()]);
             return Ok(token.value.clone());
         }
         known.remove(&self.scope);
@@ -219,7 +219,7 @@ impl<D: Dialect> Session<'_, D> {
             let message = format!("{} answered without a token", D::NAME);
             return Err(Failure::new(FailureClass::Transient, "target_failed", message).into());
         }
-        self.tape.masker.learn(value);
+        self.tape.masker.learn([value]);
         let lifetime = Duration::from_secs(answer.body["expires_in"].as_u64().unwrap_or(0));
         Ok(Token { value: Secret::new(value.to_owned()), until: asked + lifetime.saturating_sub(MARGIN) })
     }

@@ -25,7 +25,7 @@ const TABLE: &[(&str, May)] = &[
     ("piton-keeper", May::Import(&[])),
     ("piton-api", May::Import(&[])),
     ("piton-vault", May::Import(&[])),
-    ("piton-provision", May::Import(&["piton-model"])),
+    ("piton-provision", May::Import(&["piton-model", "piton-logs"])),
     ("piton-scaffold", May::Import(&["piton-model", "piton-gotmpl"])),
     ("piton-auth", May::Import(&["piton-model"])),
     ("piton-forge", May::Import(&["piton-model"])),
