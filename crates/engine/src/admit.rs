@@ -1,7 +1,7 @@
 //! Whether a trigger that fired becomes a run. Pure.
 
 use piton_model::{
-    Action, Digest, Event, JobStatus, Mode, Operation, Phase, Run, RunId, SkipReason, WorkspacePhase, WorkspaceState,
+    Digest, Event, JobStatus, Mode, Operation, Phase, Run, RunId, SkipReason, WorkspacePhase, WorkspaceState,
 };
 use piton_spec::ConcurrencyPolicy;
 
@@ -37,12 +37,11 @@ impl Wanted {
 
 /// Decides about a workspace. `live` are its runs that have not ended.
 pub(crate) fn workspace(wanted: &Wanted, digest: &Digest, state: &WorkspaceState, live: &[Run]) -> Admit {
-    let same = |run: &&Run| match &run.action {
-        Action::Iac(iac) => {
+    let same = |run: &&Run| {
+        run.action.iac().is_some_and(|iac| {
             iac.operation == wanted.operation()
                 && (*wanted == Wanted::Destroy || iac.source_digest.as_ref() == Some(digest))
-        }
-        Action::Command(_) | Action::Batch(_) | Action::Provision(_) | Action::Scaffold(_) | Action::Remote(_) => false,
+        })
     };
     let changing: Vec<&Run> = live.iter().filter(|run| changes_workspace(run)).collect();
     // The run that will have the last word as things are now.
@@ -62,10 +61,7 @@ pub(crate) fn workspace(wanted: &Wanted, digest: &Digest, state: &WorkspaceState
 }
 
 fn changes_workspace(run: &Run) -> bool {
-    match &run.action {
-        Action::Iac(iac) => !matches!(iac.operation, Operation::Plan { .. }),
-        Action::Command(_) | Action::Batch(_) | Action::Provision(_) | Action::Scaffold(_) | Action::Remote(_) => false,
-    }
+    run.action.iac().is_some_and(|iac| iac.operation.changes())
 }
 
 fn settled_reason(wanted: &Wanted, digest: &Digest, state: &WorkspaceState) -> Option<SkipReason> {
@@ -136,7 +132,7 @@ pub(crate) fn supersede(runs: &[RunId], newer: RunId) -> Vec<(RunId, Event)> {
 mod tests {
     use jiff::Timestamp;
     use piton_model::{
-        AttemptNo, Backoff, Command, Event, Gate, Iac, Name, NewRun, Origin, Program, Report, Subject, WorkerId,
+        Action, AttemptNo, Backoff, Command, Event, Gate, Iac, Name, NewRun, Origin, Program, Report, Subject, WorkerId,
     };
 
     use super::*;

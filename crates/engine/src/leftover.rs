@@ -75,15 +75,7 @@ fn may_exist(state: &WorkspaceState) -> bool {
 /// What destroys what `runs`, the newest first, have deployed. Nothing where it took commands to deploy it and nobody
 /// knows those that destroy it. Pure.
 fn destroying(runs: &[Run]) -> Option<Iac> {
-    let mut changes = runs.iter().filter_map(|run| match &run.action {
-        Action::Iac(iac) if !matches!(iac.operation, Operation::Plan { .. }) => Some(iac),
-        Action::Iac(_)
-        | Action::Command(_)
-        | Action::Batch(_)
-        | Action::Provision(_)
-        | Action::Scaffold(_)
-        | Action::Remote(_) => None,
-    });
+    let mut changes = runs.iter().filter_map(|run| run.action.iac()).filter(|iac| iac.operation.changes());
     let last = changes.clone().next()?;
     let commands = match changes.find(|iac| iac.operation == Operation::Destroy) {
         Some(destroy) => destroy.commands.clone(),

@@ -111,6 +111,14 @@ impl Operation {
         }
     }
 
+    /// Whether it is carried out to change something.
+    pub fn changes(&self) -> bool {
+        match self {
+            Operation::Deploy { .. } | Operation::Destroy => true,
+            Operation::Plan { .. } => false,
+        }
+    }
+
     /// The verb for people.
     pub fn verb(&self) -> &'static str {
         match self {
@@ -447,13 +455,18 @@ impl Action {
         }
     }
 
-    fn fetches(&self) -> bool {
+    /// The infrastructure code that it deploys, destroys or plans.
+    pub fn iac(&self) -> Option<&Iac> {
         match self {
-            Action::Iac(iac) => matches!(iac.source, Source::Git(_)),
+            Action::Iac(iac) => Some(iac),
             Action::Command(_) | Action::Batch(_) | Action::Provision(_) | Action::Scaffold(_) | Action::Remote(_) => {
-                false
+                None
             }
         }
+    }
+
+    fn fetches(&self) -> bool {
+        self.iac().is_some_and(|iac| matches!(iac.source, Source::Git(_)))
     }
 
     /// How long one attempt may take. The tasks of a [`Batch`] count their own time, which stands still while they are

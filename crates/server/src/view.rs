@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use piton_api as api;
 use piton_model::{
-    Action, Answer, By, Exchange, JobState, LedgerEntry, Name, Origin, OutputValue, PlanSummary, Record, Run, RunState,
+    Answer, By, Exchange, JobState, LedgerEntry, Name, Origin, OutputValue, PlanSummary, Record, Run, RunState,
     SubjectKind, WorkspaceState,
 };
 use piton_spec::{Diagnostic, Effect, Job, Workspace};
@@ -138,10 +138,7 @@ pub(crate) fn run(run: &Run) -> api::Run {
         SubjectKind::Provision => "provision",
         SubjectKind::Scaffold => "scaffold",
     };
-    let mode = match &run.action {
-        Action::Iac(iac) => iac.operation.mode().map(ToString::to_string),
-        Action::Command(_) | Action::Batch(_) | Action::Provision(_) | Action::Scaffold(_) | Action::Remote(_) => None,
-    };
+    let mode = run.action.iac().and_then(|iac| iac.operation.mode()).map(ToString::to_string);
     let (due_at, gate, ended_at) = match &run.state {
         RunState::Pending { due, .. } => (Some(*due), None, None),
         RunState::Running { .. } => (None, None, None),

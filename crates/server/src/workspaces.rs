@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use piton_api as api;
-use piton_model::{Action, Name, Operation, Projection, Run, Subject, SubjectKind, WorkspaceState};
+use piton_model::{Name, Projection, Run, Subject, SubjectKind, WorkspaceState};
 use piton_spec::Workspace;
 use piton_store::RunQuery;
 use serde::Deserialize;
@@ -207,10 +207,7 @@ async fn outputs(
 }
 
 fn changes(run: &Run) -> bool {
-    match &run.action {
-        Action::Iac(iac) => !matches!(iac.operation, Operation::Plan { .. }),
-        Action::Command(_) | Action::Batch(_) | Action::Provision(_) | Action::Scaffold(_) | Action::Remote(_) => false,
-    }
+    run.action.iac().is_some_and(|iac| iac.operation.changes())
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

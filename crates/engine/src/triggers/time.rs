@@ -11,14 +11,13 @@ use piton_model::{
     Action, Digest, JobStatus, NewRun, Operation, Origin, Projection, Run, Subject, TriggerWord, WorkspaceState,
 };
 use piton_spec::{Catalog, Change, ConcurrencyPolicy, Job, JobTrigger, Workspace};
-use piton_store::{Fire, FireResult};
+use piton_store::{Fire, FireResult, grown};
 
 use super::line::{self, Line};
 use super::round::{Decided, Round};
 use crate::ahead::horizon;
 use crate::catalog::Loaded;
 use crate::clock::{RETRY, after, before};
-use crate::follow::grown;
 use crate::suspend::is_suspended;
 use crate::{Engine, Error, Shared};
 
@@ -463,15 +462,8 @@ fn runs_once(catalog: &Catalog, subject: &Subject) -> bool {
 
 /// The declaration that a run deploys, if it deploys one.
 fn declaration_of(run: &Run) -> Option<&Digest> {
-    match &run.action {
-        Action::Iac(iac) if matches!(iac.operation, Operation::Deploy { .. }) => iac.declaration_digest.as_ref(),
-        Action::Iac(_)
-        | Action::Command(_)
-        | Action::Batch(_)
-        | Action::Provision(_)
-        | Action::Scaffold(_)
-        | Action::Remote(_) => None,
-    }
+    let iac = run.action.iac().filter(|iac| matches!(iac.operation, Operation::Deploy { .. }))?;
+    iac.declaration_digest.as_ref()
 }
 
 impl Shared {

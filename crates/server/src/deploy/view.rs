@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use piton_api as api;
 use piton_model::{
-    Action, Approval, ApprovalPolicy, GitSource, Iac, IacStep, Operation, Outcome, OutputValue, PlanSummary, Resume,
-    Run, RunState, Source, Step,
+    Approval, ApprovalPolicy, GitSource, IacStep, Operation, Outcome, OutputValue, PlanSummary, Resume, Run, RunState,
+    Source, Step,
 };
 use serde_json::json;
 
@@ -119,7 +119,7 @@ impl StageLogs {
 /// What a list shows of a deployment. `approved` is the approval that the ledger has, where the run itself no longer holds
 /// it.
 pub(super) fn summary(run: &Run, position: Option<u64>, approved: Option<String>) -> api::DeploymentSummary {
-    let (iac, git) = (iac(run), git(run));
+    let (iac, git) = (run.action.iac(), git(run));
     let seen = view::run(run);
     let ended_at = match &run.state {
         RunState::Ended { at, .. } => Some(*at),
@@ -154,7 +154,7 @@ pub(super) fn summary(run: &Run, position: Option<u64>, approved: Option<String>
 
 /// Whether somebody may have approved a deployment.
 pub(super) fn asks(run: &Run) -> bool {
-    iac(run).is_some_and(|iac| iac.approval != ApprovalPolicy::None)
+    run.action.iac().is_some_and(|iac| iac.approval != ApprovalPolicy::None)
 }
 
 /// All that is told of one deployment.
@@ -166,7 +166,7 @@ pub(super) fn status(
 ) -> api::DeploymentStatus {
     let seen = view::run(run);
     let StageLogs { init, plan, apply } = with_error(run, logs);
-    let destroys = iac(run).is_some_and(|iac| iac.operation == Operation::Destroy);
+    let destroys = run.action.iac().is_some_and(|iac| iac.operation == Operation::Destroy);
     api::DeploymentStatus {
         summary: summary(run, position, approved),
         init_log: init,
@@ -194,15 +194,8 @@ fn with_error(run: &Run, mut logs: StageLogs) -> StageLogs {
     logs
 }
 
-fn iac(run: &Run) -> Option<&Iac> {
-    match &run.action {
-        Action::Iac(iac) => Some(iac),
-        Action::Command(_) | Action::Batch(_) | Action::Provision(_) | Action::Scaffold(_) | Action::Remote(_) => None,
-    }
-}
-
 fn git(run: &Run) -> Option<&GitSource> {
-    match &iac(run)?.source {
+    match &run.action.iac()?.source {
         Source::Git(git) => Some(git),
         Source::Directory { .. } | Source::Template { .. } => None,
     }

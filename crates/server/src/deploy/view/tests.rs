@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use piton_model::{
-    ApprovalPolicy, AttemptNo, Backoff, By, CustomCommands, Decision, Digest, Event, Failure, FailureClass, Gate, Name,
-    NewRun, Origin, OutputValue, Report, ResourceChange, RunId, Subject, ToolChoice, WorkerId,
+    Action, ApprovalPolicy, AttemptNo, Backoff, By, CustomCommands, Decision, Digest, Event, Failure, FailureClass,
+    Gate, Iac, Name, NewRun, Origin, OutputValue, Report, ResourceChange, RunId, Subject, ToolChoice, WorkerId,
 };
 
 use super::*;
