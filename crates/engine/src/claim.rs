@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use piton_model::{AttemptNo, Phase, Run, RunId, SubjectKind};
-use piton_store::Room;
+use piton_store::{Room, grown};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::ahead::{Look, horizon, next_look};
 use crate::clock::after;
 use crate::drive::Drive;
-use crate::follow::grown;
 use crate::provisions::stop_unwanted;
 use crate::{Error, Shared};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use piton_model::{Event, Phase, Record, Run, RunId, Seq};
-use tokio::sync::watch;
+use piton_store::grown;
 
 use crate::clock::after;
 use crate::{Engine, Error, Shared};
@@ -14,15 +14,6 @@ pub(crate) const BATCH: usize = 500;
 
 /// How often it is looked, at most, what other nodes have suspended.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// Waits until the ledger has grown beyond `seen`. A transaction that wrote nothing wakes nobody: otherwise a loop
-/// whose own round is a transaction would wake itself for ever.
-pub(crate) async fn grown(changes: &mut watch::Receiver<Seq>, seen: Seq) {
-    if changes.wait_for(|head| *head > seen).await.is_err() {
-        // The store is closed: nothing will ever happen again.
-        std::future::pending::<()>().await;
-    }
-}
 
 pub(crate) struct Cancellations {
     shared: Arc<Shared>,

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use piton_model::{Action, By, Outcome, Record, Run, RunId, RunState, Seq, Subject, SubjectKind};
 use piton_spec::RunRules;
-use piton_store::Ended;
+use piton_store::{Ended, grown};
 
 use crate::catalog::Loaded;
 use crate::clock::{RETRY, after};
-use crate::follow::{BATCH, grown};
+use crate::follow::BATCH;
 use crate::leap::Doubt;
 use crate::{Error, Shared};
 

@@ -19,10 +19,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use piton_model::{AttemptNo, By, Decision, Event, Lease, Run, RunId, RunState, SubjectKind};
-use piton_store::{Guard, RecordError};
+use piton_store::{Guard, RecordError, grown};
 
 use crate::clock::{Moment, after};
-use crate::follow::grown;
 use crate::{Error, Shared};
 
 /// How many overdue runs one round takes care of.

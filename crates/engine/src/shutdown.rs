@@ -6,9 +6,9 @@ use piton_model::{Run, RunState};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::after;
-use crate::follow::grown;
 use crate::triggers::Events;
 use crate::{Engine, Error};
+use piton_store::grown;
 
 /// What becomes of the runs that are under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use piton_engine::Engine;
 use piton_model::{Action, Event, Outcome, Record, Run, Seq, Subject};
-use tokio::sync::watch;
+use piton_store::grown;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -65,13 +65,6 @@ impl Following {
             // So that nothing it holds is held any more.
             let _ = self.task.await;
         }
-    }
-}
-
-/// Waits until the ledger goes beyond `head`; a store that is closed has nothing more to say.
-async fn grown(changes: &mut watch::Receiver<Seq>, head: Seq) {
-    if changes.wait_for(|now| *now > head).await.is_err() {
-        std::future::pending::<()>().await;
     }
 }
 

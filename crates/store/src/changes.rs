@@ -20,6 +20,15 @@ const BACKSTOP: Duration = Duration::from_secs(30);
 const ANSWER: Duration = Duration::from_secs(5);
 const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
 
+/// Waits until the ledger has grown beyond `seen`. A transaction that wrote nothing wakes nobody: otherwise a loop
+/// whose own round is a transaction would wake itself for ever.
+pub async fn grown(changes: &mut watch::Receiver<Seq>, seen: Seq) {
+    if changes.wait_for(|head| *head > seen).await.is_err() {
+        // The store is closed: nothing will ever happen again.
+        std::future::pending::<()>().await;
+    }
+}
+
 /// Listens for what other nodes commit, for ever.
 pub(crate) async fn listen(connect: PgConnectOptions, changes: watch::Sender<Seq>, provisions: watch::Sender<u64>) {
     loop {

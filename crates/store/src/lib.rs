@@ -83,6 +83,7 @@ use crate::writer::Writer;
 
 pub use accounts::{AccountError, Among};
 pub use census::{Census, Waiting};
+pub use changes::grown;
 pub use claim::Room;
 pub use dialect::Dialect;
 pub use error::Error;

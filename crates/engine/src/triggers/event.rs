@@ -10,12 +10,12 @@ use piton_model::{
     SubjectKind, TriggerWord,
 };
 use piton_spec::{Catalog, Job, JobTrigger};
-use piton_store::RunQuery;
+use piton_store::{RunQuery, grown};
 
 use super::time::listening;
 use crate::catalog::Loaded;
 use crate::clock::{RETRY, after};
-use crate::follow::{BATCH, grown};
+use crate::follow::BATCH;
 use crate::suspend::is_suspended;
 use crate::{Engine, Error, Shared};
 
