@@ -133,6 +133,10 @@ impl Auditor<'_> {
         };
         match before.apply(event, entry.at) {
             Ok(after) => {
+                // Who asks in such a step has not begun what it guards.
+                if matches!(event, Event::GateReached { .. }) {
+                    self.effects.remove(id);
+                }
                 self.effect(entry.seq, before.step(), &after);
                 self.lock(entry.seq, &after);
                 self.folded.insert(*id, after);

@@ -344,6 +344,10 @@ impl Run {
                 run.report.merge(report.clone());
                 running.clone()
             }
+            // The answer to it would begin the step with the effect once more.
+            (RunState::Running { step, .. }, Event::GateReached { .. }) if step.follows_effect() => {
+                return illegal("what the gate guards is done");
+            }
             (RunState::Running { cancel, .. }, Event::GateReached { gate, expires, report }) => {
                 run.report.merge(report.clone());
                 match cancel {

@@ -556,7 +556,7 @@ async fn a_key_outlives_its_run_while_its_fire_may_come_again(fixture: &Fixture)
 async fn an_operation_that_cannot_be_written_fails_alone(fixture: &Fixture) {
     let store = fixture.open().await;
     // PostgreSQL has no index of anything so long. SQLite does not mind.
-    let long: String = (0..4_000_u32).map(|number| format!("{:x}", number.wrapping_mul(2_654_435_761))).collect();
+    let long = (0..4_000_u32).map(|number| number.wrapping_mul(2_654_435_761).to_string()).collect::<String>();
     let bad = store.submit(vec![keyed_run(&job("bad"), at(0), &long)], at(0));
     let (one, two) = (new_run(&job("good"), at(0)), new_run(&job("good"), at(0)));
     let good = async { tokio::join!(store.submit(vec![one], at(0)), store.submit(vec![two], at(0))) };
