@@ -36,7 +36,7 @@ pub struct Problem {
 /// What is wrong with one part of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Fault {
-    /// The part of the body, as a JSON pointer (RFC 6901).
+    /// The part of the body, as a JSON pointer (RFC 6901); `/NAME` is the parameter `NAME` where the query is wrong.
     pub pointer: String,
     /// What is wrong with it.
     pub detail: String,

@@ -1,8 +1,11 @@
 //! Requests become values, or refusals that say which part is wrong.
 
+mod once;
+mod query;
+
 use std::time::Duration;
 
-use axum::extract::rejection::{BytesRejection, FailedToBufferBody, PathRejection, QueryRejection};
+use axum::extract::rejection::{BytesRejection, FailedToBufferBody, PathRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -13,6 +16,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path as Place, Segment};
 
+pub(crate) use self::once::twice;
+pub(crate) use self::query::{Query, wrong, wrong_cursor};
 use crate::problem::Refusal;
 
 /// How long a body may take to arrive.
@@ -23,9 +28,6 @@ pub(crate) struct Json<T>(pub(crate) T);
 
 /// Parameters of the path.
 pub(crate) struct Path<T>(pub(crate) T);
-
-/// Parameters of the query.
-pub(crate) struct Query<T>(pub(crate) T);
 
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
@@ -84,10 +86,21 @@ pub(crate) fn too_large(largest: usize) -> Refusal {
 
 /// A value from what a body is known to hold.
 pub(crate) fn read<T: DeserializeOwned>(members: &serde_json::Map<String, serde_json::Value>) -> Result<T, Refusal> {
-    parse(&serde_json::to_vec(members).map_err(|error| Refusal::internal(&error))?)
+    shape(&serde_json::to_vec(members).map_err(|error| Refusal::internal(&error))?)
 }
 
+/// What a body says, which says nothing twice.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    if let Some(pointer) = twice(bytes) {
+        let detail = format!("the member `{}` stands twice", pointer.escape_debug());
+        let hint = Some("say each member of an object once".to_owned());
+        let refusal = Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", detail.clone(), hint);
+        return Err(refusal.at(Fault { pointer, detail }));
+    }
+    shape(bytes)
+}
+
+fn shape<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     // Serde would take a list for a struct, member by member.
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
         let fault = Fault { pointer: String::new(), detail: "a list, expected an object".to_owned() };
@@ -144,18 +157,6 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
     }
 }
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
-    type Rejection = Refusal;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        let read = axum::extract::Query::from_request_parts(parts, state).await;
-        let axum::extract::Query(value) = read.map_err(|rejection: QueryRejection| {
-            Refusal::new(StatusCode::BAD_REQUEST, "invalid_query", rejection.body_text(), None)
-        })?;
-        Ok(Query(value))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -183,6 +184,8 @@ mod tests {
             (r#"{"lists":{"a/b~":[1,"x"]}}"#, 422, "invalid_body", Some("/lists/a~1b~0/1")),
             (r#"{"lists":{"a":[256]}}"#, 422, "invalid_body", Some("/lists/a/0")),
             (r#"{"list":{}}"#, 422, "invalid_body", Some("/list")),
+            (r#"{"lists":{"a":[1],"a":[2]}}"#, 422, "invalid_body", Some("/lists/a")),
+            (r#"{"lists":{},"lists":{}}"#, 422, "invalid_body", Some("/lists")),
             (r"[]", 422, "invalid_body", Some("")),
             (r#"{"lists":"#, 400, "malformed_json", None),
             (r"{}{}", 400, "malformed_json", None),

@@ -11,7 +11,7 @@ use utoipa::IntoParams;
 
 use crate::bound;
 use crate::caller::Caller;
-use crate::extract::{Json, Path, Query};
+use crate::extract::{Json, Path, Query, wrong, wrong_cursor};
 use crate::problem::{Answer, Refusal};
 use crate::route::{Permission, Table, routes};
 use crate::state::App;
@@ -72,9 +72,7 @@ async fn list(
     caller: Caller,
 ) -> Answer<Json<api::Page<api::Run>>> {
     let (phase, outcome) = filter.state.as_deref().map_or(Ok((None, None)), state_of)?;
-    let before = filter.cursor.map(|cursor| cursor.parse()).transpose().map_err(|_| {
-        Refusal::new(StatusCode::BAD_REQUEST, "invalid_cursor", "the cursor is not one that a list gave", None)
-    })?;
+    let before = filter.cursor.map(|cursor| cursor.parse()).transpose().map_err(|_| wrong_cursor())?;
     let query = RunQuery {
         kind: filter.kind,
         subject: filter.subject,
@@ -98,7 +96,7 @@ fn state_of(text: &str) -> Answer<(Option<Phase>, Option<OutcomeKind>)> {
             Phase::ALL.iter().map(|phase| phase.as_str()).chain(OutcomeKind::ALL.iter().map(|kind| kind.as_str()));
         let hint = format!("one of {}", words.collect::<Vec<_>>().join(", "));
         let detail = format!("'{}' is no state of a run", text.escape_debug());
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_query", detail, Some(hint)));
+        return Err(wrong("state", detail, Some(hint)));
     }
     Ok((phase, outcome))
 }

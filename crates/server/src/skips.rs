@@ -1,7 +1,6 @@
 //! Due times that made no run: every one of them is accounted for.
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use jiff::Timestamp;
 use piton_api as api;
 use piton_model::{Seq, Subject};
@@ -11,8 +10,8 @@ use utoipa::IntoParams;
 
 use crate::bound;
 use crate::caller::Caller;
-use crate::extract::{Json, Query};
-use crate::problem::{Answer, Refusal};
+use crate::extract::{Json, Query, wrong_cursor};
+use crate::problem::Answer;
 use crate::route::{Permission, Table, routes};
 use crate::state::App;
 use crate::view;
@@ -47,9 +46,7 @@ async fn list(
     Query(filter): Query<Filter>,
     caller: Caller,
 ) -> Answer<Json<api::Page<api::Skip>>> {
-    let before = filter.cursor.map(|cursor| cursor.parse::<Seq>()).transpose().map_err(|_| {
-        Refusal::new(StatusCode::BAD_REQUEST, "invalid_cursor", "the cursor is not one that a list gave", None)
-    })?;
+    let before = filter.cursor.map(|cursor| cursor.parse::<Seq>()).transpose().map_err(|_| wrong_cursor())?;
     let limit = filter.limit.unwrap_or(50).clamp(1, 1000);
     // One more tells whether there is another page.
     let query = SkipQuery { subject: filter.subject, since: filter.since, limit: limit + 1, before };

@@ -1,13 +1,13 @@
 //! Pages of lists that are made whole, in the order of their names.
 
-use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use piton_api as api;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::problem::{Answer, Refusal};
+use crate::extract::wrong_cursor;
+use crate::problem::Answer;
 
 /// Which part of a list.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
@@ -25,10 +25,7 @@ impl Window {
     /// removed meanwhile.
     pub(crate) fn of<T>(&self, mut items: Vec<T>, name: impl Fn(&T) -> &str) -> Answer<api::Page<T>> {
         if let Some(cursor) = &self.cursor {
-            let last = read(cursor).ok_or_else(|| {
-                let detail = "the cursor is not one that a list gave";
-                Refusal::new(StatusCode::BAD_REQUEST, "invalid_cursor", detail, None)
-            })?;
+            let last = read(cursor).ok_or_else(wrong_cursor)?;
             items.retain(|item| name(item) > last.as_str());
         }
         let mut next = None;

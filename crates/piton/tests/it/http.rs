@@ -50,6 +50,53 @@ fn what_is_not_there_is_a_problem_with_a_code() {
     }
 }
 
+#[test]
+fn the_parameter_that_cannot_be_read_is_named() {
+    let site = Site::new();
+    let daemon = site.serve();
+    let address = daemon.address();
+    for (path, pointer, hint) in [
+        ("/api/runs?limit=abc", "/limit", "a whole number from 1 to 1000"),
+        ("/api/runs?since=yesterday", "/since", "a time such as"),
+        ("/api/runs?subject=x", "/subject", "workspace/NAME"),
+        ("/api/runs?state=odd", "/state", "succeeded"),
+        ("/api/runs?limt=1", "/limt", "limit"),
+        ("/api/skips?limit=", "/limit", "a whole number from 1 to 1000"),
+        ("/api/schedule?offset=-1", "/offset", "a whole number"),
+        ("/api/schedule?status=done", "/status", "completed"),
+        ("/api/cronjobs?standalone=maybe", "/standalone", "`true` or `false`"),
+        ("/api/workspaces?limit=1&limit=2", "/limit", "a whole number from 1 to 1000"),
+        ("/deploy?limit=1.5", "/limit", "a whole number from 1 to 1000"),
+    ] {
+        let reply = get(&address, path);
+        assert_eq!((reply.status, reply.code().as_str()), (400, "invalid_query"), "{path}: {}", reply.text());
+        let problem = reply.json();
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{path}: {problem}");
+        assert!(problem["hint"].as_str().is_some_and(|given| given.contains(hint)), "{path}: {problem}");
+    }
+    let reply = get(&address, "/api/runs?cursor=x");
+    assert_eq!((reply.status, reply.code().as_str()), (400, "invalid_cursor"));
+    assert_eq!(reply.json()["errors"][0]["pointer"], "/cursor");
+}
+
+#[test]
+fn a_body_that_says_a_thing_twice_is_refused() {
+    let site = Site::new();
+    let daemon = site.serve();
+    let address = daemon.address();
+    for (path, body, pointer) in [
+        ("/deploy", r#"{"git_url":"https://a.example/x.git","git_url":"https://b.example/x.git"}"#, "/git_url"),
+        ("/api/schedule", r#"{"employee":{"role":"guest","role":"admin"}}"#, "/employee/role"),
+        ("/api/templates", r#"{"name":"a","name":"b"}"#, "/name"),
+        ("/api/cronjobs", r#"{"name":"a","schedule":"@daily","name":"b"}"#, "/name"),
+    ] {
+        let reply = request(&address, "POST", path, &[], body);
+        assert!([400, 422].contains(&reply.status), "{path}: {}", reply.text());
+        assert_eq!(reply.code(), "invalid_body", "{path}: {}", reply.text());
+        assert_eq!(reply.json()["errors"][0]["pointer"], pointer, "{path}: {}", reply.text());
+    }
+}
+
 /// A01
 #[test]
 fn an_open_api_for_everybody_takes_a_decision() {

@@ -1,15 +1,14 @@
 //! Who did what.
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use piton_api as api;
 use piton_model::Seq;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::view;
-use crate::extract::{Json, Query};
-use crate::problem::{Answer, Refusal};
+use crate::extract::{Json, Query, wrong_cursor};
+use crate::problem::Answer;
 use crate::route::{Permission, Table, routes};
 use crate::state::App;
 
@@ -30,9 +29,7 @@ struct Part {
 /// Logins, failed ones too, and what was done to users, clients, keys, jobs, templates and processes; the latest first.
 #[utoipa::path(get, path = "/audit", tag = "auth", responses((status = 200, body = api::Page<api::AuditEntry>)))]
 async fn list(State(app): State<App>, Query(part): Query<Part>) -> Answer<Json<api::Page<api::AuditEntry>>> {
-    let before = part.cursor.map(|cursor| cursor.parse::<Seq>()).transpose().map_err(|_| {
-        Refusal::new(StatusCode::BAD_REQUEST, "invalid_cursor", "the cursor is not one that a list gave", None)
-    })?;
+    let before = part.cursor.map(|cursor| cursor.parse::<Seq>()).transpose().map_err(|_| wrong_cursor())?;
     let limit = part.limit.unwrap_or(50).clamp(1, 1000);
     let entries = app.auth.store().audit_trail(before, limit + 1).await?;
     let next = if entries.len() > limit { entries.get(limit - 1).map(|last| last.seq.to_string()) } else { None };

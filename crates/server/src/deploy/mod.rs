@@ -21,7 +21,7 @@ pub(crate) use view::Status;
 
 use crate::bound;
 use crate::caller::Caller;
-use crate::extract::{Json, Path, Query};
+use crate::extract::{Json, Path, Query, wrong, wrong_cursor};
 use crate::logs;
 use crate::problem::{Answer, Refusal};
 use crate::route::{Permission, Table, routes};
@@ -106,9 +106,7 @@ async fn list(
     caller: Caller,
 ) -> Answer<Json<api::Page<api::DeploymentSummary>>> {
     let wanted = filter.status.as_deref().map(status_of).transpose()?;
-    let before = filter.cursor.map(|cursor| cursor.parse()).transpose().map_err(|_| {
-        Refusal::new(StatusCode::BAD_REQUEST, "invalid_cursor", "the cursor is not one that a list gave", None)
-    })?;
+    let before = filter.cursor.map(|cursor| cursor.parse()).transpose().map_err(|_| wrong_cursor())?;
     let limit = filter.limit.unwrap_or(50).clamp(1, 1000);
     let base =
         RunQuery { kind: Some(SubjectKind::Deployment), since: filter.since, limit, before, ..RunQuery::default() };
@@ -132,7 +130,7 @@ fn status_of(word: &str) -> Answer<Status> {
     Status::ALL.into_iter().find(|status| status.as_str() == word).ok_or_else(|| {
         let words: Vec<&str> = Status::ALL.iter().map(|status| status.as_str()).collect();
         let detail = format!("'{}' is no status of a deployment", word.escape_debug());
-        Refusal::new(StatusCode::BAD_REQUEST, "invalid_query", detail, Some(format!("one of {}", words.join(", "))))
+        wrong("status", detail, Some(format!("one of {}", words.join(", "))))
     })
 }
 

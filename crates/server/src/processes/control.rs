@@ -13,7 +13,7 @@ use utoipa::IntoParams;
 use super::selector::{Patience, Which, plain};
 use super::{as_provisr, daemon, declare, done};
 use crate::caller::Caller;
-use crate::extract::{Json, Path, Query};
+use crate::extract::{Json, Path, Query, wrong};
 use crate::problem::{Answer, Refusal};
 use crate::route::{Permission, Table, routes};
 use crate::state::App;
@@ -132,10 +132,11 @@ async fn scale(
     Query(scaled): Query<Scaled>,
     caller: Caller,
 ) -> Answer<Json<api::ProcessesDone>> {
+    let missing = if scaled.name.is_none() { "name" } else { "instances" };
     let (Some(name), Some(instances)) = (scaled.name, scaled.instances) else {
         let hint = Some("they are said in the address: `?name=NAME&instances=NUMBER`".to_owned());
         let detail = "`name` and `instances` say how many of what there shall be";
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_query", detail, hint));
+        return Err(wrong(missing, detail, hint));
     };
     scale_to(&app, &caller, &name, instances).await.map_err(as_provisr)
 }

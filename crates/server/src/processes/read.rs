@@ -13,7 +13,7 @@ use utoipa::IntoParams;
 use super::selector::{Which, plain};
 use super::view::Listed;
 use super::{as_provisr, view};
-use crate::extract::{Json, Path, Query};
+use crate::extract::{Json, Path, Query, wrong_cursor};
 use crate::problem::{Answer, Refusal};
 use crate::route::{Permission, Table, routes};
 use crate::state::App;
@@ -184,9 +184,7 @@ struct Part {
 /// What happened to processes, the latest first: those of every daemon that shares the database.
 #[utoipa::path(get, path = "/history", tag = "processes", responses((status = 200, body = api::Page<api::ProcessHistoryRow>), (status = 400, description = "It is no name, or no cursor.")))]
 async fn history(State(app): State<App>, Query(part): Query<Part>) -> Answer<Json<api::Page<api::ProcessHistoryRow>>> {
-    let before = part.cursor.map(|cursor| cursor.parse::<i64>()).transpose().map_err(|_| {
-        Refusal::new(StatusCode::BAD_REQUEST, "invalid_cursor", "the cursor is not one that a list gave", None)
-    })?;
+    let before = part.cursor.map(|cursor| cursor.parse::<i64>()).transpose().map_err(|_| wrong_cursor())?;
     let name = part.name.as_deref().map(plain).transpose()?;
     let limit = part.limit.unwrap_or(100).clamp(1, 1000);
     let rows = app.engine.store().process_events(name.as_deref(), before, limit + 1).await?;

@@ -155,13 +155,25 @@ fn json_lines(body: &[u8]) -> Vec<Line> {
     let each = numbered.filter(|(_, text)| !text.trim_ascii().is_empty());
     let read = each.map(|(number, text)| {
         let members = match serde_json::from_slice(text) {
-            Ok(Value::Object(members)) => Ok(members),
+            Ok(Value::Object(members)) => once("", text, members),
             Ok(_) => Err(mistake("invalid_row", "", "a line must be a JSON object")),
             Err(error) => Err(mistake("invalid_row", "", format!("the line is no JSON: {error}"))),
         };
         Line { number, members }
     });
     read.collect()
+}
+
+/// Nothing of a line may stand twice, as in the body of a single request.
+fn once(field: &str, text: &[u8], members: Map<String, Value>) -> Result<Map<String, Value>, Mistake> {
+    match extract::twice(text) {
+        None => Ok(members),
+        Some(place) => {
+            let field = format!("{field}{}", place.replace('/', "."));
+            let detail = format!("the member `{}` stands twice", place.escape_debug());
+            Err(mistake("invalid_row", field.trim_start_matches('.'), detail))
+        }
+    }
 }
 
 fn csv_lines(body: &[u8]) -> Result<Vec<Line>, Mistake> {
@@ -269,6 +281,7 @@ fn list(text: &str) -> impl Iterator<Item = &str> {
 fn object(field: &str, text: &str) -> Result<Map<String, Value>, Mistake> {
     serde_json::from_str(text)
         .map_err(|error| mistake("invalid_row", field, format!("this is no JSON object: {error}")))
+        .and_then(|members| once(field, text.as_bytes(), members))
 }
 
 #[cfg(test)]
@@ -291,6 +304,9 @@ mod tests {
             [(1, Ok(json!({"a": 1}))), (4, Err("invalid_row")), (5, Err("invalid_row")), (6, Ok(json!({"b": 2})))];
         assert_eq!(read(Format::JsonLines, text), wanted);
         assert_eq!(read(Format::JsonLines, ""), []);
+        let text = "{\"a\":{\"b\":1,\"b\":2}}\n{\"a\":{\"b\":1}}";
+        let wanted = [(1, Err("invalid_row")), (2, Ok(json!({"a": {"b": 1}})))];
+        assert_eq!(read(Format::JsonLines, text), wanted);
     }
 
     #[test]

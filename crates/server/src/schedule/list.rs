@@ -1,7 +1,7 @@
 //! Lists of scheduled provisions: an array, and where there is more a `Link` to the next page.
 
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -12,7 +12,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::view;
-use crate::extract::{Json, Query};
+use crate::extract::{Json, Query, wrong, wrong_cursor};
 use crate::problem::{Answer, Refusal};
 use crate::state::App;
 
@@ -57,13 +57,9 @@ pub(crate) async fn list(State(app): State<App>, Query(filter): Query<Filter>) -
 }
 
 fn query(filter: &Filter) -> Answer<ProvisionQuery> {
-    let (status, job_type) = (word(filter.status.as_deref())?, word(filter.job_type.as_deref())?);
-    let cursor = given(filter.cursor.as_deref()).map(|cursor| {
-        read_cursor(cursor).ok_or_else(|| {
-            let detail = "the cursor is not one that a list gave";
-            Refusal::new(StatusCode::BAD_REQUEST, "invalid_cursor", detail, None)
-        })
-    });
+    let status = word("status", filter.status.as_deref())?;
+    let job_type = word("type", filter.job_type.as_deref())?;
+    let cursor = given(filter.cursor.as_deref()).map(|cursor| read_cursor(cursor).ok_or_else(wrong_cursor));
     Ok(ProvisionQuery {
         status,
         job_type,
@@ -79,12 +75,15 @@ fn given(text: Option<&str>) -> Option<&str> {
     text.filter(|text| !text.is_empty())
 }
 
-fn word<T: std::str::FromStr<Err = piton_model::UnknownWord>>(text: Option<&str>) -> Answer<Option<T>> {
+fn word<T: std::str::FromStr<Err = piton_model::UnknownWord>>(
+    parameter: &str,
+    text: Option<&str>,
+) -> Answer<Option<T>> {
     let read = given(text).map(|text| {
         text.parse::<T>().map_err(|unknown| {
             let (detail, hint) =
                 (format!("'{}' is not known here", unknown.text), format!("one of {}", unknown.expected));
-            Refusal::new(StatusCode::BAD_REQUEST, "invalid_query", detail, Some(hint))
+            wrong(parameter, detail, Some(hint))
         })
     });
     read.transpose()
@@ -162,7 +161,8 @@ mod tests {
         let filter = |status: &str, limit| Filter { status: Some(status.to_owned()), limit, ..Filter::default() };
         assert_eq!(query(&filter("", None)).unwrap().limit, 100);
         assert_eq!(query(&filter("failed", Some(5000))).unwrap().limit, 1000);
-        assert_eq!(query(&filter("done", None)).unwrap_err().into_problem().code, "invalid_query");
+        let problem = query(&filter("done", None)).unwrap_err().into_problem();
+        assert_eq!((problem.code.as_str(), problem.errors[0].pointer.as_str()), ("invalid_query", "/status"));
         let bad = Filter { cursor: Some("x".to_owned()), ..Filter::default() };
         assert_eq!(query(&bad).unwrap_err().into_problem().code, "invalid_cursor");
         let next = (Timestamp::UNIX_EPOCH, RunId::new(Timestamp::UNIX_EPOCH, [0; 10]).into());
