@@ -26,7 +26,7 @@ impl Plain {
         // Whoever names a repository must not choose where it is.
         let start = match &example {
             Remote::Http(_) => pattern.split('/').nth(2).map_or(0, |host| pattern.find(host).unwrap_or(0) + host.len()),
-            Remote::Ssh(_) if pattern.starts_with("ssh://") => {
+            Remote::Ssh(_) if pattern.contains("://") => {
                 pattern.splitn(4, '/').take(3).map(|part| part.len() + 1).sum()
             }
             Remote::Ssh(_) => pattern.find(':').unwrap_or(0),

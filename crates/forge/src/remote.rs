@@ -57,6 +57,9 @@ impl Remote {
         if text.contains(char::is_control) || text.starts_with('-') {
             return Err(refused("it begins with `-` or contains a control character"));
         }
+        // However the scheme is written (RFC 3986), there is one spelling from here on.
+        let spelt = text.split_once("://").map(|(scheme, rest)| format!("{}://{rest}", scheme.to_ascii_lowercase()));
+        let text = spelt.as_deref().unwrap_or(text);
         if let Some(path) = text.strip_prefix("file://") {
             if !allowed.file {
                 return Err(refused("repositories on this disk are not allowed"));
@@ -137,13 +140,17 @@ mod tests {
             ("git@git.example.org:a/b.git", ssh("git", "git.example.org", 22, "a/b.git")),
             ("git.example.org:a/b.git", ssh("git", "git.example.org", 22, "a/b.git")),
             ("ssh://me@git.example.org:2222/a/b.git", ssh("me", "git.example.org", 2222, "/a/b.git")),
+            ("SSH://me@git.example.org:2222/a/b.git", ssh("me", "git.example.org", 2222, "/a/b.git")),
+            ("FILE:///srv/git/a.git", Remote::File("/srv/git/a.git".into())),
             ("ssh://git.example.org/a", ssh("git", "git.example.org", 22, "/a")),
             ("ssh://git@[::1]:22/a", ssh("git", "::1", 22, "/a")),
             ("file:///srv/git/a.git", Remote::File("/srv/git/a.git".into())),
         ] {
             assert_eq!(Remote::parse(text, ALL).unwrap(), remote, "{text}");
         }
-        assert!(matches!(Remote::parse("http://127.0.0.1:8080/a.git", Allowed::default()), Ok(Remote::Http(_))));
+        for web in ["http://127.0.0.1:8080/a.git", "HTTP://127.0.0.1:8080/a.git"] {
+            assert!(matches!(Remote::parse(web, Allowed::default()), Ok(Remote::Http(_))), "{web}");
+        }
     }
 
     #[test]
@@ -170,7 +177,7 @@ mod tests {
             assert!(matches!(error, Error::Address { .. }), "{bad}");
             assert!(!error.to_string().contains("hunter2"), "{error}");
         }
-        for bad in ["http://git.example.org/a", "file:///srv/a"] {
+        for bad in ["http://git.example.org/a", "HTTP://git.example.org/a", "file:///srv/a", "FILE:///srv/a"] {
             assert!(Remote::parse(bad, Allowed::default()).is_err(), "{bad}");
         }
     }

@@ -24,6 +24,9 @@ pub enum BadServerUrl {
     /// It is no address at all.
     #[error("'{0}' is not the address of a server; it is written http://HOST:PORT or https://HOST")]
     Malformed(String),
+    /// Its port is a number that no port has.
+    #[error("'{0}' is not the address of a server: port must be 1-65535")]
+    Port(String),
     /// It holds a name or a password, which addresses must not: they are kept in histories and logs.
     #[error("the address of a server holds no name and no password")]
     Credentials,
@@ -61,7 +64,12 @@ impl ServerUrl {
                     80
                 }
             }
-            _ => uri.port_u16().filter(|port| *port != 0).ok_or_else(malformed)?,
+            rest => uri.port_u16().filter(|port| *port != 0).ok_or_else(|| match rest.strip_prefix(':') {
+                Some(port) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => {
+                    BadServerUrl::Port(text.escape_debug().to_string())
+                }
+                _ => malformed(),
+            })?,
         };
         let base = match uri.path().trim_end_matches('/') {
             "" => USUAL_BASE,
@@ -168,15 +176,19 @@ mod tests {
             "ftp://x",
             "unix:///x",
             "http://",
-            "http://x:0",
             "http://x:y",
-            "http://x:99999",
+            "http://x:",
             "http://a b",
             "http://x/../y",
             "http://x//y",
         ] {
             let error = ServerUrl::parse(text).unwrap_err();
             assert!(matches!(error, BadServerUrl::Malformed(_)), "{text}: {error:?}");
+        }
+        for text in ["http://x:0", "http://x:65536", "https://[::1]:99999/api"] {
+            let error = ServerUrl::parse(text).unwrap_err();
+            assert_eq!(error, BadServerUrl::Port(text.to_owned()));
+            assert!(error.to_string().contains("port must be 1-65535"), "{error}");
         }
         for text in ["http://ada:hush@x", "ada:hush@x"] {
             let error = ServerUrl::parse(text).unwrap_err();

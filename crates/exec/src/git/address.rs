@@ -48,15 +48,16 @@ impl FromStr for Address {
         if text.split(['/', '@']).next().is_some_and(|head| head.contains("::")) {
             return refuse("remote helpers (`name::…`) are not allowed");
         }
-        let (scheme, authority, port) = match text.split_once("://") {
+        // However the scheme is written (RFC 3986): `git` would look for a helper of the name `HTTPS`.
+        let spelt = text.split_once("://").map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest));
+        let text = spelt.as_ref().map_or_else(|| text.to_owned(), |(scheme, rest)| format!("{scheme}://{rest}"));
+        let (scheme, authority, port) = match &spelt {
             Some((scheme, rest)) => {
-                let (scheme, port) = match scheme {
+                let (scheme, port) = match scheme.as_str() {
                     "https" => (Scheme::Https, 443),
                     "http" => (Scheme::Http, 80),
                     "ssh" => (Scheme::Ssh, 22),
-                    "file" => {
-                        return Ok(Address { text: text.to_owned(), scheme: Scheme::File, user: None, host: None });
-                    }
+                    "file" => return Ok(Address { text, scheme: Scheme::File, user: None, host: None }),
                     _ => return refuse("only https, http, ssh and file are allowed"),
                 };
                 (scheme, rest.split(['/', '?', '#']).next().unwrap_or_default(), port)
@@ -64,7 +65,7 @@ impl FromStr for Address {
             // As git sees it: a colon before the first slash makes it `host:path`.
             None => match text.split_once(':') {
                 Some((authority, _)) if !authority.contains('/') => (Scheme::Ssh, authority, 22),
-                _ => return Ok(Address { text: text.to_owned(), scheme: Scheme::File, user: None, host: None }),
+                _ => return Ok(Address { text, scheme: Scheme::File, user: None, host: None }),
             },
         };
         let (user, rest) = match authority.rsplit_once('@') {
@@ -84,7 +85,7 @@ impl FromStr for Address {
             return refuse(&blocked.to_string());
         }
         let user = user.map(str::to_owned);
-        Ok(Address { text: text.to_owned(), scheme, user, host: Some((name, port)) })
+        Ok(Address { text, scheme, user, host: Some((name, port)) })
     }
 }
 
@@ -145,7 +146,7 @@ pub fn masked(text: &str) -> String {
             let user = match user.split_once(':') {
                 Some((user, _)) => format!("{user}:***"),
                 // A token is often given as the user.
-                None if scheme.starts_with("http") => "***".to_owned(),
+                None if scheme.to_ascii_lowercase().starts_with("http") => "***".to_owned(),
                 None => user.to_owned(),
             };
             format!("{scheme}://{user}@{host}{path}")
@@ -229,6 +230,21 @@ mod tests {
         ] {
             assert_eq!(good.parse::<Address>().unwrap().as_str(), good);
         }
+    }
+
+    #[test]
+    fn a_scheme_may_be_written_in_capitals() {
+        for (text, spelt, scheme) in [
+            ("HTTPS://github.com/Org/x", "https://github.com/Org/x", Scheme::Https),
+            ("Http://10.0.0.5/x", "http://10.0.0.5/x", Scheme::Http),
+            ("SSH://git@host/x", "ssh://git@host/x", Scheme::Ssh),
+            ("FILE:///srv/git/x", "file:///srv/git/x", Scheme::File),
+        ] {
+            let address: Address = text.parse().unwrap();
+            assert_eq!((address.as_str(), address.scheme()), (spelt, scheme), "{text}");
+        }
+        assert!("HTTP://169.254.169.254/latest".parse::<Address>().is_err());
+        assert_eq!(masked("HTTPS://t0ken@host/x"), "HTTPS://***@host/x");
     }
 
     #[test]

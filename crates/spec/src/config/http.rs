@@ -94,7 +94,7 @@ fn check_origins(s: &Settings, found: &mut Vec<Diagnostic>) {
 /// `scheme://host`, perhaps with a port, as browsers send it.
 fn is_origin(text: &str) -> bool {
     let Some((scheme, host)) = text.split_once("://") else { return text == "*" };
-    ["http", "https"].contains(&scheme)
+    ["http", "https"].iter().any(|known| known.eq_ignore_ascii_case(scheme))
         && !host.is_empty()
         && host.chars().all(|c| c.is_ascii_alphanumeric() || "-._:[]".contains(c))
 }
@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn origins() {
-        for good in ["*", "https://app.example.org", "http://localhost:3000", "http://[::1]:8080"] {
+        for good in ["*", "https://app.example.org", "http://localhost:3000", "http://[::1]:8080", "HTTPS://a.example"]
+        {
             assert!(is_origin(good), "{good}");
         }
         for bad in ["", "app.example.org", "https://", "https://a.example/", "ftp://a", "https://a,b", "null"] {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use piton_cron::Schedule;
 
-use super::listen::Listen;
+use super::listen::{Listen, NoListen};
 use crate::document::Value;
 use crate::duration::{hint_for_number, parse_duration};
 use crate::fields::shown;
@@ -190,9 +190,14 @@ impl Kind {
                 Err(error) => Err(Mismatch { message: error.to_string(), hint: error.hint() }),
             },
             Kind::Url(schemes) => check_url(text, schemes),
-            Kind::Listen => match Listen::parse(text) {
-                Some(_) => Ok(text.trim().into()),
-                None => Err(Mismatch::new(format!("`{}` is not an address to listen on", shown(text)))
+            Kind::Listen => match Listen::read(text) {
+                Ok(_) => Ok(text.trim().into()),
+                Err(NoListen::Port) => {
+                    let text = shown(text);
+                    Err(Mismatch::new(format!("`{text}` is not an address to listen on: port must be 0-65535"))
+                        .hint("0 lets the system choose a port"))
+                }
+                Err(NoListen::Form) => Err(Mismatch::new(format!("`{}` is not an address to listen on", shown(text)))
                     .hint("write `127.0.0.1:8080` for this host only, `:8080` for every address")),
             },
             Kind::BasePath => check_base_path(text),
@@ -244,13 +249,14 @@ fn check_network(text: &str) -> Result<serde_json::Value, Mismatch> {
 }
 
 fn check_url(text: &str, schemes: &[&str]) -> Result<serde_json::Value, Mismatch> {
-    let scheme = text.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+    let parts = text.split_once(':').map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest));
     // The text is not shown: it may hold a password.
-    match scheme {
-        Some(scheme) if schemes.contains(&scheme.as_str()) && !text.contains(char::is_whitespace) => {
-            Ok(text.trim().into())
+    match parts {
+        // However the scheme is written (RFC 3986), there is one spelling for whoever reads on.
+        Some((scheme, rest)) if schemes.contains(&scheme.as_str()) && !text.contains(char::is_whitespace) => {
+            Ok(format!("{scheme}:{rest}").into())
         }
-        Some(scheme) if !schemes.contains(&scheme.as_str()) => {
+        Some((scheme, _)) if !schemes.contains(&scheme.as_str()) => {
             Err(Mismatch::new(format!("a URL that begins with `{}:` is not possible here", shown(&scheme)))
                 .hint(format!("it begins with {}", quoted(schemes))))
         }

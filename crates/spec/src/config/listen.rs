@@ -12,20 +12,36 @@ pub struct Listen {
     pub port: u16,
 }
 
+/// Why a text is no address to listen on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoListen {
+    /// It is not written like one.
+    Form,
+    /// Its port is a number that no port has.
+    Port,
+}
+
 impl Listen {
     /// Reads an address. A host name other than `localhost` is none: which address it means may change.
     pub fn parse(text: &str) -> Option<Listen> {
-        let (host, port) = text.trim().rsplit_once(':')?;
-        let port = port.parse().ok()?;
+        Listen::read(text).ok()
+    }
+
+    /// The same, or what is wrong with it.
+    pub(crate) fn read(text: &str) -> Result<Listen, NoListen> {
+        let (host, port) = text.trim().rsplit_once(':').ok_or(NoListen::Form)?;
         let address = match host {
             "" | "*" => None,
             "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             host => match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-                Some(host) => Some(IpAddr::V6(host.parse::<Ipv6Addr>().ok()?)),
-                None => Some(IpAddr::V4(host.parse::<Ipv4Addr>().ok()?)),
+                Some(host) => Some(IpAddr::V6(host.parse::<Ipv6Addr>().map_err(|_| NoListen::Form)?)),
+                None => Some(IpAddr::V4(host.parse::<Ipv4Addr>().map_err(|_| NoListen::Form)?)),
             },
         };
-        Some(Listen { address, port })
+        let digits = port.strip_prefix('-').unwrap_or(port);
+        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let port = port.parse().map_err(|_| if is_number { NoListen::Port } else { NoListen::Form })?;
+        Ok(Listen { address, port })
     }
 
     /// Whether only this host can reach it.
@@ -67,5 +83,21 @@ mod tests {
         for bad in ["", "8080", "host.example:80", ":", ":99999", "::1:80", "[127.0.0.1]:80"] {
             assert_eq!(Listen::parse(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_port_is_told() {
+        for (bad, why) in [
+            (":99999", NoListen::Port),
+            ("127.0.0.1:65536", NoListen::Port),
+            ("[::1]:-1", NoListen::Port),
+            (":http", NoListen::Form),
+            (":", NoListen::Form),
+            ("host.example:99999", NoListen::Form),
+            ("99999", NoListen::Form),
+        ] {
+            assert_eq!(Listen::read(bad), Err(why), "{bad}");
+        }
+        assert_eq!(Listen::read(":65535").map(|listen| listen.port), Ok(65535));
     }
 }

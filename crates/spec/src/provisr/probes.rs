@@ -111,8 +111,10 @@ fn read_url(item: &Item<'_, '_>) -> Option<String> {
 }
 
 fn check_url(item: &Item<'_, '_>, text: &str) -> Option<String> {
-    let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
-    let authority = host.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    let (scheme, rest) = text.split_once("://").unwrap_or_default();
+    let scheme = scheme.to_ascii_lowercase();
+    let of_web = ["http", "https"].contains(&scheme.as_str());
+    let authority = of_web.then(|| rest.split(['/', '?', '#']).next().unwrap_or_default());
     let good = authority.is_some_and(|authority| !authority.is_empty() && !authority.starts_with(':'))
         && !text.contains(|c: char| c.is_whitespace() || c.is_control());
     if !good {
@@ -120,7 +122,7 @@ fn check_url(item: &Item<'_, '_>, text: &str) -> Option<String> {
         item.report(error.hint("for example `http://127.0.0.1:8080/health`"));
         return None;
     }
-    Some(text.to_owned())
+    Some(format!("{scheme}://{rest}"))
 }
 
 /// `HOST:PORT`, a port alone, or a table of both.

@@ -267,6 +267,12 @@ fn what_is_wrong_with_a_file() {
     piton.toml:4:2: error: colour: unknown key `colour` at the top level
       hint: `piton config schema` lists every key
     "#);
+    insta::assert_snapshot!(told("[server]\nlisten = ':99999'\n[metrics]\nlisten = '127.0.0.1:65536'\n"), @r#"
+    piton.toml:2:10: error: server.listen: `:99999` is not an address to listen on: port must be 0-65535
+      hint: 0 lets the system choose a port
+    piton.toml:4:10: error: metrics.listen: `127.0.0.1:65536` is not an address to listen on: port must be 0-65535
+      hint: 0 lets the system choose a port
+    "#);
     insta::assert_snapshot!(told("[iac]\ntool = 'tufo'\ntimeout = 60\nplugin_cache = 'on'\n"), @r#"
     piton.toml:2:8: error: iac.tool: `tufo` is not one of auto, tofu, terraform
     piton.toml:3:11: error: iac.timeout: expected duration such as `90s`, `60m`, `1h30m`, found a number
