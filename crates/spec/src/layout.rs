@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use piton_model::{Name, ToolChoice};
 
+use crate::config::Settings;
 use crate::provisr::ProcessDefaults;
 use crate::{CatchUp, Sources};
 
@@ -39,6 +40,8 @@ pub struct Configuration {
     pub file: PathBuf,
     /// What the configuration is made from beside it.
     pub sources: Arc<Sources>,
+    /// What it said when the daemon started.
+    pub(crate) in_force: Arc<Settings>,
 }
 
 /// What holds where a declaration says nothing.

@@ -51,6 +51,23 @@ fn workspaces_appear_change_and_vanish() {
 }
 
 #[test]
+fn what_waits_for_a_restart_is_told() {
+    let site = Site::new();
+    site.write("piton.toml", "[provisioning]\nretry_attempts = 3\n");
+    let daemon = site.serve();
+    site.write("piton.toml", "[provisioning]\nretry_attempts = 5\nrate = 7\n");
+    until("the change is told", || !site.json(["status"])["diagnostics"].as_array().unwrap().is_empty());
+    let told = &site.json(["status"])["diagnostics"][0];
+    assert_eq!((&told["severity"], &told["file"]), (&"warning".into(), &"piton.toml".into()), "{told}");
+    let words = "`provisioning.retry_attempts`, `provisioning.rate` changed, which takes effect after a restart";
+    assert!(told["message"].as_str().unwrap().starts_with(words), "{told}");
+    assert_eq!(site.daemon_log().matches("takes effect after a restart").count(), 1, "{}", site.daemon_log());
+    assert_eq!(daemon.terminate(), 0);
+    let _daemon = site.serve();
+    assert_eq!(site.json(["status"])["diagnostics"], serde_json::json!([]));
+}
+
+#[test]
 fn a_broken_file_keeps_its_last_good_version() {
     let site = Site::new();
     site.workspace("everest", DEPLOYED, CODE).workspace("other", r#"{ "enabled": false }"#, CODE);

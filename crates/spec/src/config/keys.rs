@@ -451,6 +451,11 @@ pub(crate) const KEYS: &[Key] = &[
     key("cronjobs", Kind::Tables, "Cronjobs, each what is the `spec` of a file of its own.").secret(),
 ];
 
+/// Whether a change of this key takes effect at once: what is about processes is read again when the file changes.
+pub(crate) fn is_read_again(path: &str) -> bool {
+    path.starts_with("log.") || ["env", "env_files", "use_os_env", "processes", "groups", "cronjobs"].contains(&path)
+}
+
 /// The key with this path.
 pub(crate) fn find(path: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.path == path)

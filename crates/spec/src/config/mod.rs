@@ -35,7 +35,6 @@ use crate::diagnostic::Diagnostic;
 use crate::document::{Document, Format, read_bounded};
 use crate::schedule::find_time_zone;
 use crate::{CatchUp, Configuration, Defaults, Layout};
-use settings::Settings;
 
 pub use access::{EncryptionKeys, GitSettings};
 pub use archive::ArchiveSettings;
@@ -47,6 +46,7 @@ pub use listen::Listen;
 pub use processes::{History, ProcessMetrics, Processes};
 pub use provisioning::{GoogleProvider, MicrosoftProvider, Provisioning};
 pub use scaffolding::{ControlPlane, Forges, GitRemote, HostedForge, Worker};
+pub(crate) use settings::Settings;
 pub use settings::{Explained, Origin};
 pub use tls::{ClientAuth, Tls, TlsIdentity, TlsSubject, TlsVersion};
 
@@ -365,7 +365,11 @@ impl Config {
             version: self.iac.version.clone(),
             ..Defaults::default()
         };
-        let configuration = self.file.clone().map(|file| Configuration { file, sources: Arc::clone(&self.sources) });
+        let configuration = self.file.clone().map(|file| Configuration {
+            file,
+            sources: Arc::clone(&self.sources),
+            in_force: Arc::new(self.settings.clone()),
+        });
         Layout {
             defaults,
             programs: self.processes.programs.clone(),
@@ -373,6 +377,11 @@ impl Config {
             processes: self.processes.defaults.clone(),
             ..Layout::new(&self.root, &self.data_dir)
         }
+    }
+
+    /// Keys that say something else than what is in force, and take effect with the next start only.
+    pub(crate) fn waits_for_restart(&self, in_force: &Settings) -> Vec<&'static str> {
+        self.settings.changed_for_next_start(in_force)
     }
 
     /// What forbids serving: an API that others can reach without authentication.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::keys::{KEYS, Key, Mask, children, find};
+use super::keys::{KEYS, Key, Mask, children, find, is_read_again};
 use super::kind::Mismatch;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::document::{Document, Value};
@@ -60,14 +60,14 @@ pub struct Explained {
     pub origin: Origin,
 }
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 struct Setting {
     value: Json,
     origin: Origin,
 }
 
 /// The value of every key that has one. `Debug` shows what [`Settings::explain`] shows, so no secrets.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq)]
 pub(crate) struct Settings {
     values: BTreeMap<&'static str, Setting>,
 }
@@ -232,6 +232,17 @@ impl Settings {
     /// A key that somebody said something about and whose path begins so.
     pub(crate) fn given_below(&self, section: &str) -> Option<&'static str> {
         self.values.keys().copied().find(|path| path.starts_with(section) && self.is_given(path))
+    }
+
+    /// Keys that say something else than `before`, but for those that take effect at once. What follows from another key
+    /// is not named beside it.
+    pub(crate) fn changed_for_next_start(&self, before: &Settings) -> Vec<&'static str> {
+        let waits = |path: &&'static str| {
+            !is_read_again(path)
+                && (self.is_given(path) || before.is_given(path))
+                && self.json(path) != before.json(path)
+        };
+        KEYS.iter().map(|key| key.path).filter(waits).collect()
     }
 
     pub(crate) fn json(&self, path: &str) -> Option<&Json> {

@@ -17,6 +17,16 @@ use crate::provisr::{ProcessDefaults, Surroundings};
 use crate::standalone::Candidate;
 use crate::{Config, DeclaredIn, Sources};
 
+/// That keys of the configuration changed which the daemon reads when it starts.
+fn restart_needed(path: &Path, keys: &[&str]) -> Option<Diagnostic> {
+    if keys.is_empty() {
+        return None;
+    }
+    let named = keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+    let message = format!("{named} changed, which takes effect after a restart of the daemon");
+    Some(Diagnostic::warning(path, "restart_needed", message).hint("restart the daemon, or put the file back"))
+}
+
 /// The content of environment files, in their order.
 type Layers = Vec<(PathBuf, BTreeMap<String, Template>)>;
 
@@ -98,11 +108,12 @@ impl Loader<'_> {
             let read = read.and_then(|document| {
                 let sources = Sources { file: Some(path.to_path_buf()), ..(*configuration.sources).clone() };
                 let (config, _) = Config::load(&sources)?;
-                Ok(ReadConfiguration { defaults: config.processes.defaults, document })
+                let waiting = restart_needed(&path, &config.waits_for_restart(&configuration.in_force));
+                Ok((ReadConfiguration { defaults: config.processes.defaults, document }, waiting))
             });
             match read {
-                Ok(read) => (Content::Configuration(Some(Arc::new(read))), Vec::new()),
-                // Warnings were told when the daemon began.
+                // Other warnings were told when the daemon began.
+                Ok((read, waiting)) => (Content::Configuration(Some(Arc::new(read))), waiting.into_iter().collect()),
                 Err(found) => (Content::Configuration(None), found.into_iter().filter(Diagnostic::is_error).collect()),
             }
         });

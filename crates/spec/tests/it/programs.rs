@@ -471,9 +471,33 @@ fn a_configuration_that_changes_is_read_again() {
     assert!(fourth.same_processes(&second));
     configured.site.write("config.toml", "");
     let (fifth, found) = load(&layout, Some(&fourth));
-    assert_eq!(shown(&found), "");
+    let words = "config.toml: warning: `pid_dir` changed, which takes effect after a restart of the daemon";
+    assert!(found.len() == 1 && shown(&found).contains(words), "{}", shown(&found));
     assert_eq!(fifth.processes.keys().collect::<Vec<_>>(), [&name("web")]);
     assert!(fifth.groups.is_empty() && fifth.jobs.is_empty());
+}
+
+#[test]
+fn what_changes_for_the_next_start_only_is_named_until_it_is_put_back() {
+    let begun = "[provisioning]\napi_url = 'https://a.example/'\nsecret = 'hunter1'\n";
+    let configured = Configured::new(begun);
+    let layout = configured.config().layout(TimeZone::UTC);
+    let (first, found) = load(&layout, None);
+    assert_eq!(shown(&found), "");
+
+    let text = begun.replace("hunter1", "hunter2") + "retry_attempts = 9\n[log]\nmax_backups = 9\n";
+    configured.site.write("config.toml", text);
+    let (second, found) = load(&layout, Some(&first));
+    assert!(found.len() == 1 && found[0].code == "restart_needed", "{}", shown(&found));
+    let said = shown(&found);
+    let all_named = ["`provisioning.retry_attempts`", "`provisioning.secret`"].iter().all(|key| said.contains(key));
+    assert!(all_named && said.contains("after a restart"), "{said}");
+    assert!(!said.contains("log.") && !said.contains("hunter"), "{said}");
+    let (second, found) = load(&layout, Some(&second));
+    assert_eq!(shown(&found), said, "it is so until the restart");
+
+    configured.site.write("config.toml", format!("# as it was\n{begun}"));
+    assert_eq!(shown(&load(&layout, Some(&second)).1), "");
 }
 
 #[test]
