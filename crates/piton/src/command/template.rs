@@ -53,6 +53,11 @@ async fn add(context: &Context, new: AddArgs) -> Result<Exit, Failure> {
             context.out.say(&format!("fetching {}", git::masked(&new.url)));
             let client = session.patient_client();
             let Some(added) = session.fetching(client.create::<Template>("/templates", &new)).await else {
+                // What creates something has a key, and is done whether or not its client waits for it.
+                if !session.is_local() {
+                    let show = format!("{} template show {}", context.piton(), new.name);
+                    context.out.talk(&format!("the daemon goes on with it; to see it: {show}"));
+                }
                 return Ok(Exit::Interrupted);
             };
             let added = added?;
