@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 /// One durable execution.
@@ -240,12 +241,30 @@ pub struct ApproveRequest {
     pub digest: Option<String>,
 }
 
+/// The longest reason that somebody may give for a decision, in characters. It is shown in lists and logs.
+pub const LONGEST_REASON: usize = 1024;
+
+/// Whether a text can be the reason of a decision, or what is wrong with it. PostgreSQL keeps no text with a zero in it.
+pub fn check_reason(reason: &str) -> Result<(), String> {
+    if reason.chars().count() > LONGEST_REASON || reason.contains('\0') {
+        return Err(format!("`reason` must have at most {LONGEST_REASON} characters, and no NUL among them"));
+    }
+    Ok(())
+}
+
+fn reason<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let reason = Option::<String>::deserialize(deserializer)?;
+    reason.as_deref().map_or(Ok(()), check_reason).map_err(D::Error::custom)?;
+    Ok(reason)
+}
+
 /// Cancels a run or rejects its plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CancelRequest {
     /// Why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "reason", skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 1024)]
     pub reason: Option<String>,
 }
 
@@ -258,4 +277,22 @@ pub struct Explanation {
     pub reasons: Vec<String>,
     /// What can be done.
     pub hints: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_short() {
+        let read = |reason: &str| serde_json::from_value::<CancelRequest>(serde_json::json!({ "reason": reason }));
+        let longest = "ä".repeat(LONGEST_REASON);
+        assert_eq!(read(&longest).unwrap().reason, Some(longest.clone()));
+        for bad in [format!("{longest}ä"), "a\0b".to_owned()] {
+            assert!(read(&bad).unwrap_err().to_string().contains("at most 1024 characters"), "{bad}");
+        }
+        for nothing in ["{}", r#"{"reason":null}"#] {
+            assert_eq!(serde_json::from_str::<CancelRequest>(nothing).unwrap(), CancelRequest::default());
+        }
+    }
 }

@@ -134,6 +134,7 @@ pub struct Reschedule {
 pub struct ApprovalRequest {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 1024)]
     pub reason: Option<String>,
 }
 

@@ -97,6 +97,31 @@ fn a_body_that_says_a_thing_twice_is_refused() {
     }
 }
 
+#[test]
+fn a_reason_has_a_length() {
+    let site = Site::new();
+    let daemon = site.serve();
+    let address = daemon.address();
+    let unknown = "00000000-0000-7000-8000-000000000000";
+    let ask = |path: &str, length: usize| {
+        let body = serde_json::json!({ "reason": "x".repeat(length) }).to_string();
+        request(&address, "POST", path, &[], &body)
+    };
+    for (path, status, code) in [
+        (format!("/api/runs/{unknown}/reject"), 422, "invalid_body"),
+        (format!("/api/runs/{unknown}/cancel"), 422, "invalid_body"),
+        (format!("/deploy/{unknown}/reject"), 422, "invalid_body"),
+        (format!("/deploy/{unknown}/cancel"), 422, "invalid_body"),
+        (format!("/api/schedule/{unknown}/approve"), 400, "invalid_field"),
+        (format!("/api/schedule/{unknown}/reject"), 400, "invalid_field"),
+    ] {
+        let reply = ask(&path, 1025);
+        assert_eq!((reply.status, reply.code().as_str()), (status, code), "{path}: {}", reply.text());
+        assert_eq!(reply.json()["errors"][0]["pointer"], "/reason", "{path}: {}", reply.text());
+        assert_eq!(ask(&path, 1024).status, 404, "{path}");
+    }
+}
+
 /// A01
 #[test]
 fn an_open_api_for_everybody_takes_a_decision() {

@@ -229,15 +229,10 @@ async fn reject(
     alter(&app, caller, id_of(&id)?, Alteration::Reject { by, reason }).await
 }
 
-/// What somebody said to it, if anything. PostgreSQL keeps no text with a zero in it.
+/// What somebody said to it, if anything.
 fn reason(request: api::ApprovalRequest) -> Answer<Option<String>> {
     let said = request.reason.filter(|reason| !reason.trim().is_empty());
-    if said.as_ref().is_some_and(|reason| reason.contains('\0')) {
-        return Err(refused(vec![mistake(
-            "invalid_field",
-            "reason",
-            "`reason` must not contain the character U+0000",
-        )]));
-    }
+    let checked = said.as_deref().map_or(Ok(()), api::check_reason);
+    checked.map_err(|detail| refused(vec![mistake("invalid_field", "reason", detail)]))?;
     Ok(said)
 }
