@@ -1,8 +1,7 @@
 //! Workers that report here: they show the configured key, and may do nothing else.
 
 use axum::http::{HeaderMap, header};
-use piton_auth::Role;
-use piton_auth::matches_digest;
+use piton_auth::{Role, matches_digest};
 use piton_model::By;
 
 use super::Auth;

@@ -1,7 +1,7 @@
 //! Judges templates by `gotmpl_exec.json` and `gotmpl_sprig.json`, tables of what Go's `text/template` and sprig print.
 //!
 //! ```text
-//! cargo run -p piton-gotmpl --example conformance -- DIR
+//! cargo run -p piton-gotmpl --example conformance_gotmpl -- DIR
 //! ```
 //!
 //! `DIR` defaults to the environment variable `PITON_CONFORMANCE_DIR`.

@@ -1,7 +1,7 @@
 //! Judges the rules of jobs by `job_rules.json`, a table of what Kubernetes' job controller does.
 //!
 //! ```text
-//! cargo run -p piton-model --example conformance -- DIR
+//! cargo run -p piton-model --example conformance_model -- DIR
 //! ```
 //!
 //! `DIR` defaults to the environment variable `PITON_CONFORMANCE_DIR`.

@@ -1,7 +1,7 @@
 //! Runs every row of `cron_next.json`, a table of what other cron implementations do, against this crate.
 //!
 //! ```text
-//! cargo run -p piton-cron --example conformance -- DIR
+//! cargo run -p piton-cron --example conformance_cron -- DIR
 //! ```
 //!
 //! `DIR` defaults to the environment variable `PITON_CONFORMANCE_DIR`. Rows that differ by decision are listed with the
