@@ -106,7 +106,7 @@ async fn remove(State(app): State<App>, Path(name): Path<String>, caller: Caller
 }
 
 /// Holds a job back: its tasks are stopped, and its deadline stands still.
-#[utoipa::path(post, path = "/jobs/{name}/suspend", responses((status = 200, body = api::BatchJob)))]
+#[utoipa::path(post, path = "/jobs/{name}/suspend", responses((status = 200, body = api::BatchJob), (status = 409, description = "A schedule made it.")))]
 async fn hold(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::BatchJob>> {
     app.engine.hold_job(&name, caller.by.clone()).await?;
     app.auth.note(caller.deed(Act::JobSuspended).to(format!("job/{name}"))).await;
@@ -116,7 +116,7 @@ async fn hold(State(app): State<App>, Path(name): Path<String>, caller: Caller) 
 /// Lets a job go on that was held back.
 ///
 /// Where its file suspends it, that file is changed, which takes the role admin.
-#[utoipa::path(post, path = "/jobs/{name}/resume", responses((status = 200, body = api::BatchJob), (status = 409, description = "It is declared in the configuration.")))]
+#[utoipa::path(post, path = "/jobs/{name}/resume", responses((status = 200, body = api::BatchJob), (status = 409, description = "A schedule made it, or it is declared in the configuration.")))]
 async fn release(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::BatchJob>> {
     let subject = app.engine.job_object(&name).await?.subject;
     let declared = app.engine.loaded().catalog.jobs.get(&subject).cloned();

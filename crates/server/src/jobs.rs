@@ -170,7 +170,7 @@ async fn trigger(State(app): State<App>, Path(name): Path<String>, caller: Calle
 }
 
 /// Stops the runs of a job.
-#[utoipa::path(post, path = "/jobs/{name}/kill", responses((status = 200, description = "The runs that are told to stop.", body = Vec<String>), (status = 409, description = "Something is in the way, such as a run.")))]
+#[utoipa::path(post, path = "/jobs/{name}/kill", responses((status = 200, description = "The runs that are told to stop.", body = Vec<String>), (status = 409, description = "It is not running.")))]
 async fn kill(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<Vec<String>>> {
     let job = match find(&app, &caller, &name) {
         Ok(job) => job,

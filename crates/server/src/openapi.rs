@@ -47,7 +47,7 @@ const CREATING: [(&str, &str); 4] = [
     ("422", "The `Idempotency-Key` was used for another request."),
 ];
 
-const COMPARED: [(&str, &str); 1] = [("412", "The object is not as `If-Match` says.")];
+const CHANGING: [(&str, &str); 2] = [("412", "The object is not as `If-Match` says."), ("507", "The disk is full.")];
 
 const WITH_PARAMETERS: (&str, &str) = ("404", "There is no such thing.");
 
@@ -129,8 +129,8 @@ fn complete_one(method: &str, path: &str, operation: &mut Operation, kind: Kind)
     let with_body: &[_] = if operation.request_body.is_some() { &WITH_BODY } else { &[] };
     let creates = kind.creates && method == "post";
     let creating: &[_] = if creates { &CREATING } else { &[] };
-    let compared: &[_] = if method == "get" { &[] } else { &COMPARED };
-    let all = ANY.iter().chain(guarded).chain(creating).chain(with_body).chain(compared).copied();
+    let changing: &[_] = if method == "get" { &[] } else { &CHANGING };
+    let all = ANY.iter().chain(guarded).chain(creating).chain(with_body).chain(changing).copied();
     let all = all.chain([FORBIDDEN]).chain(named);
     if creates {
         operation.parameters.get_or_insert_default().push(RefOr::T(key_parameter()));
@@ -259,6 +259,30 @@ mod tests {
             assert!(responses.keys().any(|status| status.starts_with('2')), "{name} never succeeds");
         }
         assert!(ids.len() > 30, "{}", ids.len());
+    }
+
+    #[test]
+    fn what_a_handler_may_refuse_with_is_described() {
+        let document = document();
+        let operations = operations(&document);
+        for (method, path, status) in [
+            ("get", "/templates/{name}", "409"),
+            ("post", "/jobs/{name}/suspend", "409"),
+            ("post", "/start", "504"),
+            ("post", "/group/start", "504"),
+            ("post", "/scale", "504"),
+            ("post", "/processes/{name}/start", "504"),
+            ("post", "/processes/{name}/scale", "409"),
+            ("post", "/processes/{name}/scale", "504"),
+        ] {
+            let name = format!("{method} {}{path}", crate::BASE);
+            let (_, operation) = operations.iter().find(|(one, _)| *one == name).unwrap_or_else(|| panic!("{name}"));
+            assert!(operation["responses"][status].is_object(), "{name}: {status}");
+        }
+        for (name, operation) in &operations {
+            let may_be_full = operation["responses"]["507"].is_object();
+            assert_eq!(may_be_full, !name.starts_with("get "), "{name}");
+        }
     }
 
     #[test]

@@ -126,7 +126,7 @@ async fn explain(State(app): State<App>, Path(id): Path<String>, caller: Caller)
 }
 
 /// Approves the plan of a run that waits for it.
-#[utoipa::path(post, path = "/runs/{id}/approve", responses((status = 200, body = api::Run), (status = 409, description = "Nothing waits for approval."), (status = 412, description = "Another plan than that of `digest` waits.")))]
+#[utoipa::path(post, path = "/runs/{id}/approve", responses((status = 200, body = api::Run), (status = 403, description = "Whoever asked for it may not approve it, or the role does not allow it."), (status = 409, description = "Nothing waits for approval."), (status = 412, description = "Another plan than that of `digest` waits.")))]
 async fn approve(
     State(app): State<App>,
     Path(id): Path<String>,

@@ -54,7 +54,7 @@ async fn list(State(app): State<App>, Query(window): Query<Window>) -> Answer<Js
 
 /// One template, with its files; under the name of a kind of process, where no template has that name, a declaration to
 /// begin with.
-#[utoipa::path(get, path = "/templates/{name}", responses((status = 200, body = Sample), (status = 400, description = "It is no name for a process."), (status = 422, description = "It is no name.")))]
+#[utoipa::path(get, path = "/templates/{name}", responses((status = 200, body = Sample), (status = 400, description = "It is no name for a process."), (status = 409, description = "Its files are gone."), (status = 422, description = "It is no name, or its files are not to be used.")))]
 async fn show(State(app): State<App>, Path(name): Path<String>, Query(called): Query<Called>) -> Answer<Json<Sample>> {
     let details = match app.templates.show(&named(&name)?).await {
         Err(unknown @ Error::Unknown { .. }) => {

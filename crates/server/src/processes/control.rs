@@ -34,7 +34,7 @@ pub(super) fn routes() -> Table {
 /// declares.
 ///
 /// A declaration is registered first, which takes the role admin, and is not kept if the start fails.
-#[utoipa::path(post, path = "/start", tag = "processes", request_body = Option<api::ProcessSpec>, responses((status = 200, body = api::ProcessesDone), (status = 400, description = "Nothing is selected, or it cannot be started.")))]
+#[utoipa::path(post, path = "/start", tag = "processes", request_body = Option<api::ProcessSpec>, responses((status = 200, body = api::ProcessesDone), (status = 400, description = "Nothing is selected, or it cannot be started."), (status = 504, description = "It takes longer.")))]
 async fn start(
     State(app): State<App>,
     Query(which): Query<Which>,
@@ -126,7 +126,7 @@ struct Scaled {
 const MOST: u32 = 10_000;
 
 /// Makes it so many instances of a process, which is remembered in place of the declared number.
-#[utoipa::path(post, path = "/scale", tag = "processes", responses((status = 200, body = api::ProcessesDone), (status = 400, description = "There is no such process, or the number is too large.")))]
+#[utoipa::path(post, path = "/scale", tag = "processes", responses((status = 200, body = api::ProcessesDone), (status = 400, description = "There is no such process, the number is too large, or it cannot be started."), (status = 504, description = "It takes longer.")))]
 async fn scale(
     State(app): State<App>,
     Query(scaled): Query<Scaled>,
@@ -154,7 +154,7 @@ async fn scale_to(app: &App, caller: &Caller, name: &str, instances: u32) -> Ans
 }
 
 /// Starts a process, or one of its instances.
-#[utoipa::path(post, path = "/processes/{name}/start", responses((status = 200, body = api::ProcessesDone), (status = 409, description = "It cannot be started.")))]
+#[utoipa::path(post, path = "/processes/{name}/start", responses((status = 200, body = api::ProcessesDone), (status = 409, description = "It cannot be started."), (status = 504, description = "It takes longer.")))]
 async fn start_one(
     State(app): State<App>,
     Path(name): Path<String>,
@@ -196,7 +196,7 @@ async fn restart_one(
 }
 
 /// Makes it so many instances of a process.
-#[utoipa::path(post, path = "/processes/{name}/scale", responses((status = 200, body = api::ProcessesDone)))]
+#[utoipa::path(post, path = "/processes/{name}/scale", responses((status = 200, body = api::ProcessesDone), (status = 409, description = "It cannot be started, or an instance would have the name of another process."), (status = 504, description = "It takes longer.")))]
 async fn scale_one(
     State(app): State<App>,
     Path(name): Path<String>,

@@ -66,7 +66,7 @@ async fn status(
 }
 
 /// Starts the members of a group, each after what it depends on.
-#[utoipa::path(post, path = "/group/start", tag = "processes", responses((status = 200, body = api::Done), (status = 400, description = "There is no such group, or a member cannot be started.")))]
+#[utoipa::path(post, path = "/group/start", tag = "processes", responses((status = 200, body = api::Done), (status = 400, description = "There is no such group, or a member cannot be started."), (status = 504, description = "It takes longer.")))]
 async fn start(State(app): State<App>, Query(which): Query<Grouped>, caller: Caller) -> Answer<Json<api::Done>> {
     daemon(&app)?;
     let group = which.name()?;

@@ -58,7 +58,8 @@ struct Line {
 #[utoipa::path(post, path = "/schedule/bulk",
     request_body(content((String = "text/csv"), (String = "application/x-ndjson"))), responses(
     (status = 200, description = "What became of each line.", body = api::BulkAnswer),
-    (status = 400, description = "The file cannot be read, or with `atomic` something is wrong with a line.")))]
+    (status = 400, description = "The file cannot be read, or with `atomic` something is wrong with a line."),
+    (status = 415, description = "The body is neither CSV nor JSON lines by its headers.")))]
 pub(crate) async fn bulk(
     State(app): State<App>,
     caller: Caller,
