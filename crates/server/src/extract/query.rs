@@ -53,7 +53,7 @@ fn read<T: DeserializeOwned + IntoParams>(uri: &Uri) -> Result<T, Refusal> {
 type Cause = serde_path_to_error::Error<serde::de::value::Error>;
 
 fn cause(rejection: &QueryRejection) -> Option<&Cause> {
-    std::iter::successors(rejection.source(), |error| error.source()).find_map(|error| error.downcast_ref())
+    std::iter::successors(rejection.source(), |&error| error.source()).find_map(|error| error.downcast_ref())
 }
 
 fn unreadable<T: IntoParams>(rejection: &QueryRejection) -> Refusal {
