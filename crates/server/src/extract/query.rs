@@ -101,8 +101,8 @@ fn allowed(name: &str, parameter: &Value) -> String {
     } else {
         "a text".to_owned()
     };
-    let about = parameter["description"].as_str().unwrap_or_default();
-    format!("`{name}` is {what}. {}", about.lines().next().unwrap_or_default()).trim_end().to_owned()
+    let about: Vec<&str> = parameter["description"].as_str().unwrap_or_default().split_whitespace().collect();
+    format!("`{name}` is {what}. {}", about.join(" ")).trim_end().to_owned()
 }
 
 #[cfg(test)]
