@@ -44,6 +44,7 @@ mod dialect;
 mod error;
 mod events;
 mod followers;
+mod hurry;
 mod inspect;
 mod migrate;
 mod peers;
@@ -88,6 +89,7 @@ pub use claim::Room;
 pub use dialect::Dialect;
 pub use error::Error;
 pub use events::SkipQuery;
+pub use hurry::hurried;
 #[doc(hidden)]
 pub use inspect::{hot_plans, refused_statements};
 pub use process_history::ProcessEvent;

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use piton_testkit::postgres::Cluster;
 
 use crate::site::{PITON, Site, kill, until};
-use crate::wire::get;
+use crate::wire::{get, request};
 
 /// A new database on a real server.
 pub fn database() -> String {
@@ -80,6 +83,28 @@ fn state_that_lies_with_another_daemon_is_not_taken_for_nothing() {
 }
 
 #[test]
+fn requests_are_answered_soon_while_the_database_is_away() {
+    let cluster = Cluster::start().unwrap();
+    let site = Site::new().env("PITON_STORE__URL", cluster.url());
+    let (daemon, address) = site.serve_at();
+    assert_eq!(get(&address, "/api/schedule").status, 200);
+    cluster.stop().unwrap();
+    let row = serde_json::json!({
+        "employee": {"fullName": "Jane", "workEmail": "jane@example.com"}, "applications": {"google": true},
+        "schedule_time": "2099-01-01T00:00:00Z", "tags": ["new-hire"],
+    });
+    let begun = Instant::now();
+    let told = request(&address, "POST", "/api/schedule", &[], &row.to_string());
+    assert_eq!((told.status, &told.json()["code"]), (503, &"store_unavailable".into()), "{}", told.text());
+    assert_eq!(told.header("retry-after"), Some("5"));
+    assert!(begun.elapsed() < Duration::from_secs(15), "it took {:?}", begun.elapsed());
+    cluster.start_again().unwrap();
+    until("it is ready", || get(&address, "/readyz").status == 200);
+    assert_eq!(get(&address, "/api/schedule").json(), serde_json::json!([]), "what was refused is not there");
+    assert_eq!(daemon.shutdown(), 0);
+}
+
+#[test]
 fn a_database_that_is_not_there_yet_is_waited_for() {
     let database = database();
     let site = Site::new();
@@ -100,6 +125,7 @@ fn a_database_that_is_not_there_yet_is_waited_for() {
     assert_eq!(get(&address, "/readyz").status, 503);
     let told = get(&address, "/api/workspaces");
     assert_eq!((told.status, &told.json()["code"]), (503, &"store_unavailable".into()), "{}", told.text());
+    assert_eq!(told.header("retry-after"), Some("5"));
     kill(daemon.id(), "TERM");
     assert_eq!(daemon.wait().unwrap().code(), Some(0));
 
