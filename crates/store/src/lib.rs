@@ -83,7 +83,7 @@ use crate::readers::Readers;
 use crate::writer::Writer;
 
 pub use accounts::{AccountError, Among};
-pub use census::{Census, Waiting};
+pub use census::{Census, Scope, Waiting};
 pub use changes::grown;
 pub use claim::Room;
 pub use dialect::Dialect;

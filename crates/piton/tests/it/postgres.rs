@@ -97,9 +97,20 @@ fn requests_are_answered_soon_while_the_database_is_away() {
     let told = request(&address, "POST", "/api/schedule", &[], &row.to_string());
     assert_eq!((told.status, &told.json()["code"]), (503, &"store_unavailable".into()), "{}", told.text());
     assert_eq!(told.header("retry-after"), Some("5"));
+    let text = get(&address, "/metrics").text();
     assert!(begun.elapsed() < Duration::from_secs(15), "it took {:?}", begun.elapsed());
+    let tells = |text: &str, series: &str| text.lines().any(|line| line.starts_with(series));
+    for series in ["piton_store_up 0", "piton_uptime_seconds ", "piton_http_requests_total{"] {
+        assert!(tells(&text, series), "{series} is missing:\n{text}");
+    }
+    let of_the_database = ["piton_runs{", "piton_ledger_position ", "piton_provisions{"];
+    for series in of_the_database {
+        assert!(!tells(&text, series), "nobody can know {series}:\n{text}");
+    }
     cluster.start_again().unwrap();
     until("it is ready", || get(&address, "/readyz").status == 200);
+    let text = get(&address, "/metrics").text();
+    assert!(of_the_database.iter().all(|series| tells(&text, series)), "{text}");
     assert_eq!(get(&address, "/api/schedule").json(), serde_json::json!([]), "what was refused is not there");
     assert_eq!(daemon.shutdown(), 0);
 }

@@ -8,7 +8,7 @@ use piton_model::{
     Alteration, ApprovalStatus, Backoff, By, Event, Failure, FailureClass, JobType, NewProvision, NotAltered, Record,
     Run, ScheduleId, ScheduleStatus, ScheduledProvision, Secret,
 };
-use piton_store::{AlterError, ProvisionQuery, Store, Taking};
+use piton_store::{AlterError, ProvisionQuery, Scope, Store, Taking};
 use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
@@ -115,7 +115,9 @@ async fn what_is_scheduled_is_there(fixture: &Fixture) {
     assert_eq!(row(&store, id).await.wanted.schedule_time, at(100));
     assert_eq!(store.provision(run_id(at(0)).into()).await.unwrap(), None);
     assert_eq!(store.next_provision().await.unwrap(), Some(at(100)));
-    assert_eq!(store.count_provisions().await.unwrap().get(&ScheduleStatus::Pending), Some(&2));
+    let counts = store.count_provisions().await.unwrap();
+    assert_eq!(counts.get(&ScheduleStatus::Pending), Some(&2));
+    assert_eq!(store.census(Scope::Provisions).await.unwrap().provisions, Some(counts));
     store.close().await;
 }
 
