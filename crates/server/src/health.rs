@@ -150,7 +150,8 @@ async fn show(State(app): State<App>, caller: Caller) -> Answer<Json<api::Overvi
 async fn doctor(State(app): State<App>) -> Answer<Json<Value>> {
     let store = app.engine.store();
     let violations: Vec<String> = store.audit().await?.iter().map(ToString::to_string).collect();
-    let database = store.check().await?;
+    let mut database = store.check().await?;
+    database.extend(store.unreadable_provisions().await?);
     let healthy = violations.is_empty() && database.is_empty();
     Ok(Json(json!({
         "healthy": healthy,

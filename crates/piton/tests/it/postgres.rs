@@ -83,6 +83,22 @@ fn state_that_lies_with_another_daemon_is_not_taken_for_nothing() {
 }
 
 #[test]
+fn the_doctor_lists_rows_that_cannot_be_read() {
+    let database = database();
+    let site = Site::new().env("PITON_STORE__URL", &database);
+    site.audit();
+    execute(
+        &database,
+        "INSERT INTO scheduled_provisions (id, employee_data, applications, schedule_time, tags) \
+         VALUES ('0199d6a2-7c00-7000-8000-000000000000', '{}', '{}', 'infinity', '{}')",
+    );
+    let said = site.piton(["doctor"]);
+    assert_eq!(said.code, 1, "{said}");
+    let told = said.out.lines().find(|line| line.contains("0199d6a2-7c00-7000-8000-000000000000"));
+    assert!(told.is_some_and(|line| line.contains("`schedule_time`")), "{said}");
+}
+
+#[test]
 fn requests_are_answered_soon_while_the_database_is_away() {
     let cluster = Cluster::start().unwrap();
     let site = Site::new().env("PITON_STORE__URL", cluster.url());

@@ -459,7 +459,11 @@ async fn what_cannot_be_read_does_not_stop_the_rest() {
     let statement = format!("SELECT status, error_message FROM scheduled_provisions WHERE id = '{broken}'");
     let spoiled = sqlx::query(sqlx::AssertSqlSafe(statement)).fetch_one(&mut outsider).await.unwrap();
     assert_eq!(spoiled.get::<String, _>(0), "failed");
-    assert!(spoiled.get::<String, _>(1).contains("job_type"), "{}", spoiled.get::<String, _>(1));
+    let why: String = spoiled.get(1);
+    assert!(why.contains("job_type"), "{why}");
+    assert_eq!(store.unreadable_provisions().await.unwrap(), [why], "it is told of as long as it is there");
+    outsider.execute("DELETE FROM scheduled_provisions WHERE status = 'failed'").await.unwrap();
+    assert_eq!(store.unreadable_provisions().await.unwrap(), Vec::<String>::new());
     outsider.close().await.unwrap();
     store.close().await;
     fixture.audited().await;
@@ -490,6 +494,12 @@ async fn times_that_never_come_or_came_stop_nobody_else() {
 
     let listed: BTreeSet<ScheduleId> = list(&store, ProvisionQuery::default()).await.into_iter().collect();
     assert_eq!(listed, good.iter().copied().collect(), "lists leave the others out");
+    let unreadable = store.unreadable_provisions().await.unwrap();
+    assert_eq!(unreadable.len(), odd.len(), "{unreadable:?}");
+    for id in &odd {
+        let id = id.to_string();
+        assert!(unreadable.iter().any(|told| told.contains(&id) && told.contains("schedule_time")), "{unreadable:?}");
+    }
     for limit in 1..4 {
         let (mut seen, mut query) = (BTreeSet::new(), ProvisionQuery { limit, ..ProvisionQuery::default() });
         let mut pages = 0;
