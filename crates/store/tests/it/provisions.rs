@@ -464,6 +464,13 @@ async fn what_cannot_be_read_does_not_stop_the_rest() {
     assert_eq!(store.unreadable_provisions().await.unwrap(), [why], "it is told of as long as it is there");
     outsider.execute("DELETE FROM scheduled_provisions WHERE status = 'failed'").await.unwrap();
     assert_eq!(store.unreadable_provisions().await.unwrap(), Vec::<String>::new());
+
+    // Nor is the target told of a number that was not written.
+    let payload = r#"'{"cost": {"centre": 18446744073709551616}}'"#;
+    let large = insert(&mut outsider, &format!("{COLUMNS}, payload"), &format!("{VALUES}, {payload}")).await;
+    assert!(take(&store, 10, at(20)).await.is_empty());
+    let (status, why) = told(&mut outsider, large).await;
+    assert!(status == "failed" && why.contains("`payload.cost.centre`"), "{status}: {why}");
     outsider.close().await.unwrap();
     store.close().await;
     fixture.audited().await;
