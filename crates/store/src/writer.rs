@@ -1,17 +1,17 @@
 //! The one writer: it gathers what is asked, writes it in one transaction, and answers when that is durable.
 
 use std::future::Future;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use piton_model::Seq;
 use piton_vault::Vault;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::batch::{Batch, Committed, Needs};
+use crate::changes::Tidings;
 use crate::db::{Address, Conn};
 use crate::hurry::{self, Place, attended, silent};
 use crate::{Error, Options};
@@ -48,16 +48,10 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts the writer on a connection that is already migrated.
-    pub(crate) fn start(
-        address: Address,
-        options: Options,
-        conn: Conn,
-        changes: watch::Sender<Seq>,
-        provisions: watch::Sender<u64>,
-    ) -> Writer {
+    pub(crate) fn start(address: Address, options: Options, conn: Conn, tidings: Arc<Tidings>) -> Writer {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let (away, told) = watch::channel(false);
-        let task = tokio::spawn(Loop { address, options, conn: Some(conn), changes, provisions, away }.run(jobs));
+        let task = tokio::spawn(Loop { address, options, conn: Some(conn), tidings, away }.run(jobs));
         Writer { queue: Mutex::new(Some(queue)), away: told, task: Mutex::new(Some(task)) }
     }
 
@@ -147,8 +141,7 @@ struct Loop {
     address: Address,
     options: Options,
     conn: Option<Conn>,
-    changes: watch::Sender<Seq>,
-    provisions: watch::Sender<u64>,
+    tidings: Arc<Tidings>,
     away: watch::Sender<bool>,
 }
 
@@ -225,9 +218,10 @@ impl Loop {
         let Committed { conn, head, provisions } = committed.map_err(commit_error)?;
         self.conn = Some(conn);
         self.away.send_if_modified(|away| std::mem::take(away));
-        self.changes.send_replace(head);
+        // Of a later commit of another node it may be known already.
+        self.tidings.head.send_modify(|known| *known = head.max(*known));
         if provisions {
-            self.provisions.send_modify(|count| *count += 1);
+            self.tidings.provisions.send_modify(|count| *count += 1);
         }
         Ok(())
     }

@@ -81,6 +81,40 @@ async fn another_node_is_heard_again_after_the_connection_was_lost() {
     fixture.audited().await;
 }
 
+/// Awaits what nobody tells of.
+async fn until(holds: impl Fn() -> bool) {
+    let look = async {
+        while !holds() {
+            let _ = tokio::time::timeout(Duration::from_millis(5), std::future::pending::<()>()).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), look).await.expect("it takes too long");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_need_look_while_others_are_heard_and_nothing_was_said() {
+    let cluster = Cluster::start().unwrap();
+    let open = || Store::open(cluster.url(), Options::default());
+    let (writes, waits) = (open().await.unwrap(), open().await.unwrap());
+    until(|| !waits.may_have_grown(0)).await;
+    writes.submit(vec![new_run(&job("a"), at(0))], at(0)).await.unwrap();
+    until(|| waits.may_have_grown(0)).await;
+    until(|| !writes.may_have_grown(1)).await;
+    assert!(!waits.may_have_grown(1));
+    // Nobody is heard while the server is away.
+    cluster.stop().unwrap();
+    until(|| waits.may_have_grown(1)).await;
+    cluster.start_again().unwrap();
+    until(|| !waits.may_have_grown(1)).await;
+    writes.close().await;
+    waits.close().await;
+
+    let fixture = Fixture::sqlite();
+    let file = fixture.open().await;
+    assert!(file.may_have_grown(0), "nobody tells of what others write into a file");
+    file.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_caller_in_a_hurry_does_not_wait_for_a_server_that_is_away() {
     let cluster = Cluster::start().unwrap();
