@@ -4,8 +4,9 @@
 //! nobody has read is read before the answer is given ([`unread`]); answers get
 //! the headers that keep browsers careful ([`headers`]); the name by which the server was called and the page that calls
 //! are judged ([`host`], [`origin`]); the door finds out who asks; callers are held to their share ([`rate`],
-//! [`streams`]). From the door on, nobody waits long for a database that is away ([`hurry`]). Within the route, what a client knows of an object is compared with what is there ([`condition`]), and what
-//! creates something is not done twice ([`keyed`]).
+//! [`streams`]). From the door on, nobody waits long for a database that is away ([`hurry`]). Within the route, what a
+//! client knows of an object is compared with what is there ([`condition`]), and what creates something is not done
+//! twice ([`keyed`]).
 
 pub(crate) mod access;
 pub(crate) mod condition;

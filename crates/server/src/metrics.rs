@@ -2,7 +2,8 @@
 //!
 //! Three kinds: what happens to requests is counted as it happens; what happens to runs and schedules is counted by
 //! following the ledger from the start of the process ([`ledger`]); and what is so at this moment is asked when somebody
-//! looks ([`moment`]): of the database in one question, and what it does not answer in time is absent. Other parts put series of their own into the same registry.
+//! looks ([`moment`]): of the database in one question, and what it does not answer in time is absent. Other parts put
+//! series of their own into the same registry.
 
 mod deployments;
 mod jobs;

@@ -53,8 +53,8 @@ const JOB: i64 = 2;
 const PROVISIONS: i64 = 3;
 const WAITING: usize = 4;
 
-/// The statement for the runs, and for the rows of scheduled provisions too. The columns of each part: what it tells of, a
-/// number, a time, a name and a body.
+/// The statement for the runs, and the one for the rows of scheduled provisions too. The columns of each part: what it
+/// tells of, a number, a time, a name and a body.
 static TEXTS: LazyLock<[String; 2]> = LazyLock::new(|| {
     const NO_TIME: &str = "CAST(NULL AS BIGINT)";
     let mut runs = format!("SELECT CAST({HEAD} AS BIGINT), head, {NO_TIME}, '', '' FROM ledger WHERE id = 1");

@@ -1,8 +1,8 @@
 //! How long whoever asks waits for a database that is away.
 //!
-//! A loop in the background tries for as long as it takes. Somebody who has sent a request is better served by an answer: it
-//! can be sent again. Which of the two a call is made for goes with its task: no function between the door and the
-//! database has a use for it. Only that the database is away is in a hurry; while it answers, what takes long takes long.
+//! A loop in the background tries for as long as it takes. Whoever has sent a request is better served by an answer, and
+//! can send it again. Which of the two a call is made for goes with its task: no function between the door and the
+//! database has a use for it. The hurry is about a database that is away; what takes one long that answers may.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,8 +26,8 @@ struct Hurry {
     until: Mutex<Option<Instant>>,
 }
 
-/// Awaits `work`, for whose calls of a store the database may be away for `budget`, all of them together; then they fail
-/// with [`Error::Unavailable`], and have done nothing. Each answer of the database begins it anew.
+/// Awaits `work`, for whose calls of a store the database may be away for `budget`, all of them together; then they
+/// fail with [`Error::Unavailable`], and have done nothing. Each answer of the database begins it anew.
 pub async fn hurried<F: Future>(budget: Duration, work: F) -> F::Output {
     HURRY.scope(Hurry { budget, until: Mutex::default() }, work).await
 }
@@ -100,8 +100,8 @@ impl Place {
         }
     }
 
-    /// Waits until it is past `deadline` and the database is `away`, and gives the operation up: it has not been written,
-    /// and will not be.
+    /// Waits until it is past `deadline` and the database is `away`, and gives the operation up: it has not been
+    /// written, and will not be.
     pub(crate) async fn given_up(&self, deadline: Instant, mut away: watch::Receiver<bool>) {
         // It only passes the time.
         let _ = timeout_at(deadline, std::future::pending::<()>()).await;

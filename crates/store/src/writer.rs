@@ -169,6 +169,9 @@ impl Loop {
             return;
         }
         // One of them cannot be written (or read): alone, each fails or succeeds for itself.
+        for job in jobs.iter() {
+            job.place().undo();
+        }
         for mut job in jobs.drain(..) {
             let outcome = self.write(std::slice::from_mut(&mut job)).await;
             job.answer(outcome);

@@ -1,7 +1,7 @@
-//! Numbers that cannot be kept as they are written: integers beyond 64 bits, for which a float would stand that is near.
+//! Numbers that cannot be kept as they are written: integers beyond 64 bits, in whose place a float would stand.
 //!
-//! To keep them, every number of the program would have to be a text. Nobody counts so far; who names something by such a
-//! number can write it as text.
+//! To keep them, every number of the program would have to be a text. Nobody counts so far; whoever names something by
+//! such a number can write it as text.
 
 use serde_json::Value;
 
@@ -12,8 +12,8 @@ const BEYOND: f64 = 18_446_744_073_709_551_616.0;
 const BELOW: f64 = -9_223_372_036_854_775_808.0;
 
 impl NewProvision {
-    /// The first number in its documents that is not what was written, by the name of the document and the names and numbers
-    /// that lead to it, joined with dots.
+    /// The first number in its documents that is not what was written: the name of the document and the names and
+    /// numbers that lead to it, joined with dots.
     pub fn inexact(&self) -> Option<String> {
         let payload = self.payload.as_ref().map(|payload| ("payload", payload.expose()));
         let documents = [("employee", self.employee.expose()), ("applications", self.applications.expose())];
@@ -21,8 +21,8 @@ impl NewProvision {
     }
 }
 
-/// The first number in a document that is not what was written, by the names and numbers that lead to it from `place`, joined
-/// with dots.
+/// The first number in a document that is not what was written: the names and numbers that lead to it from `place`,
+/// joined with dots.
 pub fn inexact(place: &str, document: &Value) -> Option<String> {
     let below = |name: &dyn std::fmt::Display, value| inexact(&format!("{place}.{name}"), value);
     match document {

@@ -1,4 +1,4 @@
-//! A log file that may be moved away while it is written, as `logrotate` does: then another one is begun under its name.
+//! A log file that may be moved away while it is written, as `logrotate` does: then another one of its name is begun.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
@@ -81,8 +81,8 @@ fn append_to(path: &Path) -> io::Result<(File, Place)> {
     Ok((file, place))
 }
 
-/// Whether a file is not the one of this name any more, and another one can be. What is no file, such as a pipe, might keep
-/// whoever opens it waiting.
+/// Whether a file is not the one of this name any more, and another one can be. What is no file, such as a pipe, might
+/// keep whoever opens it waiting.
 fn is_moved(path: &Path, place: Place) -> bool {
     match path.metadata() {
         Ok(found) => found.is_file() && place_of(&found) != place,
