@@ -82,20 +82,29 @@ fn state_that_lies_with_another_daemon_is_not_taken_for_nothing() {
     sites[0].audit();
 }
 
+/// What nobody is to do in the time of a test.
+fn row() -> serde_json::Value {
+    serde_json::json!({
+        "employee": {"fullName": "Jane", "workEmail": "jane@example.com"}, "applications": {"google": true},
+        "schedule_time": "2099-01-01T00:00:00Z", "tags": ["new-hire"],
+    })
+}
+
 #[test]
 fn the_doctor_lists_rows_that_cannot_be_read() {
     let database = database();
     let site = Site::new().env("PITON_STORE__URL", &database);
+    let (daemon, address) = site.serve_at();
+    let made = request(&address, "POST", "/api/schedule", &[], &row().to_string());
+    assert_eq!(made.status, 201, "{}", made.text());
+    let id = made.json()["id"].as_str().unwrap().to_owned();
     site.audit();
-    execute(
-        &database,
-        "INSERT INTO scheduled_provisions (id, employee_data, applications, schedule_time, tags) \
-         VALUES ('0199d6a2-7c00-7000-8000-000000000000', '{}', '{}', 'infinity', '{}')",
-    );
+    execute(&database, "UPDATE scheduled_provisions SET schedule_time = 'infinity'");
     let said = site.piton(["doctor"]);
     assert_eq!(said.code, 1, "{said}");
-    let told = said.out.lines().find(|line| line.contains("0199d6a2-7c00-7000-8000-000000000000"));
+    let told = said.out.lines().find(|line| line.contains(&id));
     assert!(told.is_some_and(|line| line.contains("`schedule_time`")), "{said}");
+    assert_eq!(daemon.shutdown(), 0);
 }
 
 #[test]
@@ -105,12 +114,8 @@ fn requests_are_answered_soon_while_the_database_is_away() {
     let (daemon, address) = site.serve_at();
     assert_eq!(get(&address, "/api/schedule").status, 200);
     cluster.stop().unwrap();
-    let row = serde_json::json!({
-        "employee": {"fullName": "Jane", "workEmail": "jane@example.com"}, "applications": {"google": true},
-        "schedule_time": "2099-01-01T00:00:00Z", "tags": ["new-hire"],
-    });
     let begun = Instant::now();
-    let told = request(&address, "POST", "/api/schedule", &[], &row.to_string());
+    let told = request(&address, "POST", "/api/schedule", &[], &row().to_string());
     assert_eq!((told.status, &told.json()["code"]), (503, &"store_unavailable".into()), "{}", told.text());
     assert_eq!(told.header("retry-after"), Some("5"));
     let text = get(&address, "/metrics").text();
