@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use piton_model::{AttemptNo, Phase, Run, RunId, SubjectKind};
+use piton_model::{AttemptNo, Phase, Run, RunId, Seq, SubjectKind};
 use piton_store::{Room, grown};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -81,10 +81,23 @@ impl Claimer {
         let shared = self.shared.clone();
         let mut changes = shared.store.changes();
         let mut why = Why::Due;
+        let mut known: Option<Known> = None;
         loop {
             let seen = *changes.borrow_and_update();
             let now = shared.clock.now();
-            let next = match self.round(why).await {
+            let still = known.filter(|known| why == Why::Silence && !shared.store.may_have_grown(known.seen));
+            let was_idle = shared.is_idle(self.lane);
+            let look = match still {
+                Some(known) => Ok(Look::At(known.next)),
+                None => self.round(why).await,
+            };
+            // While slots are taken, what was found hangs on them too.
+            let is_known = was_idle && shared.is_idle(self.lane) && !self.unsure;
+            known = match look {
+                Ok(Look::At(next)) if is_known => Some(Known { seen, next }),
+                _ => None,
+            };
+            let next = match look {
                 Ok(Look::Now) if !shared.stages.closing.is_cancelled() => {
                     why = Why::Due;
                     continue;
@@ -110,7 +123,7 @@ impl Claimer {
                 () = free_slot(slots), if full => Why::Due,
                 () = free_slot(&shared.deployment_slots), if no_deployments => Why::Due,
                 // Without anything that is known to be due, it is worth a look, but no transaction.
-                () = shared.clock.sleep_until(wake), if !full => if wake == backstop { Why::News } else { Why::Due },
+                () = shared.clock.sleep_until(wake), if !full => if wake == backstop { Why::Silence } else { Why::Due },
                 () = grown(&mut changes, seen), if !full => Why::News,
             };
         }
@@ -120,7 +133,7 @@ impl Claimer {
     async fn round(&mut self, why: Why) -> Result<Look, Error> {
         let shared = self.shared.clone();
         let ahead = shared.config.ahead;
-        if why == Why::News && !self.unsure {
+        if why != Why::Due && !self.unsure {
             // A claim is a transaction, and most of what happens makes nothing claimable.
             let now = shared.clock.now();
             let next = shared.store.next_claim(now, shared.room(self.lane)).await?;
@@ -168,6 +181,17 @@ enum Why {
     Due,
     /// The ledger has grown.
     News,
+    /// Nothing was heard for a while.
+    Silence,
+}
+
+/// What a look has found.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    /// How long the ledger was.
+    seen: Seq,
+    /// When there is something next, as far as that hangs on the ledger.
+    next: Option<Timestamp>,
 }
 
 fn is_full(room: Room) -> bool {
@@ -194,6 +218,18 @@ impl Shared {
                 Room { runs, deployments: self.deployment_slots.available_permits().min(runs), scaffolds: 0 }
             }
             Lane::Scaffolds => Room { scaffolds: self.scaffold_slots.available_permits(), ..Room::default() },
+        }
+    }
+
+    /// Whether all slots of a lane are free.
+    fn is_idle(&self, lane: Lane) -> bool {
+        let config = &self.config;
+        match lane {
+            Lane::Runs => {
+                self.slots.available_permits() == config.max_concurrent_runs
+                    && self.deployment_slots.available_permits() == config.max_concurrent_deployments
+            }
+            Lane::Scaffolds => self.scaffold_slots.available_permits() == config.max_concurrent_scaffolds,
         }
     }
 

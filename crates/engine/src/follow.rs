@@ -28,6 +28,9 @@ impl Cancellations {
     /// Passes on the requests that came since the last round.
     pub(crate) async fn handle(&mut self) -> Result<(), Error> {
         loop {
+            if !self.shared.store.may_have_grown(self.seen) {
+                return Ok(());
+            }
             let entries = self.shared.store.entries(self.seen, BATCH).await?;
             let Some(last) = entries.last() else { return Ok(()) };
             self.seen = last.seq;

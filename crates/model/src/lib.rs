@@ -78,7 +78,7 @@ pub use process::{
 pub use projection::{JobState, JobStatus, Projection, WorkspacePhase, WorkspaceState};
 pub use provision::{
     Alteration, Answer, ApprovalStatus, Exchange, JobType, NewProvision, NotAltered, Provision, RowChange, ScheduleId,
-    ScheduleStatus, ScheduledProvision, UnknownWord, Unsent,
+    ScheduleStatus, ScheduledProvision, UnknownWord, Unsent, inexact,
 };
 pub use remote::{Hearing, Remote, RemoteNews, RemoteStatus, RemoteWord};
 pub use report::{OutputValue, PlanSummary, Report, ResourceChange, ToolUsed};

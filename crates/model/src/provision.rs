@@ -7,6 +7,7 @@
 mod alteration;
 mod answer;
 mod change;
+mod exact;
 mod words;
 
 use std::fmt;
@@ -23,6 +24,7 @@ pub use alteration::{Alteration, NotAltered};
 pub use answer::{Answer, Exchange};
 pub(crate) use change::LEASE_LOST;
 pub use change::{RowChange, Unsent};
+pub use exact::inexact;
 pub use words::{ApprovalStatus, JobType, ScheduleStatus, UnknownWord};
 
 /// Identifies a scheduled provision. Other programs insert rows too, so it is any UUID.

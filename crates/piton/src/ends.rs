@@ -117,6 +117,9 @@ impl<D: Duty> Follower<D> {
 
     /// Does what there is to do in the next entries; whether there may be more.
     async fn handle(&mut self) -> Result<bool, Undone> {
+        if !self.engine.store().may_have_grown(self.seen) {
+            return Ok(false);
+        }
         let entries = self.engine.store().entries(self.seen, BATCH).await?;
         for entry in &entries {
             if let Record::Run { run, subject: Subject::Scaffold(_), outcome: Some(outcome), .. } = &entry.record

@@ -1,9 +1,10 @@
 //! What the daemon says of itself.
 
-use std::fs::OpenOptions;
+mod file;
+
 use std::io::{self, IsTerminal};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use piton_spec::{Config, Diagnostic, LogFormat, LogLevel, LogOutput, Logging};
 use rustix::fs::{Access, access};
@@ -12,8 +13,10 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use crate::place::create_private_dir;
 
-/// Begins to log as configured; `RUST_LOG` wins.
-pub fn start(logging: &Logging, quiet: bool, verbose: u8) -> io::Result<()> {
+pub use file::LogFile;
+
+/// Begins to log as configured; `RUST_LOG` wins. The file that it goes to, if it goes to one.
+pub fn start(logging: &Logging, quiet: bool, verbose: u8) -> io::Result<Option<Arc<LogFile>>> {
     let level = match (quiet, verbose, logging.level) {
         (true, ..) => "error",
         (false, 0, LogLevel::Error) => "error",
@@ -26,13 +29,14 @@ pub fn start(logging: &Logging, quiet: bool, verbose: u8) -> io::Result<()> {
     // `lapin` calls every end of a connection an error, whose errors Piton tells of itself.
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new(format!("warn,notify=error,lapin=off,{}", own(level))));
-    let (writer, terminal) = match &logging.output {
-        LogOutput::Stderr => (BoxMakeWriter::new(io::stderr), io::stderr().is_terminal()),
-        LogOutput::Stdout => (BoxMakeWriter::new(io::stdout), io::stdout().is_terminal()),
+    let (writer, terminal, file) = match &logging.output {
+        LogOutput::Stderr => (BoxMakeWriter::new(io::stderr), io::stderr().is_terminal(), None),
+        LogOutput::Stdout => (BoxMakeWriter::new(io::stdout), io::stdout().is_terminal(), None),
         LogOutput::File(path) => {
             let parent = path.parent().map_or(Ok(()), create_private_dir);
-            let file = parent.and_then(|()| OpenOptions::new().create(true).append(true).mode(0o600).open(path));
-            (BoxMakeWriter::new(file.map_err(|error| named(path, &error))?), false)
+            let file = parent.and_then(|()| LogFile::open(path)).map_err(|error| named(path, &error))?;
+            let file = Arc::new(file);
+            (BoxMakeWriter::new(file.clone()), false, Some(file))
         }
     };
     let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -42,7 +46,7 @@ pub fn start(logging: &Logging, quiet: bool, verbose: u8) -> io::Result<()> {
         LogFormat::Text => builder.with_target(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).with_target(false).try_init(),
     };
-    Ok(())
+    Ok(file)
 }
 
 /// Why a daemon could not log as configured, as far as that can be told without making a file.

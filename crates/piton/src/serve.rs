@@ -6,11 +6,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use piton_engine::Shutdown;
 use piton_keeper::footprint;
-use piton_spec::Severity;
+use piton_spec::{LogOutput, Severity};
 use piton_supervisor::Supervisor;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -22,6 +23,7 @@ use crate::error::{CommandError, Exit};
 use crate::inlet::Taking;
 use crate::keeping::History;
 use crate::listeners::Listeners;
+use crate::logging::LogFile;
 use crate::pause::pause;
 use crate::place::Place;
 use crate::scaffolding::{self, Reports};
@@ -81,6 +83,10 @@ pub async fn serve(global: &Global, options: &ServeArgs) -> Result<(), CommandEr
     if options.daemonize {
         return daemonize(&place).await;
     }
+    if options.detached && !matches!(place.config.logging.output, LogOutput::File(_)) {
+        // Its outputs are this file already, but not one that is begun anew when it has been moved.
+        place.config.logging.output = LogOutput::File(log_in_the_background(&place));
+    }
     let role = if options.worker { Role::Both } else { Role::Server };
     if options.worker {
         crate::inlet::address(&place)?;
@@ -91,12 +97,12 @@ pub async fn serve(global: &Global, options: &ServeArgs) -> Result<(), CommandEr
 async fn start(global: &Global, place: Place, activation: Activation, role: Role) -> Result<(), CommandError> {
     let started = tokio::time::Instant::now();
     let lock = lock(&place).await?;
-    logging::start(&place.config.logging, global.quiet, global.verbose)
+    let log = logging::start(&place.config.logging, global.quiet, global.verbose)
         .map_err(|error| CommandError::new(Exit::BadConfig, logging::fault(&place.config, &error).to_string()))?;
     for warning in &place.warnings {
         tracing::warn!("{warning}");
     }
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::new(log)?;
     let listeners = Listeners::bind(&place, activation).await?;
     // The address of the database is a secret.
     piton_process::confinement::hide_this_process();
@@ -389,10 +395,12 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// It may have been moved when somebody hangs up.
+    log: Option<Arc<LogFile>>,
 }
 
 impl Signals {
-    fn new() -> Result<Signals, CommandError> {
+    fn new(log: Option<Arc<LogFile>>) -> Result<Signals, CommandError> {
         let listen = |kind| {
             signal(kind).map_err(|error| CommandError::new(Exit::Failed, format!("cannot listen for signals: {error}")))
         };
@@ -400,6 +408,7 @@ impl Signals {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
             hangup: listen(SignalKind::hangup())?,
+            log,
         })
     }
 
@@ -407,7 +416,12 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => Asked::End,
             _ = self.interrupt.recv() => Asked::End,
-            _ = self.hangup.recv() => Asked::Reload,
+            _ = self.hangup.recv() => {
+                if let Some(log) = &self.log {
+                    log.look_again();
+                }
+                Asked::Reload
+            }
         }
     }
 
@@ -422,6 +436,11 @@ fn notify(state: &[NotifyState<'_>]) {
     }
 }
 
+/// Where a daemon in the background logs to that would otherwise log to a terminal.
+fn log_in_the_background(place: &Place) -> PathBuf {
+    place.config.server.logfile.clone().unwrap_or_else(|| place.config.log_dir.join("piton.log"))
+}
+
 /// Starts the daemon in the background and waits until it answers.
 async fn daemonize(place: &Place) -> Result<(), CommandError> {
     if session::answers(place).await {
@@ -429,7 +448,7 @@ async fn daemonize(place: &Place) -> Result<(), CommandError> {
     }
     let failed = |error: io::Error| CommandError::new(Exit::Failed, format!("cannot start the daemon: {error}"));
     let exe = std::env::current_exe().map_err(failed)?;
-    let log = place.config.server.logfile.clone().unwrap_or_else(|| place.config.log_dir.join("piton.log"));
+    let log = log_in_the_background(place);
     if let Some(directory) = log.parent() {
         crate::place::create_private_dir(directory).map_err(failed)?;
     }

@@ -4,13 +4,15 @@
 //! nobody has read is read before the answer is given ([`unread`]); answers get
 //! the headers that keep browsers careful ([`headers`]); the name by which the server was called and the page that calls
 //! are judged ([`host`], [`origin`]); the door finds out who asks; callers are held to their share ([`rate`],
-//! [`streams`]). Within the route, what a client knows of an object is compared with what is there ([`condition`]), and what
-//! creates something is not done twice ([`keyed`]).
+//! [`streams`]). From the door on, nobody waits long for a database that is away ([`hurry`]). Within the route, what a
+//! client knows of an object is compared with what is there ([`condition`]), and what creates something is not done
+//! twice ([`keyed`]).
 
 pub(crate) mod access;
 pub(crate) mod condition;
 pub(crate) mod headers;
 pub(crate) mod host;
+pub(crate) mod hurry;
 pub(crate) mod keyed;
 pub(crate) mod origin;
 pub(crate) mod rate;
@@ -104,6 +106,7 @@ impl Front {
     pub fn inward(&self, routes: Router) -> Router {
         let access = Access::new(self.metrics.clone());
         routes
+            .layer(from_fn(hurry::answer))
             .layer(CatchPanicLayer::custom(panicked))
             .layer(from_fn(unread::read))
             .layer(from_fn(move |request, next| access::write(access.clone(), request, next)))

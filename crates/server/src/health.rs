@@ -14,7 +14,7 @@ use utoipa::IntoParams;
 
 use crate::caller::Caller;
 use crate::extract::{Json, Query};
-use crate::problem::{Answer, Refusal};
+use crate::problem::{Answer, Refusal, soon};
 use crate::ready;
 use crate::route::{Permission, Table, routes};
 use crate::state::App;
@@ -48,6 +48,7 @@ pub(crate) fn waiting() -> Router {
             let detail = "the database is not available yet";
             let hint = Some("try again in a moment".to_owned());
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail, hint)
+                .with(header::RETRY_AFTER, soon())
         })
 }
 
@@ -149,7 +150,8 @@ async fn show(State(app): State<App>, caller: Caller) -> Answer<Json<api::Overvi
 async fn doctor(State(app): State<App>) -> Answer<Json<Value>> {
     let store = app.engine.store();
     let violations: Vec<String> = store.audit().await?.iter().map(ToString::to_string).collect();
-    let database = store.check().await?;
+    let mut database = store.check().await?;
+    database.extend(store.unreadable_provisions().await?);
     let healthy = violations.is_empty() && database.is_empty();
     Ok(Json(json!({
         "healthy": healthy,

@@ -2,7 +2,8 @@
 //!
 //! Three kinds: what happens to requests is counted as it happens; what happens to runs and schedules is counted by
 //! following the ledger from the start of the process ([`ledger`]); and what is so at this moment is asked when somebody
-//! looks ([`moment`]). Other parts put series of their own into the same registry.
+//! looks ([`moment`]): of the database in one question, and what it does not answer in time is absent. Other parts put
+//! series of their own into the same registry.
 
 mod deployments;
 mod jobs;
@@ -12,6 +13,7 @@ mod process;
 mod processes;
 mod provisions;
 mod scaffolds;
+mod sometimes;
 
 use std::fmt::{self, Write as _};
 use std::sync::atomic::AtomicI64;
@@ -21,6 +23,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use piton_store::{Census, hurried};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -157,6 +160,27 @@ impl Metrics {
         &self.0.processes
     }
 
+    /// Asks the database for all that is so now, of which the most is told at once. None where it does not answer.
+    async fn look(&self, app: &App) -> Option<Census> {
+        let Shared { deployments, jobs, provisions, .. } = &*self.0;
+        let scope = provisions.scope(app.engine.clock().now());
+        match app.engine.store().census(scope).await {
+            Ok(census) => {
+                deployments.look(&census.begun);
+                jobs.look(app, &census).await;
+                provisions.look(census.provisions.as_ref());
+                Some(census)
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the database cannot be measured at the moment");
+                deployments.forget();
+                jobs.forget();
+                provisions.forget();
+                None
+            }
+        }
+    }
+
     fn encode(&self) -> Result<String, fmt::Error> {
         let registry = self.0.registry.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::new();
@@ -164,6 +188,9 @@ impl Metrics {
         Ok(text)
     }
 }
+
+/// How long the database may be away for one answer: whoever asks has little patience, and much else to learn.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Buckets for what takes less than a second, as a rule.
 const FAST: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
@@ -177,13 +204,8 @@ pub(crate) fn routes(public: bool) -> Table {
 #[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, content((String = "text/plain"), (String = "application/openmetrics-text")))))]
 pub(crate) async fn show(State(app): State<App>, headers: HeaderMap) -> Answer<Response> {
     let metrics = &app.front.metrics;
-    let census = app.engine.store().census().await;
-    metrics.0.moment.look(&app, census.as_ref().ok()).await;
-    if let Ok(census) = &census {
-        metrics.0.deployments.look(&census.begun);
-        metrics.0.jobs.look(&app, &census.begun).await;
-    }
-    metrics.0.provisions.look(app.engine.store(), app.engine.clock().now()).await;
+    let seen = hurried(PATIENCE, metrics.look(&app)).await;
+    metrics.0.moment.look(&app, seen.as_ref()).await;
     // Where nothing can be asked, nothing is told.
     metrics.0.processes.look(&app.supervisor.status(&piton_supervisor::Selector::All).unwrap_or_default());
     let text = metrics.encode().map_err(|error| Refusal::internal(&error))?;

@@ -13,6 +13,11 @@ pub(crate) struct Refusal {
 
 pub(crate) type Answer<T> = Result<T, Refusal>;
 
+/// When it is worth asking again while the database is away.
+pub(crate) fn soon() -> HeaderValue {
+    HeaderValue::from_static("5")
+}
+
 impl Refusal {
     pub(crate) fn new(status: StatusCode, code: &str, detail: impl Into<String>, hint: Option<String>) -> Refusal {
         let problem = Box::new(Problem::new(status.as_u16(), code, detail, hint));
@@ -117,6 +122,7 @@ impl From<piton_engine::Error> for Refusal {
             E::QueueFull { .. } | E::ShareFull { .. } => {
                 refusal.with(header::RETRY_AFTER, HeaderValue::from_static("30"))
             }
+            E::Store(piton_store::Error::Unavailable(_)) => refusal.with(header::RETRY_AFTER, soon()),
             _ => refusal,
         }
     }

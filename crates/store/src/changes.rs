@@ -2,6 +2,8 @@
 //!
 //! These are hints. Whoever waits must also look from time to time.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use piton_model::Seq;
@@ -29,21 +31,42 @@ pub async fn grown(changes: &mut watch::Receiver<Seq>, seen: Seq) {
     }
 }
 
+/// What is known of what is committed, here and on other nodes.
+#[derive(Debug, Default)]
+pub(crate) struct Tidings {
+    /// The position of the last entry.
+    pub(crate) head: watch::Sender<Seq>,
+    /// Counts what may have changed among the scheduled provisions.
+    pub(crate) provisions: watch::Sender<u64>,
+    /// Whether commits of others are heard at all.
+    listening: AtomicBool,
+}
+
+impl Tidings {
+    pub(crate) fn new(head: Seq) -> Tidings {
+        Tidings { head: watch::Sender::new(head), ..Tidings::default() }
+    }
+
+    /// Whether the ledger may be longer than `seen`: it is known to be, or nobody would have told.
+    pub(crate) fn may_be_beyond(&self, seen: Seq) -> bool {
+        !self.listening.load(Ordering::Acquire) || *self.head.borrow() > seen
+    }
+}
+
 /// Listens for what other nodes commit, for ever.
-pub(crate) async fn listen(connect: PgConnectOptions, changes: watch::Sender<Seq>, provisions: watch::Sender<u64>) {
+pub(crate) async fn listen(connect: PgConnectOptions, tidings: Arc<Tidings>) {
     loop {
-        if let Err(error) = listen_once(&connect, &changes, &provisions).await {
+        let ended = listen_once(&connect, &tidings).await;
+        tidings.listening.store(false, Ordering::Release);
+        if let Err(error) = ended {
             tracing::warn!(%error, "listening to the database failed, trying again");
         }
         pause(AFTER_A_FAILURE).await;
     }
 }
 
-async fn listen_once(
-    connect: &PgConnectOptions,
-    changes: &watch::Sender<Seq>,
-    provisions: &watch::Sender<u64>,
-) -> Result<(), Error> {
+async fn listen_once(connect: &PgConnectOptions, tidings: &Tidings) -> Result<(), Error> {
+    let Tidings { head: changes, provisions, listening } = tidings;
     let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(connect.clone());
     let mut listener = PgListener::connect_with(&pool).await?;
     listener.listen_all([CHANNEL, PROVISIONS]).await?;
@@ -54,6 +77,7 @@ async fn listen_once(
         let head = timeout(ANSWER, sqlx::query_scalar::<_, Seq>(HEAD).fetch_one(&mut listener));
         let head = head.await.map_err(|_| Error::Unavailable("the connection that listens is dead".to_owned()))??;
         raise(changes, head);
+        listening.store(true, Ordering::Release);
         while let Ok(notification) = timeout(BACKSTOP, listener.try_recv()).await {
             match notification? {
                 Some(notification) if notification.channel() == PROVISIONS => {

@@ -269,6 +269,21 @@ impl Address {
         connected.map_err(|error| self.explain(error.into()))
     }
 
+    /// Whether the database says anything at all to somebody new, be it that there is no room.
+    pub(crate) async fn answers(&self) -> bool {
+        match self {
+            Address::Sqlite { .. } => true,
+            Address::Postgres { options } => match options.connect().await {
+                Ok(conn) => {
+                    // How it takes the farewell says no more.
+                    let _ = conn.close().await;
+                    true
+                }
+                Err(error) => matches!(error, sqlx::Error::Database(_)),
+            },
+        }
+    }
+
     /// A connection for reading.
     pub(crate) async fn connect_reader(&self) -> Result<Conn, Error> {
         let connected = match self {

@@ -157,8 +157,6 @@ fn statements(dialect: Dialect) -> Vec<String> {
         accounts::COUNT_CLIENTS,
         accounts::WRITE_CLIENT,
         accounts::DELETE_CLIENT,
-        census::WAITING,
-        census::BEGUN,
         events::SKIPS,
         events::SKIPS_OF,
         batch::LOCK_HEAD,
@@ -257,6 +255,7 @@ fn statements(dialect: Dialect) -> Vec<String> {
         texts.extend(rows.iter().map(|rows| rows.sql(dialect, size).to_owned()));
         texts.extend(lists.iter().map(|list| list.sql(dialect, size).to_owned()));
     }
+    texts.extend(census::statements());
     texts.extend(query::statements());
     texts.extend(provisions::texts(dialect));
     texts

@@ -44,6 +44,7 @@ mod dialect;
 mod error;
 mod events;
 mod followers;
+mod hurry;
 mod inspect;
 mod migrate;
 mod peers;
@@ -77,17 +78,19 @@ use piton_vault::Vault;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::changes::Tidings;
 use crate::db::Address;
 use crate::readers::Readers;
 use crate::writer::Writer;
 
 pub use accounts::{AccountError, Among};
-pub use census::{Census, Waiting};
+pub use census::{Census, Scope, Waiting};
 pub use changes::grown;
 pub use claim::Room;
 pub use dialect::Dialect;
 pub use error::Error;
 pub use events::SkipQuery;
+pub use hurry::hurried;
 #[doc(hidden)]
 pub use inspect::{hot_plans, refused_statements};
 pub use process_history::ProcessEvent;
@@ -144,8 +147,7 @@ struct Inner {
     vault: Vault,
     readers: Readers,
     writer: Writer,
-    changes: watch::Sender<Seq>,
-    provisions: watch::Sender<u64>,
+    tidings: Arc<Tidings>,
     listener: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -160,19 +162,15 @@ impl Store {
         migrate::migrate(&mut conn).await.map_err(|error| address.explain(error))?;
         let readers = Readers::new(address.clone(), &options);
         let head = conn.rows(events::HEAD, Vec::new()).await?.first().map_or(Ok(0), |row| row.int(0))?;
-        let changes = watch::Sender::new(head);
-        let provisions = watch::Sender::new(0);
+        let tidings = Arc::new(Tidings::new(head));
         let listener = match &address {
             Address::Sqlite { .. } => None,
-            Address::Postgres { options } => {
-                let (changes, provisions) = (changes.clone(), provisions.clone());
-                Some(tokio::spawn(changes::listen(options.clone(), changes, provisions)))
-            }
+            Address::Postgres { options } => Some(tokio::spawn(changes::listen(options.clone(), tidings.clone()))),
         };
         let vault = options.vault.clone();
-        let writer = Writer::start(address.clone(), options, conn, changes.clone(), provisions.clone());
+        let writer = Writer::start(address.clone(), options, conn, tidings.clone());
         let listener = Mutex::new(listener);
-        Ok(Store { inner: Arc::new(Inner { address, vault, readers, writer, changes, provisions, listener }) })
+        Ok(Store { inner: Arc::new(Inner { address, vault, readers, writer, tidings, listener }) })
     }
 
     /// Whether the server of a database can be reached, and lets whoever asks in. A file needs none.
@@ -196,13 +194,19 @@ impl Store {
     ///
     /// It is a hint: whoever waits should also look from time to time.
     pub fn changes(&self) -> watch::Receiver<Seq> {
-        self.inner.changes.subscribe()
+        self.inner.tidings.head.subscribe()
+    }
+
+    /// Whether the ledger may have grown beyond `seen`, for who looks from time to time. No means that what other nodes
+    /// commit is heard here, and that the database was asked as well, half a minute ago at the earliest.
+    pub fn may_have_grown(&self, seen: Seq) -> bool {
+        self.inner.tidings.may_be_beyond(seen)
     }
 
     /// Wakes when scheduled provisions may have changed in a way that nobody here knows of: another node or another
     /// program has written some, some wait again, or some could not follow their runs. A hint, too.
     pub fn provision_changes(&self) -> watch::Receiver<u64> {
-        self.inner.provisions.subscribe()
+        self.inner.tidings.provisions.subscribe()
     }
 
     /// Which engine the database is.

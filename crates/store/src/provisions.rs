@@ -210,7 +210,7 @@ impl Operation for Take {
             let found = batch.conn().rows(text.as_str(), params).await?;
             let is_full = i64::try_from(found.len()).is_ok_and(|found| found == limit);
             for found in &found {
-                let provision = match row::provision(found) {
+                let provision = match row::provision(found).and_then(row::exact) {
                     Ok(provision) => provision,
                     Err(error) => {
                         spoil(batch, found, &error, self.at).await?;

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::db::{Address, Conn, Param, Row, Sql};
 use crate::dialect::Dialect;
+use crate::hurry::{self, attended, silent};
 use crate::writer::{pause, within};
 use crate::{Error, Options};
 
@@ -54,30 +55,32 @@ impl Readers {
 
     /// Runs a statement that answers with rows.
     pub(crate) async fn rows(&self, sql: impl Into<Sql>, params: Vec<Param<'_>>) -> Result<Vec<Row>, Error> {
-        let (sql, give_up) = (sql.into(), Instant::now() + self.0.patience);
+        let (sql, patience) = (sql.into(), Instant::now() + self.0.patience);
+        let give_up = hurry::deadline().map_or(patience, |deadline| deadline.min(patience));
         let turn = timeout_at(give_up, self.0.turns.acquire()).await;
         let _turn = turn
             .map_err(|_| Error::Unavailable("all connections are in use".to_owned()))?
             .map_err(|_| Error::Closed)?;
         while let Some(mut conn) = self.used() {
-            match self.ask(&mut conn, sql.clone(), params.clone()).await {
+            match self.ask(&mut conn, sql.clone(), params.clone(), give_up).await {
                 // Perhaps only this connection is lost.
-                Err(Error::Unavailable(_)) => {}
+                Err(Error::Unavailable(_)) if Instant::now() < give_up => {}
+                Err(lost @ Error::Unavailable(_)) => return Err(lost),
                 answer => return self.keep(conn, answer),
             }
         }
         let mut conn = self.connect(give_up).await?;
-        match self.ask(&mut conn, sql, params).await {
+        match self.ask(&mut conn, sql, params, give_up).await {
             Err(lost @ Error::Unavailable(_)) => Err(lost),
             answer => self.keep(conn, answer),
         }
     }
 
     /// A connection that answers nothing any more is as good as lost: a network that is cut need not tell.
-    async fn ask(&self, conn: &mut Conn, sql: Sql, params: Vec<Param<'_>>) -> Result<Vec<Row>, Error> {
+    async fn ask(&self, conn: &mut Conn, sql: Sql, params: Vec<Param<'_>>, doubt: Instant) -> Result<Vec<Row>, Error> {
         let answer = conn.rows(sql, params);
         match self.0.limit {
-            Some(limit) => within(limit, answer).await,
+            Some(limit) => attended(&self.0.address, doubt, within(limit, answer)).await,
             None => answer.await,
         }
     }
@@ -112,6 +115,7 @@ impl Readers {
     }
 
     fn keep<T>(&self, conn: Conn, answer: Result<T, Error>) -> Result<T, Error> {
+        hurry::answered();
         self.0.idle.lock().unwrap_or_else(PoisonError::into_inner).push_back((conn, Instant::now()));
         answer
     }
@@ -121,7 +125,7 @@ impl Readers {
         let mut delay = FIRST_DELAY;
         loop {
             let connected = timeout_at(give_up, self.0.address.connect_reader()).await;
-            match connected.unwrap_or_else(|_| Err(Error::Unavailable("it does not answer".to_owned()))) {
+            match connected.unwrap_or_else(|_| Err(silent())) {
                 Err(Error::Unavailable(_)) if Instant::now() + delay < give_up => {
                     pause(delay).await;
                     delay = (delay * 2).min(LONGEST_DELAY);

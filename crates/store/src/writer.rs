@@ -1,18 +1,19 @@
 //! The one writer: it gathers what is asked, writes it in one transaction, and answers when that is durable.
 
 use std::future::Future;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use piton_model::Seq;
 use piton_vault::Vault;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::batch::{Batch, Committed, Needs};
+use crate::changes::Tidings;
 use crate::db::{Address, Conn};
+use crate::hurry::{self, Place, attended, silent};
 use crate::{Error, Options};
 
 /// How many operations share a transaction at most.
@@ -21,6 +22,8 @@ const BATCH: usize = 256;
 const QUEUE: usize = 4096;
 const FIRST_DELAY: Duration = Duration::from_millis(20);
 const LONGEST_DELAY: Duration = Duration::from_secs(1);
+/// After how long it is asked whether the database lives that has not done its part of a transaction.
+const DOUBT: Duration = Duration::from_secs(3);
 
 /// Something that is written.
 pub(crate) trait Operation: Send + Sync + 'static {
@@ -38,31 +41,42 @@ pub(crate) trait Operation: Send + Sync + 'static {
 /// The callers' side.
 pub(crate) struct Writer {
     queue: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
+    /// Whether the database is away, as far as is known; told with each try that fails.
+    away: watch::Receiver<bool>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
     /// Starts the writer on a connection that is already migrated.
-    pub(crate) fn start(
-        address: Address,
-        options: Options,
-        conn: Conn,
-        changes: watch::Sender<Seq>,
-        provisions: watch::Sender<u64>,
-    ) -> Writer {
+    pub(crate) fn start(address: Address, options: Options, conn: Conn, tidings: Arc<Tidings>) -> Writer {
         let (queue, jobs) = mpsc::channel(QUEUE);
-        let task = tokio::spawn(Loop { address, options, conn: Some(conn), changes, provisions }.run(jobs));
-        Writer { queue: Mutex::new(Some(queue)), task: Mutex::new(Some(task)) }
+        let (away, told) = watch::channel(false);
+        let task = tokio::spawn(Loop { address, options, conn: Some(conn), tidings, away }.run(jobs));
+        Writer { queue: Mutex::new(Some(queue)), away: told, task: Mutex::new(Some(task)) }
     }
 
     /// Performs an operation; when this returns, it is durable.
     pub(crate) async fn perform<O: Operation>(&self, operation: O) -> Result<O::Answer, Error> {
         let queue = lock(&self.queue).clone().ok_or(Error::Closed)?;
         let (reply, answer) = oneshot::channel();
-        let job = Box::new(Asked { operation, answer: None, reply });
-        queue.send(job).await.map_err(|_| Error::Closed)?;
-        drop(queue);
-        answer.await.unwrap_or(Err(Error::Closed))
+        let place = Place::default();
+        let job = Box::new(Asked { operation, answer: None, reply, place: place.clone() });
+        let answered = async {
+            queue.send(job).await.map_err(|_| Error::Closed)?;
+            drop(queue);
+            answer.await.unwrap_or(Err(Error::Closed))
+        };
+        let Some(deadline) = hurry::deadline() else { return answered.await };
+        tokio::select! {
+            biased;
+            answer = answered => {
+                if !matches!(answer, Err(Error::Unavailable(_) | Error::Unknown(_))) {
+                    hurry::answered();
+                }
+                answer
+            }
+            () = place.given_up(deadline, self.away.clone()) => Err(silent()),
+        }
     }
 
     /// Lets the writer finish what was asked, and waits for it.
@@ -83,6 +97,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// An operation with the caller that waits for it.
 trait Job: Send {
+    fn place(&self) -> &Place;
     fn needs(&self, needs: &mut Needs);
     fn perform<'a>(&'a mut self, batch: &'a mut Batch) -> BoxFuture<'a, Result<(), Error>>;
     fn answer(self: Box<Self>, committed: Result<(), Error>);
@@ -92,9 +107,14 @@ struct Asked<O: Operation> {
     operation: O,
     answer: Option<O::Answer>,
     reply: oneshot::Sender<Result<O::Answer, Error>>,
+    place: Place,
 }
 
 impl<O: Operation> Job for Asked<O> {
+    fn place(&self) -> &Place {
+        &self.place
+    }
+
     fn needs(&self, needs: &mut Needs) {
         self.operation.needs(needs);
     }
@@ -121,8 +141,8 @@ struct Loop {
     address: Address,
     options: Options,
     conn: Option<Conn>,
-    changes: watch::Sender<Seq>,
-    provisions: watch::Sender<u64>,
+    tidings: Arc<Tidings>,
+    away: watch::Sender<bool>,
 }
 
 impl Loop {
@@ -149,6 +169,9 @@ impl Loop {
             return;
         }
         // One of them cannot be written (or read): alone, each fails or succeeds for itself.
+        for job in jobs.iter() {
+            job.place().undo();
+        }
         for mut job in jobs.drain(..) {
             let outcome = self.write(std::slice::from_mut(&mut job)).await;
             job.answer(outcome);
@@ -163,6 +186,10 @@ impl Loop {
             match self.attempt(jobs).await {
                 Err(Error::Unavailable(detail)) if Instant::now() + delay < give_up => {
                     tracing::warn!(%detail, "the database is not available, trying again");
+                    for job in jobs.iter() {
+                        job.place().undo();
+                    }
+                    self.away.send_replace(true);
                     pause(delay).await;
                     delay = (delay * 2).min(LONGEST_DELAY);
                 }
@@ -177,21 +204,33 @@ impl Loop {
         let limit = self.options.statement_timeout * 2;
         let conn = match self.conn.take() {
             Some(conn) => conn,
-            None => within(limit, self.address.connect()).await?,
+            None => {
+                self.away.send_replace(true);
+                within(limit, self.address.connect()).await?
+            }
         };
-        let batch = within(limit, prepare(conn, self.options.vault.clone(), jobs)).await?;
+        let mut jobs: Vec<&mut Box<dyn Job>> = jobs.iter_mut().filter(|job| job.place().begin()).collect();
+        if jobs.is_empty() {
+            self.conn = Some(conn);
+            return Ok(());
+        }
+        let prepared = within(limit, prepare(conn, self.options.vault.clone(), &mut jobs));
+        let batch = attended(&self.address, Instant::now() + DOUBT, prepared).await?;
+        // In doubt about a commit, its outcome would not be known: that is worth the wait.
         let committed = within(limit, batch.commit()).await;
         let Committed { conn, head, provisions } = committed.map_err(commit_error)?;
         self.conn = Some(conn);
-        self.changes.send_replace(head);
+        self.away.send_if_modified(|away| std::mem::take(away));
+        // Of a later commit of another node it may be known already.
+        self.tidings.head.send_modify(|known| *known = head.max(*known));
         if provisions {
-            self.provisions.send_modify(|count| *count += 1);
+            self.tidings.provisions.send_modify(|count| *count += 1);
         }
         Ok(())
     }
 }
 
-async fn prepare(conn: Conn, vault: Vault, jobs: &mut [Box<dyn Job>]) -> Result<Batch, Error> {
+async fn prepare(conn: Conn, vault: Vault, jobs: &mut [&mut Box<dyn Job>]) -> Result<Batch, Error> {
     let mut batch = Batch::begin(conn, vault).await?;
     let mut needs = Needs::default();
     for job in jobs.iter() {
@@ -215,7 +254,7 @@ fn commit_error(error: Error) -> Error {
 
 /// A connection that answers nothing any more is as good as lost.
 pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    timeout(limit, work).await.unwrap_or_else(|_| Err(Error::Unavailable("it does not answer".to_owned())))
+    timeout(limit, work).await.unwrap_or_else(|_| Err(silent()))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the database is real, and so is the time it needs to come back")]

@@ -45,6 +45,9 @@ impl Events {
     pub async fn handle(&self) -> Result<bool, Error> {
         let store = &self.shared.store;
         let seen = self.seen.load(Ordering::Relaxed);
+        if !store.may_have_grown(seen) {
+            return Ok(false);
+        }
         let from = if seen > 0 { seen } else { store.follow_cursor(NAME).await? };
         let mut entries = store.entries(from, BATCH).await?;
         let Some(last) = entries.last().map(|entry| entry.seq) else {

@@ -126,7 +126,6 @@ impl Time {
         self.take_over_catalog().await?;
         let now = self.shared.clock.now();
         self.pull_back(now).await?;
-        let suspended = self.shared.store.suspended().await?;
         let due = self.queue.iter().take_while(|(at, _)| at.timestamp() <= now).map(|(_, subject)| subject);
         let subjects: BTreeSet<&Subject> = due.chain(&self.waiting).chain(&self.changed).collect();
         let subjects: Vec<Subject> = subjects.into_iter().cloned().collect();
@@ -135,6 +134,9 @@ impl Time {
         let near = near.take_while(|(at, _)| at.timestamp() <= horizon).map(|(_, subject)| subject);
         // What waits or has changed is decided about as it is now.
         let near: Vec<Subject> = near.filter(|subject| subjects.binary_search(subject).is_err()).cloned().collect();
+        // Mostly there is nothing to decide about.
+        let is_quiet = subjects.is_empty() && near.is_empty();
+        let suspended = if is_quiet { BTreeSet::new() } else { self.shared.store.suspended().await? };
         self.looked_ahead = horizon;
         let mut submitted = 0;
         let mut failed = None;

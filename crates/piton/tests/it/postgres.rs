@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use piton_testkit::postgres::Cluster;
 
 use crate::site::{PITON, Site, kill, until};
-use crate::wire::get;
+use crate::wire::{get, request};
 
 /// A new database on a real server.
 pub fn database() -> String {
@@ -79,6 +82,60 @@ fn state_that_lies_with_another_daemon_is_not_taken_for_nothing() {
     sites[0].audit();
 }
 
+/// What nobody is to do in the time of a test.
+fn row() -> serde_json::Value {
+    serde_json::json!({
+        "employee": {"fullName": "Jane", "workEmail": "jane@example.com"}, "applications": {"google": true},
+        "schedule_time": "2099-01-01T00:00:00Z", "tags": ["new-hire"],
+    })
+}
+
+#[test]
+fn the_doctor_lists_rows_that_cannot_be_read() {
+    let database = database();
+    let site = Site::new().env("PITON_STORE__URL", &database);
+    let (daemon, address) = site.serve_at();
+    let made = request(&address, "POST", "/api/schedule", &[], &row().to_string());
+    assert_eq!(made.status, 201, "{}", made.text());
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    site.audit();
+    execute(&database, "UPDATE scheduled_provisions SET schedule_time = 'infinity'");
+    let said = site.piton(["doctor"]);
+    assert_eq!(said.code, 1, "{said}");
+    let told = said.out.lines().find(|line| line.contains(&id));
+    assert!(told.is_some_and(|line| line.contains("`schedule_time`")), "{said}");
+    assert_eq!(daemon.shutdown(), 0);
+}
+
+#[test]
+fn requests_are_answered_soon_while_the_database_is_away() {
+    let cluster = Cluster::start().unwrap();
+    let site = Site::new().env("PITON_STORE__URL", cluster.url());
+    let (daemon, address) = site.serve_at();
+    assert_eq!(get(&address, "/api/schedule").status, 200);
+    cluster.stop().unwrap();
+    let begun = Instant::now();
+    let told = request(&address, "POST", "/api/schedule", &[], &row().to_string());
+    assert_eq!((told.status, &told.json()["code"]), (503, &"store_unavailable".into()), "{}", told.text());
+    assert_eq!(told.header("retry-after"), Some("5"));
+    let text = get(&address, "/metrics").text();
+    assert!(begun.elapsed() < Duration::from_secs(15), "it took {:?}", begun.elapsed());
+    let tells = |text: &str, series: &str| text.lines().any(|line| line.starts_with(series));
+    for series in ["piton_store_up 0", "piton_uptime_seconds ", "piton_http_requests_total{"] {
+        assert!(tells(&text, series), "{series} is missing:\n{text}");
+    }
+    let of_the_database = ["piton_runs{", "piton_ledger_position ", "piton_provisions{"];
+    for series in of_the_database {
+        assert!(!tells(&text, series), "nobody can know {series}:\n{text}");
+    }
+    cluster.start_again().unwrap();
+    until("it is ready", || get(&address, "/readyz").status == 200);
+    let text = get(&address, "/metrics").text();
+    assert!(of_the_database.iter().all(|series| tells(&text, series)), "{text}");
+    assert_eq!(get(&address, "/api/schedule").json(), serde_json::json!([]), "what was refused is not there");
+    assert_eq!(daemon.shutdown(), 0);
+}
+
 #[test]
 fn a_database_that_is_not_there_yet_is_waited_for() {
     let database = database();
@@ -100,6 +157,7 @@ fn a_database_that_is_not_there_yet_is_waited_for() {
     assert_eq!(get(&address, "/readyz").status, 503);
     let told = get(&address, "/api/workspaces");
     assert_eq!((told.status, &told.json()["code"]), (503, &"store_unavailable".into()), "{}", told.text());
+    assert_eq!(told.header("retry-after"), Some("5"));
     kill(daemon.id(), "TERM");
     assert_eq!(daemon.wait().unwrap().code(), Some(0));
 

@@ -15,12 +15,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use piton_engine::{Call, Engine};
 use piton_model::{DedupKey, Digest};
-use piton_store::{Known, Request as Keyed};
+use piton_store::{Known, Request as Keyed, hurried};
 use serde::{Deserialize, Serialize};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::condition;
+use super::{condition, hurry};
 use crate::caller::Caller;
 use crate::extract;
 use crate::problem::{Answer, Refusal};
@@ -92,7 +92,7 @@ pub(crate) async fn answer(request: Request, next: Next) -> Response {
         return condition::check(request, next).await;
     }
     let answering = piton_engine::calling(Call::current(), answer_keyed(request, next));
-    match tokio::spawn(answering.in_current_span()).await {
+    match tokio::spawn(hurried(hurry::PATIENCE, answering).in_current_span()).await {
         Ok(answer) => answer.unwrap_or_else(IntoResponse::into_response),
         Err(error) => Refusal::internal(&error).into_response(),
     }

@@ -8,6 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::sometimes::Sometimes;
 use crate::deploy::Status;
 
 /// From seconds to hours.
@@ -17,7 +18,7 @@ const TOOK: [f64; 11] = [1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0
 pub(super) struct Deployments {
     ended: Family<StatusLabel, Counter>,
     took: Histogram,
-    active: Gauge,
+    active: Sometimes<Gauge>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -27,7 +28,7 @@ struct StatusLabel {
 
 impl Deployments {
     pub(super) fn register(registry: &mut Registry) -> Deployments {
-        let told = Deployments { ended: Family::default(), took: Histogram::new(TOOK), active: Gauge::default() };
+        let told = Deployments { ended: Family::default(), took: Histogram::new(TOOK), active: Sometimes::default() };
         registry.register("iac_runner_deployments", "Deployments that ended, by how they did", told.ended.clone());
         let help = "From the beginning of a deployment to its end, with what it waited for approval";
         registry.register_with_unit("iac_runner_deployment_duration", help, Unit::Seconds, told.took.clone());
@@ -61,5 +62,10 @@ impl Deployments {
             run.subject.kind() == SubjectKind::Deployment && matches!(run.phase(), Phase::Running | Phase::Gated)
         });
         self.active.set(i64::try_from(active.count()).unwrap_or(i64::MAX));
+    }
+
+    /// Nobody knows what is so now.
+    pub(super) fn forget(&self) {
+        self.active.forget();
     }
 }

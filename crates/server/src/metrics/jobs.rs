@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use piton_model::{
     Action, Batch, Event, LedgerEntry, Origin, Outcome, OutcomeKind, Projection, Record, Run, Subject, SubjectKind,
 };
+use piton_store::Census;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -150,14 +151,21 @@ impl Jobs {
         }
     }
 
-    /// What is so now; `begun` are the runs that have begun and not ended. What cannot be asked stays as it was.
-    pub(super) async fn look(&self, app: &App, begun: &[Run]) {
-        let Ok(states) = app.engine.store().projections(SubjectKind::Job).await else { return };
+    /// Nobody knows what is so now.
+    pub(super) fn forget(&self) {
         for family in [&self.cron_last, &self.cron_next] {
             family.clear();
         }
         self.active.clear();
         self.cron_active.clear();
+    }
+
+    /// What is so now.
+    pub(super) async fn look(&self, app: &App, census: &Census) {
+        // Only where a schedule counts from its last run does this take one more question.
+        let due = app.engine.next_runs().await.unwrap_or_default();
+        self.forget();
+        let Census { begun, jobs: states, .. } = census;
         let loaded = app.engine.loaded();
         // Those that are declared are told of even where none of their runs is active; others are jobs that somebody made.
         let mut active: BTreeMap<&Subject, i64> = loaded.catalog.jobs.keys().map(|subject| (subject, 0)).collect();
@@ -167,7 +175,6 @@ impl Jobs {
         for (subject, count) in &active {
             self.active.get_or_create(&JobName { job_name: name(subject) }).set(*count);
         }
-        let due = app.engine.next_runs().await.unwrap_or_default();
         for job in loaded.catalog.jobs.values().filter(|job| job.is_scheduled()) {
             let labels = CronName { cronjob_name: name(&job.subject) };
             self.cron_active.get_or_create(&labels).set(active.get(&job.subject).copied().unwrap_or(0));

@@ -192,6 +192,9 @@ pub async fn follow(metrics: Metrics, store: Store, stop: CancellationToken) {
 /// Counts a batch: where it ended, and whether there is more.
 async fn step(counting: &Counting<'_>, store: &Store, after: Option<Seq>) -> Result<(Seq, bool), piton_store::Error> {
     let Some(mut after) = after else { return Ok((store.head().await?, false)) };
+    if !store.may_have_grown(after) {
+        return Ok((after, false));
+    }
     let entries = store.entries(after, BATCH).await?;
     let mut looked_up = 0;
     for entry in &entries {

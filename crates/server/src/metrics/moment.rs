@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::sometimes::Sometimes;
 use crate::state::App;
 
 type Seconds = Gauge<f64, AtomicU64>;
@@ -19,10 +20,10 @@ type Seconds = Gauge<f64, AtomicU64>;
 #[derive(Debug)]
 pub(super) struct Gauges {
     runs: Family<RunLabels, Gauge>,
-    oldest: Seconds,
-    lease_age: Seconds,
-    gate_age: Seconds,
-    ledger: Gauge,
+    oldest: Sometimes<Seconds>,
+    lease_age: Sometimes<Seconds>,
+    gate_age: Sometimes<Seconds>,
+    ledger: Sometimes<Gauge>,
     store: Gauge,
     ready: Gauge,
     keeper: Gauge,
@@ -30,7 +31,7 @@ pub(super) struct Gauges {
     driving: Gauge,
     declared: Family<KindLabel, Gauge>,
     diagnostics: Gauge,
-    log_bytes: Gauge,
+    log_bytes: Sometimes<Gauge>,
     uptime: Seconds,
 }
 
@@ -49,10 +50,10 @@ impl Gauges {
     pub(super) fn register(registry: &mut Registry) -> Gauges {
         let gauges = Gauges {
             runs: Family::default(),
-            oldest: Gauge::default(),
-            lease_age: Gauge::default(),
-            gate_age: Gauge::default(),
-            ledger: Gauge::default(),
+            oldest: Sometimes::default(),
+            lease_age: Sometimes::default(),
+            gate_age: Sometimes::default(),
+            ledger: Sometimes::default(),
             store: Gauge::default(),
             ready: Gauge::default(),
             keeper: Gauge::default(),
@@ -60,7 +61,7 @@ impl Gauges {
             driving: Gauge::default(),
             declared: Family::default(),
             diagnostics: Gauge::default(),
-            log_bytes: Gauge::default(),
+            log_bytes: Sometimes::default(),
             uptime: Gauge::default(),
         };
         registry.register("build", "The program", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
@@ -93,9 +94,9 @@ impl Gauges {
             self.look_at_runs(census, now);
             let sizes = census.begun.iter().map(|run| size(&app.logs.run_dir(run.id).join("log")));
             self.log_bytes.set(sizes.sum());
-        }
-        if let Ok(head) = app.engine.store().head().await {
-            self.ledger.set(head);
+            self.ledger.set(census.head);
+        } else {
+            self.forget();
         }
         let held = app.probes.keeper_children().await;
         self.keeper.set(i64::from(held.is_some()));
@@ -109,6 +110,17 @@ impl Gauges {
         }
         self.diagnostics.set(loaded.diagnostics.len() as i64);
         self.uptime.set(now.duration_since(app.about.started_at).as_secs_f64());
+    }
+
+    /// What the database has told before is not so now.
+    fn forget(&self) {
+        self.runs.clear();
+        for gauge in [&self.oldest, &self.lease_age, &self.gate_age] {
+            gauge.forget();
+        }
+        for gauge in [&self.ledger, &self.log_bytes] {
+            gauge.forget();
+        }
     }
 
     fn look_at_runs(&self, census: &Census, now: Timestamp) {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use piton_model::{Origin, Outcome, RowChange, Run, ScheduleStatus};
-use piton_store::Store;
+use piton_store::Scope;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -95,26 +95,27 @@ impl Provisions {
         *outcome == Outcome::Succeeded
     }
 
-    /// What is so now.
-    pub(super) async fn look(&self, store: &Store, now: Timestamp) {
-        let is_fresh = {
-            let mut counted_at = self.counted_at.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_fresh = counted_at.is_some_and(|at| now.duration_since(at).abs() < FRESH);
-            if !is_fresh {
-                *counted_at = Some(now);
-            }
-            is_fresh
-        };
-        if is_fresh {
-            return;
+    /// What is to be asked now, so that the numbers of rows are fresh.
+    pub(super) fn scope(&self, now: Timestamp) -> Scope {
+        let mut counted_at = self.counted_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if counted_at.is_some_and(|at| now.duration_since(at).abs() < FRESH) {
+            return Scope::Runs;
         }
-        match store.count_provisions().await {
-            Ok(counts) => self.tell(&counts),
-            Err(error) => {
-                tracing::debug!(%error, "scheduled provisions cannot be counted at the moment");
-                *self.counted_at.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            }
+        *counted_at = Some(now);
+        Scope::Provisions
+    }
+
+    /// What is so now; without numbers it is what was told a moment ago.
+    pub(super) fn look(&self, counts: Option<&BTreeMap<ScheduleStatus, i64>>) {
+        if let Some(counts) = counts {
+            self.tell(counts);
         }
+    }
+
+    /// Nobody knows what is so now.
+    pub(super) fn forget(&self) {
+        *self.counted_at.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.rows.clear();
     }
 
     fn tell(&self, counts: &BTreeMap<ScheduleStatus, i64>) {
@@ -153,5 +154,19 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
+        told.forget();
+        text.clear();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        assert!(text.contains("scheduled_provisions_total 4") && !text.contains("piton_provisions{"), "{text}");
+    }
+
+    #[test]
+    fn rows_are_counted_when_the_numbers_are_old_or_unknown() {
+        let told = Provisions::register(&mut Registry::default());
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let asked = [0, 4, 5, 6].map(|second| told.scope(at(second)));
+        assert_eq!(asked, [Scope::Provisions, Scope::Runs, Scope::Provisions, Scope::Runs]);
+        told.forget();
+        assert_eq!(told.scope(at(6)), Scope::Provisions);
     }
 }

@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use piton_engine::Loaded;
+use piton_store::hurried;
 use piton_supervisor::{Declared, Error, Supervisor};
 use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::front::hurry;
 use crate::problem::{Answer, Refusal};
 
 /// Makes what is declared what is supervised. Clones share it.
@@ -58,7 +60,8 @@ impl Applier {
             let _turn = changing.lock_owned().await;
             change.await
         };
-        tokio::spawn(change.in_current_span()).await.map_err(|error| Refusal::internal(&error))?
+        let change = hurried(hurry::PATIENCE, change).in_current_span();
+        tokio::spawn(change).await.map_err(|error| Refusal::internal(&error))?
     }
 
     /// Applies whatever is loaded anew, until `stop`.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Unit};
-use piton_model::{ApprovalStatus, JobType, NewProvision, ScheduleId, Secret};
+use piton_model::{ApprovalStatus, JobType, NewProvision, ScheduleId, Secret, inexact};
 use serde_json::{Map, Value};
 
 use super::moment::{self, Moment};
@@ -181,6 +181,10 @@ impl<'a> Reader<'a> {
         };
         if has_nul(value) {
             self.wrong(field, format!("`{field}` must not hold a NUL character"));
+        }
+        if let Some(place) = inexact(field, value) {
+            let detail = format!("`{place}` is beyond the integers of 64 bits, so that another number would be kept");
+            self.found.push(mistake("invalid_field", place, detail).hint("write it as text: in quotes"));
         }
         if value.to_string().len() > longest {
             self.wrong(field, format!("`{field}` must not be larger than {longest} bytes"));
@@ -406,6 +410,9 @@ mod tests {
             (json!({"tags": ["x".repeat(101)]}), "invalid_tags", "tags.0"),
             (json!({"tags": vec!["x"; 101]}), "invalid_tags", "tags"),
             (json!({"payload": []}), "invalid_field", "payload"),
+            (json!({"payload": {"a": [1, 1e30]}}), "invalid_field", "payload.a.1"),
+            (json!({"employee": {"number": -1e19}}), "invalid_field", "employee.number"),
+            (json!({"applications": {"google": {"id": 2e20}}}), "invalid_field", "applications.google.id"),
             (json!({"allow_past": "yes"}), "invalid_field", "allow_past"),
             (json!({"requested_by": "x".repeat(400)}), "invalid_field", "requested_by"),
         ] {

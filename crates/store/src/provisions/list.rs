@@ -6,10 +6,13 @@ use jiff::Timestamp;
 use piton_model::{JobType, ScheduleId, ScheduleStatus, ScheduledProvision};
 
 use super::{row, statements};
-use crate::db::Param;
+use crate::db::{Param, params};
 use crate::dialect::Dialect;
 use crate::row::micros;
 use crate::{Error, Store};
+
+/// How many rows are looked through at once.
+const STRIDE: i64 = 5_000;
 
 /// Which scheduled provisions, the latest due first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,6 +59,34 @@ impl Store {
         let next = last.map(row::place).transpose()?.flatten();
         Ok(ProvisionPage { provisions, next })
     }
+
+    /// The rows of other programs that cannot be read, each by its id, and why: nobody takes them, and lists leave them
+    /// out.
+    pub async fn unreadable_provisions(&self) -> Result<Vec<String>, Error> {
+        let words = statements(self.dialect());
+        let (mut found, mut last) = (Vec::new(), None);
+        loop {
+            let rows = match last.take() {
+                None => self.readers().rows(words.all.as_str(), params![STRIDE]).await?,
+                Some(id) => self.readers().rows(words.all_after.as_str(), params![STRIDE, id]).await?,
+            };
+            for found_row in &rows {
+                if let Err(error) = row::provision(found_row) {
+                    found.push(unreadable(&found_row.text(0)?, &error));
+                }
+            }
+            match rows.last() {
+                Some(end) if i64::try_from(rows.len()).is_ok_and(|count| count == STRIDE) => last = Some(end.text(0)?),
+                Some(_) | None => return Ok(found),
+            }
+        }
+    }
+}
+
+/// Why a row cannot be read, with its id.
+fn unreadable(id: &str, error: &Error) -> String {
+    let why = error.to_string();
+    if why.contains(id) { why } else { format!("the scheduled provision {id} cannot be read: {why}") }
 }
 
 impl ProvisionQuery {

@@ -88,6 +88,18 @@ pub(super) fn provision(row: &Row) -> Result<ScheduledProvision, Error> {
     })
 }
 
+/// A row whose numbers are those that were written: the target must not be told of others.
+pub(super) fn exact(row: ScheduledProvision) -> Result<ScheduledProvision, Error> {
+    match row.wanted.inexact() {
+        None => Ok(row),
+        Some(place) => Err(unreadable(
+            &row.wanted.id.to_string(),
+            &place,
+            &"it is beyond the integers of 64 bits, and another number would be sent; write it as text",
+        )),
+    }
+}
+
 fn unreadable(id: &str, column: &str, problem: &dyn std::fmt::Display) -> Error {
     Error::Unreadable { what: format!("`{column}` of the scheduled provision {id}"), detail: problem.to_string() }
 }

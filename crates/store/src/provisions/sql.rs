@@ -44,6 +44,10 @@ pub(crate) struct Statements {
     pub(crate) counts: String,
     /// The columns that [`super::row`] reads, for lists.
     pub(crate) list: String,
+    /// All of them, in the order of their ids: how many.
+    pub(crate) all: String,
+    /// The same, of those that come after a row: how many, its id.
+    pub(crate) all_after: String,
     /// One more condition of a list: it has one of the tags in a JSON array.
     pub(crate) tagged: &'static str,
     /// One more condition of a list: it comes after a row in the order of the list.
@@ -210,6 +214,7 @@ fn write(words: &Words, dialect: Dialect) -> Statements {
          SELECT 1 FROM scheduled_provisions s WHERE s.id = {} AND s.status <> 'cancelled')",
         cast("substr(r.subject, 11)", "UUID"),
     );
+    let all = format!("SELECT {columns} FROM scheduled_provisions s");
     Statements {
         due: due(""),
         due_after: due(&after),
@@ -223,7 +228,9 @@ fn write(words: &Words, dialect: Dialect) -> Statements {
         astray,
         unwanted,
         counts: "SELECT status, COUNT(*) FROM scheduled_provisions GROUP BY status".to_owned(),
-        list: format!("SELECT {columns} FROM scheduled_provisions s"),
+        all: format!("{all} ORDER BY s.id LIMIT $1"),
+        all_after: format!("{all} WHERE s.id > {} ORDER BY s.id LIMIT $1", cast("$2", "UUID")),
+        list: all,
         tagged: match dialect {
             Dialect::Sqlite => {
                 "EXISTS (SELECT 1 FROM json_each(s.tags) t WHERE t.value IN (SELECT w.value FROM json_each(§) w))"
@@ -305,6 +312,8 @@ pub(crate) fn texts(dialect: Dialect) -> Vec<String> {
         &all.astray,
         &all.unwanted,
         &all.counts,
+        &all.all,
+        &all.all_after,
         &all.spoil,
     ];
     let mut texts: Vec<String> = plain.into_iter().cloned().collect();

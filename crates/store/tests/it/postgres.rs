@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use piton_store::{Error, Options, Store, Submitted};
+use piton_store::{Error, Options, Store, Submitted, hurried};
+use piton_testkit::postgres::Cluster;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Row as _};
 use tokio::task::JoinSet;
@@ -78,6 +79,68 @@ async fn another_node_is_heard_again_after_the_connection_was_lost() {
     let woken = tokio::time::timeout(Duration::from_secs(30), changes.wait_for(|head| *head == 1)).await;
     assert!(woken.is_ok(), "nobody was woken");
     fixture.audited().await;
+}
+
+/// Awaits what nobody tells of.
+async fn until(holds: impl Fn() -> bool) {
+    let look = async {
+        while !holds() {
+            let _ = tokio::time::timeout(Duration::from_millis(5), std::future::pending::<()>()).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), look).await.expect("it takes too long");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_need_look_while_others_are_heard_and_nothing_was_said() {
+    let cluster = Cluster::start().unwrap();
+    let open = || Store::open(cluster.url(), Options::default());
+    let (writes, waits) = (open().await.unwrap(), open().await.unwrap());
+    until(|| !waits.may_have_grown(0)).await;
+    writes.submit(vec![new_run(&job("a"), at(0))], at(0)).await.unwrap();
+    until(|| waits.may_have_grown(0)).await;
+    until(|| !writes.may_have_grown(1)).await;
+    assert!(!waits.may_have_grown(1));
+    // Nobody is heard while the server is away.
+    cluster.stop().unwrap();
+    until(|| waits.may_have_grown(1)).await;
+    cluster.start_again().unwrap();
+    until(|| !waits.may_have_grown(1)).await;
+    writes.close().await;
+    waits.close().await;
+
+    let fixture = Fixture::sqlite();
+    let file = fixture.open().await;
+    assert!(file.may_have_grown(0), "nobody tells of what others write into a file");
+    file.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_in_a_hurry_does_not_wait_for_a_server_that_is_away() {
+    let cluster = Cluster::start().unwrap();
+    let options = Options { patience: Duration::from_secs(3600), ..Options::default() };
+    let store = Store::open(cluster.url(), options).await.unwrap();
+    assert_eq!(store.head().await.unwrap(), 0);
+    cluster.stop().unwrap();
+    let (hasty, patient) = (new_run(&job("hasty"), at(0)), new_run(&job("patient"), at(0)));
+    let waits = tokio::spawn({
+        let (store, patient) = (store.clone(), patient.clone());
+        async move { store.submit(vec![patient], at(0)).await }
+    });
+    let asked = async {
+        let written = store.submit(vec![hasty.clone()], at(0)).await;
+        (written, store.head().await, store.live().await)
+    };
+    let told = tokio::time::timeout(Duration::from_secs(60), hurried(Duration::from_millis(300), asked)).await;
+    let (written, head, live) = told.expect("nobody waits for an hour");
+    assert!(matches!(written, Err(Error::Unavailable(_))), "{written:?}");
+    assert!(matches!(head, Err(Error::Unavailable(_))), "{head:?}");
+    assert!(matches!(live, Err(Error::Unavailable(_))), "{live:?}");
+    cluster.start_again().unwrap();
+    assert!(matches!(waits.await.unwrap().unwrap().as_slice(), [Submitted::New(_)]), "others have all the time");
+    let found = hurried(Duration::from_secs(60), store.live()).await.unwrap();
+    assert_eq!(found.iter().map(|run| run.id).collect::<Vec<_>>(), [patient.id]);
+    store.close().await;
 }
 
 #[tokio::test]

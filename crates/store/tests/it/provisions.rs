@@ -8,7 +8,7 @@ use piton_model::{
     Alteration, ApprovalStatus, Backoff, By, Event, Failure, FailureClass, JobType, NewProvision, NotAltered, Record,
     Run, ScheduleId, ScheduleStatus, ScheduledProvision, Secret,
 };
-use piton_store::{AlterError, ProvisionQuery, Store, Taking};
+use piton_store::{AlterError, ProvisionQuery, Scope, Store, Taking};
 use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
@@ -115,7 +115,9 @@ async fn what_is_scheduled_is_there(fixture: &Fixture) {
     assert_eq!(row(&store, id).await.wanted.schedule_time, at(100));
     assert_eq!(store.provision(run_id(at(0)).into()).await.unwrap(), None);
     assert_eq!(store.next_provision().await.unwrap(), Some(at(100)));
-    assert_eq!(store.count_provisions().await.unwrap().get(&ScheduleStatus::Pending), Some(&2));
+    let counts = store.count_provisions().await.unwrap();
+    assert_eq!(counts.get(&ScheduleStatus::Pending), Some(&2));
+    assert_eq!(store.census(Scope::Provisions).await.unwrap().provisions, Some(counts));
     store.close().await;
 }
 
@@ -457,7 +459,18 @@ async fn what_cannot_be_read_does_not_stop_the_rest() {
     let statement = format!("SELECT status, error_message FROM scheduled_provisions WHERE id = '{broken}'");
     let spoiled = sqlx::query(sqlx::AssertSqlSafe(statement)).fetch_one(&mut outsider).await.unwrap();
     assert_eq!(spoiled.get::<String, _>(0), "failed");
-    assert!(spoiled.get::<String, _>(1).contains("job_type"), "{}", spoiled.get::<String, _>(1));
+    let why: String = spoiled.get(1);
+    assert!(why.contains("job_type"), "{why}");
+    assert_eq!(store.unreadable_provisions().await.unwrap(), [why], "it is told of as long as it is there");
+    outsider.execute("DELETE FROM scheduled_provisions WHERE status = 'failed'").await.unwrap();
+    assert_eq!(store.unreadable_provisions().await.unwrap(), Vec::<String>::new());
+
+    // Nor is the target told of a number that was not written.
+    let payload = r#"'{"cost": {"centre": 18446744073709551616}}'"#;
+    let large = insert(&mut outsider, &format!("{COLUMNS}, payload"), &format!("{VALUES}, {payload}")).await;
+    assert!(take(&store, 10, at(20)).await.is_empty());
+    let (status, why) = told(&mut outsider, large).await;
+    assert!(status == "failed" && why.contains("`payload.cost.centre`"), "{status}: {why}");
     outsider.close().await.unwrap();
     store.close().await;
     fixture.audited().await;
@@ -488,6 +501,12 @@ async fn times_that_never_come_or_came_stop_nobody_else() {
 
     let listed: BTreeSet<ScheduleId> = list(&store, ProvisionQuery::default()).await.into_iter().collect();
     assert_eq!(listed, good.iter().copied().collect(), "lists leave the others out");
+    let unreadable = store.unreadable_provisions().await.unwrap();
+    assert_eq!(unreadable.len(), odd.len(), "{unreadable:?}");
+    for id in &odd {
+        let id = id.to_string();
+        assert!(unreadable.iter().any(|told| told.contains(&id) && told.contains("schedule_time")), "{unreadable:?}");
+    }
     for limit in 1..4 {
         let (mut seen, mut query) = (BTreeSet::new(), ProvisionQuery { limit, ..ProvisionQuery::default() });
         let mut pages = 0;

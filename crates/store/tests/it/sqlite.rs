@@ -1,8 +1,11 @@
 //! What only a file can suffer.
 
 use std::io::{Seek as _, SeekFrom, Write as _};
+use std::time::Duration;
 
-use piton_store::{Error, Options, Store};
+use piton_store::{Error, Options, Store, hurried};
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::SqliteConnectOptions;
 
 use crate::fixture::{Fixture, at, job, new_run, submit_one};
 
@@ -75,6 +78,32 @@ async fn an_empty_file_is_a_new_database_but_not_beside_a_log() {
     std::fs::write(fixture.file(), "").unwrap();
     std::fs::write(fixture.file().with_file_name("piton.db-wal"), "something").unwrap();
     assert!(matches!(refused(&fixture).await, Error::Corrupt { .. }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_caller_in_a_hurry_has_given_up_is_never_written() {
+    let fixture = Fixture::sqlite();
+    let locks = Duration::from_millis(20);
+    let options = Options { patience: Duration::from_secs(3600), lock_timeout: locks, ..Options::default() };
+    let store = Store::open(&fixture.url, options).await.unwrap();
+    let mut other = SqliteConnectOptions::new().filename(fixture.file()).connect().await.unwrap();
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    // A loop in the background goes on trying all the while.
+    let patient = new_run(&job("patient"), at(0));
+    let waits = tokio::spawn({
+        let (store, patient) = (store.clone(), patient.clone());
+        async move { store.submit(vec![patient], at(0)).await }
+    });
+    let hasty = new_run(&job("hasty"), at(0));
+    let given_up = hurried(Duration::from_millis(200), store.submit(vec![hasty.clone()], at(0))).await;
+    assert!(matches!(given_up, Err(Error::Unavailable(_))), "{given_up:?}");
+    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    waits.await.unwrap().unwrap();
+    submit_one(&store, new_run(&job("later"), at(1)), at(1)).await;
+    assert!(store.run(patient.id).await.unwrap().is_some());
+    assert!(store.run(hasty.id).await.unwrap().is_none());
+    store.close().await;
+    fixture.audited().await;
 }
 
 #[tokio::test]

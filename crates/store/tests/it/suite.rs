@@ -1,13 +1,15 @@
 //! What one caller sees, the same on both engines.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use piton_model::{
     AttemptNo, Backoff, By, Decision, Event, FailureClass, JobState, JobStatus, Name, Origin, Outcome, OutcomeKind,
     Phase, Projection, Record, Resume, Run, RunState, SkipReason, Subject, SubjectKind,
 };
-use piton_store::{Error, Fire, FireResult, Guard, Options, RecordError, Room, RunQuery, SkipQuery, Store, Submitted};
+use piton_store::{
+    Error, Fire, FireResult, Guard, Options, RecordError, Room, RunQuery, Scope, SkipQuery, Store, Submitted,
+};
 
 use crate::fixture::{
     Fixture, at, cancel, claim_one, cron_run, deployment, done, end, failed, gate_digest, guard, job, keyed_run,
@@ -18,6 +20,7 @@ on_both_engines!(
     every_statement_is_accepted,
     hot_statements_go_through_an_index_whatever_the_statistics_say,
     a_run_moves_from_submission_to_history,
+    a_census_tells_in_one_answer_what_is_so,
     a_key_and_an_id_make_one_run,
     claims_follow_priority_then_due_time,
     a_retry_keeps_its_place_in_the_queue_of_its_lock,
@@ -79,7 +82,7 @@ async fn a_run_moves_from_submission_to_history(fixture: &Fixture) {
     assert_eq!(running.id, run.id);
     assert_eq!(store.held_by(&me).await.unwrap(), vec![running.clone()]);
     assert_eq!(store.live().await.unwrap(), vec![running.clone()]);
-    assert_eq!(store.census().await.unwrap().begun, vec![running.clone()]);
+    assert_eq!(store.census(Scope::Runs).await.unwrap().begun, vec![running.clone()]);
 
     let ended = end(&store, &running, at(2)).await;
     assert_eq!(ended.outcome(), Some(&Outcome::Succeeded));
@@ -99,6 +102,31 @@ async fn a_run_moves_from_submission_to_history(fixture: &Fixture) {
     let unknown = new_run(&subject, at(0)).id;
     assert_eq!(store.record(unknown, done(), Guard::Any, at(3)).await, Err(RecordError::NotFound(unknown)));
     assert_eq!(store.run(unknown).await.unwrap(), None);
+}
+
+async fn a_census_tells_in_one_answer_what_is_so(fixture: &Fixture) {
+    let store = fixture.open().await;
+    let (subject, me) = (job("backup"), worker("me"));
+    submit_one(&store, locked_run(&subject, at(0)), at(0)).await;
+    let running = claim_one(&store, &me, at(1)).await;
+    submit_one(&store, locked_run(&subject, at(3)), at(1)).await;
+    submit_one(&store, new_run(&workspace("web"), at(9)), at(1)).await;
+    let seen = store.census(Scope::Provisions).await.unwrap();
+    assert_eq!(seen.begun, vec![running]);
+    assert_eq!((seen.head, seen.provisions), (store.head().await.unwrap(), Some(BTreeMap::new())));
+    assert_eq!(seen.jobs, store.projections(SubjectKind::Job).await.unwrap());
+    assert!(seen.jobs.contains_key(&subject), "{:?}", seen.jobs);
+    for kind in SubjectKind::ALL {
+        let waiting = seen.waiting.iter().find(|waiting| waiting.kind == kind).unwrap();
+        let wanted = match kind {
+            SubjectKind::Job => (1, Some(at(3))),
+            SubjectKind::Workspace => (1, Some(at(9))),
+            SubjectKind::Deployment | SubjectKind::Provision | SubjectKind::Scaffold => (0, None),
+        };
+        assert_eq!((waiting.count, waiting.since), wanted, "{kind:?}");
+    }
+    assert_eq!(store.census(Scope::Runs).await.unwrap().provisions, None);
+    store.close().await;
 }
 
 async fn a_key_and_an_id_make_one_run(fixture: &Fixture) {
