@@ -114,6 +114,55 @@ fn keys_of_a_process() {
 }
 
 #[test]
+fn ports_of_probes() {
+    insta::assert_snapshot!(line("readiness_probe = {http = 'http://127.0.0.1:99999/health'}"), @r#"
+    programs/a.toml:5:27: error: spec.readiness_probe.http: `99999` is not a port
+      hint: a port is a number from 1 to 65535
+    "#);
+    insta::assert_snapshot!(line("liveness_probe = {http = {port = 0}}"), @r#"
+    programs/a.toml:5:34: error: spec.liveness_probe.http.port: `0` is not a port
+      hint: a port is a number from 1 to 65535
+    "#);
+    for bad in [
+        "http = 'http://localhost:0'",
+        "http = 'https://localhost:65536/x'",
+        "http = 'http://user:secret@localhost:x/'",
+        "http = 'http://[::1]:70000'",
+        "http = 'http://localhost:+80'",
+        "http = {url = 'http://localhost:99999'}",
+        "http = {port = 99999}",
+        "http = {port = -1}",
+        "http = {host = 'localhost:80', port = 81}",
+        "tcp = 99999",
+        "tcp = 0",
+        "tcp = 'localhost:99999'",
+        "tcp = '0'",
+        "tcp = {port = 99999}",
+    ] {
+        let told = line(&format!("readiness_probe = {{{bad}}}"));
+        assert!(
+            told.starts_with("programs/a.toml:5:") && told.contains(": error: spec.readiness_probe"),
+            "{bad}\n{told}"
+        );
+        assert!(told.contains("a port is a number from 1 to 65535"), "{bad}\n{told}");
+        assert!(!told.contains("needs a `url`"), "{bad}\n{told}");
+    }
+    for good in [
+        "http = 'http://localhost'",
+        "http = 'http://localhost:/x:99999'",
+        "http = 'http://user:99999@localhost:65535/?a=b:0'",
+        "http = 'http://[::1]/'",
+        "http = 'https://[::1]:1'",
+        "http = {port = 65535}",
+        "tcp = 1",
+    ] {
+        assert_eq!(line(&format!("readiness_probe = {{{good}}}")), "", "{good}");
+    }
+    let told = line("readiness_probe = {http = {path = '/x'}}");
+    assert!(told.contains("this needs a `url` or a `port`"), "{told}");
+}
+
+#[test]
 fn keys_of_jobs() {
     let job = |text: &str| told("a.toml", format!("type = 'job'\n[spec]\nname = 'a'\ncommand = 'x'\n{text}\n"));
     for (text, words) in [
