@@ -182,6 +182,7 @@ impl Actor {
         let now = Now::read();
         let Some(entry) = self.entries.get_mut(name) else { return };
         let (before, shown) = (entry.instance.up().map(|up| up.of), entry.instance.shown());
+        let probed = entry.instance.to_probe();
         let planned = entry.instance.planned;
         let is_start = event == Event::Start;
         let mut effects = entry.step(event, now);
@@ -197,6 +198,7 @@ impl Actor {
         }
         self.plan_changed(name, planned);
         self.follow_child(name, before);
+        self.follow_probes(name, probed);
         self.publish(name, shown, now);
         self.changed.push_back(name.to_owned());
     }

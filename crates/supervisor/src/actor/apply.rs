@@ -159,6 +159,7 @@ impl Actor {
             Some(event) => self.step(name, event),
             None => {
                 self.follow_child(name, None);
+                self.follow_probes(name, None);
                 self.publish(name, shown, now);
                 self.step(name, Event::Adopted);
             }
