@@ -377,13 +377,26 @@ fn remove_surplus(path: &Path, keep: usize) {
         Ok(entries) => entries,
         Err(error) => return note(format_args!("cannot list {}: {error}", dir.display())),
     };
-    let names = entries.flatten().map(|entry| entry.file_name());
-    for name in rotation::surplus(path, names, keep) {
+    let surplus = rotation::surplus(path, entries.flatten().map(|entry| entry.file_name()), keep);
+    if !surplus.is_empty() {
+        leave_mark(&rotation::mark_of(path));
+    }
+    for name in surplus {
         if let Err(error) = fs::remove_file(dir.join(&name))
             && error.kind() != io::ErrorKind::NotFound
         {
             note(format_args!("cannot remove {}: {error}", dir.join(&name).display()));
         }
+    }
+}
+
+/// Leaves a mark, before that goes of which it tells.
+fn leave_mark(mark: &Path) {
+    // A new one only: in a directory of somebody else a link may lie there.
+    if let Err(error) = OpenOptions::new().write(true).create_new(true).mode(0o600).open(mark)
+        && error.kind() != io::ErrorKind::AlreadyExists
+    {
+        note(format_args!("cannot make {}: {error}", mark.display()));
     }
 }
 
