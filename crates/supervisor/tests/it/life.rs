@@ -41,6 +41,7 @@ pub(crate) async fn what_crashes_is_replaced_at_once() {
     let scene = Scene::with([idle("web")]).await;
     scene.until_state("web", InstanceState::Running).await;
     let mut changes = scene.supervisor.changes();
+    let before = scene.supervisor.happened();
     for restarts in 1..=5 {
         let pid = scene.pid("web");
         kill(pid);
@@ -51,6 +52,7 @@ pub(crate) async fn what_crashes_is_replaced_at_once() {
             .await;
         assert!(status.pid != Some(pid) && status.last_exit.unwrap().unexpected);
     }
+    assert!(scene.supervisor.happened() >= before + 10, "each was on its way, and then up");
     let change = changes.recv().await.unwrap();
     assert_eq!((change.from, change.now.state), (InstanceState::Running, InstanceState::Starting));
 }
