@@ -201,9 +201,21 @@ impl Table {
         if !self.journal.wants_rewrite() {
             return self.journal.append(entries, sync);
         }
+        // After trouble with the disk nothing is certain.
+        let sync = sync || self.journal.is_damaged() || self.is_lasting(entries);
         let uncertain = self.uncertain.values().cloned().map(Entry::Starting);
         let held = self.held.values().cloned().map(Entry::Held);
-        self.journal.rewrite(uncertain.chain(held))
+        self.journal.rewrite(uncertain.chain(held), sync)
+    }
+
+    /// Whether anything but these entries has to be known after a machine has lost power, and may be on the disk already:
+    /// what is remembered over that, and what an earlier keeper may have started. What is being started was not synced
+    /// either.
+    fn is_lasting(&self, entries: &[Entry]) -> bool {
+        let is_new =
+            |token: &Token| entries.iter().any(|entry| matches!(entry, Entry::Starting(new) if new.token == *token));
+        self.held.values().any(|held| held.remembered == Remembered::OverPowerLoss)
+            || !self.uncertain.keys().all(is_new)
     }
 }
 
@@ -279,6 +291,21 @@ mod tests {
         assert!(table.is_uncertain(&"lost".parse().unwrap()));
         assert!(!table.is_uncertain(&"failed".parse().unwrap()));
         assert_eq!(states(&reopen(dir.path())), states(&table));
+    }
+
+    #[test]
+    fn only_what_nobody_asks_for_after_a_reboot_is_not_synced() {
+        let (_dir, mut table) = fresh();
+        let begun = [Entry::Starting(starting("b"))];
+        assert!(!table.is_lasting(&[]));
+        table.begin(starting("a")).unwrap();
+        table.started(Held { remembered: Remembered::WithinThisBoot, ..running("a", 10) });
+        assert!(!table.is_lasting(&[]));
+        table.begin(starting("b")).unwrap();
+        assert!(!table.is_lasting(&begun), "it is being started");
+        assert!(table.is_lasting(&[]), "it may have been started by a keeper before");
+        table.started(Held { remembered: Remembered::OverPowerLoss, ..running("b", 11) });
+        assert!(table.is_lasting(&[]));
     }
 
     #[test]
