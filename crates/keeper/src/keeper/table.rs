@@ -34,7 +34,8 @@ pub(super) struct Starting {
 
 #[derive(Debug)]
 pub(super) struct Table {
-    held: BTreeMap<Token, Held>,
+    /// In boxes: the nodes of a map have room for more than they hold.
+    held: BTreeMap<Token, Box<Held>>,
     running: BTreeMap<u32, Token>,
     /// Announced to be started and never heard of again.
     uncertain: BTreeMap<Token, Starting>,
@@ -53,7 +54,7 @@ impl Table {
                 }
                 Entry::Held(one) => {
                     uncertain.remove(&one.child.token);
-                    held.insert(one.child.token.clone(), one);
+                    held.insert(one.child.token.clone(), Box::new(one));
                 }
                 Entry::Forgotten(token) => {
                     uncertain.remove(&token);
@@ -69,7 +70,7 @@ impl Table {
     pub(super) fn settle(&mut self, now: impl Fn(&Child) -> State, find: impl Fn(&Starting) -> Option<Held>) {
         for (token, starting) in std::mem::take(&mut self.uncertain) {
             match find(&starting) {
-                Some(held) => drop(self.held.insert(token, held)),
+                Some(held) => drop(self.held.insert(token, Box::new(held))),
                 None => drop(self.uncertain.insert(token, starting)),
             }
         }
@@ -83,7 +84,7 @@ impl Table {
     }
 
     pub(super) fn get(&self, token: &Token) -> Option<&Held> {
-        self.held.get(token)
+        self.held.get(token).map(Box::as_ref)
     }
 
     pub(super) fn is_uncertain(&self, token: &Token) -> bool {
@@ -130,7 +131,7 @@ impl Table {
         let token = held.child.token.clone();
         self.uncertain.remove(&token);
         self.running.insert(held.child.identity.pid, token.clone());
-        self.held.insert(token, held.clone());
+        self.held.insert(token, Box::new(held.clone()));
         self.record_or_note(&[Entry::Held(held)], false);
     }
 
@@ -155,7 +156,7 @@ impl Table {
             if let Some(held) = self.held.get_mut(token) {
                 held.child.state = State::Exited { status: *status, at_unix_us };
                 sync |= held.remembered == Remembered::OverPowerLoss;
-                entries.push(Entry::Held(held.clone()));
+                entries.push(Entry::Held(Held::clone(held)));
                 children.push(held.child.clone());
             }
         }
@@ -168,7 +169,7 @@ impl Table {
 
     /// Forgets a child that has ended, or one that may never have been; gives what was known of it.
     pub(super) fn forget(&mut self, token: &Token) -> Option<Held> {
-        let held = self.held.remove(token);
+        let held = self.held.remove(token).map(|held| *held);
         if held.is_some() | self.uncertain.remove(token).is_some() {
             self.record_or_note(&[Entry::Forgotten(token.clone())], false);
         }
@@ -204,7 +205,7 @@ impl Table {
         // After trouble with the disk nothing is certain.
         let sync = sync || self.journal.is_damaged() || self.is_lasting(entries);
         let uncertain = self.uncertain.values().cloned().map(Entry::Starting);
-        let held = self.held.values().cloned().map(Entry::Held);
+        let held = self.held.values().map(|held| Entry::Held(Held::clone(held)));
         self.journal.rewrite(uncertain.chain(held), sync)
     }
 
