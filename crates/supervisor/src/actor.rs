@@ -79,7 +79,8 @@ pub(crate) struct Actor {
     dependents: BTreeMap<Name, BTreeSet<Name>>,
     /// The place of each process in the order of starting.
     ranks: BTreeMap<Name, usize>,
-    entries: BTreeMap<String, Entry>,
+    /// In boxes: the nodes of a map have room for more than they hold.
+    entries: BTreeMap<String, Box<Entry>>,
     /// Those that go once they are stopped, by their process.
     retiring: BTreeMap<Name, BTreeSet<String>>,
     /// At which instance of a process it was last seen that others have to wait for it: where to look first.
