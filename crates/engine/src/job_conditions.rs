@@ -21,8 +21,8 @@ pub struct JobCondition {
 }
 
 impl JobObject {
-    /// Since when it is active: its start, or when it was last let go on. None for one that was not begun or is held back.
-    /// Its deadline counts from here.
+    /// Since when it is active: its start, or when it was last let go on. None for one that was not begun or is held
+    /// back. Its deadline counts from here.
     pub fn active_since(&self) -> Option<Timestamp> {
         let run = self.run.as_ref()?;
         let progress = run.report.batch.as_ref();
@@ -100,8 +100,8 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    /// A job that was begun at 10, is to be held back or not, and whose tasks tell of themselves whether they are, and since
-    /// when.
+    /// A job that was begun at 10, is to be held back or not, and whose tasks tell of themselves whether they are, and
+    /// since when.
     fn job(suspended: bool, told: bool, changed: Option<i64>) -> JobObject {
         let subject = Subject::Job { workspace: None, name: Name::parse("import").unwrap() };
         let batch = Batch::new(Program::Shell { line: "true".to_owned() });

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 /// Names one child, chosen by the caller so that a repeated request finds the child it already started.
 ///
 /// At most [`Token::MAX_LEN`] bytes of `A-Z a-z 0-9 . _ : / -`. The alphabet has no `=`, NUL or newline, so a token can
-/// be carried in an environment variable and found again in `/proc`. Copies share one text: a keeper has several of each.
+/// be carried in an environment variable and found again in `/proc`. Copies share one text: a keeper has several of
+/// each.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Token(Arc<str>);

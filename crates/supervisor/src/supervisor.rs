@@ -325,7 +325,8 @@ impl Supervisor {
         self.inner.board.changes()
     }
 
-    /// How many changes there were so far: whoever sees the same number twice knows that nothing has happened in between.
+    /// How many changes there were so far: whoever sees the same number twice knows that nothing has happened in
+    /// between.
     pub fn happened(&self) -> u64 {
         self.inner.board.told()
     }

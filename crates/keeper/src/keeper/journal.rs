@@ -2,8 +2,8 @@
 //!
 //! A killed keeper needs only that lines reach the kernel, a machine that loses power needs them synced. Only exits are
 //! synced of which somebody may ask then, and those of one turn together: a sync costs milliseconds, a thousand children
-//! may end in the same second, and a machine that lost power has lost its running children anyway. For the same reason a
-//! journal that is replaced by a shorter one is synced only if it holds something that was.
+//! may end in the same second, and a machine that lost power has lost its running children anyway. For the same reason
+//! a journal that is replaced by a shorter one is synced only if it holds something that was.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
@@ -81,8 +81,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Replaces the journal by these entries; with `sync`, they are on the disk when this returns. Without, a machine that
-    /// loses power may find any of the two, or nothing.
+    /// Replaces the journal by these entries; with `sync`, they are on the disk when this returns. Without, a machine
+    /// that loses power may find any of the two, or nothing.
     pub(super) fn rewrite(&mut self, entries: impl Iterator<Item = Entry>, sync: bool) -> io::Result<()> {
         self.damaged = true;
         let fresh = self.path.with_extension("new");

@@ -110,8 +110,8 @@ impl Keeper {
             false
         });
         self.sweeps = sweeps;
-        // Half of the time at least is for everything else. That also holds where nobody was left: a thousand that end at
-        // once are looked after together, and not each with a look at all of the keeper's children.
+        // Half of the time at least is for everything else. That also holds where nobody was left: a thousand that end
+        // at once are looked after together, and not each with a look at all of the keeper's children.
         let now = Instant::now();
         let took = now - begun;
         let rest = if self.sweeps.is_empty() { was_glance.then_some(took) } else { Some(took.max(PAUSE)) };

@@ -209,9 +209,9 @@ impl Table {
         self.journal.rewrite(uncertain.chain(held), sync)
     }
 
-    /// Whether anything but these entries has to be known after a machine has lost power, and may be on the disk already:
-    /// what is remembered over that, and what an earlier keeper may have started. What is being started was not synced
-    /// either.
+    /// Whether anything but these entries has to be known after a machine has lost power, and may be on the disk
+    /// already: what is remembered over that, and what an earlier keeper may have started. What is being started was
+    /// not synced either.
     fn is_lasting(&self, entries: &[Entry]) -> bool {
         let is_new =
             |token: &Token| entries.iter().any(|entry| matches!(entry, Entry::Starting(new) if new.token == *token));

@@ -1,8 +1,8 @@
 //! A mark beside a log whose oldest files were removed.
 //!
-//! A reader that comes later finds no trace of them, and has to be told all the same that the log does not begin where it
-//! seems to. `.web.stdout.log.cut` is left beside `web.stdout.log` by whoever removes one first, which is also the keeper:
-//! the name is known there, too.
+//! A reader that comes later finds no trace of them, and has to be told all the same that the log does not begin where
+//! it seems to. `.web.stdout.log.cut` is left beside `web.stdout.log` by whoever removes one first, which is also the
+//! keeper: the name is known there, too.
 
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};

@@ -144,8 +144,8 @@ fn port(item: &Item<'_, '_>) -> Option<u16> {
     integer(item, 1, 65_535).and_then(|number| u16::try_from(number).ok())
 }
 
-/// What stands in the place of the port of `HOST`, `HOST:PORT` or `USER@HOST:PORT` and is none. Where nothing stands there
-/// it is the usual one.
+/// What stands in the place of the port of `HOST`, `HOST:PORT` or `USER@HOST:PORT` and is none. Where nothing stands
+/// there it is the usual one.
 fn bad_port(authority: &str) -> Option<&str> {
     let place = authority.rsplit('@').next().unwrap_or_default();
     // The colons in brackets are those of an address.
