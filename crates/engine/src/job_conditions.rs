@@ -27,11 +27,8 @@ impl JobObject {
         let run = self.run.as_ref()?;
         let progress = run.report.batch.as_ref();
         let released = progress.filter(|progress| !progress.suspended).and_then(|it| it.suspension_changed_at);
-        match &run.state {
-            RunState::Ended { .. } => released.or(run.started_at),
-            _ if self.is_held_back() => None,
-            _ => released.or(run.started_at),
-        }
+        let has_ended = matches!(run.state, RunState::Ended { .. });
+        if !has_ended && self.is_held_back() { None } else { released.or(run.started_at) }
     }
 
     /// What is so with it. What decides comes first.
