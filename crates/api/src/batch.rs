@@ -48,7 +48,7 @@ pub struct BatchJob {
 pub struct JobStatus {
     /// `Pending`, `Running`, `Succeeded` or `Failed`.
     pub phase: String,
-    /// When it began.
+    /// When it began, or last went on after it was held back; absent while it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Timestamp>,
     /// When it ended.
@@ -77,7 +77,7 @@ pub struct JobCondition {
     /// `Complete`, `Failed`, `Suspended`, `SuccessCriteriaMet` or `FailureTarget`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// `True`: what is not so is not there.
+    /// `True`, or `False`: what is `Suspended` and not so any more. Whatever else is not so is not there.
     pub status: String,
     /// Why, in one word: `JobCompleted`, `BackoffLimitExceeded`, `DeadlineExceeded`, `JobStopped` and so on.
     pub reason: String,
@@ -86,7 +86,7 @@ pub struct JobCondition {
     /// When that was last looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_probe_time: Option<Timestamp>,
-    /// Since when it is so.
+    /// Since when it is so, or not so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_transition_time: Option<Timestamp>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use piton_model::{
-    Action, Batch, BatchProgress, BatchReason, By, Name, Origin, Outcome, Phase, Run, RunState, Subject, SubjectKind,
+    Action, Batch, BatchProgress, By, Name, Origin, Outcome, Phase, Run, RunState, Subject, SubjectKind,
 };
 
 use piton_spec::Job;
@@ -56,19 +56,6 @@ impl JobPhase {
     }
 }
 
-/// Something that is so with a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JobCondition {
-    /// `Complete`, `Failed`, `Suspended`, `SuccessCriteriaMet` or `FailureTarget`.
-    pub kind: &'static str,
-    /// Why, in one word.
-    pub reason: String,
-    /// Why, in words.
-    pub message: String,
-    /// Since when, where that is known.
-    pub at: Option<Timestamp>,
-}
-
 impl JobObject {
     /// Where it stands.
     pub fn phase(&self) -> JobPhase {
@@ -91,41 +78,6 @@ impl JobObject {
             RunState::Ended { at, .. } => Some(at),
             RunState::Pending { .. } | RunState::Running { .. } | RunState::Gated { .. } => None,
         }
-    }
-
-    /// What is so with it, all of which holds.
-    pub fn conditions(&self) -> Vec<JobCondition> {
-        let Some(run) = &self.run else { return self.suspension() };
-        let end = run.report.batch.as_ref().and_then(|progress| progress.end.clone());
-        let RunState::Ended { outcome, at } = &run.state else {
-            let interim = end.map(|end| JobCondition {
-                kind: if end.reason.is_success() { "SuccessCriteriaMet" } else { "FailureTarget" },
-                reason: end.reason.to_string(),
-                message: end.message,
-                at: None,
-            });
-            return interim.into_iter().chain(self.suspension()).collect();
-        };
-        let reason = match (outcome, outcome.failure()) {
-            (Outcome::Succeeded, _) => {
-                end.as_ref().map_or(BatchReason::CompletionsReached, |end| end.reason).to_string()
-            }
-            (_, Some(failure)) => {
-                BatchReason::of_code(&failure.code).map_or_else(|| failure.code.clone(), |reason| reason.to_string())
-            }
-            (_, None) => "JobStopped".to_owned(),
-        };
-        let message = match (outcome, end) {
-            (Outcome::Succeeded, Some(end)) => end.message,
-            _ => outcome.sentence(),
-        };
-        let kind = if *outcome == Outcome::Succeeded { "Complete" } else { "Failed" };
-        vec![JobCondition { kind, reason, message, at: Some(*at) }]
-    }
-
-    fn suspension(&self) -> Vec<JobCondition> {
-        let (reason, message) = ("JobSuspended".to_owned(), "the job is suspended".to_owned());
-        if self.suspended { vec![JobCondition { kind: "Suspended", reason, message, at: None }] } else { vec![] }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The keeper itself: one thread, one poll, no async.
 
+mod bustle;
 mod capture;
 mod connection;
 mod environment;

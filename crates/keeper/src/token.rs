@@ -2,16 +2,18 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 /// Names one child, chosen by the caller so that a repeated request finds the child it already started.
 ///
 /// At most [`Token::MAX_LEN`] bytes of `A-Z a-z 0-9 . _ : / -`. The alphabet has no `=`, NUL or newline, so a token can
-/// be carried in an environment variable and found again in `/proc`.
+/// be carried in an environment variable and found again in `/proc`. Copies share one text: a keeper has several of
+/// each.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Token(String);
+pub struct Token(Arc<str>);
 
 impl Token {
     /// The longest token, in bytes.
@@ -50,7 +52,7 @@ impl TryFrom<String> for Token {
         if text.len() > Self::MAX_LEN {
             return Err(TokenError::TooLong(text.len()));
         }
-        Ok(Self(text))
+        Ok(Self(text.into()))
     }
 }
 
@@ -64,7 +66,7 @@ impl FromStr for Token {
 
 impl From<Token> for String {
     fn from(token: Token) -> Self {
-        token.0
+        (*token.0).to_owned()
     }
 }
 

@@ -5,6 +5,7 @@
 //! right whatever is put aside, renamed and compressed; if the place is gone, reading goes on behind it and says so.
 
 mod cursor;
+mod cut;
 mod lines;
 mod merged;
 mod order;

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{Confinement, Hooks, Program, Secret};
@@ -191,6 +192,9 @@ pub struct BatchProgress {
     /// It is held back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspended: bool,
+    /// When it was last held back or let go on; none where it never was held back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspension_changed_at: Option<Timestamp>,
     /// How it ends, as soon as that is decided: what still runs then is stopped first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<BatchEnd>,

@@ -23,6 +23,7 @@ mod activation;
 mod admission;
 mod args;
 mod blueprints;
+mod burst;
 mod clock;
 mod command;
 mod context;

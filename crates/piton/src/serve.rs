@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::activation::Activation;
 use crate::args::{Global, ServeArgs, WorkerArgs};
+use crate::burst::Bursts;
 use crate::error::{CommandError, Exit};
 use crate::inlet::Taking;
 use crate::keeping::History;
@@ -218,6 +219,7 @@ async fn run(
 
     let mut looking = tokio::time::interval(LOOK_AFTER);
     let mut looks = 0_u64;
+    let mut bursts = Bursts::default();
     let mut failure = None;
     let how = loop {
         tokio::select! {
@@ -230,7 +232,9 @@ async fn run(
             }
             _ = looking.tick() => {
                 looks += 1;
-                if looks == SETTLED {
+                // A thousand processes may still be starting when the daemon itself is through.
+                let is_over = bursts.is_over(app.supervisor.happened());
+                if looks == SETTLED || is_over {
                     footprint::trim_heap();
                     footprint::forget_files();
                 }

@@ -30,7 +30,7 @@ fn status(job: &JobObject) -> api::JobStatus {
     let progress = job.progress();
     let condition = |condition: piton_engine::JobCondition| api::JobCondition {
         kind: condition.kind.to_owned(),
-        status: "True".to_owned(),
+        status: if condition.holds { "True" } else { "False" }.to_owned(),
         reason: reason_word(condition.reason),
         message: condition.message,
         last_probe_time: condition.at,
@@ -38,7 +38,7 @@ fn status(job: &JobObject) -> api::JobStatus {
     };
     api::JobStatus {
         phase: job.phase().as_str().to_owned(),
-        start_time: job.run.as_ref().and_then(|run| run.started_at),
+        start_time: job.active_since(),
         completion_time: job.completed_at(),
         active: progress.counts.active.into(),
         succeeded: progress.counts.succeeded.into(),

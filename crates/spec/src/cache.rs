@@ -12,8 +12,8 @@ use piton_model::Digest;
 use crate::diagnostic::Diagnostic;
 use crate::document::Document;
 use crate::layout::Defaults;
+use crate::provisr::dotenv::Variables;
 use crate::provisr::program::{Inline, ProgramDraft};
-use crate::provisr::template::Template;
 use crate::provisr::{ProcessDefaults, Surroundings};
 use crate::read_job::JobDraft;
 use crate::read_workspace::WorkspaceDraft;
@@ -34,7 +34,7 @@ pub(crate) struct Cache {
 pub(crate) struct Configured {
     pub(crate) read: Option<Arc<ReadConfiguration>>,
     /// Content of the environment files.
-    pub(crate) variables: BTreeMap<PathBuf, Arc<BTreeMap<String, Template>>>,
+    pub(crate) variables: BTreeMap<PathBuf, Arc<Variables>>,
     pub(crate) surroundings: Arc<Surroundings>,
     pub(crate) inline: Arc<Inline>,
 }
@@ -61,7 +61,7 @@ pub(crate) enum Content {
     Job(Option<Arc<JobDraft>>),
     Registry(Option<Box<Registry>>),
     Configuration(Option<Arc<ReadConfiguration>>),
-    Variables(Option<Arc<BTreeMap<String, Template>>>),
+    Variables(Option<Arc<Variables>>),
     Program(Option<ProgramDraft>),
 }
 

@@ -79,7 +79,8 @@ pub(crate) struct Actor {
     dependents: BTreeMap<Name, BTreeSet<Name>>,
     /// The place of each process in the order of starting.
     ranks: BTreeMap<Name, usize>,
-    entries: BTreeMap<String, Entry>,
+    /// In boxes: the nodes of a map have room for more than they hold.
+    entries: BTreeMap<String, Box<Entry>>,
     /// Those that go once they are stopped, by their process.
     retiring: BTreeMap<Name, BTreeSet<String>>,
     /// At which instance of a process it was last seen that others have to wait for it: where to look first.
@@ -182,6 +183,7 @@ impl Actor {
         let now = Now::read();
         let Some(entry) = self.entries.get_mut(name) else { return };
         let (before, shown) = (entry.instance.up().map(|up| up.of), entry.instance.shown());
+        let probed = entry.instance.to_probe();
         let planned = entry.instance.planned;
         let is_start = event == Event::Start;
         let mut effects = entry.step(event, now);
@@ -197,6 +199,7 @@ impl Actor {
         }
         self.plan_changed(name, planned);
         self.follow_child(name, before);
+        self.follow_probes(name, probed);
         self.publish(name, shown, now);
         self.changed.push_back(name.to_owned());
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use piton_logs::Upkeep;
@@ -34,6 +35,8 @@ pub(crate) struct Board {
     instances: RwLock<BTreeMap<String, Arc<InstanceStatus>>>,
     history: RwLock<History>,
     changes: broadcast::Sender<Change>,
+    /// How many there were.
+    told: AtomicU64,
 }
 
 impl Board {
@@ -45,6 +48,7 @@ impl Board {
             instances: RwLock::default(),
             history,
             changes: broadcast::channel(UNREAD).0,
+            told: AtomicU64::new(0),
         }
     }
 
@@ -66,8 +70,13 @@ impl Board {
     }
 
     pub(crate) fn tell(&self, change: Change) {
+        self.told.fetch_add(1, Ordering::Relaxed);
         // Nobody has to listen.
         let _ = self.changes.send(change);
+    }
+
+    pub(crate) fn told(&self) -> u64 {
+        self.told.load(Ordering::Relaxed)
     }
 
     pub(crate) fn changes(&self) -> broadcast::Receiver<Change> {

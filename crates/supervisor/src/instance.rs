@@ -120,6 +120,8 @@ pub(crate) enum State {
         seen: Option<Sighting>,
         /// It was young when it ended.
         young: bool,
+        /// Its startup probe has not succeeded yet.
+        unproven: bool,
     },
     Stopping {
         of: Incarnation,
@@ -349,6 +351,14 @@ impl Instance {
         }
     }
 
+    /// What is to be probed: the child that runs, or what it has left running, as far as a detector sees that.
+    pub(crate) fn to_probe(&self) -> Option<Incarnation> {
+        match &self.state {
+            State::Detached { up, seen: Some(_), .. } => Some(up.of),
+            _ => self.up().map(|up| up.of),
+        }
+    }
+
     /// Where it is, for people.
     pub(crate) fn shown(&self) -> InstanceState {
         match &self.state {
@@ -358,8 +368,10 @@ impl Instance {
                 InstanceState::Starting
             }
             State::PreStart { .. } | State::Spawning { .. } | State::Stopping { .. } => InstanceState::Stopping,
-            State::Up { young_until: None, unproven: false, .. } | State::Detached { .. } => InstanceState::Running,
-            State::Up { .. } => InstanceState::Starting,
+            State::Up { young_until: None, unproven: false, .. } | State::Detached { unproven: false, .. } => {
+                InstanceState::Running
+            }
+            State::Up { .. } | State::Detached { .. } => InstanceState::Starting,
             State::Backoff { .. } => InstanceState::Backoff,
             State::Exited => InstanceState::Exited,
             State::Fatal => InstanceState::Fatal,

@@ -40,10 +40,10 @@ impl Launch<'_> {
     pub(crate) fn spec(&self) -> Result<Spec, String> {
         let (limits, user) = limits_of(&self.process.confinement).map_err(|error| error.to_string())?;
         let (stdout, stderr) = self.outputs();
-        for output in [&stdout, &stderr] {
-            if let Some(dir) = output.path().and_then(Path::parent) {
-                make_dir(dir)?;
-            }
+        let (out_dir, err_dir) = (stdout.path().and_then(Path::parent), stderr.path().and_then(Path::parent));
+        // Mostly one and the same.
+        for dir in out_dir.into_iter().chain(err_dir.filter(|dir| Some(*dir) != out_dir)) {
+            make_dir(dir)?;
         }
         let env = self.environment(user.as_ref())?;
         Ok(Spec {

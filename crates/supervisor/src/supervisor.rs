@@ -325,6 +325,12 @@ impl Supervisor {
         self.inner.board.changes()
     }
 
+    /// How many changes there were so far: whoever sees the same number twice knows that nothing has happened in
+    /// between.
+    pub fn happened(&self) -> u64 {
+        self.inner.board.told()
+    }
+
     /// Stops everything, in the reverse order of starting: for `piton shutdown`. Without it processes outlive the
     /// supervisor. What is wanted stays: the next supervisor starts it again.
     pub async fn stop_all(&self) -> Result<(), Error> {

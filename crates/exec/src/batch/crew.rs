@@ -293,8 +293,11 @@ impl<'a> Crew<'a> {
 
     /// Says how far the job has come.
     fn tell(&self) {
-        let progress =
-            piton_model::BatchProgress { end: self.journal.end.clone(), ..self.place.batch.progress(&self.tasks) };
+        let progress = piton_model::BatchProgress {
+            suspension_changed_at: self.journal.suspension_changed_at,
+            end: self.journal.end.clone(),
+            ..self.place.batch.progress(&self.tasks)
+        };
         let report = Some(Report { batch: Some(progress), ..Report::default() });
         self.place.pass.input.progress.send_if_modified(|told| {
             let news = *told != report;

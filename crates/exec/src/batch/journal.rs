@@ -20,6 +20,9 @@ pub(super) struct Journal {
     pub(super) since: Timestamp,
     /// Whether it is held back.
     pub(super) suspended: bool,
+    /// When it was last held back or let go on.
+    #[serde(default)]
+    pub(super) suspension_changed_at: Option<Timestamp>,
     /// Tasks that were told to stop: what they do then says nothing about them.
     stopped: BTreeSet<String>,
     /// How the job ends, once that is decided.
@@ -29,7 +32,8 @@ pub(super) struct Journal {
 impl Journal {
     /// A new one, for a job that begins.
     pub(super) fn begin(path: PathBuf, since: Timestamp) -> Result<Journal, Failure> {
-        let journal = Journal { path, since, suspended: false, stopped: BTreeSet::new(), end: None };
+        let journal =
+            Journal { path, since, suspended: false, suspension_changed_at: None, stopped: BTreeSet::new(), end: None };
         journal.write()?;
         Ok(journal)
     }
@@ -69,7 +73,7 @@ impl Journal {
         if !suspended {
             self.since = now;
         }
-        self.suspended = suspended;
+        (self.suspended, self.suspension_changed_at) = (suspended, Some(now));
         self.write()
     }
 

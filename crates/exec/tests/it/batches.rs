@@ -269,11 +269,15 @@ pub(crate) async fn a_suspended_job_stops_and_goes_on() {
         scene.until("two tasks", || lines(&scene, "tries").len() == 2).await;
         scene.suspended.send_replace(true);
         scene.until("nothing to run", || counted(&scene) == (0, 0, 0) && told(&scene).suspended).await;
+        let held_at = told(&scene).suspension_changed_at;
         fs::write(scene.path("go"), "").unwrap();
         scene.suspended.send_replace(false);
+        held_at
     };
-    let (run, ()) = tokio::join!(scene.drive(begun), suspend);
+    let (run, held_at) = tokio::join!(scene.drive(begun), suspend);
     assert_succeeded(&scene, &run);
+    let released = told(&scene);
+    assert!(held_at.is_some() && !released.suspended && released.suspension_changed_at > held_at, "{released:?}");
     assert_eq!((lines(&scene, "tries").len(), counted(&scene)), (4, (0, 2, 0)));
 }
 

@@ -10,6 +10,7 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, WaitOptions, WaitStatus};
 
+use super::bustle::Bustle;
 use super::capture::Captures;
 use super::connection::{Connection, Phase};
 use super::environment::{FileLimit, OomShield, Wakeups, is_subreaper};
@@ -61,6 +62,7 @@ pub(super) struct Keeper {
     /// It has no child, living or dead.
     pub(super) childless: bool,
     accept_after: Option<Instant>,
+    pub(super) bustle: Bustle,
     pub(super) stopping: bool,
 }
 
@@ -111,6 +113,7 @@ impl Keeper {
                 .map(|me| me.start_ticks),
             childless: false,
             accept_after: None,
+            bustle: Bustle::default(),
             stopping: false,
         }
     }
@@ -120,8 +123,7 @@ impl Keeper {
         let failed = |source| Error::System { what: "wait for events", source };
         self.watch().map_err(failed)?;
         self.take_over();
-        footprint::trim_heap();
-        footprint::forget_files();
+        give_back();
         // Those that ended before the handlers stood.
         self.reap();
         while !self.stopping {
@@ -148,6 +150,9 @@ impl Keeper {
             self.table.repair();
             self.recent = self.recent.take().filter(|recent| !recent.is_over());
             self.connections.retain(|_, connection| !connection.is_done());
+            if self.bustle.is_over(Instant::now()) {
+                give_back();
+            }
             if self.wakeups.take_terminate() && !self.has_work() {
                 note(format_args!("terminated while idle"));
                 self.stopping = true;
@@ -224,7 +229,8 @@ impl Keeper {
         let accept = self.accept_after.map(until);
         let forget = self.recent.as_ref().map(|recent| until(recent.until));
         let repair = self.table.is_damaged().then_some(REPAIR);
-        [talk, sweep, accept, repair, forget, self.captures.timeout()].into_iter().flatten().min()
+        let rest = self.bustle.due().map(until);
+        [talk, sweep, accept, repair, forget, rest, self.captures.timeout()].into_iter().flatten().min()
     }
 
     /// Asking costs as much as there are children, so it is done only after a signal.
@@ -250,6 +256,7 @@ impl Keeper {
             // Whoever hears of the end should find the output complete.
             self.captures.finish(&dead.iter().map(|(pid, _)| *pid).collect::<BTreeSet<_>>());
             let ended = self.table.ended(&dead, now_unix_us());
+            self.bustle.note(ended.len(), Instant::now());
             self.announce(ended);
         }
     }
@@ -340,6 +347,12 @@ impl Keeper {
             }
         }
     }
+}
+
+/// Gives back the memory that was needed for what is over.
+fn give_back() {
+    footprint::trim_heap();
+    footprint::forget_files();
 }
 
 fn ending(pid: rustix::process::Pid, status: WaitStatus) -> Option<(u32, ExitStatus)> {

@@ -2,7 +2,8 @@
 //!
 //! A killed keeper needs only that lines reach the kernel, a machine that loses power needs them synced. Only exits are
 //! synced of which somebody may ask then, and those of one turn together: a sync costs milliseconds, a thousand children
-//! may end in the same second, and a machine that lost power has lost its running children anyway.
+//! may end in the same second, and a machine that lost power has lost its running children anyway. For the same reason
+//! a journal that is replaced by a shorter one is synced only if it holds something that was.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
@@ -15,8 +16,8 @@ use super::note;
 use super::table::{Held, Starting};
 use crate::Token;
 
-/// Journals shorter than this are not worth rewriting.
-const SMALL: u64 = 256 * 1024;
+/// Journals shorter than this are not worth rewriting: a thousand children start within it.
+const SMALL: u64 = 1024 * 1024;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -37,6 +38,8 @@ pub(super) struct Journal {
     bytes_when_rewritten: u64,
     /// The end of the file may be half a line; only a rewrite makes it trustworthy again.
     damaged: bool,
+    /// The name of the file is on the disk, so that what is synced in it is found again.
+    is_named: bool,
 }
 
 impl Journal {
@@ -45,7 +48,8 @@ impl Journal {
         let path = dir.join("keeper").join("journal");
         let file = open_append(&path)?;
         let entries = read(&File::open(&path)?)?;
-        Ok((Self { path, file, bytes: 0, bytes_when_rewritten: 0, damaged: true }, entries))
+        let journal = Self { path, file, bytes: 0, bytes_when_rewritten: 0, damaged: true, is_named: false };
+        Ok((journal, entries))
     }
 
     /// Whether the next write has to be a [`Journal::rewrite`].
@@ -60,7 +64,7 @@ impl Journal {
     /// Adds entries; with `sync`, they are on the disk when this returns.
     pub(super) fn append(&mut self, entries: &[Entry], sync: bool) -> io::Result<()> {
         let lines = lines(entries)?;
-        let written = self.file.write_all(&lines).and_then(|()| if sync { self.file.sync_data() } else { Ok(()) });
+        let written = self.file.write_all(&lines).and_then(|()| if sync { self.sync() } else { Ok(()) });
         // After a failed sync the kernel may have dropped the pages and forgotten that it did: never sync this file
         // again.
         self.damaged |= written.is_err();
@@ -68,8 +72,18 @@ impl Journal {
         written
     }
 
-    /// Replaces the journal by these entries, synced.
-    pub(super) fn rewrite(&mut self, entries: impl Iterator<Item = Entry>) -> io::Result<()> {
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()?;
+        if !self.is_named {
+            sync_directory_of(&self.path)?;
+            self.is_named = true;
+        }
+        Ok(())
+    }
+
+    /// Replaces the journal by these entries; with `sync`, they are on the disk when this returns. Without, a machine
+    /// that loses power may find any of the two, or nothing.
+    pub(super) fn rewrite(&mut self, entries: impl Iterator<Item = Entry>, sync: bool) -> io::Result<()> {
         self.damaged = true;
         let fresh = self.path.with_extension("new");
         match fs::remove_file(&fresh) {
@@ -85,14 +99,21 @@ impl Journal {
             file.write_all(&line)?;
         }
         let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.sync_all()?;
-        fs::rename(&fresh, &self.path)?;
-        if let Some(dir) = self.path.parent() {
-            File::open(dir)?.sync_all()?;
+        if sync {
+            file.sync_all()?;
         }
-        *self = Self { path: std::mem::take(&mut self.path), file, bytes, bytes_when_rewritten: bytes, damaged: false };
+        fs::rename(&fresh, &self.path)?;
+        if sync {
+            sync_directory_of(&self.path)?;
+        }
+        let path = std::mem::take(&mut self.path);
+        *self = Self { path, file, bytes, bytes_when_rewritten: bytes, damaged: false, is_named: sync };
         Ok(())
     }
+}
+
+fn sync_directory_of(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
 fn open_append(path: &Path) -> io::Result<File> {
@@ -150,7 +171,7 @@ mod tests {
         fs::create_dir(dir.path().join("keeper")).unwrap();
         let (mut journal, entries) = Journal::open(dir.path()).unwrap();
         assert!(entries.is_empty());
-        journal.rewrite(std::iter::empty()).unwrap();
+        journal.rewrite(std::iter::empty(), true).unwrap();
         (dir, journal)
     }
 
@@ -175,9 +196,11 @@ mod tests {
             journal.append(&vec![forgotten("a"); 1000], false).unwrap();
         }
         assert!(journal.wants_rewrite());
-        journal.rewrite(std::iter::once(forgotten("z"))).unwrap();
-        assert!(!journal.wants_rewrite());
-        journal.append(&[forgotten("y")], false).unwrap();
-        assert_eq!(Journal::open(dir.path()).unwrap().1, [forgotten("z"), forgotten("y")]);
+        for (sync, token) in [(true, "z"), (false, "x")] {
+            journal.rewrite(std::iter::once(forgotten(token)), sync).unwrap();
+            assert!(!journal.wants_rewrite());
+            journal.append(&[forgotten("y")], false).unwrap();
+            assert_eq!(Journal::open(dir.path()).unwrap().1, [forgotten(token), forgotten("y")]);
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
 use rustix::fs::Access;
 use rustix::io::Errno;
@@ -167,6 +168,7 @@ impl Keeper {
         };
         drop(reserve);
         self.childless = false;
+        self.bustle.note(1, Instant::now());
         // Not reaped yet, so it is there, be it as a zombie. Zero, before any real start, would identify nothing.
         let start_ticks = Stat::read(pid).map_or(0, |stat| stat.start_ticks);
         let child = Child {

@@ -86,7 +86,8 @@ impl Keeper {
         let has_no_orphans = self.has_no_orphans();
         let is_over = |sweep: &Sweep| has_no_orphans && self.has_ended(sweep);
         let over: Vec<bool> = sweeps.iter().map(is_over).collect();
-        let picture = if over.iter().all(|over| *over) {
+        let was_glance = over.iter().all(|over| *over);
+        let picture = if was_glance {
             Picture::default()
         } else {
             let since = sweeps.iter().map(|sweep| &sweep.of.child).filter_map(start_in_this_boot).min();
@@ -109,9 +110,12 @@ impl Keeper {
             false
         });
         self.sweeps = sweeps;
-        // Half of the time at least is for everything else.
+        // Half of the time at least is for everything else. That also holds where nobody was left: a thousand that end
+        // at once are looked after together, and not each with a look at all of the keeper's children.
         let now = Instant::now();
-        self.sweep_after = (!self.sweeps.is_empty()).then(|| now + (now - begun).max(PAUSE));
+        let took = now - begun;
+        let rest = if self.sweeps.is_empty() { was_glance.then_some(took) } else { Some(took.max(PAUSE)) };
+        self.sweep_after = rest.map(|rest| now + rest);
     }
 
     /// Whether the child was this keeper's and has ended, so that what it left behind is the keeper's by now.

@@ -34,7 +34,8 @@ pub(super) struct Starting {
 
 #[derive(Debug)]
 pub(super) struct Table {
-    held: BTreeMap<Token, Held>,
+    /// In boxes: the nodes of a map have room for more than they hold.
+    held: BTreeMap<Token, Box<Held>>,
     running: BTreeMap<u32, Token>,
     /// Announced to be started and never heard of again.
     uncertain: BTreeMap<Token, Starting>,
@@ -53,7 +54,7 @@ impl Table {
                 }
                 Entry::Held(one) => {
                     uncertain.remove(&one.child.token);
-                    held.insert(one.child.token.clone(), one);
+                    held.insert(one.child.token.clone(), Box::new(one));
                 }
                 Entry::Forgotten(token) => {
                     uncertain.remove(&token);
@@ -69,7 +70,7 @@ impl Table {
     pub(super) fn settle(&mut self, now: impl Fn(&Child) -> State, find: impl Fn(&Starting) -> Option<Held>) {
         for (token, starting) in std::mem::take(&mut self.uncertain) {
             match find(&starting) {
-                Some(held) => drop(self.held.insert(token, held)),
+                Some(held) => drop(self.held.insert(token, Box::new(held))),
                 None => drop(self.uncertain.insert(token, starting)),
             }
         }
@@ -83,7 +84,7 @@ impl Table {
     }
 
     pub(super) fn get(&self, token: &Token) -> Option<&Held> {
-        self.held.get(token)
+        self.held.get(token).map(Box::as_ref)
     }
 
     pub(super) fn is_uncertain(&self, token: &Token) -> bool {
@@ -130,7 +131,7 @@ impl Table {
         let token = held.child.token.clone();
         self.uncertain.remove(&token);
         self.running.insert(held.child.identity.pid, token.clone());
-        self.held.insert(token, held.clone());
+        self.held.insert(token, Box::new(held.clone()));
         self.record_or_note(&[Entry::Held(held)], false);
     }
 
@@ -155,7 +156,7 @@ impl Table {
             if let Some(held) = self.held.get_mut(token) {
                 held.child.state = State::Exited { status: *status, at_unix_us };
                 sync |= held.remembered == Remembered::OverPowerLoss;
-                entries.push(Entry::Held(held.clone()));
+                entries.push(Entry::Held(Held::clone(held)));
                 children.push(held.child.clone());
             }
         }
@@ -168,7 +169,7 @@ impl Table {
 
     /// Forgets a child that has ended, or one that may never have been; gives what was known of it.
     pub(super) fn forget(&mut self, token: &Token) -> Option<Held> {
-        let held = self.held.remove(token);
+        let held = self.held.remove(token).map(|held| *held);
         if held.is_some() | self.uncertain.remove(token).is_some() {
             self.record_or_note(&[Entry::Forgotten(token.clone())], false);
         }
@@ -201,9 +202,21 @@ impl Table {
         if !self.journal.wants_rewrite() {
             return self.journal.append(entries, sync);
         }
+        // After trouble with the disk nothing is certain.
+        let sync = sync || self.journal.is_damaged() || self.is_lasting(entries);
         let uncertain = self.uncertain.values().cloned().map(Entry::Starting);
-        let held = self.held.values().cloned().map(Entry::Held);
-        self.journal.rewrite(uncertain.chain(held))
+        let held = self.held.values().map(|held| Entry::Held(Held::clone(held)));
+        self.journal.rewrite(uncertain.chain(held), sync)
+    }
+
+    /// Whether anything but these entries has to be known after a machine has lost power, and may be on the disk
+    /// already: what is remembered over that, and what an earlier keeper may have started. What is being started was
+    /// not synced either.
+    fn is_lasting(&self, entries: &[Entry]) -> bool {
+        let is_new =
+            |token: &Token| entries.iter().any(|entry| matches!(entry, Entry::Starting(new) if new.token == *token));
+        self.held.values().any(|held| held.remembered == Remembered::OverPowerLoss)
+            || !self.uncertain.keys().all(is_new)
     }
 }
 
@@ -279,6 +292,21 @@ mod tests {
         assert!(table.is_uncertain(&"lost".parse().unwrap()));
         assert!(!table.is_uncertain(&"failed".parse().unwrap()));
         assert_eq!(states(&reopen(dir.path())), states(&table));
+    }
+
+    #[test]
+    fn only_what_nobody_asks_for_after_a_reboot_is_not_synced() {
+        let (_dir, mut table) = fresh();
+        let begun = [Entry::Starting(starting("b"))];
+        assert!(!table.is_lasting(&[]));
+        table.begin(starting("a")).unwrap();
+        table.started(Held { remembered: Remembered::WithinThisBoot, ..running("a", 10) });
+        assert!(!table.is_lasting(&[]));
+        table.begin(starting("b")).unwrap();
+        assert!(!table.is_lasting(&begun), "it is being started");
+        assert!(table.is_lasting(&[]), "it may have been started by a keeper before");
+        table.started(Held { remembered: Remembered::OverPowerLoss, ..running("b", 11) });
+        assert!(table.is_lasting(&[]));
     }
 
     #[test]

@@ -64,6 +64,7 @@ async fn rotation_loses_nothing_and_tears_no_line() {
         }
         let least = if max_size == 0 { 1 } else { expected.len() / max_size as usize };
         assert!((least..=2 * least + 1).contains(&files.len()), "{stem}: {} files", files.len());
+        assert!(!nest.file(&format!(".{stem}.log.cut")).exists(), "{stem}: nothing was removed");
     }
 }
 
@@ -100,6 +101,7 @@ async fn only_so_many_are_kept() {
     let all = seq(1..=20_000, |number| format!("{number}\n"));
     let kept: String = aside.iter().map(|name| nest.read(name)).chain([nest.read("kept.log")]).collect();
     assert!(all.ends_with(&kept) && kept.len() > 10_000);
+    assert!(nest.file(".kept.log.cut").exists(), "readers cannot know otherwise that something is gone");
 }
 
 #[tokio::test]

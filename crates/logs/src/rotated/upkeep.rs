@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+use super::cut::leave_mark;
 use super::volume::{Aside, VolumeId, asides, description, directory, parse_name};
 use crate::error::{During, Error};
 
@@ -63,6 +64,8 @@ pub(super) fn keep_up(log: &Path, upkeep: &Upkeep, now: Timestamp) -> Result<Upk
         index += 1;
         let goes = index <= surplus || is_too_old(aside, upkeep.max_age, now);
         if goes && result.is_ok() {
+            // A disk that takes no mark needs the room all the more.
+            let _ = leave_mark(log);
             result = remove(&log.with_file_name(&aside.name));
             done.removed += u32::from(result.is_ok());
         }

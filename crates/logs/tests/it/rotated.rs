@@ -228,7 +228,8 @@ async fn upkeep_removes_what_is_old_and_what_was_cut_off() {
     assert_eq!((done.removed, done.compressed), (1, 2));
     let names: Vec<_> = fs::read_dir(written.dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(!old.exists() && !partial.exists(), "{names:?}");
-    assert_eq!(names.len(), 3 + 1 + others.len(), "{names:?}");
+    // And the mark that something was removed.
+    assert_eq!(names.len(), 3 + 1 + others.len() + 1, "{names:?}");
     assert_eq!(written.log().keep_up(upkeep, now()).await.unwrap().compressed, 0);
 }
 
@@ -314,6 +315,36 @@ async fn what_nobody_saw_before_it_was_removed_is_told() {
     assert_eq!((texts(&page), page.gap), (vec!["Stdout c".to_owned()], true));
     let again = both.log().page(Some(page.lines[0].offset), 10).await.unwrap();
     assert_eq!((again.lines, again.gap), (page.lines, false));
+}
+
+#[tokio::test]
+async fn a_beginning_that_was_removed_before_anybody_read_is_told() {
+    let mut both = Both::new();
+    for line in ["a\n", "b\n", "c\n"] {
+        both.out.rotate();
+        both.out.write(line);
+    }
+    both.err.write("E\n");
+    let upkeep = Upkeep { max_backups: 1, max_age: Duration::ZERO, compress: false };
+    assert_eq!(both.out.log().keep_up(upkeep, now()).await.unwrap().removed, 1);
+    let page = both.log().page(Some(0), 10).await.unwrap();
+    assert_eq!(page.lines.len(), 3, "{page:?}");
+    assert!(page.gap && both.log().page(Some(0), 10).await.unwrap().gap, "whoever asks from the beginning is told");
+    let again = both.log().page(Some(page.lines[0].offset), 10).await.unwrap();
+    assert_eq!((again.lines, again.gap), (page.lines, false));
+    assert!(!both.log().page(None, 10).await.unwrap().gap, "who asks for the last lines misses none");
+    // Each output has a beginning of its own.
+    let alone = |stream, path: PathBuf, book: &str| MergedLog::one(stream, path, both.out.dir.path().join(book));
+    let out = alone(OutputStream::Stdout, both.out.path(), "out.order").page(Some(0), 10).await.unwrap();
+    assert_eq!((texts(&out), out.gap), (vec!["Stdout b".to_owned(), "Stdout c".to_owned()], true));
+    let err = alone(OutputStream::Stderr, both.err.path(), "err.order").page(Some(0), 10).await.unwrap();
+    assert_eq!((texts(&err), err.gap), (vec!["Stderr E".to_owned()], false));
+    // Nothing was removed of what was only put aside.
+    both.err.rotate();
+    both.err.write("F\n");
+    assert_eq!(both.err.log().keep_up(upkeep, now()).await.unwrap().removed, 0);
+    let err = alone(OutputStream::Stderr, both.err.path(), "another.order").page(Some(0), 10).await.unwrap();
+    assert_eq!((texts(&err), err.gap), (vec!["Stderr E".to_owned(), "Stderr F".to_owned()], false));
 }
 
 #[tokio::test(flavor = "multi_thread")]

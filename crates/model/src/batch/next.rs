@@ -55,6 +55,7 @@ impl Batch {
             completed_indexes: indexed.then(|| listed(&tally.done)).flatten(),
             failed_indexes: self.per_index().and_then(|_| listed(&tally.lost)),
             suspended: tasks.suspended,
+            suspension_changed_at: None,
             end: None,
         }
     }

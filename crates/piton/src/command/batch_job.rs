@@ -70,7 +70,8 @@ fn as_listed(job: BatchJob) -> Job {
         depends_on: vec![],
         tags: vec![],
         status: status.to_owned(),
-        run_count: u64::from(start_time.is_some()),
+        // While it is held back there is no time of its start.
+        run_count: u64::from(start_time.is_some() || status == "running"),
         success_count: succeeded,
         failure_count: failed,
         last_run: start_time,

@@ -21,7 +21,7 @@ pub fn status(job: &BatchJob, clock: &Clock) -> String {
         .field("Started", second_or_never(clock, status.start_time))
         .field("Ended", second_or_never(clock, status.completion_time))
         .maybe("Suspended", job.suspended.then_some("true"));
-    for condition in &status.conditions {
+    for condition in status.conditions.iter().filter(|condition| condition.status == "True") {
         fields.field(&condition.kind, format!("{}: {}", condition.reason, condition.message));
     }
     fields.maybe("Run", job.run.as_ref());

@@ -124,7 +124,16 @@ fn a_job_that_fails_takes_too_long_or_is_stopped_says_why() {
     done(&request(&address, "POST", "/api/jobs/held/suspend", &[], ""));
     until("nothing runs", || job(&address, "held")["status"]["active"] == 0);
     let held = job(&address, "held")["status"].clone();
-    assert_eq!(held["conditions"][0]["type"], "Suspended", "{held}");
+    let condition = &held["conditions"][0];
+    assert_eq!((&condition["type"], &condition["status"]), (&json!("Suspended"), &json!("True")), "{held}");
+    assert!(condition["last_transition_time"].is_string() && held["start_time"].is_null(), "{held}");
+    done(&request(&address, "POST", "/api/jobs/held/resume", &[], ""));
+    until("it runs again", || job(&address, "held")["status"]["active"] == 1);
+    let released = job(&address, "held")["status"].clone();
+    let condition = &released["conditions"][0];
+    assert_eq!((&condition["type"], &condition["status"]), (&json!("Suspended"), &json!("False")), "{released}");
+    assert!(released["start_time"].is_string(), "{released}");
+    assert_eq!(condition["last_transition_time"], released["start_time"], "{released}");
     done(&request(&address, "DELETE", "/api/jobs/held", &[], ""));
     site.audit();
 }

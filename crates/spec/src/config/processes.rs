@@ -60,7 +60,14 @@ impl Processes {
         found: &mut Vec<Diagnostic>,
     ) -> Processes {
         let base = file.and_then(Path::parent).map_or_else(|| root.to_path_buf(), |base| root.join(base));
-        let env = s.texts("env").iter().filter_map(|text| read_variable(s, text, found)).collect();
+        let (mut env, mut env_places) = (BTreeMap::new(), BTreeMap::new());
+        for (index, text) in s.texts("env").iter().enumerate() {
+            let Some((name, value)) = read_variable(s, index, text, found) else { continue };
+            if let Some(place) = s.place_in("env", index) {
+                env_places.insert(name.clone(), place);
+            }
+            env.insert(name, value);
+        }
         let env_files = paths(s, "env_files", root);
         for path in &env_files {
             let read = read_bounded(path).and_then(|bytes| read_variables(path, bytes));
@@ -92,7 +99,15 @@ impl Processes {
         Processes {
             programs: s.path("programs_directory", root).unwrap_or_else(|| usual_programs(root, &base)),
             pid_dir: s.path("pid_dir", root),
-            defaults: ProcessDefaults { base, inherit_env, env, env_files, output, daemon: Arc::new(daemon) },
+            defaults: ProcessDefaults {
+                base,
+                inherit_env,
+                env,
+                env_places,
+                env_files,
+                output,
+                daemon: Arc::new(daemon),
+            },
             metrics: ProcessMetrics {
                 enabled: s.flag("metrics.process_metrics.enabled"),
                 interval: s.duration("metrics.process_metrics.interval"),
@@ -124,18 +139,32 @@ fn paths(s: &Settings, key: &str, root: &Path) -> Vec<PathBuf> {
     s.texts(key).iter().map(|text| root.join(base).join(text)).collect()
 }
 
-fn read_variable(s: &Settings, text: &str, found: &mut Vec<Diagnostic>) -> Option<(String, Secret<String>)> {
-    match text.split_once('=') {
-        Some((name, value)) if is_name(name.trim()) && !value.contains('\0') => {
-            Some((name.trim().to_owned(), Secret::new(value.to_owned())))
-        }
-        _ => {
-            // The text may be a secret, so it is not shown.
-            let error = s.error("env", "each of these is `NAME=VALUE`, and one is not");
-            found.push(error.hint("a name has no spaces in it and is not empty"));
-            None
-        }
+fn read_variable(
+    s: &Settings,
+    index: usize,
+    text: &str,
+    found: &mut Vec<Diagnostic>,
+) -> Option<(String, Secret<String>)> {
+    let mut refuse = |message: &str, hint: &str| {
+        found.push(s.error_in("env", index, message).hint(hint));
+        None
+    };
+    let Some((name, value)) = text.split_once('=') else {
+        // The text may be a secret that lost its name, so it is not shown.
+        return refuse(
+            "expected `NAME=VALUE`, and here is no `=`",
+            "`NAME=${NAME}` passes a variable of the daemon on",
+        );
+    };
+    let name = name.trim();
+    if !is_name(name) {
+        let message = format!("`{}` cannot be the name of an environment variable", shown(name));
+        return refuse(&message, "a name has no spaces in it and is not empty");
     }
+    if value.contains('\0') {
+        return refuse("this must not hold a NUL character", "no program could be given such a variable");
+    }
+    Some((name.to_owned(), Secret::new(value.to_owned())))
 }
 
 const MEMBERS: &[&str] = &[

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::keys::{KEYS, Key, Mask, children, find, is_read_again};
 use super::kind::Mismatch;
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Place, Severity};
 use crate::document::{Document, Value};
 use crate::duration::parse_duration;
 use crate::fields::{Fields, Findings, Item, shown};
@@ -64,6 +64,14 @@ pub struct Explained {
 struct Setting {
     value: Json,
     origin: Origin,
+    /// Where each element of a list stands, if in a file.
+    places: Vec<Place>,
+}
+
+impl Setting {
+    fn new(value: Json, origin: Origin) -> Setting {
+        Setting { value, origin, places: Vec::new() }
+    }
 }
 
 /// The value of every key that has one. `Debug` shows what [`Settings::explain`] shows, so no secrets.
@@ -85,14 +93,10 @@ impl Settings {
         for key in KEYS {
             let value = key.default.and_then(|text| key.kind.check(&key.kind.value_of_text(text)).ok());
             if let Some(value) = value {
-                settings.values.insert(key.path, Setting { value, origin: Origin::Default });
+                settings.values.insert(key.path, Setting::new(value, Origin::Default));
             }
         }
         settings
-    }
-
-    fn set(&mut self, key: &Key, value: Json, origin: Origin) {
-        self.values.insert(key.path, Setting { value, origin });
     }
 
     /// Takes the values of a file over.
@@ -131,10 +135,19 @@ impl Settings {
             match key.kind.check(&item.node.value) {
                 Ok(value) => {
                     let line = document.place(item.node.start).line;
-                    self.set(key, value, Origin::File { path: file.to_path_buf(), line });
+                    let places = match &item.node.value {
+                        Value::List(nodes) => nodes.iter().map(|node| document.place(node.start)).collect(),
+                        _ => Vec::new(),
+                    };
+                    let origin = Origin::File { path: file.to_path_buf(), line };
+                    self.values.insert(key.path, Setting { value, origin, places });
                 }
                 Err(Mismatch { message, hint }) => {
-                    let mut found = item.error("invalid_value", message);
+                    let culprit = match &item.node.value {
+                        Value::List(_) => item.one_or_many().into_iter().find(|one| is_wrong(key, one)),
+                        _ => None,
+                    };
+                    let mut found = culprit.as_ref().unwrap_or(item).error("invalid_value", message);
                     found.hint = hint;
                     item.report(found);
                 }
@@ -208,7 +221,7 @@ impl Settings {
     fn read_text(&mut self, key: &Key, text: &str, origin: Origin, file: &str, field: &str) -> Option<Diagnostic> {
         match key.kind.check(&key.kind.value_of_text(text)) {
             Ok(value) => {
-                self.set(key, value, origin);
+                self.values.insert(key.path, Setting::new(value, origin));
                 None
             }
             Err(Mismatch { message, hint }) => {
@@ -293,6 +306,20 @@ impl Settings {
         error
     }
 
+    /// Where an element of a list stands, if in a file.
+    pub(crate) fn place_in(&self, key: &str, index: usize) -> Option<Place> {
+        self.values.get(key)?.places.get(index).copied()
+    }
+
+    /// A mistake in an element of a list.
+    pub(crate) fn error_in(&self, key: &str, index: usize, message: &str) -> Diagnostic {
+        let error = self.error(key, message).field(format!("{key}[{index}]"));
+        match self.place_in(key, index) {
+            Some(place) => error.at(place),
+            None => error,
+        }
+    }
+
     /// Every key that has a value, in the order of the table.
     pub(crate) fn explain(&self) -> Vec<Explained> {
         let explain = |key: &'static Key| {
@@ -304,8 +331,14 @@ impl Settings {
 
     /// Adds a value that was derived, so that it is explained like the others.
     pub(crate) fn derive(&mut self, path: &'static str, value: impl Into<Json>) {
-        self.values.entry(path).or_insert_with(|| Setting { value: value.into(), origin: Origin::Default });
+        self.values.entry(path).or_insert_with(|| Setting::new(value.into(), Origin::Default));
     }
+}
+
+/// Whether the key takes lists, and none with this element.
+fn is_wrong(key: &Key, element: &Item<'_, '_>) -> bool {
+    let is_refused = |nodes| key.kind.check(&Value::List(nodes)).is_err();
+    !is_refused(vec![]) && is_refused(vec![element.node.clone()])
 }
 
 fn masked(key: &Key, value: &Json) -> String {

@@ -9,10 +9,9 @@ use crate::cache::{Configured, Content, ReadConfiguration};
 use crate::diagnostic::Diagnostic;
 use crate::document::{Document, Format};
 use crate::layout::Configuration;
-use crate::provisr::dotenv;
+use crate::provisr::dotenv::{self, Variables};
 use crate::provisr::join::{Candidates, join_groups, join_processes, what_is_left};
 use crate::provisr::program::{Inline, ProgramDraft, read_inline, read_program_file};
-use crate::provisr::template::Template;
 use crate::provisr::{ProcessDefaults, Surroundings};
 use crate::standalone::Candidate;
 use crate::{Config, DeclaredIn, Sources};
@@ -28,7 +27,7 @@ fn restart_needed(path: &Path, keys: &[&str]) -> Option<Diagnostic> {
 }
 
 /// The content of environment files, in their order.
-type Layers = Vec<(PathBuf, BTreeMap<String, Template>)>;
+type Layers = Vec<(PathBuf, Variables)>;
 
 impl Loader<'_> {
     /// Loads processes and groups, and returns the jobs that are declared beside them.
@@ -137,7 +136,7 @@ impl Loader<'_> {
         &mut self,
         defaults: &ProcessDefaults,
         before: &Configured,
-    ) -> (Layers, BTreeMap<PathBuf, Arc<BTreeMap<String, Template>>>) {
+    ) -> (Layers, BTreeMap<PathBuf, Arc<Variables>>) {
         let mut layers = Vec::new();
         let mut variables = BTreeMap::new();
         for file in &defaults.env_files {
@@ -233,7 +232,7 @@ fn give_up(file: &Arc<Path>, name: Option<piton_model::Name>, candidates: &mut C
 }
 
 /// The variables of a file.
-pub(crate) fn read_variables(path: &Path, bytes: Vec<u8>) -> Result<BTreeMap<String, Template>, Box<Diagnostic>> {
+pub(crate) fn read_variables(path: &Path, bytes: Vec<u8>) -> Result<Variables, Box<Diagnostic>> {
     let text = String::from_utf8(bytes)
         .map_err(|_| Box::new(Diagnostic::error(path, "invalid_utf8", "the environment file is not UTF-8")))?;
     dotenv::parse(&text).map_err(|error| {

@@ -3,6 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::template::Template;
+use crate::diagnostic::Place;
+
+/// Variables as they are declared, and where each stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Variables {
+    pub(crate) values: BTreeMap<String, Template>,
+    pub(crate) places: BTreeMap<String, Place>,
+}
 
 /// Why a file of variables cannot be read, and in which line.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,8 +22,8 @@ pub(crate) struct DotenvError {
 /// Reads a file. In single quotes everything stands for itself, over several lines if need be; in double quotes `\n`,
 /// `\t`, `\"`, `\\` and `\$` are what they are elsewhere; without quotes a value ends before ` #`, and spaces around it
 /// do not count. A later line wins.
-pub(crate) fn parse(text: &str) -> Result<BTreeMap<String, Template>, DotenvError> {
-    let mut variables = BTreeMap::new();
+pub(crate) fn parse(text: &str) -> Result<Variables, DotenvError> {
+    let mut variables = Variables::default();
     let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut line = 1_u32;
     while !rest.is_empty() {
@@ -40,7 +48,8 @@ pub(crate) fn parse(text: &str) -> Result<BTreeMap<String, Template>, DotenvErro
         }
         let after = rest.get(equals + 1..).unwrap_or_default();
         let (value, left) = value(after).map_err(|message| failed(message.to_owned()))?;
-        variables.insert(name.to_owned(), value);
+        variables.values.insert(name.to_owned(), value);
+        variables.places.insert(name.to_owned(), Place { line: begun, column: 1 });
         let taken = rest.len() - left.len();
         line += rest.get(..taken).map_or(0, |taken| u32::try_from(taken.matches('\n').count()).unwrap_or(u32::MAX));
         rest = left;
@@ -115,7 +124,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Vec<(String, String)> {
-        resolve(&parse(text).unwrap(), |name| (name == "HOME").then_some("/srv")).values.into_iter().collect()
+        resolve(&parse(text).unwrap().values, |name| (name == "HOME").then_some("/srv")).values.into_iter().collect()
     }
 
     #[test]
@@ -136,6 +145,10 @@ mod tests {
             let expected: Vec<_> = expected.into_iter().map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
             assert_eq!(read(text), expected, "{text}");
         }
+        let lines =
+            |text: &str| parse(text).unwrap().places.into_iter().map(|(name, at)| (name, at.line)).collect::<Vec<_>>();
+        let expected = [("A", 4), ("B", 2), ("C", 5)].map(|(name, line)| (name.to_owned(), line));
+        assert_eq!(lines("A=1\nB='x\ny'\nA=2\nC=3\n"), expected);
         for (text, line) in [("A=1\nB\n", 2), ("A='x\ny'\nB=\"z", 3), ("=1", 1), ("A B=1", 1), ("A='x' y", 1)] {
             assert_eq!(parse(text).unwrap_err().line, line, "{text}");
         }

@@ -80,10 +80,9 @@ fn read_hook(item: &Item<'_, '_>, env: &BTreeMap<String, Secret<String>>, readin
     let run_mode = fields.get("run_mode").filter(said).and_then(|item| item.choice(&modes));
     let timeout = fields.get("timeout").and_then(|item| positive_span(&item, reading, LONGEST));
     let own = fields.get("env").map(|item| {
-        let (values, unresolved) = reading.around.resolve_over(&variables(&item, Some(RESERVED)), env);
-        for unresolved in unresolved {
-            item.report(unresolved.diagnostic(item.error("", "")));
-        }
+        let declared = variables(&item, Some(RESERVED));
+        let (values, unresolved) = reading.around.resolve_over(&declared.templates, env);
+        declared.report(unresolved, &item);
         values
     });
     let work_dir = fields.get("work_dir").filter(said).and_then(|item| path(&item, reading));

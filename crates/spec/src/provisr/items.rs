@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use super::command::program_of;
 use super::dotenv::is_name;
-use super::surroundings::Surroundings;
+use super::surroundings::{Surroundings, Unresolved};
 use super::template::Template;
 use crate::document::Value;
 use crate::duration::{LONGEST, parse_duration};
@@ -230,10 +230,27 @@ fn is_unsaid(value: &Value) -> bool {
     }
 }
 
+/// Variables as they are declared, each with the entry that says it.
+#[derive(Default)]
+pub(crate) struct Declared<'r, 'd> {
+    pub(crate) templates: BTreeMap<String, Template>,
+    entries: BTreeMap<String, Item<'r, 'd>>,
+}
+
+impl Declared<'_, '_> {
+    /// Tells what could not be resolved, each at its entry. `whole` is all of them.
+    pub(crate) fn report(&self, unresolved: Vec<Unresolved>, whole: &Item<'_, '_>) {
+        for unresolved in unresolved {
+            let item = self.entries.get(unresolved.variable()).unwrap_or(whole);
+            item.report(unresolved.diagnostic(item.error("", "")));
+        }
+    }
+}
+
 /// Variables as a list of `NAME=VALUE` or as a table. `reserved` begins names that are not for declarations.
-pub(crate) fn variables(item: &Item<'_, '_>, reserved: Option<&str>) -> BTreeMap<String, Template> {
-    let mut variables = BTreeMap::new();
-    let mut add = |item: &Item<'_, '_>, name: &str, value: &str| {
+pub(crate) fn variables<'r, 'd>(item: &Item<'r, 'd>, reserved: Option<&str>) -> Declared<'r, 'd> {
+    let mut variables = Declared::default();
+    let mut add = |item: &Item<'r, 'd>, name: &str, value: &str| {
         if !is_name(name) {
             let message = format!("`{}` cannot be the name of an environment variable", shown(name));
             item.report(item.error("invalid_variable", message));
@@ -243,7 +260,8 @@ pub(crate) fn variables(item: &Item<'_, '_>, reserved: Option<&str>) -> BTreeMap
         } else if value.contains('\0') {
             item.report(item.error("nul_character", "this must not hold a NUL character"));
         } else {
-            variables.insert(name.to_owned(), Template::parse(value));
+            variables.templates.insert(name.to_owned(), Template::parse(value));
+            variables.entries.insert(name.to_owned(), item.clone());
         }
     };
     if matches!(item.node.value, Value::Table(_)) {
@@ -278,10 +296,9 @@ pub(crate) fn variables(item: &Item<'_, '_>, reserved: Option<&str>) -> BTreeMap
 pub(crate) fn environment(item: Option<&Item<'_, '_>>, reading: Reading<'_>) -> BTreeMap<String, Secret<String>> {
     let mut environment = reading.around.global.clone();
     if let Some(item) = item {
-        let (values, unresolved) = reading.around.resolve(&variables(item, None));
-        for unresolved in unresolved {
-            item.report(unresolved.diagnostic(item.error("", "")));
-        }
+        let declared = variables(item, None);
+        let (values, unresolved) = reading.around.resolve(&declared.templates);
+        declared.report(unresolved, item);
         environment.extend(values);
     }
     environment

@@ -82,7 +82,8 @@ fn read_http(item: &Item<'_, '_>) -> Option<ProbeCheck> {
         let mut fields = item.table()?;
         let url = fields.get("url").and_then(|item| read_url(&item));
         let host = fields.get("host").and_then(|item| item.filled()).map(str::trim);
-        let port = fields.get("port").and_then(|item| integer(&item, 1, 65_535));
+        let port_item = fields.get("port");
+        let port = port_item.as_ref().and_then(port);
         let path = fields.get("path").and_then(|item| item.filled()).map(str::trim);
         let scheme = fields.get("scheme").and_then(|item| item.choice(&[("http", "http"), ("https", "https")]));
         fields.finish(Severity::Error);
@@ -95,7 +96,9 @@ fn read_http(item: &Item<'_, '_>) -> Option<ProbeCheck> {
             return url.map(|url| ProbeCheck::Http { url });
         }
         let Some(port) = port else {
-            item.report(item.error("missing_field", "this needs a `url` or a `port`"));
+            if port_item.is_none() {
+                item.report(item.error("missing_field", "this needs a `url` or a `port`"));
+            }
             return None;
         };
         let path = path.unwrap_or("/");
@@ -122,13 +125,43 @@ fn check_url(item: &Item<'_, '_>, text: &str) -> Option<String> {
         item.report(error.hint("for example `http://127.0.0.1:8080/health`"));
         return None;
     }
+    if let Some(port) = authority.and_then(bad_port) {
+        let error = item.error("invalid_url", format!("`{}` is not a port", shown(port)));
+        item.report(error.hint(PORT_HINT));
+        return None;
+    }
     Some(format!("{scheme}://{rest}"))
+}
+
+const PORT_HINT: &str = "a port is a number from 1 to 65535";
+
+/// The number of a port.
+fn port(item: &Item<'_, '_>) -> Option<u16> {
+    if let Value::Number(number) = &item.node.value
+        && number.as_u64().is_none_or(|number| number == 0 || number > u64::from(u16::MAX))
+    {
+        item.report(item.error("out_of_range", format!("`{number}` is not a port")).hint(PORT_HINT));
+        return None;
+    }
+    integer(item, 1, 65_535).and_then(|number| u16::try_from(number).ok())
+}
+
+/// What stands in the place of the port of `HOST`, `HOST:PORT` or `USER@HOST:PORT` and is none. Where nothing stands
+/// there it is the usual one.
+fn bad_port(authority: &str) -> Option<&str> {
+    let place = authority.rsplit('@').next().unwrap_or_default();
+    // The colons in brackets are those of an address.
+    let after = place.strip_prefix('[').and_then(|inner| inner.split_once(']')).map_or(place, |(_, after)| after);
+    let (_, port) = after.split_once(':')?;
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+    let good = port.is_empty() || (digits && port.parse::<u16>().is_ok_and(|port| port > 0));
+    (!good).then_some(port)
 }
 
 /// `HOST:PORT`, a port alone, or a table of both.
 fn read_tcp(item: &Item<'_, '_>) -> Option<ProbeCheck> {
     let (host, port) = match &item.node.value {
-        Value::Number(_) => ("127.0.0.1", integer(item, 1, 65_535)?.to_string()),
+        Value::Number(_) => ("127.0.0.1", port(item)?.to_string()),
         Value::Table(_) => {
             let mut fields = item.table()?;
             let host = fields.get("host").and_then(|item| item.filled()).map(str::trim);
@@ -136,7 +169,7 @@ fn read_tcp(item: &Item<'_, '_>) -> Option<ProbeCheck> {
                 item.report(item.error("missing_field", "this needs a `port`"));
                 None
             });
-            let port = port_item.and_then(|item| integer(&item, 1, 65_535));
+            let port = port_item.and_then(|item| port(&item));
             fields.finish(Severity::Error);
             (host.unwrap_or("127.0.0.1"), port?.to_string())
         }
@@ -152,7 +185,8 @@ fn read_tcp(item: &Item<'_, '_>) -> Option<ProbeCheck> {
     if !good {
         let error =
             item.error("invalid_address", format!("`{}` is not a host and a port", shown(&format!("{host}:{port}"))));
-        item.report(error.hint("for example `127.0.0.1:5432` or `[::1]:5432`"));
+        let hint = format!("for example `127.0.0.1:5432` or `[::1]:5432`; {PORT_HINT}");
+        item.report(error.hint(hint));
         return None;
     }
     Some(ProbeCheck::Tcp { address: format!("{host}:{port}") })

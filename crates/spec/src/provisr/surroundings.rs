@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use piton_model::{OutputPolicy, Secret};
 
+use super::dotenv::Variables;
 use super::template::{Template, resolve};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Place};
 use crate::fields::shown;
 
 /// What the configuration says about all processes, as it is written.
@@ -19,6 +20,8 @@ pub struct ProcessDefaults {
     pub inherit_env: bool,
     /// `env`, each with its references.
     pub env: BTreeMap<String, Secret<String>>,
+    /// Where each of `env` stands, if in a file.
+    pub env_places: BTreeMap<String, Place>,
     /// `env_files`
     pub env_files: Vec<PathBuf>,
     /// `[log]`, as far as it is about the output of processes.
@@ -49,11 +52,7 @@ impl ProcessDefaults {
 
     /// Resolves references, given the content of the environment files in their order. `file` is what diagnostics are
     /// about.
-    pub(crate) fn resolve(
-        &self,
-        files: &[(PathBuf, BTreeMap<String, Template>)],
-        file: &Path,
-    ) -> (Surroundings, Vec<Diagnostic>) {
+    pub(crate) fn resolve(&self, files: &[(PathBuf, Variables)], file: &Path) -> (Surroundings, Vec<Diagnostic>) {
         let mut found = Vec::new();
         let mut around = Surroundings {
             base: self.base.clone(),
@@ -62,14 +61,21 @@ impl ProcessDefaults {
             daemon: Arc::clone(&self.daemon),
             output: self.output.clone(),
         };
-        let own: BTreeMap<String, Template> =
-            self.env.iter().map(|(name, value)| (name.clone(), Template::parse(value.expose()))).collect();
-        for (file, layer) in std::iter::once((file, &own)).chain(files.iter().map(|(file, layer)| (&**file, layer))) {
-            let (values, unknown) = around.resolve(layer);
+        let own = Variables {
+            values: self.env.iter().map(|(name, value)| (name.clone(), Template::parse(value.expose()))).collect(),
+            places: self.env_places.clone(),
+        };
+        let files = files.iter().map(|(file, layer)| (Diagnostic::error(&**file, "", ""), layer));
+        let layers = std::iter::once((Diagnostic::error(file, "", "").field("env"), &own)).chain(files);
+        for (about, layer) in layers {
+            let (values, unknown) = around.resolve(&layer.values);
             around.global.extend(values);
-            found.extend(unknown.into_iter().map(|unknown| Diagnostic {
-                file: file.to_path_buf(),
-                ..unknown.diagnostic(Diagnostic::error(file, "", ""))
+            found.extend(unknown.into_iter().map(|unknown| {
+                let about = match layer.places.get(unknown.variable()) {
+                    Some(place) => about.clone().at(*place),
+                    None => about.clone(),
+                };
+                unknown.diagnostic(about)
             }));
         }
         (around, found)
@@ -118,6 +124,13 @@ pub(crate) enum Unresolved {
 }
 
 impl Unresolved {
+    /// The variable whose value it is about.
+    pub(crate) fn variable(&self) -> &str {
+        match self {
+            Unresolved::Unknown { variable, .. } | Unresolved::TooLong { variable } => variable,
+        }
+    }
+
     /// The diagnostic, at the place where `at` is.
     pub(crate) fn diagnostic(self, at: Diagnostic) -> Diagnostic {
         match self {

@@ -289,7 +289,7 @@ fn what_is_wrong_with_a_file() {
     insta::assert_snapshot!(told("[store]\nurl = 'mysql://a:hunter2@b/c'\n[security]\nblocked_networks = ['10.0.0.0/99']\n"), @r#"
     piton.toml:2:7: error: store.url: a URL that begins with `mysql:` is not possible here
       hint: it begins with `sqlite`, `postgres`, `postgresql`
-    piton.toml:4:20: error: security.blocked_networks: `10.0.0.0/99` is not a network
+    piton.toml:4:21: error: security.blocked_networks[0]: `10.0.0.0/99` is not a network
       hint: for example `10.0.0.0/8` or `fd00::/8`
     "#);
     insta::assert_snapshot!(told("server = 1\n\"server.listen\" = ':80'\n"), @r#"
@@ -303,11 +303,17 @@ fn what_is_wrong_with_a_file() {
 #[test]
 fn what_is_wrong_about_processes() {
     insta::assert_snapshot!(told("env = ['A=1', 'B']\nenv_files = ['none.env']\n"), @r#"
-    piton.toml:1: error: env: each of these is `NAME=VALUE`, and one is not
-      hint: a name has no spaces in it and is not empty
+    piton.toml:1:15: error: env[1]: expected `NAME=VALUE`, and here is no `=`
+      hint: `NAME=${NAME}` passes a variable of the daemon on
     none.env: error: the file cannot be read: No such file or directory (os error 2)
       hint: check that it exists and that its permissions allow this user to read it
     "#);
+    insta::assert_snapshot!(told("env = [\n  'A=1',\n  'B C=1',\n]\n"), @r#"
+    piton.toml:3:3: error: env[1]: `B C` cannot be the name of an environment variable
+      hint: a name has no spaces in it and is not empty
+    "#);
+    let told_of_number = told("env = [\n  'A=1',\n  2,\n]\n");
+    assert_eq!(told_of_number, "piton.toml:3:3: error: env[1]: expected text, found a number");
     let on =
         "enabled = true\n[history.stores.sqlite]\nenabled = true\nretention = '24h'\n[history.stores.clickhouse]\n";
     insta::assert_snapshot!(told(&format!("[history]\n{on}enabled = true\ndns = 'x'\n")), @r#"

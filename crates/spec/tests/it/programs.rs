@@ -418,7 +418,7 @@ fn the_environment_of_the_daemon_is_only_named_where_it_is_inherited() {
     );
     let (catalog, found) = configured.load(None);
     assert!(
-        shown(&found).contains("warning: processes[0].spec.env: `A` refers to `TOKEN`, which is not set"),
+        shown(&found).contains("warning: processes[0].spec.env[0]: `A` refers to `TOKEN`, which is not set"),
         "{}",
         shown(&found)
     );
@@ -429,6 +429,19 @@ fn the_environment_of_the_daemon_is_only_named_where_it_is_inherited() {
     );
     let x = process(&inherited.load_clean(), "x");
     assert_eq!((x.env["A"].expose().as_str(), x.inherit_env), ("hunter2", true));
+}
+
+#[test]
+fn what_the_global_environment_refers_to_is_missed_at_its_line() {
+    let configured = Configured::new("env = [\n  'A=1',\n  'B=${NOWHERE}',\n]\nenv_files = ['a.env']\n");
+    configured.site.write("a.env", "C=1\nD=${NOWHERE}\n");
+    let told = shown(&configured.load(None).1);
+    for words in [
+        "config.toml:3:3: warning: env: `B` refers to `NOWHERE`, which is not set",
+        "a.env:2:1: warning: `D` refers to `NOWHERE`, which is not set",
+    ] {
+        assert!(told.contains(words), "{told}");
+    }
 }
 
 #[test]

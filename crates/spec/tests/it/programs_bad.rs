@@ -61,7 +61,7 @@ fn keys_of_a_process() {
         ("stop_signal = 'TERM'\nstop_sequence = [{signal = 'INT'}]", "error: spec.stop_signal: `stop_sequence` says"),
         ("env = ['A']", "expected `NAME=VALUE`"),
         ("env = ['A B=1']", "`A B` cannot be the name"),
-        ("env = ['A=${MISSING}']", "warning: spec.env: `A` refers to `MISSING`"),
+        ("env = ['A=${MISSING}']", "warning: spec.env[0]: `A` refers to `MISSING`"),
         ("args = ['y']", "`args` replaces `command`"),
         ("work_dir = ''", "must not be empty"),
         ("depends_on = ['a']", "cannot depend on itself"),
@@ -111,6 +111,77 @@ fn keys_of_a_process() {
     };
     let three = format!("lifecycle = {{{}, {}, {}}}", phase("pre_start"), phase("post_start"), phase("pre_stop"));
     assert!(line(&three).contains("there are 150 hooks, and 100 is the limit"));
+}
+
+/// Each at its own line, as it is with everything else.
+#[test]
+fn entries_of_the_environment() {
+    insta::assert_snapshot!(line("env = [\n  'A=1',\n  'B',\n  'C D=1',\n  'E=${MISSING}',\n]"), @r#"
+    programs/a.toml:7:3: error: spec.env[1]: expected `NAME=VALUE`, and here is no `=`
+      hint: `NAME=${NAME}` passes a variable of the daemon on
+    programs/a.toml:8:3: error: spec.env[2]: `C D` cannot be the name of an environment variable
+    programs/a.toml:9:3: warning: spec.env[3]: `E` refers to `MISSING`, which is not set
+      hint: it stays empty; `${MISSING:-VALUE}` says what to take instead
+    "#);
+    insta::assert_snapshot!(line("[spec.env]\nA = '1'\n'B C' = '1'\nD = '${MISSING}'"), @r#"
+    programs/a.toml:7:9: error: spec.env.B C: `B C` cannot be the name of an environment variable
+    programs/a.toml:8:5: warning: spec.env.D: `D` refers to `MISSING`, which is not set
+      hint: it stays empty; `${MISSING:-VALUE}` says what to take instead
+    "#);
+    let hook = "[[spec.lifecycle.pre_start]]\nname = 'x'\ncommand = 'y'\nenv = ['A=1',\n'B=${MISSING}']";
+    insta::assert_snapshot!(line(hook), @r#"
+    programs/a.toml:9:1: warning: spec.lifecycle.pre_start[0].env[1]: `B` refers to `MISSING`, which is not set
+      hint: it stays empty; `${MISSING:-VALUE}` says what to take instead
+    "#);
+}
+
+#[test]
+fn ports_of_probes() {
+    insta::assert_snapshot!(line("readiness_probe = {http = 'http://127.0.0.1:99999/health'}"), @r#"
+    programs/a.toml:5:27: error: spec.readiness_probe.http: `99999` is not a port
+      hint: a port is a number from 1 to 65535
+    "#);
+    insta::assert_snapshot!(line("liveness_probe = {http = {port = 0}}"), @r#"
+    programs/a.toml:5:34: error: spec.liveness_probe.http.port: `0` is not a port
+      hint: a port is a number from 1 to 65535
+    "#);
+    for bad in [
+        "http = 'http://localhost:0'",
+        "http = 'https://localhost:65536/x'",
+        "http = 'http://user:secret@localhost:x/'",
+        "http = 'http://[::1]:70000'",
+        "http = 'http://localhost:+80'",
+        "http = {url = 'http://localhost:99999'}",
+        "http = {port = 99999}",
+        "http = {port = -1}",
+        "http = {host = 'localhost:80', port = 81}",
+        "tcp = 99999",
+        "tcp = 0",
+        "tcp = 'localhost:99999'",
+        "tcp = '0'",
+        "tcp = {port = 99999}",
+    ] {
+        let told = line(&format!("readiness_probe = {{{bad}}}"));
+        assert!(
+            told.starts_with("programs/a.toml:5:") && told.contains(": error: spec.readiness_probe"),
+            "{bad}\n{told}"
+        );
+        assert!(told.contains("a port is a number from 1 to 65535"), "{bad}\n{told}");
+        assert!(!told.contains("needs a `url`"), "{bad}\n{told}");
+    }
+    for good in [
+        "http = 'http://localhost'",
+        "http = 'http://localhost:/x:99999'",
+        "http = 'http://user:99999@localhost:65535/?a=b:0'",
+        "http = 'http://[::1]/'",
+        "http = 'https://[::1]:1'",
+        "http = {port = 65535}",
+        "tcp = 1",
+    ] {
+        assert_eq!(line(&format!("readiness_probe = {{{good}}}")), "", "{good}");
+    }
+    let told = line("readiness_probe = {http = {path = '/x'}}");
+    assert!(told.contains("this needs a `url` or a `port`"), "{told}");
 }
 
 #[test]

@@ -60,7 +60,7 @@ impl Actor {
                     self.change(&name, fresh, wanted, &mut start, &mut replace);
                     continue;
                 }
-                self.entries.insert(name.clone(), fresh);
+                self.entries.insert(name.clone(), Box::new(fresh));
                 let left = found.as_mut().and_then(|found| found.remove(&name)).unwrap_or_default();
                 match (self.adopt(&name, left, wanted), wanted) {
                     (Adopted::Dead, true) => start.push(name),
@@ -159,6 +159,7 @@ impl Actor {
             Some(event) => self.step(name, event),
             None => {
                 self.follow_child(name, None);
+                self.follow_probes(name, None);
                 self.publish(name, shown, now);
                 self.step(name, Event::Adopted);
             }
@@ -177,7 +178,7 @@ impl Actor {
         let digest = Digest::of(&process);
         let mut entry = Entry::new(name, Arc::new(process), digest, 1);
         entry.retiring = true;
-        self.entries.insert(name.to_owned(), entry);
+        self.entries.insert(name.to_owned(), Box::new(entry));
         self.adopt(name, left, false);
     }
 }

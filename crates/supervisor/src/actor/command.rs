@@ -26,7 +26,7 @@ impl Actor {
     /// Starts instances in the order of their processes. What they depend on holds them back.
     pub(super) fn start_all(&mut self, instances: &[String]) {
         let mut instances: Vec<&String> = instances.iter().collect();
-        instances.sort_by_key(|name| {
+        instances.sort_by_cached_key(|name| {
             let entry = self.entries.get(*name);
             entry.and_then(|entry| Some((*self.ranks.get(&entry.process.name)?, entry.number)))
         });

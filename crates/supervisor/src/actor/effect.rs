@@ -160,14 +160,13 @@ impl Actor {
         });
     }
 
-    /// Keeps the file with the process id and the probes in step with the child.
+    /// Keeps the file with the process id in step with the child.
     pub(super) fn follow_child(&mut self, name: &str, before: Option<Incarnation>) {
         let Some(entry) = self.entries.get_mut(name) else { return };
         let up = entry.instance.up().cloned();
         if up.as_ref().map(|up| up.of) == before {
             return;
         }
-        entry.prober = None;
         let path = entry.launch(name, &self.settings).pid_file();
         // Where it was written: the declaration may name another file by now.
         if let Some((written, old)) = entry.in_pid_file.take()
@@ -180,21 +179,27 @@ impl Actor {
             Ok(()) => entry.in_pid_file = Some((path, up.identity.clone())),
             Err(problem) => warn!(instance = name, path = %path.display(), %problem, "a pid file could not be written"),
         }
-        self.probe(name);
     }
 
-    /// Begins to probe the child, with the probes that are declared now.
+    /// Probes what is there now, if that was not what was there `before`.
+    pub(super) fn follow_probes(&mut self, name: &str, before: Option<Incarnation>) {
+        if self.entries.get(name).is_some_and(|entry| entry.instance.to_probe() != before) {
+            self.probe(name);
+        }
+    }
+
+    /// Begins to probe what is there, with the probes that are declared now; ends with it where nothing is.
     pub(super) fn probe(&mut self, name: &str) {
         let Some(entry) = self.entries.get_mut(name) else { return };
         entry.prober = None;
         let probes = &entry.process.probes;
-        let Some(up) = entry.instance.up() else { return };
+        let Some(of) = entry.instance.to_probe() else { return };
         if *probes == piton_model::Probes::default() {
             return;
         }
         match entry.launch(name, &self.settings).surroundings() {
             Ok(around) => {
-                let probed = Probed { instance: name.to_owned(), incarnation: up.of.number, around };
+                let probed = Probed { instance: name.to_owned(), incarnation: of.number, around };
                 entry.prober = Some(Prober::start(&self.keeping, probed, probes, self.verdicts.0.clone()));
             }
             Err(problem) => warn!(instance = name, problem, "an instance cannot be probed"),

@@ -189,7 +189,7 @@ impl Actor {
     pub(super) fn stop_in_order(&mut self, mut names: Vec<String>, event: &Event) {
         let rank =
             |name: &String| self.entries.get(name).and_then(|entry| self.ranks.get(&entry.process.name)).copied();
-        names.sort_by_key(|name| std::cmp::Reverse(rank(name)));
+        names.sort_by_cached_key(|name| std::cmp::Reverse(rank(name)));
         let busy = |name: &&String| self.entries.get(*name).is_some_and(|entry| !entry.instance.is_quiet());
         let among: BTreeSet<String> = names.iter().filter(busy).cloned().collect();
         // The same for all instances of a process.

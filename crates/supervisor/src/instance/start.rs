@@ -165,13 +165,14 @@ impl Instance {
         match &mut self.state {
             State::Spawning { of, early, .. } if of.number == number => *early = Some(end),
             State::Up { up, young_until, unproven } if up.of.number == number => {
-                let (up, young) = (up.clone(), young_until.is_some() || *unproven);
+                let (up, unproven) = (up.clone(), *unproven);
+                let young = young_until.is_some() || unproven;
                 self.bury(&up, end, true, turn);
                 if turn.process().detectors.is_empty() {
                     return self.by_policy(end, young, turn);
                 }
                 turn.then(Effect::Look { of: up.of, after: Duration::ZERO });
-                self.state = State::Detached { up, end, seen: None, young };
+                self.state = State::Detached { up, end, seen: None, young, unproven };
             }
             State::Stopping { up, .. } if up.as_ref().is_some_and(|up| up.of.number == number) => {
                 self.ended_while_stopping(end, turn);
@@ -219,12 +220,12 @@ impl Instance {
 
     pub(super) fn looked(&mut self, number: u64, sighting: Option<Sighting>, turn: &mut Turn<'_>) {
         match &mut self.state {
-            State::Detached { up, end, seen, young } if up.of.number == number => match sighting {
+            State::Detached { up, end, seen, young, .. } if up.of.number == number => match sighting {
                 Some(sighting) => {
                     *seen = Some(sighting);
                     turn.then(Effect::Look { of: up.of, after: LOOK_EVERY });
                     // It runs, which is enough where no probe says more.
-                    self.ready = turn.process().probes.readiness.is_none();
+                    self.ready |= turn.process().probes.readiness.is_none();
                 }
                 None => {
                     let (end, young) = (*end, *young);
@@ -252,13 +253,20 @@ impl Instance {
     }
 
     pub(super) fn probed(&mut self, number: u64, kind: ProbeKind, is_up: bool, message: String, turn: &mut Turn<'_>) {
-        let State::Up { up, unproven, .. } = &mut self.state else { return };
+        let (State::Up { up, unproven, .. } | State::Detached { up, unproven, seen: Some(_), .. }) = &mut self.state
+        else {
+            return;
+        };
         if up.of.number != number {
             return;
         }
         match (kind, is_up) {
             (ProbeKind::Startup, true) => {
                 *unproven = false;
+                if let State::Detached { young, .. } = &mut self.state {
+                    // It has come up, though the child that started it lived for a short time only.
+                    *young = false;
+                }
                 self.grown(turn);
             }
             (ProbeKind::Readiness, _) => {

@@ -464,3 +464,48 @@ fn what_a_detector_sees_is_ready_where_no_probe_says_more() {
         assert_eq!((world.instance.shown(), world.instance.is_ready()), (InstanceState::Exited, false));
     }
 }
+
+/// Its child has ended, and a detector sees what that has left running.
+fn seen_by_a_detector(mut process: Process) -> World {
+    process.detectors.push(Detector::PidFile { path: "/x".into() });
+    let mut world = World::run(process);
+    world.crash(0);
+    assert_eq!(world.instance.to_probe(), None, "nobody has looked yet");
+    world.answer(0, false);
+    world
+}
+
+#[test]
+fn what_a_detector_sees_is_probed() {
+    let mut process = restarting(RestartWhen::Never, 0);
+    process.probes.readiness = Some(readiness());
+    let mut world = seen_by_a_detector(process);
+    let number = world.spawned[0].number;
+    assert_eq!(world.instance.to_probe(), Some(world.spawned[0]));
+    let probed = |kind, up| Event::Probed { number, kind, up, message: "no".to_owned() };
+    for up in [true, false, true] {
+        world.feed(probed(ProbeKind::Readiness, up));
+        assert_eq!((world.instance.is_ready(), world.instance.reason.is_none()), (up, up));
+        // That it is seen again says nothing about that.
+        world.answer(0, false);
+        assert_eq!((world.instance.shown(), world.instance.is_ready()), (InstanceState::Running, up));
+    }
+    world.feed(Event::Probed { number: number + 1, kind: ProbeKind::Readiness, up: false, message: String::new() });
+    assert!(world.instance.is_ready(), "that was said of another child");
+    world.feed(probed(ProbeKind::Liveness, false));
+    assert_eq!((world.instance.shown(), world.instance.to_probe()), (InstanceState::Stopping, None));
+}
+
+#[test]
+fn what_a_detector_sees_has_started_once_its_startup_probe_has_succeeded() {
+    let mut process = restarting(RestartWhen::Never, 0);
+    process.probes.startup = Some(readiness());
+    let mut world = seen_by_a_detector(process);
+    assert_eq!((world.instance.shown(), world.instance.is_ready()), (InstanceState::Starting, false));
+    let number = world.spawned[0].number;
+    world.feed(Event::Probed { number, kind: ProbeKind::Startup, up: true, message: String::new() });
+    assert_eq!((world.instance.shown(), world.instance.is_ready()), (InstanceState::Running, true));
+    // It goes after it had come up: that is no failed start.
+    world.answer(0, true);
+    assert_eq!(world.instance.shown(), InstanceState::Exited);
+}

@@ -44,9 +44,15 @@ pub fn write(path: &Path, identity: &ProcessIdentity, declaration: &Value) -> io
     };
     let text = format!("{}\n{declaration}\n{}\n", identity.pid, serde_json::to_string(&start)?);
     let beside = beside(path)?;
-    // What a crash has left there is not ours to follow or to share.
-    let _ = fs::remove_file(&beside);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside);
+    let mut file = match create() {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            // What a crash has left there is not ours to follow or to share.
+            fs::remove_file(&beside)?;
+            create()?
+        }
+        created => created?,
+    };
     let written = file.write_all(text.as_bytes()).and_then(|()| fs::rename(&beside, path));
     if written.is_err() {
         let _ = fs::remove_file(&beside);

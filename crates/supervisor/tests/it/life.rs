@@ -6,7 +6,7 @@ use piton_model::{
     Dependency, DependencyCondition, Detector, FailureMode, Hook, Name, Probe, ProbeCheck, Program, RestartWhen,
     RunMode,
 };
-use piton_supervisor::{Error, GroupState, InstanceState, Selector};
+use piton_supervisor::{Error, GroupState, InstanceState, InstanceStatus, Selector};
 
 use crate::scene::{Scene, declared, group, idle, kill, lives, name_of, process, until};
 
@@ -41,6 +41,7 @@ pub(crate) async fn what_crashes_is_replaced_at_once() {
     let scene = Scene::with([idle("web")]).await;
     scene.until_state("web", InstanceState::Running).await;
     let mut changes = scene.supervisor.changes();
+    let before = scene.supervisor.happened();
     for restarts in 1..=5 {
         let pid = scene.pid("web");
         kill(pid);
@@ -51,6 +52,7 @@ pub(crate) async fn what_crashes_is_replaced_at_once() {
             .await;
         assert!(status.pid != Some(pid) && status.last_exit.unwrap().unexpected);
     }
+    assert!(scene.supervisor.happened() >= before + 10, "each was on its way, and then up");
     let change = changes.recv().await.unwrap();
     assert_eq!((change.from, change.now.state), (InstanceState::Running, InstanceState::Starting));
 }
@@ -273,6 +275,32 @@ pub(crate) async fn a_process_that_detaches_is_seen_by_its_pid_file() {
     assert_eq!(again[0].state, InstanceState::Running, "who needs it healthy does not wait");
     scene.supervisor.stop(&name_of("web"), None).await.unwrap();
     assert!(!lives(pid));
+}
+
+pub(crate) async fn a_process_that_detaches_is_probed() {
+    let mut web = process(
+        "web",
+        "setsid sh -c 'echo $$ > real.pid; exec sleep 100000' & until [ -s real.pid ]; do sleep 0.01; done",
+    );
+    web.restart.when = RestartWhen::Never;
+    web.probes.readiness = Some(there_is("ready"));
+    web.probes.liveness = Some(there_is("alive"));
+    let scene = Scene::new().await;
+    scene.touch("alive");
+    web.detectors.push(Detector::PidFile { path: scene.file("real.pid") });
+    scene.apply([web]).await;
+    let is_detached = |status: &InstanceStatus| status.detected_by.starts_with("pidfile:");
+    let status =
+        scene.until_status("web", "detached, unready", |status| is_detached(status) && status.reason.is_some()).await;
+    assert_eq!((status.state, status.ready), (InstanceState::Running, false));
+    scene.touch("ready");
+    let status = scene.until_status("web", "ready", |status| status.ready).await;
+    assert!(is_detached(&status) && status.reason.is_none(), "{status:?}");
+    std::fs::remove_file(scene.file("ready")).unwrap();
+    scene.until_status("web", "not ready any more", |status| is_detached(status) && !status.ready).await;
+    let pid = scene.pid_in("real.pid").await;
+    std::fs::remove_file(scene.file("alive")).unwrap();
+    until("it is stopped for its liveness probe", || !lives(pid)).await;
 }
 
 /// A probe that succeeds once there is a file.

@@ -75,6 +75,7 @@ fn main() -> ExitCode {
         life::hooks_run_around_a_start_and_a_stop,
         life::output_goes_to_the_files_that_are_named,
         life::a_process_that_detaches_is_seen_by_its_pid_file,
+        life::a_process_that_detaches_is_probed,
         life::an_unready_process_holds_up_who_needs_it_healthy,
         life::one_is_ready_before_the_next_is_stopped,
         logs::what_is_put_aside_is_compressed_and_read_as_one_log,

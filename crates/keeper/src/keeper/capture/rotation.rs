@@ -55,6 +55,15 @@ pub(super) fn backup(path: &Path, at_unix_ms: i64) -> PathBuf {
     path.with_file_name(OsString::from_vec(name))
 }
 
+/// The mark that files of a log were removed. Whoever reads the log later finds no other trace of them, and knows it by
+/// this name.
+pub(super) fn mark_of(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".cut");
+    path.with_file_name(name)
+}
+
 /// The names among these that are put aside and more than `keep`, the oldest first.
 pub(super) fn surplus(path: &Path, names: impl Iterator<Item = OsString>, keep: usize) -> Vec<OsString> {
     let (before, after) = around(path);
