@@ -220,7 +220,7 @@ impl Loop {
         let committed = within(limit, batch.commit()).await;
         let Committed { conn, head, provisions } = committed.map_err(commit_error)?;
         self.conn = Some(conn);
-        self.away.send_if_modified(|away| std::mem::take(away));
+        self.away.send_if_modified(std::mem::take);
         // Of a later commit of another node it may be known already.
         self.tidings.head.send_modify(|known| *known = head.max(*known));
         if provisions {

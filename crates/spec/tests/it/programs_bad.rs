@@ -146,18 +146,18 @@ fn ports_of_probes() {
       hint: a port is a number from 1 to 65535
     "#);
     for bad in [
-        "http = 'http://localhost:0'",
-        "http = 'https://localhost:65536/x'",
-        "http = 'http://user:secret@localhost:x/'",
+        "http = 'http://web.example:0'",
+        "http = 'https://web.example:65536/x'",
+        "http = 'http://user:secret@web.example:x/'",
         "http = 'http://[::1]:70000'",
-        "http = 'http://localhost:+80'",
-        "http = {url = 'http://localhost:99999'}",
+        "http = 'http://web.example:+80'",
+        "http = {url = 'http://web.example:99999'}",
         "http = {port = 99999}",
         "http = {port = -1}",
-        "http = {host = 'localhost:80', port = 81}",
+        "http = {host = 'web.example:80', port = 81}",
         "tcp = 99999",
         "tcp = 0",
-        "tcp = 'localhost:99999'",
+        "tcp = 'web.example:99999'",
         "tcp = '0'",
         "tcp = {port = 99999}",
     ] {
@@ -170,9 +170,9 @@ fn ports_of_probes() {
         assert!(!told.contains("needs a `url`"), "{bad}\n{told}");
     }
     for good in [
-        "http = 'http://localhost'",
-        "http = 'http://localhost:/x:99999'",
-        "http = 'http://user:99999@localhost:65535/?a=b:0'",
+        "http = 'http://web.example'",
+        "http = 'http://web.example:/x:99999'",
+        "http = 'http://user:99999@web.example:65535/?a=b:0'",
         "http = 'http://[::1]/'",
         "http = 'https://[::1]:1'",
         "http = {port = 65535}",
