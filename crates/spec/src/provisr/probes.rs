@@ -80,7 +80,8 @@ fn read_exec(item: &Item<'_, '_>) -> Option<ProbeCheck> {
 fn read_http(item: &Item<'_, '_>) -> Option<ProbeCheck> {
     if matches!(item.node.value, Value::Table(_)) {
         let mut fields = item.table()?;
-        let url = fields.get("url").and_then(|item| read_url(&item));
+        let url_item = fields.get("url");
+        let url = url_item.as_ref().and_then(read_url);
         let host = fields.get("host").and_then(|item| item.filled()).map(str::trim);
         let port_item = fields.get("port");
         let port = port_item.as_ref().and_then(port);
@@ -96,7 +97,7 @@ fn read_http(item: &Item<'_, '_>) -> Option<ProbeCheck> {
             return url.map(|url| ProbeCheck::Http { url });
         }
         let Some(port) = port else {
-            if port_item.is_none() {
+            if url_item.is_none() && port_item.is_none() {
                 item.report(item.error("missing_field", "this needs a `url` or a `port`"));
             }
             return None;
