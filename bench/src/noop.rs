@@ -1,12 +1,13 @@
 //! An engine whose executor does nothing, and runs for it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use piton_engine::{Clock, Config, Engine, Executing, Executor, Loaded, Passed, Shutdown, Task};
 use piton_model::{
-    Action, Backoff, By, Command, Failure, Name, NewRun, Origin, Program, Report, Run, RunId, Subject, WorkerId,
+    Action, Ascending, Backoff, By, Command, Failure, Name, NewRun, Origin, Program, Report, Run, RunId, Subject,
+    WorkerId,
 };
 use piton_store::{Options, Store};
 use rand::RngCore as _;
@@ -106,6 +107,7 @@ impl Bench {
 
 /// A run of one of 2,000 jobs. Like any job's it holds the lock of its job.
 pub fn new_run(number: usize, due: Timestamp) -> anyhow::Result<NewRun> {
+    static IDS: LazyLock<Ascending> = LazyLock::new(Ascending::default);
     let mut random = [0; 10];
     rand::rng().fill_bytes(&mut random);
     let subject = Subject::Job { workspace: None, name: Name::parse(&format!("job-{}", number % 2_000))? };
@@ -117,7 +119,7 @@ pub fn new_run(number: usize, due: Timestamp) -> anyhow::Result<NewRun> {
         timeout: Duration::from_secs(600),
     };
     Ok(NewRun {
-        id: RunId::new(due, random),
+        id: IDS.next(Timestamp::now(), random),
         lock_key: Some(subject.lock_key()),
         subject,
         action: Action::Command(command),

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
-use piton_model::{RunId, Subject};
+use piton_model::{Ascending, RunId, Subject};
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 
 /// Makes run ids.
 #[derive(Debug)]
 pub(crate) enum Ids {
-    Random,
+    Ascending(Ascending),
     /// For simulations: the same ids every time. Each subject has a sequence of its own, because several are decided
     /// about at once.
     Seeded {
@@ -22,7 +22,10 @@ pub(crate) enum Ids {
 
 impl Ids {
     pub(crate) fn new(seed: Option<u64>) -> Ids {
-        seed.map_or(Ids::Random, |seed| Ids::Seeded { seed, sequences: Mutex::default() })
+        seed.map_or_else(
+            || Ids::Ascending(Ascending::default()),
+            |seed| Ids::Seeded { seed, sequences: Mutex::default() },
+        )
     }
 
     pub(crate) fn run(&self, subject: &Subject, at: Timestamp) -> RunId {
@@ -42,7 +45,10 @@ impl Ids {
     fn next(&self, sequence: String, at: Timestamp) -> RunId {
         let mut random = [0; 10];
         match self {
-            Ids::Random => rand::rng().fill_bytes(&mut random),
+            Ids::Ascending(ids) => {
+                rand::rng().fill_bytes(&mut random);
+                return ids.next(at, random);
+            }
             Ids::Seeded { seed, sequences } => {
                 let mut sequences = sequences.lock().unwrap_or_else(PoisonError::into_inner);
                 let name = piton_model::Digest::of(format!("{seed} {sequence}").as_bytes());

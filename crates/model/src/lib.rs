@@ -25,6 +25,7 @@
 
 mod account;
 mod action;
+mod ascending;
 pub mod audit;
 mod backoff;
 pub mod batch;
@@ -56,6 +57,7 @@ pub use action::{
     Action, Approval as ApprovalPolicy, BatchStep, Command, CommandStep, CustomCommands, GitAuth, GitSource, Iac,
     IacStep, Operation, Program, ProvisionStep, RemoteStep, ScaffoldStep, Source, Step, ToolChoice,
 };
+pub use ascending::Ascending;
 pub use backoff::Backoff;
 pub use batch::{
     Batch, BatchCounts, BatchEnd, BatchProgress, BatchReason, CodeOperator, CompletionMode, DISRUPTION_TARGET,

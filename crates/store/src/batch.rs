@@ -104,7 +104,7 @@ pub(crate) struct Batch {
     /// The ledger has grown, or something else changed that other nodes should look at.
     announce: bool,
     /// Loaded or new runs; `None` where there is none with that id.
-    runs: BTreeMap<RunId, Option<Held>>,
+    runs: BTreeMap<RunId, Option<Box<Held>>>,
     projections: BTreeMap<Subject, Seen>,
     keys: HashMap<DedupKey, Option<RunId>>,
     new_keys: Vec<(DedupKey, RunId)>,
@@ -279,7 +279,7 @@ impl Batch {
     }
 
     fn hold(&mut self, run: Run, place: Place, queue: (i64, Seq)) {
-        self.runs.insert(run.id, Some(Held { run, place, queue, turn: None, changed: None }));
+        self.runs.insert(run.id, Some(Box::new(Held { run, place, queue, turn: None, changed: None })));
     }
 
     /// Takes in live runs that a searching statement found, as `body, due_at, queue_at, seq` and the body of what is seen
@@ -418,7 +418,7 @@ impl Batch {
         }
         self.following.extend(Following::run(&run));
         let record = Record::Run { run: run.id, subject: run.subject.clone(), event, outcome: run.outcome().cloned() };
-        self.runs.insert(run.id, Some(Held { run, place, queue, turn: None, changed: Some(seq) }));
+        self.runs.insert(run.id, Some(Box::new(Held { run, place, queue, turn: None, changed: Some(seq) })));
         self.append(record, at);
         Ok(())
     }
@@ -471,7 +471,7 @@ impl Batch {
         let vault = self.vault.clone();
         for held in self.runs.values_mut().flatten() {
             let Some(changed) = held.changed.take() else { continue };
-            let Held { run, queue, turn, .. } = &*held;
+            let Held { run, queue, turn, .. } = &**held;
             let id = run.id.to_string();
             let subject = run.subject.to_string();
             let body = row::run_body(&vault, run)?;

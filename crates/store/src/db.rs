@@ -16,6 +16,9 @@ use crate::{Error, Options, peers, sqlite_file};
 /// How many statements a connection keeps prepared: all the writer has, in each of their sizes.
 const STATEMENTS: usize = 512;
 
+/// How many rows a statement on SQLite may be ahead of its reader: those of a claim.
+const ROWS: usize = 256;
+
 /// How many rows one statement writes on PostgreSQL.
 const MOST_ROWS: usize = 5_000;
 
@@ -242,6 +245,8 @@ impl Address {
                 let options = options
                     .clone()
                     .statement_cache_capacity(STATEMENTS)
+                    // The thread of the database need not wait for whoever reads what it has found.
+                    .row_buffer_size(ROWS)
                     .pragma("wal_autocheckpoint", "4000")
                     .pragma("cache_size", "-16000")
                     .pragma("temp_store", "MEMORY");
