@@ -11,6 +11,7 @@ use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Database, Encod
 
 use crate::dialect::Dialect;
 use crate::statement::{Column, In, Rows, SIZES, cuts, padded};
+use crate::writer::within;
 use crate::{Error, Options, peers, sqlite_file};
 
 /// How many statements a connection keeps prepared: all the writer has, in each of their sizes.
@@ -21,6 +22,9 @@ const ROWS: usize = 256;
 
 /// How many rows one statement writes on PostgreSQL.
 const MOST_ROWS: usize = 5_000;
+
+/// How long a server may take to let somebody in at the start.
+const LET_IN: Duration = Duration::from_secs(5);
 
 /// The text of a statement.
 pub(crate) type Sql = Cow<'static, str>;
@@ -286,6 +290,15 @@ impl Address {
                 }
                 Err(error) => matches!(error, sqlx::Error::Database(_)),
             },
+        }
+    }
+
+    /// The first connection, for writing. A server that takes the call and then says nothing is as good as away; a file may
+    /// have a long log to read through first.
+    pub(crate) async fn let_in(&self) -> Result<Conn, Error> {
+        match self {
+            Address::Sqlite { .. } => self.connect().await,
+            Address::Postgres { .. } => within(LET_IN, self.connect()).await,
         }
     }
 

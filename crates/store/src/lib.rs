@@ -157,7 +157,7 @@ impl Store {
     pub async fn open(url: &str, options: Options) -> Result<Store, Error> {
         let address = Address::parse(url, &options)?;
         address.make_ready()?;
-        let conn = address.connect().await?;
+        let conn = address.let_in().await?;
         let (address, mut conn) = schema::settle(address, conn).await?;
         migrate::migrate(&mut conn).await.map_err(|error| address.explain(error))?;
         let readers = Readers::new(address.clone(), &options);
@@ -178,7 +178,7 @@ impl Store {
         let address = Address::parse(url, &Options::default())?;
         match &address {
             Address::Sqlite { .. } => {}
-            Address::Postgres { .. } => drop(address.connect().await?),
+            Address::Postgres { .. } => drop(address.let_in().await?),
         }
         Ok(())
     }

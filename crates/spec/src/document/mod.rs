@@ -132,6 +132,11 @@ pub(crate) struct Document {
 }
 
 impl Document {
+    /// Whether nothing at all is written in it.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.text.is_blank()
+    }
+
     /// Parses the bytes of a file.
     pub(crate) fn parse(file: &Path, bytes: Vec<u8>, format: Format) -> Result<Document, Box<Diagnostic>> {
         let source = match String::from_utf8(bytes) {
@@ -146,7 +151,7 @@ impl Document {
             }
         };
         let text = Text::new(source);
-        if text.source.trim_start_matches('\u{feff}').trim().is_empty() && format == Format::Json {
+        if text.is_blank() && format == Format::Json {
             let found = Diagnostic::error(file, "empty_file", "the file is empty");
             return Err(Box::new(found.hint("a file that is still being written is read again when it changes")));
         }
@@ -200,6 +205,10 @@ struct Text {
 const BLOCK: usize = 256;
 
 impl Text {
+    fn is_blank(&self) -> bool {
+        self.source.trim_start_matches('\u{feff}').trim().is_empty()
+    }
+
     fn new(source: String) -> Text {
         let lines = std::iter::once(0).chain(source.match_indices('\n').map(|(at, _)| at + 1)).collect();
         let mut characters = 0;

@@ -102,9 +102,16 @@ impl Loader<'_> {
     fn read_configuration(&mut self, configuration: &Configuration) -> Option<Arc<ReadConfiguration>> {
         let path = self.shared(configuration.file.clone());
         let format = Format::of(&path).unwrap_or(Format::Toml);
+        let said = self.previous.cache.configured.read.as_ref().is_some_and(|read| !read.document.is_blank());
         let found = self.read(&path, |bytes| {
             let read = Document::parse(&path, bytes, format).map_err(|error| vec![*error]);
             let read = read.and_then(|document| {
+                // Mostly somebody is just writing it, and what it declared must not be stopped for that.
+                if said && document.is_blank() {
+                    let message = "the configuration is empty; what it said about processes stays in force";
+                    let empty = Diagnostic::error(&*path, "empty_file", message);
+                    return Err(vec![empty.hint("if it is to say nothing, write a comment into it that says so")]);
+                }
                 let sources = Sources { file: Some(path.to_path_buf()), ..(*configuration.sources).clone() };
                 let (config, _) = Config::load(&sources)?;
                 let waiting = restart_needed(&path, &config.waits_for_restart(&configuration.in_force));

@@ -482,7 +482,13 @@ fn a_configuration_that_changes_is_read_again() {
     assert_eq!(found.len(), 1, "{}", shown(&found));
     assert!(shown(&found).contains("config.toml:13:11: error: processes[0].spec.command"), "{}", shown(&found));
     assert!(fourth.same_processes(&second));
-    configured.site.write("config.toml", "");
+    // Who writes it anew empties it first.
+    configured.site.write("config.toml", "\n");
+    let (fourth, found) = load(&layout, Some(&fourth));
+    let words = "config.toml: error: the configuration is empty; what it said about processes stays in force";
+    assert!(found.len() == 1 && shown(&found).contains(words), "{}", shown(&found));
+    assert!(fourth.same_processes(&second));
+    configured.site.write("config.toml", "# Nothing.\n");
     let (fifth, found) = load(&layout, Some(&fourth));
     let words = "config.toml: warning: `pid_dir` changed, which takes effect after a restart of the daemon";
     assert!(found.len() == 1 && shown(&found).contains(words), "{}", shown(&found));

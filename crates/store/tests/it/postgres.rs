@@ -19,6 +19,15 @@ async fn admin(fixture: &Fixture) -> PgConnection {
     options.connect().await.unwrap()
 }
 
+/// A server that is stopped in its tracks: the system takes the call for it.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_lets_nobody_in_is_away() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://nobody@{}/nothing", silent.local_addr().unwrap());
+    assert!(matches!(Store::reach(&url).await, Err(Error::Unavailable(_))));
+    assert!(matches!(Store::open(&url, Options::default()).await, Err(Error::Unavailable(_))));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_are_killed_lose_nothing() {
     let fixture = Fixture::postgres().await;
