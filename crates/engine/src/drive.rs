@@ -1,6 +1,7 @@
 //! Walks one leased run through its steps.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -245,6 +246,10 @@ impl Drive {
                 biased;
                 done = &mut work => break done,
                 () = self.shared.stages.detach.cancelled() => return Driven::Detached,
+                () = self.held_back_for_the_next() => {
+                    self.shared.stages.left.store(true, Ordering::Relaxed);
+                    return Driven::Detached;
+                }
                 () = self.stop.cancelled(), if why.is_none() => {
                     why = Some(Stopped::Asked);
                     stop.cancel();
@@ -273,6 +278,14 @@ impl Drive {
         }
         let event = event_after(step, result, why, self.shared.clock.now());
         self.commit(event).await
+    }
+
+    /// Waits until the engine is ending and the run is suspended: nothing of it would come to an end before somebody
+    /// resumes it, which the next daemon waits for.
+    async fn held_back_for_the_next(&self) {
+        self.shared.stages.closing.cancelled().await;
+        // The sender is this drive's own.
+        let _ = self.suspended.subscribe().wait_for(|suspended| *suspended).await;
     }
 
     /// Records how far the step has come. Not being able to does no harm: there will be more news, and the end.

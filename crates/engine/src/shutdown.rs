@@ -1,5 +1,6 @@
 //! Ending in stages: triggers, claims, runs.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use piton_model::{Run, RunState};
@@ -15,7 +16,7 @@ use piton_store::grown;
 pub enum Shutdown {
     /// They go on without the daemon, and the next one takes them back.
     Detach,
-    /// The daemon waits until they have ended or wait for a person.
+    /// The daemon waits until they have ended, are suspended or wait for a person.
     Drain,
 }
 
@@ -27,6 +28,8 @@ pub(crate) struct Stages {
     pub(crate) detach: CancellationToken,
     /// The loops that runs under way need end too.
     pub(crate) over: CancellationToken,
+    /// A run was left to the next daemon.
+    pub(crate) left: AtomicBool,
 }
 
 /// How long a detached run waits for its daemon to come back.
@@ -49,7 +52,7 @@ impl Engine {
         shared.stages.over.cancel();
         shared.serving.close();
         shared.serving.wait().await;
-        if how == Shutdown::Detach {
+        if how == Shutdown::Detach || shared.stages.left.load(Ordering::Relaxed) {
             self.hold_on().await;
         }
     }

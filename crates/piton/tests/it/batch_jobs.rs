@@ -172,6 +172,25 @@ fn a_file_that_suspends_a_job_holds_it_back_while_it_runs() {
     site.audit();
 }
 
+/// Nothing of it would end before somebody resumes it.
+#[test]
+fn a_suspended_job_is_left_to_the_next_daemon() {
+    let site = Site::new();
+    let (daemon, address) = site.serve_at();
+    done(&send(&address, "/api/jobs", &json!({ "name": "held", "command": "sleep 300", "suspend": true })));
+    let run = job(&address, "held")["run"].clone();
+    until("it is held back", || job(&address, "held")["status"]["phase"] == "Running");
+    assert_eq!(daemon.shutdown(), 0);
+    let (_daemon, address) = site.serve_at();
+    until("it is known again", || get(&address, "/api/jobs/held").status == 200);
+    assert_eq!((&job(&address, "held")["run"], &job(&address, "held")["suspended"]), (&run, &json!(true)));
+    done(&request(&address, "POST", "/api/jobs/held/resume", &[], ""));
+    until("it runs", || job(&address, "held")["status"]["active"] == 1);
+    assert_eq!(job(&address, "held")["run"], run);
+    done(&request(&address, "POST", "/api/jobs/held/kill", &[], ""));
+    site.audit();
+}
+
 #[test]
 fn what_is_wrong_with_a_body_is_pointed_at() {
     let site = Site::new();
