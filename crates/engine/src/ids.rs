@@ -47,7 +47,7 @@ impl Ids {
         match self {
             Ids::Ascending(ids) => {
                 rand::rng().fill_bytes(&mut random);
-                return ids.next(at, random);
+                ids.next(at, random)
             }
             Ids::Seeded { seed, sequences } => {
                 let mut sequences = sequences.lock().unwrap_or_else(PoisonError::into_inner);
@@ -58,8 +58,8 @@ impl Ids {
                     StdRng::from_seed(key)
                 });
                 sequence.fill_bytes(&mut random);
+                RunId::new(at, random)
             }
         }
-        RunId::new(at, random)
     }
 }

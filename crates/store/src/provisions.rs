@@ -10,12 +10,10 @@ mod list;
 mod row;
 mod sql;
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use piton_model::{
     Act, Alteration, AttemptNo, Backoff, By, Deed, Event, NewProvision, NotAltered, Record, Run, RunId, ScheduleId,
-    ScheduleStatus, ScheduledProvision, Uptime, WorkerId,
+    ScheduledProvision, Uptime, WorkerId,
 };
 
 use crate::batch::Batch;
@@ -95,18 +93,6 @@ impl Store {
         let sql = statements(self.dialect()).one.as_str();
         let row = self.readers().row(sql, params![id.to_string()]).await?;
         row.as_ref().map(row::provision).transpose()
-    }
-
-    /// How many rows there are in each status.
-    pub async fn count_provisions(&self) -> Result<BTreeMap<ScheduleStatus, i64>, Error> {
-        let rows = self.readers().rows(statements(self.dialect()).counts.as_str(), params![]).await?;
-        let mut counts = BTreeMap::new();
-        for row in rows {
-            if let Ok(status) = row.text(0)?.parse() {
-                counts.insert(status, row.int(1)?);
-            }
-        }
-        Ok(counts)
     }
 
     /// When the first row is due that nobody works on.

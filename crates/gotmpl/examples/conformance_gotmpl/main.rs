@@ -40,7 +40,7 @@ fn run() -> Result<usize, String> {
     let dir = std::env::args_os()
         .nth(1)
         .or_else(|| std::env::var_os("PITON_CONFORMANCE_DIR"))
-        .ok_or("usage: conformance DIR (or set PITON_CONFORMANCE_DIR)")?;
+        .ok_or("usage: conformance_gotmpl DIR (or set PITON_CONFORMANCE_DIR)")?;
     let dir = PathBuf::from(dir);
     let language = read(&dir, "gotmpl_exec.json")?;
     let sprig = read(&dir, "gotmpl_sprig.json")?;

@@ -58,7 +58,7 @@ fn run() -> Result<usize, String> {
     let dir = std::env::args_os()
         .nth(1)
         .or_else(|| std::env::var_os("PITON_CONFORMANCE_DIR"))
-        .ok_or("usage: conformance DIR (or set PITON_CONFORMANCE_DIR)")?;
+        .ok_or("usage: conformance_model DIR (or set PITON_CONFORMANCE_DIR)")?;
     let path = PathBuf::from(dir).join("job_rules.json");
     let text = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let table: Value = serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))?;

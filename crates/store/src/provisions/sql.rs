@@ -40,8 +40,6 @@ pub(crate) struct Statements {
     pub(crate) astray: String,
     /// Runs under way whose rows somebody has cancelled or deleted.
     pub(crate) unwanted: String,
-    /// How many there are in each status.
-    pub(crate) counts: String,
     /// The columns that [`super::row`] reads, for lists.
     pub(crate) list: String,
     /// All of them, in the order of their ids: how many.
@@ -227,7 +225,6 @@ fn write(words: &Words, dialect: Dialect) -> Statements {
         never,
         astray,
         unwanted,
-        counts: "SELECT status, COUNT(*) FROM scheduled_provisions GROUP BY status".to_owned(),
         all: format!("{all} ORDER BY s.id LIMIT $1"),
         all_after: format!("{all} WHERE s.id > {} ORDER BY s.id LIMIT $1", cast("$2", "UUID")),
         list: all,
@@ -311,7 +308,6 @@ pub(crate) fn texts(dialect: Dialect) -> Vec<String> {
         &all.never,
         &all.astray,
         &all.unwanted,
-        &all.counts,
         &all.all,
         &all.all_after,
         &all.spoil,
