@@ -1,13 +1,12 @@
 //! Walks one leased run through its steps.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use piton_model::{
-    AttemptNo, By, Event, Failure, FailureClass, Lease, NewRun, Record, Report, Run, RunState, Step, Subject,
-    SubjectKind, Uptime,
+    AttemptNo, BatchProgress, By, Event, Failure, FailureClass, Lease, NewRun, Record, Report, Run, RunState, Step,
+    Subject, SubjectKind, Uptime,
 };
 use piton_store::{Guard, RecordError};
 use tokio::sync::watch;
@@ -225,7 +224,7 @@ impl Drive {
         }
         let stop = CancellationToken::new();
         let progress = watch::Sender::new(None);
-        let mut news = News::of(&progress);
+        let (mut news, mut told) = (News::of(&progress), progress.subscribe());
         self.shared.hold_back(&self.run, &self.suspended).await;
         let task = Task {
             run: self.run.clone(),
@@ -246,10 +245,6 @@ impl Drive {
                 biased;
                 done = &mut work => break done,
                 () = self.shared.stages.detach.cancelled() => return Driven::Detached,
-                () = self.held_back_for_the_next() => {
-                    self.shared.stages.left.store(true, Ordering::Relaxed);
-                    return Driven::Detached;
-                }
                 () = self.stop.cancelled(), if why.is_none() => {
                     why = Some(Stopped::Asked);
                     stop.cancel();
@@ -261,6 +256,12 @@ impl Drive {
                 () = self.shared.clock.sleep_to(self.deadline), if why.is_none() => {
                     why = Some(Stopped::Late(self.run.action.timeout()));
                     stop.cancel();
+                }
+                () = self.at_rest_at_the_end(&mut told), if why.is_none() => {
+                    if let Some(report) = news.latest() {
+                        self.record_progress(report).await;
+                    }
+                    return Driven::Detached;
                 }
                 report = news.next(&self.shared.clock) => tokio::select! {
                     () = self.record_progress(report) => {}
@@ -280,12 +281,14 @@ impl Drive {
         self.commit(event).await
     }
 
-    /// Waits until the engine is ending and the run is suspended: nothing of it would come to an end before somebody
-    /// resumes it, which the next daemon waits for.
-    async fn held_back_for_the_next(&self) {
+    /// Waits until the engine is ending and the step tells that it is at rest: it would not end before somebody resumes it,
+    /// and the next daemon can wait for that as well.
+    async fn at_rest_at_the_end(&self, told: &mut watch::Receiver<Option<Report>>) {
         self.shared.stages.closing.cancelled().await;
-        // The sender is this drive's own.
-        let _ = self.suspended.subscribe().wait_for(|suspended| *suspended).await;
+        if told.wait_for(|told| told.as_ref().is_some_and(is_at_rest)).await.is_err() {
+            // The step is gone, and its end is awaited.
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Records how far the step has come. Not being able to does no harm: there will be more news, and the end.
@@ -439,6 +442,11 @@ enum Stopped {
 fn age(lease: &Lease, now: Timestamp, uptime: Option<&Uptime>) -> Duration {
     let counted = lease.uptime.as_ref().zip(uptime).and_then(|(since, now)| now.since(since));
     counted.unwrap_or_else(|| Duration::try_from(now.duration_since(lease.since)).unwrap_or_default())
+}
+
+/// Whether somebody has to let it go on before anything more happens to a run that tells this of itself. Pure.
+pub(crate) fn is_at_rest(report: &Report) -> bool {
+    report.batch.as_ref().is_some_and(BatchProgress::is_at_rest)
 }
 
 /// The event that a step's result is. Pure.

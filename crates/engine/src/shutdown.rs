@@ -1,15 +1,15 @@
 //! Ending in stages: triggers, claims, runs.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use piton_model::{Run, RunState};
+use piton_store::grown;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::after;
+use crate::drive::is_at_rest;
 use crate::triggers::Events;
 use crate::{Engine, Error};
-use piton_store::grown;
 
 /// What becomes of the runs that are under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +28,6 @@ pub(crate) struct Stages {
     pub(crate) detach: CancellationToken,
     /// The loops that runs under way need end too.
     pub(crate) over: CancellationToken,
-    /// A run was left to the next daemon.
-    pub(crate) left: AtomicBool,
 }
 
 /// How long a detached run waits for its daemon to come back.
@@ -52,9 +50,7 @@ impl Engine {
         shared.stages.over.cancel();
         shared.serving.close();
         shared.serving.wait().await;
-        if how == Shutdown::Detach || shared.stages.left.load(Ordering::Relaxed) {
-            self.hold_on().await;
-        }
+        self.hold_on().await;
     }
 
     /// What goes on without the daemon is this worker's for a while longer: a restart, an upgrade or a reboot is no
@@ -67,7 +63,7 @@ impl Engine {
         }
     }
 
-    /// Waits until nothing is under way or due here, and what follows from it is done too.
+    /// Waits until nothing that goes on by itself is under way or due here, and what follows from it is done too.
     pub async fn finish_work(&self) -> Result<(), Error> {
         let shared = &self.0;
         let mut changes = shared.store.changes();
@@ -77,7 +73,7 @@ impl Engine {
             let now = shared.clock.now();
             let mine = |run: &Run| match &run.state {
                 RunState::Pending { due, .. } => *due <= now,
-                RunState::Running { lease, .. } => lease.worker == shared.config.worker,
+                RunState::Running { lease, .. } => lease.worker == shared.config.worker && !is_at_rest(&run.report),
                 RunState::Gated { .. } | RunState::Ended { .. } => false,
             };
             if !shared.store.live().await?.iter().any(mine) {

@@ -193,7 +193,7 @@ impl Jobs {
         self.inner.engine.store().changes()
     }
 
-    /// Ends: with [`Shutdown::Drain`] once all jobs have ended, with [`Shutdown::Detach`] at once; tasks that run go on,
+    /// Ends: with [`Shutdown::Drain`] once all jobs have ended or are suspended, with [`Shutdown::Detach`] at once; tasks that run go on,
     /// and the next [`Jobs::open`] takes them back.
     pub async fn close(&self, how: Shutdown) {
         self.inner.engine.shutdown(how).await;

@@ -199,3 +199,10 @@ pub struct BatchProgress {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<BatchEnd>,
 }
+
+impl BatchProgress {
+    /// Whether it is held back and nothing of it runs or is about to: it stays as it is until somebody lets it go on.
+    pub fn is_at_rest(&self) -> bool {
+        self.suspended && self.counts.active == 0 && self.end.is_none()
+    }
+}

@@ -7,7 +7,7 @@ use piton_model::batch::{Batch, FailureStreak, Indexes, Next, RetryDelay, Task, 
 use piton_model::batch::{
     CodeOperator, CompletionMode, FailureAction, FailureRule, SuccessRule, TaskCondition, TaskRestart,
 };
-use piton_model::{BatchReason, FailureClass};
+use piton_model::{BatchEnd, BatchProgress, BatchReason, FailureClass};
 use proptest::prelude::*;
 
 use crate::batch::{assert_ends, batch, ended, go, id, indexed, next, running, tasks};
@@ -178,6 +178,17 @@ fn a_task_has_one_name() {
     for text in ["", "1", "1-", "-1", "01-1", "+1-1", "1-1-1", "a-1", "pre_start"] {
         assert!(text.parse::<TaskId>().is_err(), "{text}");
     }
+}
+
+/// Nothing of it runs, will run or is to be told before somebody lets it go on.
+#[test]
+fn a_job_is_at_rest_when_it_is_held_back_and_nothing_of_it_runs() {
+    let progress = |suspended: bool, all: &[Task]| batch().progress(&Tasks { suspended, ..tasks(all) });
+    assert!(progress(true, &[]).is_at_rest());
+    assert!(!progress(true, &[running(0, 1)]).is_at_rest());
+    assert!(!progress(false, &[]).is_at_rest());
+    let end = BatchEnd { reason: BatchReason::DeadlineExceeded, message: String::new(), exit_code: None };
+    assert!(!BatchProgress { end: Some(end), ..progress(true, &[]) }.is_at_rest());
 }
 
 proptest! {

@@ -180,8 +180,19 @@ fn a_suspended_job_is_left_to_the_next_daemon() {
     done(&send(&address, "/api/jobs", &json!({ "name": "held", "command": "sleep 300", "suspend": true })));
     let run = job(&address, "held")["run"].clone();
     until("it is held back", || job(&address, "held")["status"]["phase"] == "Running");
+    // What runs of one is stopped first.
+    let out = site.path().join("out").display().to_string();
+    let script = "trap \"sleep 0.3; echo stopped >> OUT; exit\" TERM; echo ready >> OUT; while :; do sleep 0.1; done";
+    let command = format!("sh -c '{}'", script.replace("OUT", &out));
+    done(&send(&address, "/api/jobs", &json!({ "name": "slow", "command": command })));
+    until("it can be stopped", || lines(&site, "out") == ["ready"]);
+    done(&request(&address, "POST", "/api/jobs/slow/suspend", &[], ""));
     assert_eq!(daemon.shutdown(), 0);
+    assert_eq!(lines(&site, "out"), ["ready", "stopped"]);
     let (_daemon, address) = site.serve_at();
+    let slow = job(&address, "slow");
+    assert_eq!((&slow["status"]["active"], &slow["suspended"]), (&json!(0), &json!(true)), "{slow}");
+    done(&request(&address, "POST", "/api/jobs/slow/kill", &[], ""));
     until("it is known again", || get(&address, "/api/jobs/held").status == 200);
     assert_eq!((&job(&address, "held")["run"], &job(&address, "held")["suspended"]), (&run, &json!(true)));
     done(&request(&address, "POST", "/api/jobs/held/resume", &[], ""));
