@@ -85,16 +85,17 @@ impl Claimer {
         loop {
             let seen = *changes.borrow_and_update();
             let now = shared.clock.now();
-            let still = known.filter(|known| why == Why::Silence && !shared.store.may_have_grown(known.seen));
-            let was_idle = shared.is_idle(self.lane);
+            let room = shared.room(self.lane);
+            let still = known
+                .filter(|known| why == Why::Silence && known.room == room && !shared.store.may_have_grown(known.seen));
             let look = match still {
                 Some(known) => Ok(Look::At(known.next)),
                 None => self.round(why).await,
             };
-            // While slots are taken, what was found hangs on them too.
-            let is_known = was_idle && shared.is_idle(self.lane) && !self.unsure;
             known = match look {
-                Ok(Look::At(next)) if is_known => Some(Known { seen, next }),
+                Ok(Look::At(next)) if !self.unsure && shared.room(self.lane) == room => {
+                    Some(Known { seen, room, next })
+                }
                 _ => None,
             };
             let next = match look {
@@ -190,7 +191,9 @@ enum Why {
 struct Known {
     /// How long the ledger was.
     seen: Seq,
-    /// When there is something next, as far as that hangs on the ledger.
+    /// What there was room for.
+    room: Room,
+    /// When there is something next, as far as that hangs on these.
     next: Option<Timestamp>,
 }
 
@@ -218,18 +221,6 @@ impl Shared {
                 Room { runs, deployments: self.deployment_slots.available_permits().min(runs), scaffolds: 0 }
             }
             Lane::Scaffolds => Room { scaffolds: self.scaffold_slots.available_permits(), ..Room::default() },
-        }
-    }
-
-    /// Whether all slots of a lane are free.
-    fn is_idle(&self, lane: Lane) -> bool {
-        let config = &self.config;
-        match lane {
-            Lane::Runs => {
-                self.slots.available_permits() == config.max_concurrent_runs
-                    && self.deployment_slots.available_permits() == config.max_concurrent_deployments
-            }
-            Lane::Scaffolds => self.scaffold_slots.available_permits() == config.max_concurrent_scaffolds,
         }
     }
 
