@@ -69,9 +69,10 @@ fn add_json(text: &str, forms: &mut BTreeSet<Vec<u8>>) {
     // Go's encoder also escapes what HTML would read; Python's escapes what is not ASCII.
     let html = plain.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
     forms.insert(html.into_bytes());
-    forms.insert(json(text, true).into_bytes());
-    // PHP's escapes slashes.
-    forms.insert(plain.replace('/', "\\/").into_bytes());
+    let ascii = json(text, true);
+    // PHP's escapes slashes, and what is not ASCII unless it is told not to.
+    forms.extend([&plain, &ascii].map(|form| form.replace('/', "\\/").into_bytes()));
+    forms.insert(ascii.into_bytes());
     forms.insert(plain.into_bytes());
 }
 
@@ -189,6 +190,7 @@ mod tests {
         let secret = "p<4 ss&w\"ö/rd=";
         assert!(gives_away(secret, &serde_json::to_string(secret).unwrap()));
         assert!(gives_away(secret, r#""p\u003c4 ss\u0026w\"ö/rd=""#));
+        assert!(gives_away(secret, r#""p<4 ss&w\"\u00f6\/rd=""#), "as PHP's `json_encode` writes it");
         assert!(gives_away(secret, r#""p<4 ss&w\"\u00f6/rd=""#));
         assert!(gives_away(secret, r#"{\"x\":\"p<4 ss&w\\\"ö/rd=\"}"#));
         assert!(gives_away(secret, "https://u:p%3C4%20ss%26w%22%C3%B6%2Frd%3D@host"));
