@@ -1,6 +1,6 @@
 //! An engine whose executor does nothing, and runs for it.
 
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -107,7 +107,7 @@ impl Bench {
 
 /// A run of one of 2,000 jobs. Like any job's it holds the lock of its job.
 pub fn new_run(number: usize, due: Timestamp) -> anyhow::Result<NewRun> {
-    static IDS: LazyLock<Ascending> = LazyLock::new(Ascending::default);
+    static IDS: Ascending = Ascending::new();
     let mut random = [0; 10];
     rand::rng().fill_bytes(&mut random);
     let subject = Subject::Job { workspace: None, name: Name::parse(&format!("job-{}", number % 2_000))? };

@@ -11,14 +11,19 @@ const FINE: u32 = 12;
 /// A clock that is set back by less than that is not followed: what is made later sorts later.
 const SET_BACK: u64 = 10_000 << FINE;
 
-/// Makes ids, each greater than the one before it.
+/// Makes ids, each greater than the one before it unless the clock is set back by ten seconds or more.
 ///
-/// What is made one after the other then stands side by side in every index, however many are made at once. The rest of an id
-/// is random: two processes never make the same one.
+/// What is made one after the other then stands side by side in every index, however many are made at once. The rest of
+/// an id is random: two processes never make the same one.
 #[derive(Debug, Default)]
 pub struct Ascending(AtomicU64);
 
 impl Ascending {
+    /// The first of these ids is of the moment in which it is made.
+    pub const fn new() -> Ascending {
+        Ascending(AtomicU64::new(0))
+    }
+
     /// An id of this moment from ten random bytes.
     pub fn next(&self, at: Timestamp, random: [u8; 10]) -> RunId {
         let (Ok(last) | Err(last)) =
