@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use jiff::Timestamp;
 use piton_logs::Upkeep;
 use piton_model::{Group, Name, Process};
 use tokio::sync::broadcast;
@@ -35,7 +36,7 @@ pub(crate) struct Board {
     instances: RwLock<BTreeMap<String, Arc<InstanceStatus>>>,
     history: RwLock<History>,
     changes: broadcast::Sender<Change>,
-    /// How many there were.
+    /// The number of the last one.
     told: AtomicU64,
 }
 
@@ -69,12 +70,15 @@ impl Board {
         self.instances.write().unwrap_or_else(PoisonError::into_inner).remove(instance);
     }
 
-    pub(crate) fn tell(&self, change: Change) {
-        self.told.fetch_add(1, Ordering::Relaxed);
+    /// Tells everybody where an instance is now, and from where it came. Only after it is shown: whoever listens first
+    /// and looks then has to find it here or hear of it.
+    pub(crate) fn tell(&self, at: Timestamp, from: InstanceState, now: Arc<InstanceStatus>) {
+        let number = self.told.fetch_add(1, Ordering::Relaxed) + 1;
         // Nobody has to listen.
-        let _ = self.changes.send(change);
+        let _ = self.changes.send(Change { number, at, from, now });
     }
 
+    /// The number of the last change, 0 before the first.
     pub(crate) fn told(&self) -> u64 {
         self.told.load(Ordering::Relaxed)
     }

@@ -6,7 +6,7 @@ use piton_model::{
     Dependency, DependencyCondition, Detector, FailureMode, Hook, Name, Probe, ProbeCheck, Program, RestartWhen,
     RunMode,
 };
-use piton_supervisor::{Error, GroupState, InstanceState, InstanceStatus, Selector};
+use piton_supervisor::{Change, Error, GroupState, InstanceState, InstanceStatus, Selector};
 
 use crate::scene::{Scene, declared, group, idle, kill, lives, name_of, process, until};
 
@@ -52,9 +52,19 @@ pub(crate) async fn what_crashes_is_replaced_at_once() {
             .await;
         assert!(status.pid != Some(pid) && status.last_exit.unwrap().unexpected);
     }
-    assert!(scene.supervisor.happened() >= before + 10, "each was on its way, and then up");
-    let change = changes.recv().await.unwrap();
-    assert_eq!((change.from, change.now.state), (InstanceState::Running, InstanceState::Starting));
+    let mut heard: Vec<Change> = Vec::new();
+    // A state is told after it is shown.
+    let is_last = |change: &Change| (change.now.state, change.now.restarts) == (InstanceState::Running, 5);
+    while !heard.last().is_some_and(is_last) {
+        heard.push(changes.recv().await.unwrap());
+    }
+    assert!(
+        heard.iter().any(|change| (change.from, change.now.state) == (InstanceState::Running, InstanceState::Starting))
+    );
+    let numbers: Vec<u64> = heard.iter().map(|change| change.number).collect();
+    let last = scene.supervisor.happened();
+    assert!(last >= before + 10, "each was on its way, and then up");
+    assert_eq!(numbers, (numbers[0]..=last).collect::<Vec<_>>(), "they are numbered one by one");
 }
 
 pub(crate) async fn flapping_is_given_up_until_a_hand_starts_it() {
