@@ -235,8 +235,9 @@ impl Actor {
             entry.due = due;
         }
         let status = Arc::new(entry.status(name, now));
-        self.board.show(Arc::clone(&status));
-        if before != status.state {
+        if before == status.state {
+            self.board.show(status);
+        } else {
             self.board.tell(now.at, before, status);
         }
     }

@@ -61,6 +61,7 @@ impl Board {
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
     }
 
+    /// Shows an instance of which nothing is told.
     pub(crate) fn show(&self, status: Arc<InstanceStatus>) {
         let mut instances = self.instances.write().unwrap_or_else(PoisonError::into_inner);
         instances.insert(status.name.clone(), status);
@@ -70,12 +71,16 @@ impl Board {
         self.instances.write().unwrap_or_else(PoisonError::into_inner).remove(instance);
     }
 
-    /// Tells everybody where an instance is now, and from where it came. Only after it is shown: whoever listens first
-    /// and looks then has to find it here or hear of it.
+    /// Shows where an instance is now, and tells everybody from where it came. At once: what is seen was told already,
+    /// and what is heard can be seen.
     pub(crate) fn tell(&self, at: Timestamp, from: InstanceState, now: Arc<InstanceStatus>) {
+        let mut instances = self.instances.write().unwrap_or_else(PoisonError::into_inner);
+        instances.insert(now.name.clone(), Arc::clone(&now));
         let number = self.told.fetch_add(1, Ordering::Relaxed) + 1;
         // Nobody has to listen.
         let _ = self.changes.send(Change { number, at, from, now });
+        // Until here nobody looks.
+        drop(instances);
     }
 
     /// The number of the last change, 0 before the first.

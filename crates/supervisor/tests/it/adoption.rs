@@ -76,8 +76,7 @@ pub(crate) async fn an_end_while_nobody_looked_is_judged_by_the_policy() {
     assert_eq!(scene.read("succeeds"), "x\n", "it was not started again");
     assert!(!scene.file("pids/succeeds.pid").exists());
     let mut first = BTreeMap::new();
-    while first.len() < 2 {
-        let change = changes.recv().await.unwrap();
+    while let Ok(change) = changes.try_recv() {
         first.entry(change.now.name.clone()).or_insert((change.from, change.now.pid));
     }
     let running = InstanceState::Running;
