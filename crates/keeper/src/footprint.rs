@@ -4,11 +4,60 @@
 //! and tables run once.
 
 use std::fs;
+use std::time::{Duration, Instant};
+
+/// So much of what needs memory is a burst.
+const MANY: u64 = 200;
+/// It is over once nothing more has happened for so long.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// Much that happens at once, such as starts and ends of processes, after which it is worth the while to give back what
+/// it needed. Pure.
+#[derive(Debug, Default)]
+pub struct Burst {
+    count: u64,
+    last: Option<Instant>,
+}
+
+impl Burst {
+    /// So much has happened since this was last said.
+    pub fn note(&mut self, count: u64, now: Instant) {
+        if count == 0 {
+            return;
+        }
+        // What happens now and then is none, however much it comes to in a week. One that is over and was not asked about
+        // yet still counts.
+        let is_near = |last: Instant| now.saturating_duration_since(last) <= QUIET;
+        let goes_on = self.count >= MANY || self.last.is_some_and(is_near);
+        self.count = if goes_on { self.count.saturating_add(count) } else { count };
+        self.last = Some(now);
+    }
+
+    /// When it may be over.
+    pub fn due(&self) -> Option<Instant> {
+        self.last.filter(|_| self.count >= MANY).map(|last| last + QUIET)
+    }
+
+    /// Whether it is over. Once for each.
+    pub fn is_over(&mut self, now: Instant) -> bool {
+        let is_over = self.due().is_some_and(|due| due <= now);
+        if is_over {
+            *self = Self::default();
+        }
+        is_over
+    }
+}
+
+/// Gives back all that was needed for what is over.
+pub fn give_back() {
+    trim_heap();
+    forget_files();
+}
 
 /// Gives back the memory that shows files as they are: the program's own code and constants, and those of its libraries.
 /// What is needed again is read from the file again, mostly from the cache of the kernel.
 #[expect(unsafe_code, reason = "there is no safe way to speak of memory by its address")]
-pub fn forget_files() {
+fn forget_files() {
     let maps = fs::read_to_string("/proc/self/smaps").unwrap_or_default();
     for (start, length) in unchanged(&maps) {
         let start = std::ptr::with_exposed_provenance_mut(start);
@@ -86,9 +135,34 @@ Anonymous:             0 kB
     #[test]
     fn a_process_goes_on_without_what_it_forgot() {
         let words = ["one", "two"].map(str::to_owned);
-        forget_files();
-        trim_heap();
-        forget_files();
+        give_back();
+        give_back();
         assert_eq!(words.join(" "), "one two");
+    }
+
+    #[test]
+    fn a_burst_is_over_once_when_all_has_been_quiet_for_a_while() {
+        let begin = Instant::now();
+        let after = |millis: u64| begin + Duration::from_millis(millis);
+        // What happens, each after so many milliseconds; and after how many it is over, if there was a burst.
+        let check = |notes: &[(u64, u64)], over: Option<u64>, what: &str| {
+            let mut burst = Burst::default();
+            for (millis, count) in notes {
+                burst.note(*count, after(*millis));
+            }
+            assert_eq!(burst.due(), over.map(after), "{what}");
+            let Some(over) = over else { return assert!(!burst.is_over(after(3_600_000)), "{what}") };
+            assert!(!burst.is_over(after(over - 1)) && burst.is_over(after(over)), "{what}");
+            assert!(burst.due().is_none() && !burst.is_over(after(over)), "{what}: once");
+        };
+        check(&[], None, "nothing");
+        check(&[(0, 199)], None, "not many");
+        check(&[(0, 200)], Some(2000), "many");
+        check(&[(0, 199), (500, 1), (1000, 1)], Some(3000), "it went on");
+        check(&[(0, 100), (2000, 100)], Some(4000), "it went on, only just");
+        check(&[(0, 199), (2001, 199), (4002, 199)], None, "now and then");
+        check(&[(0, 200), (1500, 0)], Some(2000), "nothing makes it no longer");
+        check(&[(0, 200), (5000, 1)], Some(7000), "nobody has asked in between");
+        check(&[(0, u64::MAX), (1, 1)], Some(2001), "very many");
     }
 }

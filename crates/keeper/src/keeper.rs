@@ -1,6 +1,5 @@
 //! The keeper itself: one thread, one poll, no async.
 
-mod bustle;
 mod capture;
 mod connection;
 mod environment;

@@ -23,7 +23,6 @@ mod activation;
 mod admission;
 mod args;
 mod blueprints;
-mod burst;
 mod clock;
 mod command;
 mod context;

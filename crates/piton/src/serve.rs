@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use piton_engine::Shutdown;
-use piton_keeper::footprint;
+use piton_keeper::footprint::{self, Burst};
 use piton_spec::{LogOutput, Severity};
 use piton_supervisor::Supervisor;
 use sd_notify::NotifyState;
@@ -19,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::activation::Activation;
 use crate::args::{Global, ServeArgs, WorkerArgs};
-use crate::burst::Bursts;
 use crate::error::{CommandError, Exit};
 use crate::inlet::Taking;
 use crate::keeping::History;
@@ -219,7 +218,7 @@ async fn run(
 
     let mut looking = tokio::time::interval(LOOK_AFTER);
     let mut looks = 0_u64;
-    let mut bursts = Bursts::default();
+    let (mut burst, mut happened) = (Burst::default(), 0);
     let mut failure = None;
     let how = loop {
         tokio::select! {
@@ -230,13 +229,14 @@ async fn run(
                     break Shutdown::Drain;
                 }
             }
-            _ = looking.tick() => {
+            at = looking.tick() => {
                 looks += 1;
                 // A thousand processes may still be starting when the daemon itself is through.
-                let is_over = bursts.is_over(app.supervisor.happened());
+                let before = std::mem::replace(&mut happened, app.supervisor.happened());
+                burst.note(happened.saturating_sub(before), at.into_std());
+                let is_over = burst.is_over(at.into_std());
                 if looks == SETTLED || is_over {
-                    footprint::trim_heap();
-                    footprint::forget_files();
+                    footprint::give_back();
                 }
                 if !lock.is_in_place() {
                     let message = format!("the data directory {} is gone", place.data_dir.display());

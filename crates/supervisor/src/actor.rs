@@ -26,7 +26,7 @@ use crate::incarnation::{HOOKS, Incarnation};
 use crate::instance::{End, Event};
 use crate::probe::ProbeVerdict;
 use crate::real_time::pause;
-use crate::{Change, Declared, InstanceState, Settings, Wish};
+use crate::{Declared, InstanceState, Settings, Wish};
 pub(crate) use apply::{is_wished, wished};
 use entry::Entry;
 use hooks::Phase;
@@ -99,7 +99,6 @@ pub(crate) struct Actor {
     /// What a supervisor before has left, until the first declaration says what to make of it.
     found: Option<BTreeMap<String, Vec<Found>>>,
     hooks_found: Vec<Child>,
-    count: u64,
     tasks: JoinSet<()>,
 }
 
@@ -135,7 +134,6 @@ impl Actor {
             hooking: HashMap::new(),
             found: Some(found),
             hooks_found,
-            count: 0,
             tasks: JoinSet::new(),
         }
     }
@@ -237,11 +235,11 @@ impl Actor {
             entry.due = due;
         }
         let status = Arc::new(entry.status(name, now));
-        if before != status.state {
-            self.count += 1;
-            self.board.tell(Change { number: self.count, at: now.at, from: before, now: Arc::clone(&status) });
+        if before == status.state {
+            self.board.show(status);
+        } else {
+            self.board.tell(now.at, before, status);
         }
-        self.board.show(status);
     }
 
     fn ended(&mut self, child: &Child) {

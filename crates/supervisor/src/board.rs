@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use jiff::Timestamp;
 use piton_logs::Upkeep;
 use piton_model::{Group, Name, Process};
 use tokio::sync::broadcast;
@@ -35,7 +36,7 @@ pub(crate) struct Board {
     instances: RwLock<BTreeMap<String, Arc<InstanceStatus>>>,
     history: RwLock<History>,
     changes: broadcast::Sender<Change>,
-    /// How many there were.
+    /// The number of the last one.
     told: AtomicU64,
 }
 
@@ -60,6 +61,7 @@ impl Board {
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
     }
 
+    /// Shows an instance of which nothing is told.
     pub(crate) fn show(&self, status: Arc<InstanceStatus>) {
         let mut instances = self.instances.write().unwrap_or_else(PoisonError::into_inner);
         instances.insert(status.name.clone(), status);
@@ -69,12 +71,19 @@ impl Board {
         self.instances.write().unwrap_or_else(PoisonError::into_inner).remove(instance);
     }
 
-    pub(crate) fn tell(&self, change: Change) {
-        self.told.fetch_add(1, Ordering::Relaxed);
+    /// Shows where an instance is now, and tells everybody from where it came. At once: what is seen was told already,
+    /// and what is heard can be seen.
+    pub(crate) fn tell(&self, at: Timestamp, from: InstanceState, now: Arc<InstanceStatus>) {
+        let mut instances = self.instances.write().unwrap_or_else(PoisonError::into_inner);
+        instances.insert(now.name.clone(), Arc::clone(&now));
+        let number = self.told.fetch_add(1, Ordering::Relaxed) + 1;
         // Nobody has to listen.
-        let _ = self.changes.send(change);
+        let _ = self.changes.send(Change { number, at, from, now });
+        // Until here nobody looks.
+        drop(instances);
     }
 
+    /// The number of the last change, 0 before the first.
     pub(crate) fn told(&self) -> u64 {
         self.told.load(Ordering::Relaxed)
     }

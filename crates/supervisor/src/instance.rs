@@ -118,8 +118,8 @@ pub(crate) enum State {
         end: End,
         /// None before the first answer.
         seen: Option<Sighting>,
-        /// It was young when it ended.
-        young: bool,
+        /// Until when it is too young to count as started, as for its child; none once it does.
+        young_until: Option<Duration>,
         /// Its startup probe has not succeeded yet.
         unproven: bool,
     },
@@ -332,7 +332,7 @@ impl Instance {
     /// When [`Event::Due`] is wanted.
     pub(crate) fn due(&self) -> Option<Duration> {
         match &self.state {
-            State::Up { young_until, .. } => *young_until,
+            State::Up { young_until, .. } | State::Detached { young_until, .. } => *young_until,
             State::Backoff { until, .. } => Some(*until),
             State::Stopping { stage, .. } => match stage {
                 Stage::Command { until } | Stage::Signal { until, .. } | Stage::Killing { until } => Some(*until),
@@ -368,9 +368,8 @@ impl Instance {
                 InstanceState::Starting
             }
             State::PreStart { .. } | State::Spawning { .. } | State::Stopping { .. } => InstanceState::Stopping,
-            State::Up { young_until: None, unproven: false, .. } | State::Detached { unproven: false, .. } => {
-                InstanceState::Running
-            }
+            State::Up { young_until: None, unproven: false, .. }
+            | State::Detached { young_until: None, unproven: false, .. } => InstanceState::Running,
             State::Up { .. } | State::Detached { .. } => InstanceState::Starting,
             State::Backoff { .. } => InstanceState::Backoff,
             State::Exited => InstanceState::Exited,

@@ -325,8 +325,7 @@ impl Supervisor {
         self.inner.board.changes()
     }
 
-    /// How many changes there were so far: whoever sees the same number twice knows that nothing has happened in
-    /// between.
+    /// The number of the last [`Change`], 0 before the first.
     pub fn happened(&self) -> u64 {
         self.inner.board.told()
     }

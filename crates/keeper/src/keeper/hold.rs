@@ -10,7 +10,6 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, WaitOptions, WaitStatus};
 
-use super::bustle::Bustle;
 use super::capture::Captures;
 use super::connection::{Connection, Phase};
 use super::environment::{FileLimit, OomShield, Wakeups, is_subreaper};
@@ -21,7 +20,7 @@ use super::sweep::{Recent, Sweep};
 use super::table::{Held, Starting, Table};
 use super::tree::{self, Picture};
 use super::{Error, note, now_unix_us};
-use crate::footprint;
+use crate::footprint::{Burst, give_back};
 use crate::identity::open_pidfd;
 use crate::proc_table::own_children;
 use crate::protocol::{Event, ToClient};
@@ -62,7 +61,8 @@ pub(super) struct Keeper {
     /// It has no child, living or dead.
     pub(super) childless: bool,
     accept_after: Option<Instant>,
-    pub(super) bustle: Bustle,
+    /// Of starts and ends.
+    pub(super) burst: Burst,
     pub(super) stopping: bool,
 }
 
@@ -113,7 +113,7 @@ impl Keeper {
                 .map(|me| me.start_ticks),
             childless: false,
             accept_after: None,
-            bustle: Bustle::default(),
+            burst: Burst::default(),
             stopping: false,
         }
     }
@@ -150,7 +150,7 @@ impl Keeper {
             self.table.repair();
             self.recent = self.recent.take().filter(|recent| !recent.is_over());
             self.connections.retain(|_, connection| !connection.is_done());
-            if self.bustle.is_over(Instant::now()) {
+            if self.burst.is_over(Instant::now()) {
                 give_back();
             }
             if self.wakeups.take_terminate() && !self.has_work() {
@@ -229,7 +229,7 @@ impl Keeper {
         let accept = self.accept_after.map(until);
         let forget = self.recent.as_ref().map(|recent| until(recent.until));
         let repair = self.table.is_damaged().then_some(REPAIR);
-        let rest = self.bustle.due().map(until);
+        let rest = self.burst.due().map(until);
         [talk, sweep, accept, repair, forget, rest, self.captures.timeout()].into_iter().flatten().min()
     }
 
@@ -256,7 +256,7 @@ impl Keeper {
             // Whoever hears of the end should find the output complete.
             self.captures.finish(&dead.iter().map(|(pid, _)| *pid).collect::<BTreeSet<_>>());
             let ended = self.table.ended(&dead, now_unix_us());
-            self.bustle.note(ended.len(), Instant::now());
+            self.burst.note(ended.len() as u64, Instant::now());
             self.announce(ended);
         }
     }
@@ -347,12 +347,6 @@ impl Keeper {
             }
         }
     }
-}
-
-/// Gives back the memory that was needed for what is over.
-fn give_back() {
-    footprint::trim_heap();
-    footprint::forget_files();
 }
 
 fn ending(pid: rustix::process::Pid, status: WaitStatus) -> Option<(u32, ExitStatus)> {

@@ -168,7 +168,7 @@ impl Keeper {
         };
         drop(reserve);
         self.childless = false;
-        self.bustle.note(1, Instant::now());
+        self.burst.note(1, Instant::now());
         // Not reaped yet, so it is there, be it as a zombie. Zero, before any real start, would identify nothing.
         let start_ticks = Stat::read(pid).map_or(0, |stat| stat.start_ticks);
         let child = Child {

@@ -86,8 +86,7 @@ impl Keeper {
         let has_no_orphans = self.has_no_orphans();
         let is_over = |sweep: &Sweep| has_no_orphans && self.has_ended(sweep);
         let over: Vec<bool> = sweeps.iter().map(is_over).collect();
-        let was_glance = over.iter().all(|over| *over);
-        let picture = if was_glance {
+        let picture = if over.iter().all(|over| *over) {
             Picture::default()
         } else {
             let since = sweeps.iter().map(|sweep| &sweep.of.child).filter_map(start_in_this_boot).min();
@@ -110,12 +109,8 @@ impl Keeper {
             false
         });
         self.sweeps = sweeps;
-        // Half of the time at least is for everything else. That also holds where nobody was left: a thousand that end
-        // at once are looked after together, and not each with a look at all of the keeper's children.
         let now = Instant::now();
-        let took = now - begun;
-        let rest = if self.sweeps.is_empty() { was_glance.then_some(took) } else { Some(took.max(PAUSE)) };
-        self.sweep_after = rest.map(|rest| now + rest);
+        self.sweep_after = Some(now + rest(now - begun, !self.sweeps.is_empty()));
     }
 
     /// Whether the child was this keeper's and has ended, so that what it left behind is the keeper's by now.
@@ -137,6 +132,13 @@ impl Keeper {
     }
 }
 
+/// For how long nobody is looked after once a look took so long: half of the time at least is for everything else. That
+/// also holds where nobody is left to be looked after. A thousand that end one after the other are looked after together,
+/// and not each with a look at every process.
+fn rest(took: Duration, goes_on: bool) -> Duration {
+    if goes_on { took.max(PAUSE) } else { took }
+}
+
 /// A picture that may still be used.
 #[derive(Debug)]
 pub(super) struct Recent {
@@ -153,4 +155,19 @@ impl Recent {
 /// When the child was started, if its pid can mean anything now.
 fn start_in_this_boot(child: &Child) -> Option<u64> {
     child.identity.is_of_this_boot().then_some(child.identity.start_ticks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_look_follows_another_without_a_rest() {
+        let (short, long) = (PAUSE / 5, PAUSE * 5);
+        for (took, goes_on, expected) in
+            [(short, true, PAUSE), (long, true, long), (short, false, short), (long, false, long)]
+        {
+            assert_eq!(rest(took, goes_on), expected, "after {took:?}, going on: {goes_on}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// The beginning of what is left of a log.
+    /// The beginning of a log. If that was removed, whoever reads from here begins with what is left, and is told.
     pub const BEGINNING: Cursor = Cursor { id: VolumeId { born: 0, inode: 0 }, offset: 0 };
 
     pub(super) fn new(id: VolumeId, offset: u64) -> Cursor {

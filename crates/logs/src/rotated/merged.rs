@@ -148,7 +148,7 @@ impl MergedLog {
     fn last(&self, stretches: &[Stretch], limit: usize) -> io::Result<Option<u64>> {
         let (mut left, mut place) = (limit, None);
         let all: Vec<_> =
-            self.logs.iter().map(|(stream, log)| Ok((*stream, volumes(log.path())?))).collect::<io::Result<_>>()?;
+            self.logs.iter().map(|(stream, log)| Ok((*stream, volumes(log.path())?.all))).collect::<io::Result<_>>()?;
         for stretch in stretches.iter().rev() {
             if left == 0 {
                 break;

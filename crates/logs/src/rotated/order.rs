@@ -11,10 +11,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::cut::is_marked;
 use super::lines::LINE_LIMIT;
 use super::reader::place;
-use super::volume::{OpenVolume, Volume, VolumeId, volumes};
+use super::volume::{OpenVolume, Volume, VolumeId, Volumes, volumes};
 use super::{Cursor, OutputStream, RotatedLog};
 
 /// So many stretches are kept.
@@ -67,10 +66,7 @@ pub(super) fn up_to_date(book: &Path, logs: &[(OutputStream, RotatedLog)]) -> io
     for (stream, log) in logs {
         let last = before.iter().rev().find(|stretch| stretch.stream == *stream);
         let from = last.map_or(Cursor::BEGINNING, |last| Cursor::new(last.id, last.offset + last.length));
-        let all = volumes(log.path())?;
-        // Asked after that: what is not in the list was marked before it went.
-        let cut = last.is_none() && is_marked(log.path())?;
-        found.extend(added(&all, from, cut)?.into_iter().map(|part| (*stream, part)));
+        found.extend(added(&volumes(log.path())?, from)?.into_iter().map(|part| (*stream, part)));
     }
     // A whole file was written before another that was changed later; within the present ones nothing is known.
     found.sort_by_key(|(_, part)| part.changed);
@@ -115,12 +111,11 @@ struct Part {
     lost: bool,
 }
 
-/// What follows a place in a log, up to the end of its last whole line. `cut` says that what stood there is gone.
-fn added(all: &[Volume], from: Cursor, cut: bool) -> io::Result<Vec<Part>> {
-    let Some((first, from, lost)) = place(all, from) else { return Ok(Vec::new()) };
-    let mut lost = lost || cut;
+/// What follows a place in a log, up to the end of its last whole line.
+fn added(volumes: &Volumes, from: Cursor) -> io::Result<Vec<Part>> {
+    let Some((first, from, mut lost)) = place(volumes, from) else { return Ok(Vec::new()) };
     let mut parts = Vec::new();
-    for volume in all.iter().skip_while(|volume| volume.id != first.id) {
+    for volume in volumes.all.iter().skip_while(|volume| volume.id != first.id) {
         let offset = if volume.id == from.id { from.offset } else { 0 };
         // One that was emptied begins again.
         let offset = if offset > volume.length { 0 } else { offset };

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::volume::{OpenVolume, Volume, VolumeId, volumes};
+use super::volume::{OpenVolume, Volume, VolumeId, Volumes, volumes};
 use super::{Cursor, Piece};
 
 /// How often a volume is looked for that vanishes while it is opened. Each time means that another was put aside, was
@@ -26,8 +26,8 @@ impl Reader {
         let mut gap = false;
         for _ in 0..ATTEMPTS {
             if self.open.as_ref().is_none_or(|open| open.id != from.id) {
-                let all = volumes(&self.log)?;
-                let Some((volume, place, lost)) = place(&all, from) else {
+                let volumes = volumes(&self.log)?;
+                let Some((volume, place, lost)) = place(&volumes, from) else {
                     // Nothing is there, or nothing yet.
                     return Ok(Piece { from, bytes: Vec::new(), next: from, gap });
                 };
@@ -49,7 +49,7 @@ impl Reader {
                 let next = Cursor::new(from.id, from.offset + count as u64);
                 return Ok(Piece { from, bytes, next, gap });
             }
-            let all = volumes(&self.log)?;
+            let all = volumes(&self.log)?.all;
             let Some((next, lost)) = next_after(&all, from.id) else {
                 return Ok(Piece { from, bytes: Vec::new(), next: from, gap });
             };
@@ -61,12 +61,13 @@ impl Reader {
 }
 
 /// Where reading from a place on begins, and whether something in between is gone.
-pub(super) fn place(all: &[Volume], from: Cursor) -> Option<(&Volume, Cursor, bool)> {
+pub(super) fn place(volumes: &Volumes, from: Cursor) -> Option<(&Volume, Cursor, bool)> {
+    let all = volumes.all.as_slice();
     if let Some(volume) = all.iter().find(|volume| volume.id == from.id) {
         return Some((volume, from, false));
     }
     if from.is_beginning() {
-        return all.first().map(|volume| (volume, Cursor::new(volume.id, 0), false));
+        return all.first().map(|volume| (volume, Cursor::new(volume.id, 0), volumes.cut));
     }
     next_after(all, from.id).map(|(volume, lost)| (volume, Cursor::new(volume.id, 0), lost))
 }

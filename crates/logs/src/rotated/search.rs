@@ -14,7 +14,7 @@ const BLOCK: usize = 64 * 1024;
 const FURTHEST: u64 = 8 * TAIL_LIMIT;
 
 pub(super) fn last_lines(log: &Path, lines: usize) -> io::Result<Cursor> {
-    let all = volumes(log)?;
+    let all = volumes(log)?.all;
     let mut left = lines;
     let mut at = all.last().map_or(Cursor::BEGINNING, |last| Cursor::new(last.id, last.length));
     for volume in all.iter().rev() {

@@ -13,6 +13,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use flate2::read::MultiGzDecoder;
 
+use super::cut::is_marked;
+
 /// Begins the field of a compressed volume's header that says what it was.
 const FIELD: [u8; 4] = *b"Pi\x18\x00";
 
@@ -38,6 +40,15 @@ pub(super) struct Volume {
     pub(super) current: bool,
 }
 
+/// What there is of a log.
+#[derive(Debug, Clone)]
+pub(super) struct Volumes {
+    /// The oldest first.
+    pub(super) all: Vec<Volume>,
+    /// Something that stood before them was removed.
+    pub(super) cut: bool,
+}
+
 /// The name of a file put aside, taken apart.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Aside {
@@ -55,17 +66,19 @@ impl VolumeId {
 /// How often a log is looked at that changes meanwhile.
 const LOOKS: u32 = 50;
 
-/// All volumes of a log, the oldest first.
-pub(super) fn volumes(log: &Path) -> io::Result<Vec<Volume>> {
-    let mut found = Vec::new();
+/// All volumes of a log.
+pub(super) fn volumes(log: &Path) -> io::Result<Volumes> {
+    let mut all = Vec::new();
     for _ in 0..LOOKS {
         let steady;
-        (found, steady) = look(log)?;
+        (all, steady) = look(log)?;
         if steady {
             break;
         }
     }
-    Ok(found)
+    // Asked after that: what is not in the list was marked before it went.
+    let cut = is_marked(log)?;
+    Ok(Volumes { all, cut })
 }
 
 /// What is there, and whether it stayed while it was looked at.

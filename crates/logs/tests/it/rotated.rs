@@ -144,7 +144,13 @@ async fn what_is_gone_is_told() {
     let done = written.log().keep_up(upkeep, now()).await.unwrap();
     assert_eq!((done.removed, done.compressed), (1, 1));
     assert_eq!(rest(&written.log(), first, 100).await, (b"two\nthree\n".to_vec(), true));
-    assert_eq!(rest(&written.log(), Cursor::BEGINNING, 100).await, (b"two\nthree\n".to_vec(), false));
+    assert_eq!(rest(&written.log(), Cursor::BEGINNING, 100).await, (b"two\nthree\n".to_vec(), true));
+    let followed = Box::pin(written.log().follow(Cursor::BEGINNING)).next().await.unwrap().unwrap();
+    assert!(followed.gap, "whoever follows from the beginning is told, too");
+    // Who reads on from what is left misses nothing.
+    let left = written.log().read(followed.from, 100).await.unwrap();
+    assert_eq!((left.from, left.gap), (followed.from, false));
+    assert!(!written.log().tail(100).await.unwrap().gap, "who asks for the last lines misses none");
     // Emptied by somebody else.
     let end = written.log().end().await.unwrap();
     File::create(written.path()).unwrap().write_all(b"new\n").unwrap();

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use piton_supervisor::{Change, InstanceState, InstanceStatus, LastExit, Selector, Supervisor};
 use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::{Instant, timeout};
 
 /// What has not failed by then is on its way, and is not waited for any longer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A change is told a moment before it can be seen, so it is looked again from time to time.
+/// What is waited for need not be a change of state, so it is looked again from time to time.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// An instance that waits for its own predecessor to be gone waits so long at most; what waits longer waits for others.
@@ -55,11 +55,27 @@ impl<'a> Watched<'a> {
         Watched { process, news: before.iter().map(known).collect(), missed: false }
     }
 
-    fn hear(&mut self, change: &Change) {
-        if change.now.process == self.process {
+    /// Takes notice of a change; whether it is one of the process.
+    fn hear(&mut self, change: &Change) -> bool {
+        let is_ours = change.now.process == self.process;
+        if is_ours {
             let news = self.news.entry(change.now.name.clone()).or_default();
             news.moved = true;
             news.ran |= change.now.state == InstanceState::Running;
+        }
+        is_ours
+    }
+
+    /// Takes notice of all that was told up to now; whether anything of it is news of the process.
+    fn hear_all(&mut self, changes: &mut broadcast::Receiver<Change>) -> bool {
+        let mut is_news = false;
+        loop {
+            match changes.try_recv() {
+                Ok(change) => is_news |= self.hear(&change),
+                // What was missed may have been good news: what is seen now decides.
+                Err(TryRecvError::Lagged(_)) => (self.missed, is_news) = (true, true),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return is_news,
+            }
         }
     }
 
@@ -84,15 +100,11 @@ pub(super) async fn came_up(
     let deadline = begun + PATIENCE;
     let mut watched = Watched::new(process, before);
     loop {
-        loop {
-            match changes.try_recv() {
-                Ok(change) => watched.hear(&change),
-                // What was missed may have been good news: what is seen now decides.
-                Err(broadcast::error::TryRecvError::Lagged(_)) => watched.missed = true,
-                Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed) => break,
-            }
-        }
         let instances = supervisor.status(&which).map_err(|error| error.to_string())?;
+        // What is seen was told, so all of it is known now. What was told since then has to be seen first.
+        if watched.hear_all(&mut changes) {
+            continue;
+        }
         let mut open = instances.is_empty();
         for instance in &instances {
             if instance.pid.is_some_and(|pid| replaced.contains(&pid)) {
@@ -119,7 +131,9 @@ pub(super) async fn came_up(
             return Ok(());
         }
         match timeout(LOOK_AGAIN, changes.recv()).await {
-            Ok(Ok(change)) => watched.hear(&change),
+            Ok(Ok(change)) => {
+                watched.hear(&change);
+            }
             Ok(Err(RecvError::Lagged(_))) => watched.missed = true,
             // Nothing came: what is seen then decides.
             Err(_) => {}
@@ -225,7 +239,15 @@ mod tests {
         watched.hear(&change("web", InstanceState::Running));
         watched.hear(&change("web", InstanceState::Exited));
         assert!(watched.of("web").ran);
-        watched.missed = true;
-        assert!(watched.of("web-2").moved);
+        let (tell, mut changes) = broadcast::channel(2);
+        tell.send(change("api", InstanceState::Running)).unwrap();
+        assert!(!watched.hear_all(&mut changes));
+        tell.send(change("web", InstanceState::Starting)).unwrap();
+        assert!(watched.hear_all(&mut changes) && !watched.hear_all(&mut changes), "once");
+        assert!(!watched.of("web-2").moved);
+        for _ in 0..3 {
+            tell.send(change("api", InstanceState::Running)).unwrap();
+        }
+        assert!(watched.hear_all(&mut changes) && watched.of("web-2").moved, "nobody knows what was missed");
     }
 }

@@ -122,9 +122,14 @@ impl Instance {
         }
     }
 
-    /// Counts as started once it has run for long enough and its startup probe has succeeded.
+    /// Counts as started once it has run for long enough and its startup probe has succeeded. What goes on without its
+    /// child has to be seen for that.
     pub(super) fn grown(&mut self, turn: &mut Turn<'_>) {
-        let State::Up { up, young_until: None, unproven: false } = &self.state else { return };
+        let (State::Up { up, young_until: None, unproven: false }
+        | State::Detached { up, young_until: None, unproven: false, seen: Some(_), .. }) = &self.state
+        else {
+            return;
+        };
         let number = up.of.number;
         self.tries = 0;
         if !std::mem::replace(&mut self.announced, true) && !turn.process().hooks.post_start.is_empty() {
@@ -165,14 +170,13 @@ impl Instance {
         match &mut self.state {
             State::Spawning { of, early, .. } if of.number == number => *early = Some(end),
             State::Up { up, young_until, unproven } if up.of.number == number => {
-                let (up, unproven) = (up.clone(), *unproven);
-                let young = young_until.is_some() || unproven;
+                let (up, young_until, unproven) = (up.clone(), *young_until, *unproven);
                 self.bury(&up, end, true, turn);
                 if turn.process().detectors.is_empty() {
-                    return self.by_policy(end, young, turn);
+                    return self.by_policy(end, young_until.is_some() || unproven, turn);
                 }
                 turn.then(Effect::Look { of: up.of, after: Duration::ZERO });
-                self.state = State::Detached { up, end, seen: None, young, unproven };
+                self.state = State::Detached { up, end, seen: None, young_until, unproven };
             }
             State::Stopping { up, .. } if up.as_ref().is_some_and(|up| up.of.number == number) => {
                 self.ended_while_stopping(end, turn);
@@ -220,15 +224,16 @@ impl Instance {
 
     pub(super) fn looked(&mut self, number: u64, sighting: Option<Sighting>, turn: &mut Turn<'_>) {
         match &mut self.state {
-            State::Detached { up, end, seen, young, .. } if up.of.number == number => match sighting {
+            State::Detached { up, end, seen, young_until, unproven } if up.of.number == number => match sighting {
                 Some(sighting) => {
                     *seen = Some(sighting);
                     turn.then(Effect::Look { of: up.of, after: LOOK_EVERY });
                     // It runs, which is enough where no probe says more.
                     self.ready |= turn.process().probes.readiness.is_none();
+                    self.grown(turn);
                 }
                 None => {
-                    let (end, young) = (*end, *young);
+                    let (end, young) = (*end, young_until.is_some() || *unproven);
                     self.by_policy(end, young, turn);
                 }
             },
@@ -242,7 +247,7 @@ impl Instance {
             return;
         }
         match &mut self.state {
-            State::Up { young_until, .. } => {
+            State::Up { young_until, .. } | State::Detached { young_until, .. } => {
                 *young_until = None;
                 self.grown(turn);
             }
@@ -263,10 +268,6 @@ impl Instance {
         match (kind, is_up) {
             (ProbeKind::Startup, true) => {
                 *unproven = false;
-                if let State::Detached { young, .. } = &mut self.state {
-                    // It has come up, though the child that started it lived for a short time only.
-                    *young = false;
-                }
                 self.grown(turn);
             }
             (ProbeKind::Readiness, _) => {

@@ -23,8 +23,8 @@ impl Instance {
                 let (of, up) = (up.of, Some(up.clone()));
                 self.begin_stop(of, up, young, next, wait, turn);
             }
-            State::Detached { up, young, .. } => {
-                let (of, young) = (up.of, *young);
+            State::Detached { up, young_until, unproven, .. } => {
+                let (of, young) = (up.of, young_until.is_some() || *unproven);
                 self.begin_stop(of, None, young, next, wait, turn);
             }
             State::Stopping { then, stage, wait: patience, .. } => {

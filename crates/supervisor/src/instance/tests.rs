@@ -509,3 +509,67 @@ fn what_a_detector_sees_has_started_once_its_startup_probe_has_succeeded() {
     world.answer(0, true);
     assert_eq!(world.instance.shown(), InstanceState::Exited);
 }
+
+/// How many times the hooks after the start are to be run and have not answered yet.
+fn announcements(world: &World) -> usize {
+    let is_one = |effect: &&Effect| matches!(effect, Effect::RunHooks { phase: HookPhase::PostStart, .. });
+    world.pending.iter().filter(is_one).count()
+}
+
+#[test]
+fn what_a_detector_sees_has_its_hooks_and_its_tries_as_a_child_has() {
+    let mut process = restarting(RestartWhen::Never, 0);
+    process.probes.startup = Some(readiness());
+    process.hooks.post_start.push(hook());
+    process.start.retries = 1;
+    let mut world = seen_by_a_detector(process);
+    // It goes before it had come up.
+    world.answer(0, true);
+    assert!(matches!(world.instance.state, State::Backoff { retrying: true, .. }), "{:?}", world.instance);
+    assert_eq!((world.instance.tries, announcements(&world)), (1, 0));
+    world.due();
+    world.rest();
+    world.crash(0);
+    world.answer(0, false);
+    assert_eq!((world.instance.shown(), world.instance.tries), (InstanceState::Starting, 1));
+    assert_eq!(announcements(&world), 0);
+    let number = world.spawned[1].number;
+    for _ in 0..2 {
+        world.feed(Event::Probed { number, kind: ProbeKind::Startup, up: true, message: String::new() });
+        // It is seen once more.
+        world.answer(0, false);
+        assert_eq!((world.instance.shown(), world.instance.tries), (InstanceState::Running, 0));
+        assert_eq!(announcements(&world), 1);
+        world.pending.rotate_right(1);
+    }
+}
+
+#[test]
+fn what_a_detector_sees_has_to_run_for_long_enough() {
+    let mut process = restarting(RestartWhen::Never, 0);
+    process.hooks.post_start.push(hook());
+    process.start.duration = Duration::from_secs(5);
+    // Seen before its time has come, or only after.
+    for seen_early in [true, false] {
+        let mut process = process.clone();
+        process.detectors.push(Detector::PidFile { path: "/x".into() });
+        let mut world = World::run(process);
+        world.crash(0);
+        assert_eq!(world.instance.shown(), InstanceState::Starting);
+        if seen_early {
+            world.answer(0, false);
+            assert_eq!((world.instance.shown(), announcements(&world)), (InstanceState::Starting, 0));
+        }
+        world.due();
+        assert_eq!(announcements(&world), usize::from(seen_early), "nobody knows whether it runs");
+        if !seen_early {
+            world.answer(0, false);
+        }
+        assert_eq!((world.instance.shown(), announcements(&world)), (InstanceState::Running, 1));
+    }
+    let mut world = seen_by_a_detector(process);
+    world.pass(Duration::from_secs(4));
+    world.answer(0, true);
+    assert_eq!(world.instance.shown(), InstanceState::Fatal, "it went too soon");
+    assert_eq!(world.instance.reason.as_deref(), Some("exit code 0, before it had run for 5s"));
+}

@@ -52,9 +52,15 @@ pub(crate) async fn what_crashes_is_replaced_at_once() {
             .await;
         assert!(status.pid != Some(pid) && status.last_exit.unwrap().unexpected);
     }
-    assert!(scene.supervisor.happened() >= before + 10, "each was on its way, and then up");
-    let change = changes.recv().await.unwrap();
-    assert_eq!((change.from, change.now.state), (InstanceState::Running, InstanceState::Starting));
+    // What is seen was told.
+    let mut heard = Vec::new();
+    while let Ok(change) = changes.try_recv() {
+        heard.push((change.number, change.from, change.now.state));
+    }
+    let each = [(InstanceState::Running, InstanceState::Starting), (InstanceState::Starting, InstanceState::Running)];
+    let expected = (before + 1..).zip(each.into_iter().cycle()).map(|(number, (from, now))| (number, from, now));
+    assert_eq!(heard, expected.take(10).collect::<Vec<_>>(), "each was on its way, and then up");
+    assert_eq!(scene.supervisor.happened(), before + 10);
 }
 
 pub(crate) async fn flapping_is_given_up_until_a_hand_starts_it() {

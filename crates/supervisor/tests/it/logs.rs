@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use piton_logs::MergedLog;
+use piton_logs::{MergedLog, OutputStream};
+use piton_model::RestartWhen;
 use piton_supervisor::InstanceState;
 
 use crate::scene::{Scene, process, until};
@@ -66,4 +67,27 @@ pub(crate) async fn what_is_put_aside_is_compressed_and_read_as_one_log() {
         assert!(time.parse::<Timestamp>().is_ok(), "{line}");
         assert_eq!(text, format!("line {number}"));
     }
+}
+
+pub(crate) async fn what_the_keeper_removed_before_anybody_read_is_told() {
+    let mut talker =
+        process("talker", &format!("i=0; while [ $i -lt {LINES} ]; do echo line $i; i=$((i+1)); done; echo x >&2"));
+    talker.restart.when = RestartWhen::Never;
+    let output = &mut talker.output;
+    (output.max_size, output.max_backups, output.max_age) = (4000, 2, Duration::ZERO);
+    // The keeper removes, and whoever reads finds the mark that it has left: both have to know it by one name.
+    let scene = Scene::without_upkeep().await;
+    scene.apply([talker]).await;
+    scene.until_state("talker", InstanceState::Exited).await;
+    let (stdout, stderr) = scene.supervisor.log_files("talker").unwrap();
+    assert_eq!((put_aside(&stdout), put_aside(&stderr)), ((2, 0), (0, 0)));
+    let log = MergedLog::new(&stdout, &stderr, scene.file("order"));
+    assert!(log.page(Some(0), 1).await.unwrap().gap, "the log does not begin where it seems to");
+    // The other output has lost nothing.
+    let other = MergedLog::one(OutputStream::Stderr, &stderr, scene.file("other order"));
+    assert_eq!(read(&other).await, (vec!["x".to_owned()], false));
+    let out = MergedLog::one(OutputStream::Stdout, &stdout, scene.file("out order"));
+    let (lines, gap) = read(&out).await;
+    let left: Vec<String> = (LINES - lines.len()..LINES).map(|number| format!("line {number}")).collect();
+    assert_eq!((lines, gap), (left, true));
 }

@@ -79,6 +79,7 @@ fn main() -> ExitCode {
         life::an_unready_process_holds_up_who_needs_it_healthy,
         life::one_is_ready_before_the_next_is_stopped,
         logs::what_is_put_aside_is_compressed_and_read_as_one_log,
+        logs::what_the_keeper_removed_before_anybody_read_is_told,
         many::three_hundred_instances,
         refusals::what_cannot_start_says_why,
         refusals::what_nobody_declared_is_unknown,

@@ -27,9 +27,15 @@ struct Home(TempDir);
 
 impl Scene {
     pub(crate) async fn new() -> Scene {
-        let dir = tempfile::Builder::new().prefix("piton-supervisor-").tempdir().unwrap();
-        let home = Home(dir);
+        let home = Home::new();
         let supervisor = open(&home.0).await;
+        Scene { supervisor, home }
+    }
+
+    /// A scene in which nobody but the keeper touches the logs.
+    pub(crate) async fn without_upkeep() -> Scene {
+        let home = Home::new();
+        let supervisor = open_as(Settings { keep_logs_every: None, ..settings(home.0.path()) }).await;
         Scene { supervisor, home }
     }
 
@@ -144,8 +150,12 @@ pub(crate) fn settings(dir: &Path) -> Settings {
 }
 
 async fn open(dir: &TempDir) -> Supervisor {
-    let memory = FileMemory::new(dir.path().join("wishes.json"));
-    Supervisor::open(settings(dir.path()), Arc::new(memory)).await.unwrap()
+    open_as(settings(dir.path())).await
+}
+
+async fn open_as(settings: Settings) -> Supervisor {
+    let memory = FileMemory::new(settings.keeper_dir.join("wishes.json"));
+    Supervisor::open(settings, Arc::new(memory)).await.unwrap()
 }
 
 pub(crate) fn declared(processes: impl IntoIterator<Item = Process>) -> Declared {
@@ -174,6 +184,12 @@ pub(crate) fn idle(name: &str) -> Process {
 
 pub(crate) fn name_of(name: &str) -> Selector {
     Selector::name(name).unwrap()
+}
+
+impl Home {
+    fn new() -> Home {
+        Home(tempfile::Builder::new().prefix("piton-supervisor-").tempdir().unwrap())
+    }
 }
 
 impl Drop for Home {
