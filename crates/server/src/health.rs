@@ -79,7 +79,7 @@ struct Detail {
 }
 
 /// Whether work is accepted.
-#[utoipa::path(get, path = "/readyz", tag = "health", responses((status = 200, body = String, content_type = "text/plain"), (status = 503, description = "Ending, or the database is away.", body = String, content_type = "text/plain")))]
+#[utoipa::path(get, path = "/readyz", tag = "health", params(Detail), responses((status = 200, body = String, content_type = "text/plain"), (status = 503, description = "Ending, or the database is away.", body = String, content_type = "text/plain")))]
 async fn ready(State(app): State<App>, Query(detail): Query<Detail>) -> (StatusCode, String) {
     ready::answer(&ready::checks(&app).await, detail.verbose.is_some())
 }

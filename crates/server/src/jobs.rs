@@ -55,7 +55,7 @@ struct Scope {
 }
 
 /// Scheduled jobs.
-#[utoipa::path(get, path = "/cronjobs", responses((status = 200, body = api::Page<api::Scheduled>), (status = 404, description = "There is no such workspace.")))]
+#[utoipa::path(get, path = "/cronjobs", params(Scope, Window), responses((status = 200, body = api::Page<api::Scheduled>), (status = 404, description = "There is no such workspace.")))]
 async fn list(
     State(app): State<App>,
     Query(scope): Query<Scope>,
@@ -228,7 +228,7 @@ struct Limit {
 }
 
 /// The runs of a job, latest first.
-#[utoipa::path(get, path = "/cronjobs/{name}/history", responses((status = 200, body = api::Page<api::CronJobRun>)))]
+#[utoipa::path(get, path = "/cronjobs/{name}/history", params(Limit), responses((status = 200, body = api::Page<api::CronJobRun>)))]
 async fn history(
     State(app): State<App>,
     Path(name): Path<String>,

@@ -286,6 +286,34 @@ mod tests {
     }
 
     #[test]
+    fn what_is_read_from_the_query_is_described() {
+        let document = document();
+        let operations = operations(&document);
+        for (method, path, names) in [
+            ("get", "/runs", &["kind", "subject", "state", "since", "limit", "cursor"][..]),
+            ("get", "/cronjobs", &["workspace", "standalone", "limit", "cursor"]),
+            ("get", "/workspaces/{name}/logs", &["from", "tail"]),
+            ("post", "/restart", &["name", "base", "wildcard", "wait", "rolling"]),
+            ("post", "/schedule/bulk", &["atomic"]),
+            ("delete", "/templates/{name}", &["force"]),
+        ] {
+            let name = format!("{method} {}{path}", crate::BASE);
+            let (_, operation) = operations.iter().find(|(one, _)| *one == name).unwrap_or_else(|| panic!("{name}"));
+            let parameters = operation["parameters"].as_array().unwrap().iter();
+            let in_query = parameters.filter(|parameter| parameter["in"] == "query");
+            let found: Vec<&str> = in_query.map(|parameter| parameter["name"].as_str().unwrap()).collect();
+            assert_eq!(found, names, "{name}");
+        }
+        for (name, operation) in &operations {
+            let mut seen = BTreeSet::new();
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                let place = format!("{} {}", parameter["in"], parameter["name"]);
+                assert!(seen.insert(place.clone()), "{name} has {place} twice");
+            }
+        }
+    }
+
+    #[test]
     fn what_changes_something_is_not_public_and_not_for_viewers() {
         let document = document();
         for (name, operation) in operations(&document) {

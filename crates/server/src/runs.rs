@@ -65,7 +65,7 @@ struct Filter {
 }
 
 /// Runs of any kind, latest first.
-#[utoipa::path(get, path = "/runs", responses((status = 200, body = api::Page<api::Run>)))]
+#[utoipa::path(get, path = "/runs", params(Filter), responses((status = 200, body = api::Page<api::Run>)))]
 async fn list(
     State(app): State<App>,
     Query(filter): Query<Filter>,

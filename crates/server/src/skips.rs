@@ -40,7 +40,7 @@ struct Filter {
 }
 
 /// Due times that made no run, latest first, and why: skipped, or missed.
-#[utoipa::path(get, path = "/skips", responses((status = 200, body = api::Page<api::Skip>)))]
+#[utoipa::path(get, path = "/skips", params(Filter), responses((status = 200, body = api::Page<api::Skip>)))]
 async fn list(
     State(app): State<App>,
     Query(filter): Query<Filter>,

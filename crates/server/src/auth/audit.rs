@@ -27,7 +27,7 @@ struct Part {
 }
 
 /// Logins, failed ones too, and what was done to users, clients, keys, jobs, templates and processes; the latest first.
-#[utoipa::path(get, path = "/audit", tag = "auth", responses((status = 200, body = api::Page<api::AuditEntry>)))]
+#[utoipa::path(get, path = "/audit", tag = "auth", params(Part), responses((status = 200, body = api::Page<api::AuditEntry>)))]
 async fn list(State(app): State<App>, Query(part): Query<Part>) -> Answer<Json<api::Page<api::AuditEntry>>> {
     let before = part.cursor.map(|cursor| cursor.parse::<Seq>()).transpose().map_err(|_| wrong_cursor())?;
     let limit = part.limit.unwrap_or(50).clamp(1, 1000);

@@ -46,7 +46,7 @@ impl Part {
 }
 
 /// Users, by name.
-#[utoipa::path(get, path = "/auth/users", tag = "auth", responses((status = 200, body = api::Users)))]
+#[utoipa::path(get, path = "/auth/users", tag = "auth", params(Part), responses((status = 200, body = api::Users)))]
 async fn list(State(app): State<App>, Query(part): Query<Part>) -> Answer<Json<api::Users>> {
     let (offset, limit) = part.bounds();
     let (users, total) = app.auth.store().users(offset, limit).await?;

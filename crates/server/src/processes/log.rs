@@ -78,7 +78,7 @@ struct Part {
 ///
 /// An event is one line; its `id` is the place after it, to resume at with `Last-Event-ID`. One without an event tells
 /// first where the log begins; `gap` says that lines are gone which should stand there.
-#[utoipa::path(get, path = "/processes/{name}/logs", responses((status = 200, content((api::ProcessLog = "application/json"), (String = "text/event-stream"))), (status = 400, description = "It is no name, or no place.")))]
+#[utoipa::path(get, path = "/processes/{name}/logs", params(Part), responses((status = 200, content((api::ProcessLog = "application/json"), (String = "text/event-stream"))), (status = 400, description = "It is no name, or no place.")))]
 async fn show(
     State(app): State<App>,
     Path(name): Path<String>,

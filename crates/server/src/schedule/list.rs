@@ -40,7 +40,7 @@ pub(crate) struct Filter {
 }
 
 /// Scheduled provisions, the latest time first.
-#[utoipa::path(get, path = "/schedule", responses(
+#[utoipa::path(get, path = "/schedule", params(Filter), responses(
     (status = 200, body = Vec<api::Schedule>,
         headers(("link" = String, description = "The next page, where there is one: `<…>; rel=\"next\"`.")))))]
 pub(crate) async fn list(State(app): State<App>, Query(filter): Query<Filter>) -> Answer<Response> {
