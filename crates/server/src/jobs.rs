@@ -222,8 +222,7 @@ async fn resume(State(app): State<App>, Path(name): Path<String>, caller: Caller
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Limit {
-    /// How many at most; 20 unless given.
-    #[param(minimum = 1, maximum = 1000)]
+    /// How many at most; 20 unless given. More than 1000 counts as 1000, and 0 as 1.
     limit: Option<usize>,
 }
 

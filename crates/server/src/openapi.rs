@@ -314,6 +314,20 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_counts_as_another_is_within_no_bounds() {
+        let document = document();
+        let mut bounded = vec![];
+        for (name, operation) in operations(&document) {
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                if parameter["in"] == "query" && !parameter["schema"]["maximum"].is_null() {
+                    bounded.push(format!("{name} {}", parameter["name"].as_str().unwrap()));
+                }
+            }
+        }
+        assert_eq!(bounded, [format!("post {}/scale instances", crate::BASE)], "which is refused beyond them");
+    }
+
+    #[test]
     fn what_changes_something_is_not_public_and_not_for_viewers() {
         let document = document();
         for (name, operation) in operations(&document) {

@@ -32,8 +32,7 @@ struct Filter {
     subject: Option<Subject>,
     /// Recorded at this time or later.
     since: Option<Timestamp>,
-    /// How many at most; 50 unless given.
-    #[param(minimum = 1, maximum = 1000)]
+    /// How many at most; 50 unless given. More than 1000 counts as 1000, and 0 as 1.
     limit: Option<usize>,
     /// What the page before gave as `next`.
     cursor: Option<String>,

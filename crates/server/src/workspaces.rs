@@ -213,8 +213,7 @@ fn changes(run: &Run) -> bool {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Count {
-    /// How many; 5 unless given.
-    #[param(minimum = 1, maximum = 1000)]
+    /// How many; 5 unless given. More than 1000 counts as 1000, and 0 as 1.
     n: Option<usize>,
 }
 

@@ -19,8 +19,7 @@ pub(super) fn routes() -> Table {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Part {
-    /// How many at most; 50 unless given.
-    #[param(minimum = 1, maximum = 1000)]
+    /// How many at most; 50 unless given. More than 1000 counts as 1000, and 0 as 1.
     limit: Option<usize>,
     /// What the page before gave as `next`.
     cursor: Option<String>,

@@ -32,10 +32,8 @@ pub(super) fn routes() -> Table {
 #[into_params(parameter_in = Query)]
 pub(super) struct Part {
     /// How many to leave out.
-    #[param(minimum = 0)]
     offset: Option<usize>,
-    /// How many at most; 10 unless given.
-    #[param(minimum = 1, maximum = 100)]
+    /// How many at most; 10 unless given. More than 100 counts as 100, and 0 as 1.
     limit: Option<usize>,
 }
 

@@ -60,11 +60,9 @@ enum Which {
 struct Part {
     /// From this place on, as the page before gave it as `next`; without it the last lines.
     since: Option<u64>,
-    /// How many lines at most; 200 unless given.
-    #[param(minimum = 1, maximum = 1000)]
+    /// How many lines at most; 200 unless given. More than 1000 counts as 1000, and 0 as 1 on a page.
     limit: Option<usize>,
     /// The same, for the last lines.
-    #[param(minimum = 0, maximum = 1000)]
     tail: Option<usize>,
     /// Only standard output, or only standard error.
     #[param(inline)]

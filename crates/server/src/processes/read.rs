@@ -174,8 +174,7 @@ fn health(instance: &InstanceStatus) -> &'static str {
 struct Part {
     /// Only of this instance, or of all instances of this process.
     name: Option<String>,
-    /// How many at most; 100 unless given.
-    #[param(minimum = 1, maximum = 1000)]
+    /// How many at most; 100 unless given. More than 1000 counts as 1000, and 0 as 1.
     limit: Option<usize>,
     /// What the page before gave as `next`.
     cursor: Option<String>,

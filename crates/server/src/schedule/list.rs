@@ -31,7 +31,7 @@ pub(crate) struct Filter {
     /// What is done, such as `provision`.
     #[serde(rename = "type")]
     job_type: Option<String>,
-    /// How many at most, up to 1000; 100 unless given.
+    /// How many at most; 100 unless given. More than 1000 counts as 1000, and 0 as 1.
     limit: Option<u32>,
     /// Where to go on: part of the address that `Link` gives.
     cursor: Option<String>,
