@@ -14,7 +14,7 @@ use utoipa::IntoParams;
 
 use crate::caller::Caller;
 use crate::extract::{Json, Query};
-use crate::problem::{Answer, Refusal, soon};
+use crate::problem::{Answer, Refusal};
 use crate::ready;
 use crate::route::{Permission, Table, routes};
 use crate::state::App;
@@ -48,7 +48,6 @@ pub(crate) fn waiting() -> Router {
             let detail = "the database is not available yet";
             let hint = Some("try again in a moment".to_owned());
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail, hint)
-                .with(header::RETRY_AFTER, soon())
         })
 }
 
