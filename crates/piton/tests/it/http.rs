@@ -65,6 +65,7 @@ fn the_parameter_that_cannot_be_read_is_named() {
         ("/api/schedule?offset=-1", "/offset", "a whole number"),
         ("/api/schedule?status=done", "/status", "completed"),
         ("/api/cronjobs?standalone=maybe", "/standalone", "`true` or `false`"),
+        ("/api/processes/web/logs?stream=odd", "/stream", "one of `stdout`, `stderr`"),
         ("/api/workspaces?limit=1&limit=2", "/limit", "More than 1000 counts as 1000"),
         ("/deploy?limit=1.5", "/limit", "More than 1000 counts as 1000"),
     ] {
