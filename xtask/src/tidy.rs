@@ -12,6 +12,7 @@ mod modules;
 mod names;
 mod packages;
 mod paths;
+mod queries;
 mod sizes;
 mod sql;
 mod unfinished;
@@ -33,6 +34,7 @@ const FILE_RULES: &[fn(&Repository) -> Vec<Finding>] = &[
     modules::check,
     names::check,
     paths::check,
+    queries::check,
     sizes::check,
     sql::check,
     unfinished::check,

@@ -37,7 +37,7 @@ struct From {
 }
 
 /// The ledger as it grows, as server-sent events; `id` is the position, to resume at with `Last-Event-ID`.
-#[utoipa::path(get, path = "/events", responses((status = 200, body = String, content_type = "text/event-stream")))]
+#[utoipa::path(get, path = "/events", params(From), responses((status = 200, body = String, content_type = "text/event-stream")))]
 async fn show(
     State(app): State<App>,
     Query(from): Query<From>,

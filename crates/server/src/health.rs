@@ -14,7 +14,7 @@ use utoipa::IntoParams;
 
 use crate::caller::Caller;
 use crate::extract::{Json, Query};
-use crate::problem::{Answer, Refusal, soon};
+use crate::problem::{Answer, Refusal};
 use crate::ready;
 use crate::route::{Permission, Table, routes};
 use crate::state::App;
@@ -48,7 +48,6 @@ pub(crate) fn waiting() -> Router {
             let detail = "the database is not available yet";
             let hint = Some("try again in a moment".to_owned());
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail, hint)
-                .with(header::RETRY_AFTER, soon())
         })
 }
 
@@ -79,7 +78,7 @@ struct Detail {
 }
 
 /// Whether work is accepted.
-#[utoipa::path(get, path = "/readyz", tag = "health", responses((status = 200, body = String, content_type = "text/plain"), (status = 503, description = "Ending, or the database is away.", body = String, content_type = "text/plain")))]
+#[utoipa::path(get, path = "/readyz", tag = "health", params(Detail), responses((status = 200, body = String, content_type = "text/plain"), (status = 503, description = "Ending, or the database is away.", body = String, content_type = "text/plain")))]
 async fn ready(State(app): State<App>, Query(detail): Query<Detail>) -> (StatusCode, String) {
     ready::answer(&ready::checks(&app).await, detail.verbose.is_some())
 }

@@ -55,7 +55,7 @@ struct Scope {
 }
 
 /// Scheduled jobs.
-#[utoipa::path(get, path = "/cronjobs", responses((status = 200, body = api::Page<api::Scheduled>), (status = 404, description = "There is no such workspace.")))]
+#[utoipa::path(get, path = "/cronjobs", params(Scope, Window), responses((status = 200, body = api::Page<api::Scheduled>), (status = 404, description = "There is no such workspace.")))]
 async fn list(
     State(app): State<App>,
     Query(scope): Query<Scope>,
@@ -222,13 +222,12 @@ async fn resume(State(app): State<App>, Path(name): Path<String>, caller: Caller
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Limit {
-    /// How many at most; 20 unless given.
-    #[param(minimum = 1, maximum = 1000)]
+    /// How many at most; 20 unless given. More than 1000 counts as 1000, and 0 as 1.
     limit: Option<usize>,
 }
 
 /// The runs of a job, latest first.
-#[utoipa::path(get, path = "/cronjobs/{name}/history", responses((status = 200, body = api::Page<api::CronJobRun>)))]
+#[utoipa::path(get, path = "/cronjobs/{name}/history", params(Limit), responses((status = 200, body = api::Page<api::CronJobRun>)))]
 async fn history(
     State(app): State<App>,
     Path(name): Path<String>,

@@ -50,7 +50,7 @@ const LONGEST_LINE: usize = 64 * 1024;
 ///
 /// `id` is the byte offset after a line, to resume at with `Last-Event-ID`; one without an event tells first where the
 /// log begins. The last event is `end`, with the outcome, and the id `end` if the run has ended.
-#[utoipa::path(get, path = "/runs/{id}/logs", responses(
+#[utoipa::path(get, path = "/runs/{id}/logs", params(Range), responses(
     (status = 200, content((String = "text/plain"), (String = "text/event-stream"))),
     (status = 204, description = "The `Last-Event-ID` is that of the end.")))]
 async fn show(

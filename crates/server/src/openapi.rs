@@ -261,28 +261,68 @@ mod tests {
         assert!(ids.len() > 30, "{}", ids.len());
     }
 
+    /// Each of them is provoked in `crates/piton/tests/it`.
     #[test]
-    fn what_a_handler_may_refuse_with_is_described() {
+    fn what_a_handler_refuses_with_is_described() {
         let document = document();
         let operations = operations(&document);
         for (method, path, status) in [
-            ("get", "/templates/{name}", "409"),
-            ("post", "/jobs/{name}/suspend", "409"),
-            ("post", "/start", "504"),
-            ("post", "/group/start", "504"),
-            ("post", "/scale", "504"),
-            ("post", "/processes/{name}/start", "504"),
-            ("post", "/processes/{name}/scale", "409"),
-            ("post", "/processes/{name}/scale", "504"),
+            ("post", "/update", "409"),
+            ("post", "/unregister", "409"),
+            ("post", "/cronjobs/{name}", "409"),
+            ("delete", "/cronjobs/{name}", "409"),
+            ("post", "/cronjobs/{name}/suspend", "409"),
+            ("post", "/cronjobs/{name}/resume", "409"),
+            ("delete", "/schedule/{id}", "409"),
+            ("post", "/schedule/{id}/execute", "409"),
+            ("post", "/schedule/{id}/approve", "409"),
         ] {
             let name = format!("{method} {}{path}", crate::BASE);
             let (_, operation) = operations.iter().find(|(one, _)| *one == name).unwrap_or_else(|| panic!("{name}"));
             assert!(operation["responses"][status].is_object(), "{name}: {status}");
         }
-        for (name, operation) in &operations {
-            let may_be_full = operation["responses"]["507"].is_object();
-            assert_eq!(may_be_full, !name.starts_with("get "), "{name}");
+    }
+
+    #[test]
+    fn what_is_read_from_the_query_is_described() {
+        let document = document();
+        let operations = operations(&document);
+        for (method, path, names) in [
+            ("get", "/runs", &["kind", "subject", "state", "since", "limit", "cursor"][..]),
+            ("get", "/cronjobs", &["workspace", "standalone", "limit", "cursor"]),
+            ("get", "/workspaces/{name}/logs", &["from", "tail"]),
+            ("post", "/restart", &["name", "base", "wildcard", "wait", "rolling"]),
+            ("post", "/schedule/bulk", &["atomic"]),
+            ("delete", "/templates/{name}", &["force"]),
+        ] {
+            let name = format!("{method} {}{path}", crate::BASE);
+            let (_, operation) = operations.iter().find(|(one, _)| *one == name).unwrap_or_else(|| panic!("{name}"));
+            let parameters = operation["parameters"].as_array().unwrap().iter();
+            let in_query = parameters.filter(|parameter| parameter["in"] == "query");
+            let found: Vec<&str> = in_query.map(|parameter| parameter["name"].as_str().unwrap()).collect();
+            assert_eq!(found, names, "{name}");
         }
+        for (name, operation) in &operations {
+            let mut seen = BTreeSet::new();
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                let place = format!("{} {}", parameter["in"], parameter["name"]);
+                assert!(seen.insert(place.clone()), "{name} has {place} twice");
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_that_counts_as_another_is_within_no_bounds() {
+        let document = document();
+        let mut bounded = vec![];
+        for (name, operation) in operations(&document) {
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                if parameter["in"] == "query" && !parameter["schema"]["maximum"].is_null() {
+                    bounded.push(format!("{name} {}", parameter["name"].as_str().unwrap()));
+                }
+            }
+        }
+        assert_eq!(bounded, [format!("post {}/scale instances", crate::BASE)], "which is refused beyond them");
     }
 
     #[test]

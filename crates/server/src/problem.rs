@@ -13,15 +13,15 @@ pub(crate) struct Refusal {
 
 pub(crate) type Answer<T> = Result<T, Refusal>;
 
-/// When it is worth asking again while the database is away.
-pub(crate) fn soon() -> HeaderValue {
-    HeaderValue::from_static("5")
-}
-
 impl Refusal {
     pub(crate) fn new(status: StatusCode, code: &str, detail: impl Into<String>, hint: Option<String>) -> Refusal {
         let problem = Box::new(Problem::new(status.as_u16(), code, detail, hint));
-        Refusal { problem, headers: HeaderMap::new() }
+        let mut headers = HeaderMap::new();
+        // Whoever finds that the database is away: it is worth asking again soon.
+        if code == "store_unavailable" {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        Refusal { problem, headers }
     }
 
     /// Something broke on this side. What, is for the log: it may name files and hosts that are nobody's business.
@@ -122,7 +122,6 @@ impl From<piton_engine::Error> for Refusal {
             E::QueueFull { .. } | E::ShareFull { .. } => {
                 refusal.with(header::RETRY_AFTER, HeaderValue::from_static("30"))
             }
-            E::Store(piton_store::Error::Unavailable(_)) => refusal.with(header::RETRY_AFTER, soon()),
             _ => refusal,
         }
     }
@@ -148,4 +147,33 @@ pub(crate) async fn no_route(uri: Uri) -> Refusal {
 pub(crate) async fn no_method(method: Method, uri: Uri) -> Refusal {
     let detail = format!("{} does not take {method}", uri.path().escape_debug());
     Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::processes::as_provisr;
+
+    fn retry_after(refusal: Refusal) -> Vec<String> {
+        let response = refusal.into_response();
+        let values = response.headers().get_all(header::RETRY_AFTER).iter();
+        values.map(|value| value.to_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn whoever_finds_the_database_away_says_when_to_ask_again() {
+        let why = || "it does not answer".to_owned();
+        for refusal in [
+            Refusal::from(piton_store::Error::Unavailable(why())),
+            Refusal::from(piton_store::Error::Closed),
+            Refusal::from(piton_supervisor::Error::Memory(why())),
+            as_provisr(piton_supervisor::Error::Memory(why())),
+        ] {
+            assert_eq!(refusal.clone().into_problem().code, "store_unavailable");
+            assert_eq!(retry_after(refusal), ["5"]);
+        }
+        let full = Refusal::from(piton_store::Error::Full(why()));
+        assert_eq!(full.clone().into_problem().code, "disk_full");
+        assert_eq!(retry_after(full), [""; 0]);
+    }
 }

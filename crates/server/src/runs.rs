@@ -57,15 +57,14 @@ struct Filter {
     state: Option<String>,
     /// Submitted at this time or later.
     since: Option<Timestamp>,
-    /// How many at most; 50 unless given.
-    #[param(minimum = 1, maximum = 1000)]
+    /// How many at most; 50 unless given. More than 1000 counts as 1000, and 0 as 1.
     limit: Option<usize>,
     /// What the page before gave as `next`.
     cursor: Option<String>,
 }
 
 /// Runs of any kind, latest first.
-#[utoipa::path(get, path = "/runs", responses((status = 200, body = api::Page<api::Run>)))]
+#[utoipa::path(get, path = "/runs", params(Filter), responses((status = 200, body = api::Page<api::Run>)))]
 async fn list(
     State(app): State<App>,
     Query(filter): Query<Filter>,

@@ -32,15 +32,14 @@ struct Filter {
     subject: Option<Subject>,
     /// Recorded at this time or later.
     since: Option<Timestamp>,
-    /// How many at most; 50 unless given.
-    #[param(minimum = 1, maximum = 1000)]
+    /// How many at most; 50 unless given. More than 1000 counts as 1000, and 0 as 1.
     limit: Option<usize>,
     /// What the page before gave as `next`.
     cursor: Option<String>,
 }
 
 /// Due times that made no run, latest first, and why: skipped, or missed.
-#[utoipa::path(get, path = "/skips", responses((status = 200, body = api::Page<api::Skip>)))]
+#[utoipa::path(get, path = "/skips", params(Filter), responses((status = 200, body = api::Page<api::Skip>)))]
 async fn list(
     State(app): State<App>,
     Query(filter): Query<Filter>,

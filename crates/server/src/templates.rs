@@ -45,7 +45,7 @@ fn view(app: &App, registered: Registered, files: Vec<String>) -> api::Template 
 }
 
 /// All templates.
-#[utoipa::path(get, path = "/templates", responses((status = 200, body = api::Page<api::Template>)))]
+#[utoipa::path(get, path = "/templates", params(Window), responses((status = 200, body = api::Page<api::Template>)))]
 async fn list(State(app): State<App>, Query(window): Query<Window>) -> Answer<Json<api::Page<api::Template>>> {
     let templates = app.templates.list().await?;
     let items = templates.into_iter().map(|template| view(&app, template, vec![])).collect();
@@ -54,7 +54,7 @@ async fn list(State(app): State<App>, Query(window): Query<Window>) -> Answer<Js
 
 /// One template, with its files; under the name of a kind of process, where no template has that name, a declaration to
 /// begin with.
-#[utoipa::path(get, path = "/templates/{name}", responses((status = 200, body = Sample), (status = 400, description = "It is no name for a process."), (status = 409, description = "Its files are gone."), (status = 422, description = "It is no name, or its files are not to be used.")))]
+#[utoipa::path(get, path = "/templates/{name}", params(Called), responses((status = 200, body = Sample), (status = 400, description = "It is no name for a process."), (status = 409, description = "Its files are gone."), (status = 422, description = "It is no name, or its files are not to be used.")))]
 async fn show(State(app): State<App>, Path(name): Path<String>, Query(called): Query<Called>) -> Answer<Json<Sample>> {
     let details = match app.templates.show(&named(&name)?).await {
         Err(unknown @ Error::Unknown { .. }) => {
@@ -136,7 +136,7 @@ struct Removal {
 }
 
 /// Removes a template.
-#[utoipa::path(delete, path = "/templates/{name}", responses((status = 200, description = "The template as it was.", body = api::Template), (status = 409, description = "Something is made from it."), (status = 422, description = "It is no name.")))]
+#[utoipa::path(delete, path = "/templates/{name}", params(Removal), responses((status = 200, description = "The template as it was.", body = api::Template), (status = 409, description = "Something is made from it."), (status = 422, description = "It is no name.")))]
 async fn remove(
     State(app): State<App>,
     Path(name): Path<String>,

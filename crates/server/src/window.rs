@@ -13,8 +13,7 @@ use crate::problem::Answer;
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Window {
-    /// How many at most; all unless given.
-    #[param(minimum = 1, maximum = 1000)]
+    /// How many at most; all unless given. More than 1000 counts as 1000, and 0 as 1.
     limit: Option<usize>,
     /// What the page before gave as `next`.
     cursor: Option<String>,

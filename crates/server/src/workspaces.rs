@@ -44,7 +44,7 @@ pub(crate) fn accepted(app: &App, run: &Run) -> Answer<Accepted> {
 }
 
 /// All workspaces.
-#[utoipa::path(get, path = "/workspaces", responses((status = 200, body = api::Page<api::Workspace>)))]
+#[utoipa::path(get, path = "/workspaces", params(Window), responses((status = 200, body = api::Page<api::Workspace>)))]
 async fn list(
     State(app): State<App>,
     Query(window): Query<Window>,
@@ -168,7 +168,7 @@ async fn destroy(State(app): State<App>, Path(name): Path<String>, caller: Calle
 }
 
 /// The log of the latest run: a text, or server-sent events for those who accept them.
-#[utoipa::path(get, path = "/workspaces/{name}/logs", responses((status = 200, content((String = "text/plain"), (String = "text/event-stream")))))]
+#[utoipa::path(get, path = "/workspaces/{name}/logs", params(logs::Range), responses((status = 200, content((String = "text/plain"), (String = "text/event-stream")))))]
 async fn logs_of(
     State(app): State<App>,
     Path(name): Path<String>,
@@ -213,13 +213,12 @@ fn changes(run: &Run) -> bool {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Count {
-    /// How many; 5 unless given.
-    #[param(minimum = 1, maximum = 1000)]
+    /// How many; 5 unless given. More than 1000 counts as 1000, and 0 as 1.
     n: Option<usize>,
 }
 
 /// When it is due next.
-#[utoipa::path(get, path = "/workspaces/{name}/next", responses((status = 200, body = Vec<api::Upcoming>)))]
+#[utoipa::path(get, path = "/workspaces/{name}/next", params(Count), responses((status = 200, body = Vec<api::Upcoming>)))]
 async fn next(
     State(app): State<App>,
     Path(name): Path<String>,

@@ -56,17 +56,18 @@ fn the_parameter_that_cannot_be_read_is_named() {
     let daemon = site.serve();
     let address = daemon.address();
     for (path, pointer, hint) in [
-        ("/api/runs?limit=abc", "/limit", "a whole number from 1 to 1000"),
+        ("/api/runs?limit=abc", "/limit", "a whole number, 0 or more. How many at most"),
         ("/api/runs?since=yesterday", "/since", "a time such as"),
         ("/api/runs?subject=x", "/subject", "workspace/NAME"),
         ("/api/runs?state=odd", "/state", "succeeded"),
         ("/api/runs?limt=1", "/limt", "limit"),
-        ("/api/skips?limit=", "/limit", "a whole number from 1 to 1000"),
+        ("/api/skips?limit=", "/limit", "More than 1000 counts as 1000"),
         ("/api/schedule?offset=-1", "/offset", "a whole number"),
         ("/api/schedule?status=done", "/status", "completed"),
         ("/api/cronjobs?standalone=maybe", "/standalone", "`true` or `false`"),
-        ("/api/workspaces?limit=1&limit=2", "/limit", "a whole number from 1 to 1000"),
-        ("/deploy?limit=1.5", "/limit", "a whole number from 1 to 1000"),
+        ("/api/processes/web/logs?stream=odd", "/stream", "one of `stdout`, `stderr`"),
+        ("/api/workspaces?limit=1&limit=2", "/limit", "More than 1000 counts as 1000"),
+        ("/deploy?limit=1.5", "/limit", "More than 1000 counts as 1000"),
     ] {
         let reply = get(&address, path);
         assert_eq!((reply.status, reply.code().as_str()), (400, "invalid_query"), "{path}: {}", reply.text());

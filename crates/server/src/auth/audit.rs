@@ -19,15 +19,14 @@ pub(super) fn routes() -> Table {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Part {
-    /// How many at most; 50 unless given.
-    #[param(minimum = 1, maximum = 1000)]
+    /// How many at most; 50 unless given. More than 1000 counts as 1000, and 0 as 1.
     limit: Option<usize>,
     /// What the page before gave as `next`.
     cursor: Option<String>,
 }
 
 /// Logins, failed ones too, and what was done to users, clients, keys, jobs, templates and processes; the latest first.
-#[utoipa::path(get, path = "/audit", tag = "auth", responses((status = 200, body = api::Page<api::AuditEntry>)))]
+#[utoipa::path(get, path = "/audit", tag = "auth", params(Part), responses((status = 200, body = api::Page<api::AuditEntry>)))]
 async fn list(State(app): State<App>, Query(part): Query<Part>) -> Answer<Json<api::Page<api::AuditEntry>>> {
     let before = part.cursor.map(|cursor| cursor.parse::<Seq>()).transpose().map_err(|_| wrong_cursor())?;
     let limit = part.limit.unwrap_or(50).clamp(1, 1000);

@@ -24,7 +24,7 @@ pub(super) fn routes() -> Table {
 }
 
 /// Clients, by id.
-#[utoipa::path(get, path = "/auth/clients", tag = "auth", responses((status = 200, body = api::ApiClients)))]
+#[utoipa::path(get, path = "/auth/clients", tag = "auth", params(Part), responses((status = 200, body = api::ApiClients)))]
 async fn list(State(app): State<App>, Query(part): Query<Part>) -> Answer<Json<api::ApiClients>> {
     let (offset, limit) = part.bounds();
     let (clients, total) = app.auth.store().clients(offset, limit).await?;

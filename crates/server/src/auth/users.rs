@@ -32,10 +32,8 @@ pub(super) fn routes() -> Table {
 #[into_params(parameter_in = Query)]
 pub(super) struct Part {
     /// How many to leave out.
-    #[param(minimum = 0)]
     offset: Option<usize>,
-    /// How many at most; 10 unless given.
-    #[param(minimum = 1, maximum = 100)]
+    /// How many at most; 10 unless given. More than 100 counts as 100, and 0 as 1.
     limit: Option<usize>,
 }
 
@@ -46,7 +44,7 @@ impl Part {
 }
 
 /// Users, by name.
-#[utoipa::path(get, path = "/auth/users", tag = "auth", responses((status = 200, body = api::Users)))]
+#[utoipa::path(get, path = "/auth/users", tag = "auth", params(Part), responses((status = 200, body = api::Users)))]
 async fn list(State(app): State<App>, Query(part): Query<Part>) -> Answer<Json<api::Users>> {
     let (offset, limit) = part.bounds();
     let (users, total) = app.auth.store().users(offset, limit).await?;

@@ -91,15 +91,14 @@ struct Filter {
     status: Option<String>,
     /// Submitted at this time or later.
     since: Option<Timestamp>,
-    /// How many at most; 50 unless given.
-    #[param(minimum = 1, maximum = 1000)]
+    /// How many at most; 50 unless given. More than 1000 counts as 1000, and 0 as 1.
     limit: Option<usize>,
     /// What the page before gave as `next`.
     cursor: Option<String>,
 }
 
 /// Deployments, latest first, ended ones too.
-#[utoipa::path(get, path = "/deploy", responses((status = 200, body = api::Page<api::DeploymentSummary>)))]
+#[utoipa::path(get, path = "/deploy", params(Filter), responses((status = 200, body = api::Page<api::DeploymentSummary>)))]
 async fn list(
     State(app): State<App>,
     Query(filter): Query<Filter>,
@@ -174,7 +173,7 @@ async fn approver(app: &App, run: &Run) -> Answer<Option<String>> {
 ///
 /// Each line is an event `log`, its `id` the byte offset after it, to resume at with `Last-Event-ID`. The last event is
 /// `end`, with the outcome, and the id `end`.
-#[utoipa::path(get, path = "/deploy/{id}/logs", responses(
+#[utoipa::path(get, path = "/deploy/{id}/logs", params(logs::Range), responses(
     (status = 200, body = String, content_type = "text/event-stream"),
     (status = 204, description = "The `Last-Event-ID` is that of the end.")))]
 async fn logs_of(

@@ -87,7 +87,10 @@ fn allowed(name: &str, parameter: &Value) -> String {
     let schema = &parameter["schema"];
     let kinds = &schema["type"];
     let is = |kind: &str| *kinds == kind || kinds.as_array().is_some_and(|kinds| kinds.iter().any(|one| *one == kind));
-    let what = if is("integer") {
+    let words = words(schema);
+    let what = if !words.is_empty() {
+        format!("one of {}", words.join(", "))
+    } else if is("integer") {
         match (schema["minimum"].as_f64(), schema["maximum"].as_f64()) {
             (Some(least), Some(most)) => format!("a whole number from {least} to {most}"),
             (Some(least), None) => format!("a whole number, {least} or more"),
@@ -105,12 +108,28 @@ fn allowed(name: &str, parameter: &Value) -> String {
     format!("`{name}` is {what}. {}", about.join(" ")).trim_end().to_owned()
 }
 
+/// The words of an enumeration, which is one of several shapes where it may be null or has a title of its own.
+fn words(schema: &Value) -> Vec<String> {
+    let within = ["oneOf", "anyOf", "allOf"].into_iter().filter_map(|of| schema[of].as_array()).flatten();
+    let words = std::iter::once(schema).chain(within).filter_map(|shape| shape["enum"].as_array()).flatten();
+    words.filter_map(Value::as_str).map(|word| format!("`{word}`")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
     use serde::Deserialize;
+    use serde_json::json;
+    use utoipa::ToSchema;
 
     use super::*;
+
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+    #[serde(rename_all = "lowercase")]
+    enum Stream {
+        Stdout,
+        Stderr,
+    }
 
     #[derive(Debug, Deserialize, IntoParams)]
     #[serde(deny_unknown_fields)]
@@ -124,6 +143,9 @@ mod tests {
         /// All of them or none.
         #[serde(default)]
         atomic: bool,
+        /// Only what went there.
+        #[param(inline)]
+        stream: Option<Stream>,
     }
 
     fn problem(query: &str) -> piton_api::Problem {
@@ -141,7 +163,14 @@ mod tests {
             ("limit=1&limit=2", "/limit", "duplicate field `limit`", "from 1 to 1000"),
             ("since=yesterday", "/since", "parameter `since`: ", "2026-05-01T09:00:00Z"),
             ("atomic=yes", "/atomic", "`true` or `false`", "`atomic` is `true` or `false`. All of them or none."),
-            ("limt=1", "/limt", "unknown field `limt`", "limit, since, atomic"),
+            (
+                "stream=x",
+                "/stream",
+                "unknown variant `x`",
+                "`stream` is one of `stdout`, `stderr`. Only what went there.",
+            ),
+            ("stream=", "/stream", "unknown variant ``", "one of `stdout`, `stderr`"),
+            ("limt=1", "/limt", "unknown field `limt`", "limit, since, atomic, stream"),
         ];
         for (query, pointer, detail, hint) in table {
             let problem = problem(query);
@@ -150,9 +179,23 @@ mod tests {
             assert!(problem.detail.contains(detail), "{query}: {}", problem.detail);
             assert!(problem.hint.as_ref().is_some_and(|given| given.contains(hint)), "{query}: {:?}", problem.hint);
         }
-        let uri: Uri = "/things?limit=7&atomic=true".parse().unwrap();
+        let uri: Uri = "/things?limit=7&atomic=true&stream=stderr".parse().unwrap();
         let read = read::<Wanted>(&uri).unwrap();
-        assert_eq!((read.limit, read.since, read.atomic), (Some(7), None, true));
+        assert_eq!((read.limit, read.since, read.atomic, read.stream), (Some(7), None, true, Some(Stream::Stderr)));
+    }
+
+    #[test]
+    fn the_words_of_an_enumeration_are_found_in_each_shape_of_it() {
+        let plain = json!({ "type": "string", "enum": ["a", "b"] });
+        for (schema, wanted) in [
+            (plain.clone(), &["`a`", "`b`"][..]),
+            (json!({ "type": ["string", "null"], "enum": ["a", null] }), &["`a`"]),
+            (json!({ "oneOf": [plain, { "type": "null" }] }), &["`a`", "`b`"]),
+            (json!({ "allOf": [plain, { "title": "Which" }] }), &["`a`", "`b`"]),
+            (json!({ "type": "string" }), &[]),
+        ] {
+            assert_eq!(words(&schema), wanted, "{schema}");
+        }
     }
 
     #[test]

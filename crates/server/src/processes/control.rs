@@ -34,7 +34,7 @@ pub(super) fn routes() -> Table {
 /// declares.
 ///
 /// A declaration is registered first, which takes the role admin, and is not kept if the start fails.
-#[utoipa::path(post, path = "/start", tag = "processes", request_body = Option<api::ProcessSpec>, responses((status = 200, body = api::ProcessesDone), (status = 400, description = "Nothing is selected, or it cannot be started."), (status = 504, description = "It takes longer.")))]
+#[utoipa::path(post, path = "/start", tag = "processes", request_body = Option<api::ProcessSpec>, params(Which), responses((status = 200, body = api::ProcessesDone), (status = 400, description = "Nothing is selected, or it cannot be started."), (status = 504, description = "It takes longer.")))]
 async fn start(
     State(app): State<App>,
     Query(which): Query<Which>,
@@ -59,7 +59,7 @@ async fn start(
 }
 
 /// Stops instances, and waits until they and all that they started are gone.
-#[utoipa::path(post, path = "/stop", tag = "processes", responses((status = 200, body = api::ProcessesDone), (status = 400, description = "Nothing is selected, or there is no such process."), (status = 504, description = "It takes longer.")))]
+#[utoipa::path(post, path = "/stop", tag = "processes", params(Which, Patience), responses((status = 200, body = api::ProcessesDone), (status = 400, description = "Nothing is selected, or there is no such process."), (status = 504, description = "It takes longer.")))]
 async fn stop(
     State(app): State<App>,
     Query(which): Query<Which>,
@@ -74,7 +74,7 @@ async fn stop(
 }
 
 /// Stops and starts instances, one after the other, and waits until they run.
-#[utoipa::path(post, path = "/restart", tag = "processes", responses((status = 200, body = api::ProcessesDone), (status = 400, description = "Nothing is selected, or it cannot be started."), (status = 504, description = "It takes longer.")))]
+#[utoipa::path(post, path = "/restart", tag = "processes", params(Which, Patience, Manner), responses((status = 200, body = api::ProcessesDone), (status = 400, description = "Nothing is selected, or it cannot be started."), (status = 504, description = "It takes longer.")))]
 async fn restart(
     State(app): State<App>,
     Query(which): Query<Which>,
@@ -126,7 +126,7 @@ struct Scaled {
 const MOST: u32 = 10_000;
 
 /// Makes it so many instances of a process, which is remembered in place of the declared number.
-#[utoipa::path(post, path = "/scale", tag = "processes", responses((status = 200, body = api::ProcessesDone), (status = 400, description = "There is no such process, the number is too large, or it cannot be started."), (status = 504, description = "It takes longer.")))]
+#[utoipa::path(post, path = "/scale", tag = "processes", params(Scaled), responses((status = 200, body = api::ProcessesDone), (status = 400, description = "There is no such process, the number is too large, or it cannot be started."), (status = 504, description = "It takes longer.")))]
 async fn scale(
     State(app): State<App>,
     Query(scaled): Query<Scaled>,
@@ -167,7 +167,7 @@ async fn start_one(
 }
 
 /// Stops a process, or one of its instances.
-#[utoipa::path(post, path = "/processes/{name}/stop", responses((status = 200, body = api::ProcessesDone), (status = 504, description = "It takes longer.")))]
+#[utoipa::path(post, path = "/processes/{name}/stop", params(Patience), responses((status = 200, body = api::ProcessesDone), (status = 504, description = "It takes longer.")))]
 async fn stop_one(
     State(app): State<App>,
     Path(name): Path<String>,
@@ -181,7 +181,7 @@ async fn stop_one(
 }
 
 /// Stops and starts a process, one instance after the other, or one of its instances.
-#[utoipa::path(post, path = "/processes/{name}/restart", responses((status = 200, body = api::ProcessesDone), (status = 409, description = "It cannot be started."), (status = 504, description = "It takes longer.")))]
+#[utoipa::path(post, path = "/processes/{name}/restart", params(Patience, Manner), responses((status = 200, body = api::ProcessesDone), (status = 409, description = "It cannot be started."), (status = 504, description = "It takes longer.")))]
 async fn restart_one(
     State(app): State<App>,
     Path(name): Path<String>,

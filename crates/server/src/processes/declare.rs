@@ -99,7 +99,7 @@ pub(super) async fn start(app: &App, caller: Caller, spec: api::ProcessSpec) -> 
 
 /// Changes the declaration of a process that was registered, and restarts what runs. If the start fails, the process
 /// is again as it was.
-#[utoipa::path(post, path = "/update", tag = "processes", request_body = api::ProcessSpec, responses((status = 200, body = api::ProcessesDone), (status = 400, description = "There is no such process, the declaration is not valid, or it cannot be started."), (status = 409, description = "It is declared in the configuration.")))]
+#[utoipa::path(post, path = "/update", tag = "processes", request_body = api::ProcessSpec, params(Patience), responses((status = 200, body = api::ProcessesDone), (status = 400, description = "There is no such process, the declaration is not valid, or it cannot be started."), (status = 409, description = "It is declared in the configuration.")))]
 async fn update(
     State(app): State<App>,
     Query(patience): Query<Patience>,
@@ -140,7 +140,7 @@ async fn redeclare(app: &App, caller: &Caller, spec: api::ProcessSpec) -> Answer
 }
 
 /// Stops processes, and removes their declarations. The name of an instance means its whole process.
-#[utoipa::path(post, path = "/unregister", tag = "processes", responses((status = 200, body = api::ProcessesDone), (status = 400, description = "Nothing is selected, or there is no such process."), (status = 409, description = "It is declared in the configuration."), (status = 504, description = "It takes longer to stop.")))]
+#[utoipa::path(post, path = "/unregister", tag = "processes", params(Which, Patience), responses((status = 200, body = api::ProcessesDone), (status = 400, description = "Nothing is selected, or there is no such process."), (status = 409, description = "It is declared in the configuration."), (status = 504, description = "It takes longer to stop.")))]
 async fn unregister(
     State(app): State<App>,
     Query(which): Query<Which>,

@@ -54,7 +54,7 @@ async fn list(State(app): State<App>) -> Answer<Json<Vec<api::ProcessGroup>>> {
 }
 
 /// The instances of each member of a group.
-#[utoipa::path(get, path = "/group/status", tag = "processes", responses((status = 200, body = BTreeMap<String, Vec<api::ProcessStatus>>), (status = 404, description = "There is no such group.")))]
+#[utoipa::path(get, path = "/group/status", tag = "processes", params(Grouped), responses((status = 200, body = BTreeMap<String, Vec<api::ProcessStatus>>), (status = 404, description = "There is no such group.")))]
 async fn status(
     State(app): State<App>,
     Query(which): Query<Grouped>,
@@ -66,7 +66,7 @@ async fn status(
 }
 
 /// Starts the members of a group, each after what it depends on.
-#[utoipa::path(post, path = "/group/start", tag = "processes", responses((status = 200, body = api::Done), (status = 400, description = "There is no such group, or a member cannot be started."), (status = 504, description = "It takes longer.")))]
+#[utoipa::path(post, path = "/group/start", tag = "processes", params(Grouped), responses((status = 200, body = api::Done), (status = 400, description = "There is no such group, or a member cannot be started."), (status = 504, description = "It takes longer.")))]
 async fn start(State(app): State<App>, Query(which): Query<Grouped>, caller: Caller) -> Answer<Json<api::Done>> {
     daemon(&app)?;
     let group = which.name()?;
@@ -76,7 +76,7 @@ async fn start(State(app): State<App>, Query(which): Query<Grouped>, caller: Cal
 }
 
 /// Stops the members of a group, in the reverse order.
-#[utoipa::path(post, path = "/group/stop", tag = "processes", responses((status = 200, body = api::Done), (status = 400, description = "There is no such group."), (status = 504, description = "It takes longer.")))]
+#[utoipa::path(post, path = "/group/stop", tag = "processes", params(Grouped, Patience), responses((status = 200, body = api::Done), (status = 400, description = "There is no such group."), (status = 504, description = "It takes longer.")))]
 async fn stop(
     State(app): State<App>,
     Query(which): Query<Grouped>,
@@ -91,7 +91,7 @@ async fn stop(
 }
 
 /// Stops the members of a group, and starts them again.
-#[utoipa::path(post, path = "/group/restart", tag = "processes", responses((status = 200, body = api::Done), (status = 400, description = "There is no such group, or a member cannot be started."), (status = 504, description = "It takes longer.")))]
+#[utoipa::path(post, path = "/group/restart", tag = "processes", params(Grouped, Patience), responses((status = 200, body = api::Done), (status = 400, description = "There is no such group, or a member cannot be started."), (status = 504, description = "It takes longer.")))]
 async fn restart(
     State(app): State<App>,
     Query(which): Query<Grouped>,

@@ -48,7 +48,7 @@ pub(crate) struct Called {
 }
 
 /// A declaration to begin with.
-#[utoipa::path(get, path = "/process-kinds/{kind}", tag = "processes", responses((status = 200, body = api::ProcessSpec)))]
+#[utoipa::path(get, path = "/process-kinds/{kind}", tag = "processes", params(Called), responses((status = 200, body = api::ProcessSpec)))]
 async fn show(Path(kind): Path<String>, Query(called): Query<Called>) -> Answer<Json<api::ProcessSpec>> {
     sample(&kind, called.name.as_deref())?.map(Json).ok_or_else(|| {
         let detail = format!("there is no kind `{}`", kind.escape_debug());

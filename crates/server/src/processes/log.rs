@@ -60,11 +60,9 @@ enum Which {
 struct Part {
     /// From this place on, as the page before gave it as `next`; without it the last lines.
     since: Option<u64>,
-    /// How many lines at most; 200 unless given.
-    #[param(minimum = 1, maximum = 1000)]
+    /// How many lines at most; 200 unless given. More than 1000 counts as 1000, and 0 as 1 on a page.
     limit: Option<usize>,
     /// The same, for the last lines.
-    #[param(minimum = 0, maximum = 1000)]
     tail: Option<usize>,
     /// Only standard output, or only standard error.
     #[param(inline)]
@@ -78,7 +76,7 @@ struct Part {
 ///
 /// An event is one line; its `id` is the place after it, to resume at with `Last-Event-ID`. One without an event tells
 /// first where the log begins; `gap` says that lines are gone which should stand there.
-#[utoipa::path(get, path = "/processes/{name}/logs", responses((status = 200, content((api::ProcessLog = "application/json"), (String = "text/event-stream"))), (status = 400, description = "It is no name, or no place.")))]
+#[utoipa::path(get, path = "/processes/{name}/logs", params(Part), responses((status = 200, content((api::ProcessLog = "application/json"), (String = "text/event-stream"))), (status = 400, description = "It is no name, or no place.")))]
 async fn show(
     State(app): State<App>,
     Path(name): Path<String>,

@@ -47,7 +47,7 @@ struct Base {
 }
 
 /// What one instance uses, or each of them. The metrics that Prometheus reads are at `/metrics`, outside of the base.
-#[utoipa::path(get, path = "/metrics", operation_id = "get_process_metrics", tag = "processes", responses((status = 200, body = api::MetricsAnswer), (status = 404, description = "There is no such instance, or it was not measured yet."), (status = 503, description = "Nothing is measured.")))]
+#[utoipa::path(get, path = "/metrics", operation_id = "get_process_metrics", tag = "processes", params(Named), responses((status = 200, body = api::MetricsAnswer), (status = 404, description = "There is no such instance, or it was not measured yet."), (status = 503, description = "Nothing is measured.")))]
 async fn show(State(app): State<App>, Query(which): Query<Named>) -> Answer<Json<api::MetricsAnswer>> {
     enabled(&app)?;
     let Some(name) = which.name else { return Ok(Json(api::MetricsAnswer::All(measured(&app, &Selector::All)?))) };
@@ -59,7 +59,7 @@ async fn show(State(app): State<App>, Query(which): Query<Named>) -> Answer<Json
 }
 
 /// What an instance used until now, the oldest first.
-#[utoipa::path(get, path = "/metrics/history", tag = "processes", responses((status = 200, body = api::ProcessMetricsHistory), (status = 404, description = "There is no such instance."), (status = 503, description = "Nothing is measured.")))]
+#[utoipa::path(get, path = "/metrics/history", tag = "processes", params(Required), responses((status = 200, body = api::ProcessMetricsHistory), (status = 404, description = "There is no such instance."), (status = 503, description = "Nothing is measured.")))]
 async fn history(
     State(app): State<App>,
     Query(Required { name }): Query<Required>,
@@ -73,7 +73,7 @@ async fn history(
 }
 
 /// What the instances of a process use together.
-#[utoipa::path(get, path = "/metrics/group", tag = "processes", responses((status = 200, body = api::ProcessMetricsGroup), (status = 404, description = "There is no such process."), (status = 503, description = "Nothing is measured.")))]
+#[utoipa::path(get, path = "/metrics/group", tag = "processes", params(Base), responses((status = 200, body = api::ProcessMetricsGroup), (status = 404, description = "There is no such process."), (status = 503, description = "Nothing is measured.")))]
 async fn group(State(app): State<App>, Query(Base { base }): Query<Base>) -> Answer<Json<api::ProcessMetricsGroup>> {
     enabled(&app)?;
     let processes = measured(&app, &Selector::Base(plain(&base)?))?;

@@ -104,7 +104,7 @@ pub(super) fn processes(app: &App, which: &Selector) -> Answer<BTreeSet<Name>> {
 /// The one instance of a name, or the instances that a selector names, in the order of their names.
 ///
 /// A process with several instances answers with all of them. Without a selector it is said that Piton is well.
-#[utoipa::path(get, path = "/status", tag = "processes", responses((status = 200, body = api::StatusAnswer), (status = 400, description = "There is no such process, or several selectors are given.")))]
+#[utoipa::path(get, path = "/status", tag = "processes", params(Which), responses((status = 200, body = api::StatusAnswer), (status = 400, description = "There is no such process, or several selectors are given.")))]
 async fn status(State(app): State<App>, Query(which): Query<Which>) -> Answer<Json<Status>> {
     let Some(selector) = which.selector()? else {
         return Ok(Json(Status::Well(api::Done { ok: true })));
@@ -117,7 +117,7 @@ async fn status(State(app): State<App>, Query(which): Query<Which>) -> Answer<Js
 }
 
 /// All instances, or those that a selector names.
-#[utoipa::path(get, path = "/processes", responses((status = 200, body = api::Page<api::ProcessStatus>), (status = 404, description = "There is no such process.")))]
+#[utoipa::path(get, path = "/processes", params(Which), responses((status = 200, body = api::Page<api::ProcessStatus>), (status = 404, description = "There is no such process.")))]
 async fn list(State(app): State<App>, Query(which): Query<Which>) -> Answer<Json<Listing>> {
     let items = observe(&app, &which.selector()?.unwrap_or(Selector::All))?;
     Ok(Json(Listing { items }))
@@ -147,7 +147,7 @@ struct Pattern {
 }
 
 /// Instances, as a debugger wants to see them.
-#[utoipa::path(get, path = "/debug/processes", tag = "processes", responses((status = 200, body = Vec<api::ProcessDebug>), (status = 400, description = "It is no pattern.")))]
+#[utoipa::path(get, path = "/debug/processes", tag = "processes", params(Pattern), responses((status = 200, body = Vec<api::ProcessDebug>), (status = 400, description = "It is no pattern.")))]
 async fn debug(State(app): State<App>, Query(which): Query<Pattern>) -> Answer<Json<Vec<api::ProcessDebug>>> {
     let found = look(&app, &Selector::wildcard(which.pattern.as_deref().unwrap_or("*")).map_err(Refusal::from)?)?;
     let seen = view::statuses(&app, &found).into_iter().zip(&found).map(|(status, instance)| api::ProcessDebug {
@@ -174,15 +174,14 @@ fn health(instance: &InstanceStatus) -> &'static str {
 struct Part {
     /// Only of this instance, or of all instances of this process.
     name: Option<String>,
-    /// How many at most; 100 unless given.
-    #[param(minimum = 1, maximum = 1000)]
+    /// How many at most; 100 unless given. More than 1000 counts as 1000, and 0 as 1.
     limit: Option<usize>,
     /// What the page before gave as `next`.
     cursor: Option<String>,
 }
 
 /// What happened to processes, the latest first: those of every daemon that shares the database.
-#[utoipa::path(get, path = "/history", tag = "processes", responses((status = 200, body = api::Page<api::ProcessHistoryRow>), (status = 400, description = "It is no name, or no cursor.")))]
+#[utoipa::path(get, path = "/history", tag = "processes", params(Part), responses((status = 200, body = api::Page<api::ProcessHistoryRow>), (status = 400, description = "It is no name, or no cursor.")))]
 async fn history(State(app): State<App>, Query(part): Query<Part>) -> Answer<Json<api::Page<api::ProcessHistoryRow>>> {
     let before = part.cursor.map(|cursor| cursor.parse::<i64>()).transpose().map_err(|_| wrong_cursor())?;
     let name = part.name.as_deref().map(plain).transpose()?;

@@ -56,7 +56,7 @@ struct Line {
 /// The columns are `schedule_time`, `timezone`, `applications` (`google;microsoft`), `tags` (`a;b`), `job_type`,
 /// `target_user_email`, `requested_by`, `payload` (JSON); each other one is a member of the employee.
 #[utoipa::path(post, path = "/schedule/bulk",
-    request_body(content((String = "text/csv"), (String = "application/x-ndjson"))), responses(
+    request_body(content((String = "text/csv"), (String = "application/x-ndjson"))), params(How), responses(
     (status = 200, description = "What became of each line.", body = api::BulkAnswer),
     (status = 400, description = "The file cannot be read, or with `atomic` something is wrong with a line."),
     (status = 415, description = "The body is neither CSV nor JSON lines by its headers.")))]

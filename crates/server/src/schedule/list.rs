@@ -31,7 +31,7 @@ pub(crate) struct Filter {
     /// What is done, such as `provision`.
     #[serde(rename = "type")]
     job_type: Option<String>,
-    /// How many at most, up to 1000; 100 unless given.
+    /// How many at most; 100 unless given. More than 1000 counts as 1000, and 0 as 1.
     limit: Option<u32>,
     /// Where to go on: part of the address that `Link` gives.
     cursor: Option<String>,
@@ -40,7 +40,7 @@ pub(crate) struct Filter {
 }
 
 /// Scheduled provisions, the latest time first.
-#[utoipa::path(get, path = "/schedule", responses(
+#[utoipa::path(get, path = "/schedule", params(Filter), responses(
     (status = 200, body = Vec<api::Schedule>,
         headers(("link" = String, description = "The next page, where there is one: `<…>; rel=\"next\"`.")))))]
 pub(crate) async fn list(State(app): State<App>, Query(filter): Query<Filter>) -> Answer<Response> {
