@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
+use piton_model::json_pointer;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 /// The place of the first member that stands twice, as a JSON pointer. Nothing in what is no JSON.
@@ -31,9 +32,9 @@ impl Walk<'_> {
     }
 
     /// What was found in a part, was found in this part of the whole.
-    fn prepend(&mut self, part: impl fmt::Display) {
+    fn prepend(&mut self, part: &str) {
         if let Some(place) = self.found.as_mut() {
-            place.insert_str(0, &format!("/{part}"));
+            place.insert_str(0, &json_pointer([part]));
         }
     }
 }
@@ -84,7 +85,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
                 Ok(Some(())) => index += 1,
                 Ok(None) => return Ok(()),
                 Err(error) => {
-                    self.prepend(index);
+                    self.prepend(&index.to_string());
                     return Err(error);
                 }
             }
@@ -95,22 +96,17 @@ impl<'de> Visitor<'de> for Walk<'_> {
         let mut seen: HashSet<Cow<'de, str>> = HashSet::new();
         while let Some(name) = members.next_key_seed(Key)? {
             if seen.contains(&name) {
-                *self.found = Some(format!("/{}", escaped(&name)));
+                *self.found = Some(json_pointer([&name]));
                 return Err(A::Error::custom("a member stands twice"));
             }
             if let Err(error) = members.next_value_seed(self.part()) {
-                self.prepend(escaped(&name));
+                self.prepend(&name);
                 return Err(error);
             }
             seen.insert(name);
         }
         Ok(())
     }
-}
-
-/// RFC 6901.
-fn escaped(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
 }
 
 /// The name of a member, copied only where the text spells it with escapes.

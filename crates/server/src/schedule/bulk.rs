@@ -5,7 +5,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use piton_api as api;
-use piton_model::NewProvision;
+use piton_model::{NewProvision, json_pointer};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::IntoParams;
@@ -115,7 +115,7 @@ fn none_of(checked: Vec<(u64, Result<NewProvision, Vec<Mistake>>)>, failed: usiz
     let mistakes = checked.into_iter().filter_map(|(line, read)| Some((line, read.err()?)));
     let each = mistakes.flat_map(|(line, mistakes)| mistakes.into_iter().map(move |mistake| (line, mistake)));
     each.take(TOLD).fold(refusal, |refusal, (line, mistake)| {
-        let pointer = format!("/{line}/{}", mistake.field.replace('.', "/"));
+        let pointer = json_pointer([line.to_string().as_str()].into_iter().chain(mistake.place()));
         refusal.at(api::Fault { pointer, detail: mistake.detail })
     })
 }
@@ -331,6 +331,14 @@ mod tests {
         });
         assert_eq!(rows[1].1, Ok(second));
         assert_eq!((&rows[2].1, &rows[3].1), (&Err("invalid_row"), &Err("invalid_row")));
+    }
+
+    #[test]
+    fn each_mistake_is_pointed_at() {
+        let wrong = |field: &str| Err(vec![mistake("invalid_row", field, "no")]);
+        let problem = none_of(vec![(2, wrong("employee.a/b")), (3, wrong("")), (4, wrong("tags.0"))], 3).into_problem();
+        let pointers: Vec<&str> = problem.errors.iter().map(|fault| fault.pointer.as_str()).collect();
+        assert_eq!(pointers, ["/2/employee/a~1b", "/3", "/4/tags/0"]);
     }
 
     #[test]
