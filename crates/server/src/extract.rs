@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path as Place, Segment};
 
-pub(crate) use self::once::twice;
+pub(crate) use self::once::{stands_twice, twice};
 pub(crate) use self::query::{Query, wrong, wrong_cursor};
 use crate::problem::Refusal;
 
@@ -93,8 +93,9 @@ pub(crate) fn read<T: DeserializeOwned>(members: &serde_json::Map<String, serde_
 
 /// What a body says, which says nothing twice.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
-    if let Some(pointer) = twice(bytes) {
-        let detail = format!("the member `{}` stands twice", pointer.escape_debug());
+    if let Some(place) = twice(bytes) {
+        let pointer = json_pointer(place);
+        let detail = stands_twice(&pointer);
         let hint = Some("say each member of an object once".to_owned());
         let refusal = Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", detail.clone(), hint);
         return Err(refusal.at(Fault { pointer, detail }));
