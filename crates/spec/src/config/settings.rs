@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::keys::{KEYS, Key, Mask, children, find, is_read_again};
+use super::keys::{KEYS, Key, Mask, children, find};
 use super::kind::Mismatch;
 use crate::diagnostic::{Diagnostic, Place, Severity};
 use crate::document::{Document, Value};
@@ -251,11 +251,9 @@ impl Settings {
     /// is not named beside it.
     pub(crate) fn changed_for_next_start(&self, before: &Settings) -> Vec<&'static str> {
         let waits = |path: &&'static str| {
-            !is_read_again(path)
-                && (self.is_given(path) || before.is_given(path))
-                && self.json(path) != before.json(path)
+            (self.is_given(path) || before.is_given(path)) && self.json(path) != before.json(path)
         };
-        KEYS.iter().map(|key| key.path).filter(waits).collect()
+        KEYS.iter().filter(|key| !key.read_again).map(|key| key.path).filter(waits).collect()
     }
 
     pub(crate) fn json(&self, path: &str) -> Option<&Json> {
