@@ -46,15 +46,21 @@ pub(crate) enum Kind {
 pub(crate) struct Mismatch {
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
+    /// Which element of a list it is about, from 0.
+    pub(crate) element: Option<usize>,
 }
 
 impl Mismatch {
     fn new(message: impl Into<String>) -> Mismatch {
-        Mismatch { message: message.into(), hint: None }
+        Mismatch { message: message.into(), hint: None, element: None }
     }
 
     fn hint(self, hint: impl Into<String>) -> Mismatch {
         Mismatch { hint: Some(hint.into()), ..self }
+    }
+
+    fn in_element(self, index: usize) -> Mismatch {
+        Mismatch { element: Some(index), ..self }
     }
 }
 
@@ -134,14 +140,17 @@ impl Kind {
                     (_, Value::Text(text)) => check_network(text),
                     (_, other) => Err(Mismatch::new(format!("expected text, found {}", other.kind()))),
                 };
-                items.iter().map(|item| check_one(&item.value)).collect()
+                let each = items.iter().enumerate();
+                each.map(|(index, item)| check_one(&item.value).map_err(|error| error.in_element(index))).collect()
             }
             (Kind::Table, Value::Table(_)) => Ok(value.to_json()),
             (Kind::Tables, Value::List(items)) => {
-                if items.iter().all(|item| matches!(item.value, Value::Table(_))) {
-                    Ok(value.to_json())
-                } else {
-                    Err(wrong())
+                let mut each = items.iter().map(|item| &item.value).enumerate();
+                match each.find(|(_, one)| !matches!(one, Value::Table(_))) {
+                    None => Ok(value.to_json()),
+                    Some((index, other)) => {
+                        Err(Mismatch::new(format!("expected a table, found {}", other.kind())).in_element(index))
+                    }
                 }
             }
             (_, Value::Text(text)) => {
@@ -187,7 +196,7 @@ impl Kind {
             },
             Kind::Cron => match Schedule::parse(text) {
                 Ok(_) => Ok(text.trim().into()),
-                Err(error) => Err(Mismatch { message: error.to_string(), hint: error.hint() }),
+                Err(error) => Err(Mismatch { hint: error.hint(), ..Mismatch::new(error.to_string()) }),
             },
             Kind::Url(schemes) => check_url(text, schemes),
             Kind::Listen => match Listen::read(text) {

@@ -142,11 +142,9 @@ impl Settings {
                     let origin = Origin::File { path: file.to_path_buf(), line };
                     self.values.insert(key.path, Setting { value, origin, places });
                 }
-                Err(Mismatch { message, hint }) => {
-                    let culprit = match &item.node.value {
-                        Value::List(_) => item.one_or_many().into_iter().find(|one| is_wrong(key, one)),
-                        _ => None,
-                    };
+                Err(Mismatch { message, hint, element }) => {
+                    // A list may be written as one text, which is all that can be pointed at then.
+                    let culprit = element.and_then(|index| item.one_or_many().into_iter().nth(index));
                     let mut found = culprit.as_ref().unwrap_or(item).error("invalid_value", message);
                     found.hint = hint;
                     item.report(found);
@@ -224,7 +222,7 @@ impl Settings {
                 self.values.insert(key.path, Setting::new(value, origin));
                 None
             }
-            Err(Mismatch { message, hint }) => {
+            Err(Mismatch { message, hint, .. }) => {
                 let mut found = Diagnostic::error(file, "invalid_value", message).field(field);
                 found.hint = hint;
                 Some(found)
@@ -331,12 +329,6 @@ impl Settings {
     pub(crate) fn derive(&mut self, path: &'static str, value: impl Into<Json>) {
         self.values.entry(path).or_insert_with(|| Setting::new(value.into(), Origin::Default));
     }
-}
-
-/// Whether the key takes lists, and none with this element.
-fn is_wrong(key: &Key, element: &Item<'_, '_>) -> bool {
-    let is_refused = |nodes| key.kind.check(&Value::List(nodes)).is_err();
-    !is_refused(vec![]) && is_refused(vec![element.node.clone()])
 }
 
 fn masked(key: &Key, value: &Json) -> String {
