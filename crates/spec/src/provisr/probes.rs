@@ -138,12 +138,6 @@ const PORT_HINT: &str = "a port is a number from 1 to 65535";
 
 /// The number of a port.
 fn port(item: &Item<'_, '_>) -> Option<u16> {
-    if let Value::Number(number) = &item.node.value
-        && number.as_u64().is_none_or(|number| number == 0 || number > u64::from(u16::MAX))
-    {
-        item.report(item.error("out_of_range", format!("`{number}` is not a port")).hint(PORT_HINT));
-        return None;
-    }
     integer(item, 1, 65_535).and_then(|number| u16::try_from(number).ok())
 }
 
