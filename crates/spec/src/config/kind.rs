@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use piton_cron::Schedule;
+use piton_model::with_lower_scheme;
 
 use super::listen::{Listen, NoListen};
 use crate::document::Value;
@@ -258,15 +259,12 @@ fn check_network(text: &str) -> Result<serde_json::Value, Mismatch> {
 }
 
 fn check_url(text: &str, schemes: &[&str]) -> Result<serde_json::Value, Mismatch> {
-    let parts = text.split_once(':').map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest));
+    let text = with_lower_scheme(text, ":");
     // The text is not shown: it may hold a password.
-    match parts {
-        // However the scheme is written (RFC 3986), there is one spelling for whoever reads on.
-        Some((scheme, rest)) if schemes.contains(&scheme.as_str()) && !text.contains(char::is_whitespace) => {
-            Ok(format!("{scheme}:{rest}").into())
-        }
-        Some((scheme, _)) if !schemes.contains(&scheme.as_str()) => {
-            Err(Mismatch::new(format!("a URL that begins with `{}:` is not possible here", shown(&scheme)))
+    match text.split_once(':') {
+        Some((scheme, _)) if schemes.contains(&scheme) && !text.contains(char::is_whitespace) => Ok(text.into()),
+        Some((scheme, _)) if !schemes.contains(&scheme) => {
+            Err(Mismatch::new(format!("a URL that begins with `{}:` is not possible here", shown(scheme)))
                 .hint(format!("it begins with {}", quoted(schemes))))
         }
         _ => Err(Mismatch::new("this is not a URL").hint(format!("it begins with {}", quoted(schemes)))),
