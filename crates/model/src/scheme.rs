@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-/// A URL with its scheme in small letters: one spelling for whoever compares it or hands it on. `end` is what follows the
-/// scheme: `://`, or `:` where nothing else with a colon may stand.
+/// A URL with its scheme in small letters: one spelling for whoever compares it or hands it on.
+///
+/// `end` is what follows the scheme: `://`, or `:` where nothing else with a colon may stand.
 pub fn with_lower_scheme<'a>(text: &'a str, end: &str) -> Cow<'a, str> {
     match text.split_once(end) {
         Some((scheme, rest)) if scheme.bytes().any(|byte| byte.is_ascii_uppercase()) => {
