@@ -60,8 +60,8 @@ pub use process::{
 };
 pub use report::{LogReport, LogReportLine, Reported, StatusReport};
 pub use run::{
-    ApproveRequest, CancelRequest, Explanation, Failure, Gate, LONGEST_REASON, Origin, Output, Plan, PlanChange,
-    ProvisionAnswer, ProvisionExchange, Run, ScaffoldedRepository, Submitted, Tool, check_reason,
+    ApproveRequest, CancelRequest, Explanation, Failure, Gate, Origin, Output, Plan, PlanChange, ProvisionAnswer,
+    ProvisionExchange, Run, ScaffoldedRepository, Submitted, Tool, check_reason,
 };
 pub use schedule::{ApprovalRequest, BulkAnswer, BulkError, BulkResult, NewSchedule, Reschedule, Schedule};
 pub use skip::Skip;

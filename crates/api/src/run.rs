@@ -242,7 +242,7 @@ pub struct ApproveRequest {
 }
 
 /// The longest reason that somebody may give for a decision, in characters. It is shown in lists and logs.
-pub const LONGEST_REASON: usize = 1024;
+const LONGEST_REASON: usize = 1024;
 
 /// Whether a text can be the reason of a decision, or what is wrong with it. PostgreSQL keeps no text with a zero in it.
 pub fn check_reason(reason: &str) -> Result<(), String> {
@@ -281,6 +281,8 @@ pub struct Explanation {
 
 #[cfg(test)]
 mod tests {
+    use utoipa::PartialSchema as _;
+
     use super::*;
 
     #[test]
@@ -293,6 +295,10 @@ mod tests {
         }
         for nothing in ["{}", r#"{"reason":null}"#] {
             assert_eq!(serde_json::from_str::<CancelRequest>(nothing).unwrap(), CancelRequest::default());
+        }
+        for schema in [CancelRequest::schema(), crate::ApprovalRequest::schema()] {
+            let schema = serde_json::to_value(schema).unwrap();
+            assert_eq!(schema["properties"]["reason"]["maxLength"], LONGEST_REASON, "{schema}");
         }
     }
 }

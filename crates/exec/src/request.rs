@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use flags::Flags;
-use piton_model::{GitAuth, GitSource, Secret};
+use piton_model::{GitAuth, GitSource, Secret, json_pointer};
 use piton_process::{Environment, EnvironmentError, Policy};
 
 use crate::guard::Guard;
@@ -146,7 +146,7 @@ pub fn check(request: Request, rules: &Rules) -> Result<Checked, Vec<Fault>> {
 fn check_env(declared: &BTreeMap<String, Secret<String>>, faults: &mut Faults) {
     let mut size = 0;
     for (name, value) in declared {
-        let pointer = format!("/env_vars/{}", name.replace('~', "~0").replace('/', "~1").escape_debug());
+        let pointer = json_pointer(["env_vars", name.escape_debug().to_string().as_str()]);
         let one = [(name.as_str(), value.expose().as_str())];
         let checked = Environment::default().declare(one, Policy::Infrastructure).map(drop);
         faults.take(&pointer, checked.map_err(|error| explain(name, &error)));

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use piton_model::with_lower_scheme;
 use reqwest::Url;
 
 use crate::error::Error;
@@ -57,9 +58,8 @@ impl Remote {
         if text.contains(char::is_control) || text.starts_with('-') {
             return Err(refused("it begins with `-` or contains a control character"));
         }
-        // However the scheme is written (RFC 3986), there is one spelling from here on.
-        let spelt = text.split_once("://").map(|(scheme, rest)| format!("{}://{rest}", scheme.to_ascii_lowercase()));
-        let text = spelt.as_deref().unwrap_or(text);
+        let spelt = with_lower_scheme(text, "://");
+        let text: &str = &spelt;
         if let Some(path) = text.strip_prefix("file://") {
             if !allowed.file {
                 return Err(refused("repositories on this disk are not allowed"));

@@ -3,6 +3,7 @@
 mod once;
 mod query;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody, PathRejection};
@@ -12,11 +13,12 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use piton_api::Fault;
+use piton_model::json_pointer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path as Place, Segment};
 
-pub(crate) use self::once::twice;
+pub(crate) use self::once::{stands_twice, twice};
 pub(crate) use self::query::{Query, wrong, wrong_cursor};
 use crate::problem::Refusal;
 
@@ -91,8 +93,9 @@ pub(crate) fn read<T: DeserializeOwned>(members: &serde_json::Map<String, serde_
 
 /// What a body says, which says nothing twice.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
-    if let Some(pointer) = twice(bytes) {
-        let detail = format!("the member `{}` stands twice", pointer.escape_debug());
+    if let Some(place) = twice(bytes) {
+        let pointer = json_pointer(place);
+        let detail = stands_twice(&pointer);
         let hint = Some("say each member of an object once".to_owned());
         let refusal = Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", detail.clone(), hint);
         return Err(refusal.at(Fault { pointer, detail }));
@@ -128,19 +131,14 @@ fn malformed(error: &serde_json::Error) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, "malformed_json", format!("the body is no JSON: {error}"), None)
 }
 
-/// RFC 6901.
+/// What is named so on the way through a value, as RFC 6901 has it.
 pub(crate) fn pointer(place: &Place) -> String {
-    let mut text = String::new();
-    for segment in place {
-        let part = match segment {
-            Segment::Seq { index } => index.to_string(),
-            Segment::Map { key } => key.replace('~', "~0").replace('/', "~1"),
-            Segment::Enum { .. } | Segment::Unknown => continue,
-        };
-        text.push('/');
-        text.push_str(&part);
-    }
-    text
+    let parts = place.iter().filter_map(|segment| match segment {
+        Segment::Seq { index } => Some(Cow::Owned(index.to_string())),
+        Segment::Map { key } => Some(Cow::Borrowed(key.as_str())),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    });
+    json_pointer(parts)
 }
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
+use piton_model::with_lower_scheme;
+
 use super::Error;
 use crate::guard::Guard;
 
@@ -48,12 +50,11 @@ impl FromStr for Address {
         if text.split(['/', '@']).next().is_some_and(|head| head.contains("::")) {
             return refuse("remote helpers (`name::…`) are not allowed");
         }
-        // However the scheme is written (RFC 3986): `git` would look for a helper of the name `HTTPS`.
-        let spelt = text.split_once("://").map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest));
-        let text = spelt.as_ref().map_or_else(|| text.to_owned(), |(scheme, rest)| format!("{scheme}://{rest}"));
-        let (scheme, authority, port) = match &spelt {
+        // `git` would look for a helper of the name `HTTPS`.
+        let text = with_lower_scheme(text, "://").into_owned();
+        let (scheme, authority, port) = match text.split_once("://") {
             Some((scheme, rest)) => {
-                let (scheme, port) = match scheme.as_str() {
+                let (scheme, port) = match scheme {
                     "https" => (Scheme::Https, 443),
                     "http" => (Scheme::Http, 80),
                     "ssh" => (Scheme::Ssh, 22),
@@ -146,7 +147,7 @@ pub fn masked(text: &str) -> String {
             let user = match user.split_once(':') {
                 Some((user, _)) => format!("{user}:***"),
                 // A token is often given as the user.
-                None if scheme.to_ascii_lowercase().starts_with("http") => "***".to_owned(),
+                None if with_lower_scheme(text, "://").starts_with("http") => "***".to_owned(),
                 None => user.to_owned(),
             };
             format!("{scheme}://{user}@{host}{path}")

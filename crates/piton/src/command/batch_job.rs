@@ -70,8 +70,8 @@ fn as_listed(job: BatchJob) -> Job {
         depends_on: vec![],
         tags: vec![],
         status: status.to_owned(),
-        // While it is held back there is no time of its start.
-        run_count: u64::from(start_time.is_some() || status == "running"),
+        // While it is held back there is no time of its start, and one that was stopped before it began has none ever.
+        run_count: u64::from(start_time.is_some() || phase == "Running"),
         success_count: succeeded,
         failure_count: failed,
         last_run: start_time,
@@ -153,6 +153,23 @@ pub async fn create(context: &Context, kind: Kind, spec: &Value) -> Result<Exit,
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_counts_once_it_was_begun() {
+        let begun = Some("2026-01-01T00:00:00Z");
+        for (phase, start, counts) in [
+            ("Pending", None, (0, 0, 0)),
+            ("Running", begun, (1, 0, 0)),
+            ("Running", None, (1, 0, 0)),
+            ("Succeeded", begun, (1, 1, 0)),
+            ("Failed", begun, (1, 0, 1)),
+            ("Failed", None, (0, 0, 1)),
+        ] {
+            let status = json!({ "phase": phase, "start_time": start, "active": 0, "succeeded": 0, "failed": 0 });
+            let listed = as_listed(serde_json::from_value(json!({ "name": "x", "status": status })).unwrap());
+            assert_eq!((listed.run_count, listed.success_count, listed.failure_count), counts, "{phase} {start:?}");
+        }
+    }
 
     #[test]
     fn files_of_provisr_are_told_from_others() {

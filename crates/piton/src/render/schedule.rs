@@ -88,7 +88,8 @@ pub fn refused(faults: &[Fault]) -> String {
     let each = faults.iter().map(|fault| {
         let pointer = fault.pointer.trim_start_matches('/');
         let (line, field) = pointer.split_once('/').unwrap_or((pointer, ""));
-        (line.to_owned(), field.replace('/', "."), fault.detail.as_str())
+        let field = field.replace('/', ".").replace("~1", "/").replace("~0", "~");
+        (line.to_owned(), field, fault.detail.as_str())
     });
     tell(&mut text, each);
     text
@@ -166,8 +167,8 @@ mod tests {
     #[test]
     fn why_nothing_of_a_file_was_taken() {
         let fault = |pointer: &str| Fault { pointer: pointer.to_owned(), detail: "no".to_owned() };
-        let told = refused(&[fault("/2/employee/workEmail"), fault("/3/"), fault("/4")]);
-        assert_eq!(told, "  line 2: employee.workEmail: no\n  line 3: no\n  line 4: no\n");
+        let told = refused(&[fault("/2/employee/workEmail"), fault("/3/"), fault("/4"), fault("/5/employee/a~1b")]);
+        assert_eq!(told, "  line 2: employee.workEmail: no\n  line 3: no\n  line 4: no\n  line 5: employee.a/b: no\n");
         let many: Vec<Fault> = (0..22).map(|line| fault(&format!("/{line}/x"))).collect();
         assert!(refused(&many).ends_with("  line 19: x: no\n  and 2 more; `-o json` tells all\n"));
     }

@@ -10,8 +10,8 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// The place of the first member that stands twice, as a JSON pointer. Nothing in what is no JSON.
-pub(crate) fn twice(text: &[u8]) -> Option<String> {
+/// The place of the first member that stands twice: names and indices, from the outside in. Nothing in what is no JSON.
+pub(crate) fn twice(text: &[u8]) -> Option<Vec<String>> {
     let mut found = None;
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     // An error that is not about this is told by whoever reads the text.
@@ -19,9 +19,14 @@ pub(crate) fn twice(text: &[u8]) -> Option<String> {
     found
 }
 
+/// What is wrong with such a member, whose place is written as whoever reads this knows it.
+pub(crate) fn stands_twice(place: &str) -> String {
+    format!("the member `{}` stands twice", place.escape_debug())
+}
+
 /// A walk over a value. The place of what is found is put together on the way back, so that one is needed only then.
 struct Walk<'a> {
-    found: &'a mut Option<String>,
+    found: &'a mut Option<Vec<String>>,
 }
 
 impl Walk<'_> {
@@ -31,9 +36,9 @@ impl Walk<'_> {
     }
 
     /// What was found in a part, was found in this part of the whole.
-    fn prepend(&mut self, part: impl fmt::Display) {
+    fn prepend(&mut self, part: String) {
         if let Some(place) = self.found.as_mut() {
-            place.insert_str(0, &format!("/{part}"));
+            place.insert(0, part);
         }
     }
 }
@@ -84,7 +89,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
                 Ok(Some(())) => index += 1,
                 Ok(None) => return Ok(()),
                 Err(error) => {
-                    self.prepend(index);
+                    self.prepend(index.to_string());
                     return Err(error);
                 }
             }
@@ -95,22 +100,17 @@ impl<'de> Visitor<'de> for Walk<'_> {
         let mut seen: HashSet<Cow<'de, str>> = HashSet::new();
         while let Some(name) = members.next_key_seed(Key)? {
             if seen.contains(&name) {
-                *self.found = Some(format!("/{}", escaped(&name)));
+                *self.found = Some(vec![name.into_owned()]);
                 return Err(A::Error::custom("a member stands twice"));
             }
             if let Err(error) = members.next_value_seed(self.part()) {
-                self.prepend(escaped(&name));
+                self.prepend(name.into_owned());
                 return Err(error);
             }
             seen.insert(name);
         }
         Ok(())
     }
-}
-
-/// RFC 6901.
-fn escaped(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
 }
 
 /// The name of a member, copied only where the text spells it with escapes.
@@ -142,6 +142,8 @@ impl<'de> Visitor<'de> for Key {
 
 #[cfg(test)]
 mod tests {
+    use piton_model::json_pointer;
+
     use super::*;
 
     #[test]
@@ -161,7 +163,7 @@ mod tests {
             ("7", None),
         ];
         for (text, place) in table {
-            assert_eq!(twice(text.as_bytes()).as_deref(), place, "{text}");
+            assert_eq!(twice(text.as_bytes()).map(json_pointer).as_deref(), place, "{text}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use axum::http::StatusCode;
 use piton_api::{Fault, ProcessSpec};
-use piton_model::Name;
+use piton_model::{Name, json_pointer};
 use piton_spec::provisr::{self, Kind, WriteError};
 use piton_spec::{Catalog, DeclaredIn, Diagnostic, Layout};
 use serde_json::Value;
@@ -117,8 +117,7 @@ pub(crate) fn refused(code: &str, found: &[Diagnostic]) -> Refusal {
 
 /// `depends_on[0].name` as RFC 6901 has it.
 fn pointer(field: &str) -> String {
-    let parts = field.split(['.', '[', ']']).filter(|part| !part.is_empty());
-    parts.fold(String::new(), |pointer, part| format!("{pointer}/{}", part.replace('~', "~0").replace('/', "~1")))
+    json_pointer(field.split(['.', '[', ']']).filter(|part| !part.is_empty()))
 }
 
 fn exists(name: &Name) -> Refusal {

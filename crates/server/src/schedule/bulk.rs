@@ -5,7 +5,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use piton_api as api;
-use piton_model::NewProvision;
+use piton_model::{NewProvision, json_pointer};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::IntoParams;
@@ -115,7 +115,7 @@ fn none_of(checked: Vec<(u64, Result<NewProvision, Vec<Mistake>>)>, failed: usiz
     let mistakes = checked.into_iter().filter_map(|(line, read)| Some((line, read.err()?)));
     let each = mistakes.flat_map(|(line, mistakes)| mistakes.into_iter().map(move |mistake| (line, mistake)));
     each.take(TOLD).fold(refusal, |refusal, (line, mistake)| {
-        let pointer = format!("/{line}/{}", mistake.field.replace('.', "/"));
+        let pointer = json_pointer([line.to_string().as_str()].into_iter().chain(mistake.place()));
         refusal.at(api::Fault { pointer, detail: mistake.detail })
     })
 }
@@ -156,7 +156,7 @@ fn json_lines(body: &[u8]) -> Vec<Line> {
     let each = numbered.filter(|(_, text)| !text.trim_ascii().is_empty());
     let read = each.map(|(number, text)| {
         let members = match serde_json::from_slice(text) {
-            Ok(Value::Object(members)) => once("", text, members),
+            Ok(Value::Object(members)) => once(None, text, members),
             Ok(_) => Err(mistake("invalid_row", "", "a line must be a JSON object")),
             Err(error) => Err(mistake("invalid_row", "", format!("the line is no JSON: {error}"))),
         };
@@ -165,14 +165,14 @@ fn json_lines(body: &[u8]) -> Vec<Line> {
     read.collect()
 }
 
-/// Nothing of a line may stand twice, as in the body of a single request.
-fn once(field: &str, text: &[u8], members: Map<String, Value>) -> Result<Map<String, Value>, Mistake> {
+/// Nothing may stand twice in a line, or in the text of one field of it, as in the body of a single request.
+fn once(field: Option<&str>, text: &[u8], members: Map<String, Value>) -> Result<Map<String, Value>, Mistake> {
     match extract::twice(text) {
         None => Ok(members),
         Some(place) => {
-            let field = format!("{field}{}", place.replace('/', "."));
-            let detail = format!("the member `{}` stands twice", place.escape_debug());
-            Err(mistake("invalid_row", field.trim_start_matches('.'), detail))
+            let field = field.into_iter().chain(place.iter().map(String::as_str)).collect::<Vec<_>>().join(".");
+            let detail = extract::stands_twice(&field);
+            Err(mistake("invalid_row", field, detail))
         }
     }
 }
@@ -282,7 +282,7 @@ fn list(text: &str) -> impl Iterator<Item = &str> {
 fn object(field: &str, text: &str) -> Result<Map<String, Value>, Mistake> {
     serde_json::from_str(text)
         .map_err(|error| mistake("invalid_row", field, format!("this is no JSON object: {error}")))
-        .and_then(|members| once(field, text.as_bytes(), members))
+        .and_then(|members| once(Some(field), text.as_bytes(), members))
 }
 
 #[cfg(test)]
@@ -331,6 +331,26 @@ mod tests {
         });
         assert_eq!(rows[1].1, Ok(second));
         assert_eq!((&rows[2].1, &rows[3].1), (&Err("invalid_row"), &Err("invalid_row")));
+    }
+
+    #[test]
+    fn what_stands_twice_is_named() {
+        for (format, text, place) in [
+            (Format::JsonLines, r#"{"a":[{"b/c~":1,"b/c~":2}]}"#, "a.0.b/c~"),
+            (Format::Csv, "schedule_time,payload\nx,\"{\"\"a\"\":1,\"\"a\"\":1}\"\n", "payload.a"),
+        ] {
+            let found = lines(format, text.as_bytes()).unwrap().remove(0).members.unwrap_err();
+            let detail = format!("the member `{place}` stands twice");
+            assert_eq!((found.field, found.detail), (place.to_owned(), detail), "{text}");
+        }
+    }
+
+    #[test]
+    fn each_mistake_is_pointed_at() {
+        let wrong = |field: &str| Err(vec![mistake("invalid_row", field, "no")]);
+        let problem = none_of(vec![(2, wrong("employee.a/b")), (3, wrong("")), (4, wrong("tags.0"))], 3).into_problem();
+        let pointers: Vec<&str> = problem.errors.iter().map(|fault| fault.pointer.as_str()).collect();
+        assert_eq!(pointers, ["/2/employee/a~1b", "/3", "/4/tags/0"]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use piton_api as api;
-use piton_model::{Alteration, JobType, ScheduleId};
+use piton_model::{Alteration, JobType, ScheduleId, json_pointer};
 use serde_json::{Map, Value};
 
 use request::{ALLOW_PAST, Measure, Mistake, mistake};
@@ -86,8 +86,7 @@ fn refused(mistakes: Vec<Mistake>) -> Refusal {
     let told: Vec<&str> = mistakes.iter().map(|mistake| mistake.detail.as_str()).collect();
     let refusal = Refusal::new(StatusCode::BAD_REQUEST, code, told.join("; "), hint);
     mistakes.into_iter().fold(refusal, |refusal, mistake| {
-        let pointer = format!("/{}", mistake.field.replace('~', "~0").replace('/', "~1").replace('.', "/"));
-        refusal.at(api::Fault { pointer, detail: mistake.detail })
+        refusal.at(api::Fault { pointer: json_pointer(mistake.place()), detail: mistake.detail })
     })
 }
 

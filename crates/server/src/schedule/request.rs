@@ -55,6 +55,11 @@ impl Mistake {
     pub(crate) fn hint(self, hint: &'static str) -> Mistake {
         Mistake { hint: Some(hint), ..self }
     }
+
+    /// The names and numbers of the field one by one; none where all of the request is meant.
+    pub(crate) fn place(&self) -> impl Iterator<Item = &str> {
+        self.field.split('.').filter(move |_| !self.field.is_empty())
+    }
 }
 
 /// Reads a request; the mistakes are those of all of it, not just the first.

@@ -16,6 +16,8 @@ pub(crate) struct Key {
     /// Variables that other programs document for it, beside `PITON_SECTION__KEY`.
     pub(crate) aliases: &'static [&'static str],
     pub(crate) mask: Mask,
+    /// Whether a change takes effect at once: what is about processes is read again when the file changes.
+    pub(crate) read_again: bool,
     pub(crate) doc: &'static str,
 }
 
@@ -29,7 +31,7 @@ pub(crate) enum Mask {
 }
 
 const fn key(path: &'static str, kind: Kind, doc: &'static str) -> Key {
-    Key { path, kind, default: None, otherwise: "", aliases: &[], mask: Mask::Open, doc }
+    Key { path, kind, default: None, otherwise: "", aliases: &[], mask: Mask::Open, read_again: false, doc }
 }
 
 impl Key {
@@ -47,6 +49,9 @@ impl Key {
     }
     const fn url_with_password(self) -> Key {
         Key { mask: Mask::UrlPassword, ..self }
+    }
+    const fn read_again(self) -> Key {
+        Key { read_again: true, ..self }
     }
 
     /// `PITON_SECTION__KEY`.
@@ -418,20 +423,24 @@ pub(crate) const KEYS: &[Key] = &[
     .secret(),
     key("log.dir", Kind::Path, "Directory of log files.")
         .otherwise("`logs` in `data.dir`")
-        .aliases(&["PROVISIONER_LOG_DIR"]),
+        .aliases(&["PROVISIONER_LOG_DIR"])
+        .read_again(),
     key("log.stdout", Kind::Path, "File for the standard output of every process that names none.")
-        .otherwise("`NAME.stdout.log` in `log.dir`"),
+        .otherwise("`NAME.stdout.log` in `log.dir`")
+        .read_again(),
     key("log.stderr", Kind::Path, "File for the standard error of every process that names none.")
-        .otherwise("`NAME.stderr.log` in `log.dir`"),
-    key("log.max_size_mb", COUNT, "MiB at which such a file is put aside; 0 for never.").default("10"),
-    key("log.max_backups", COUNT, "Files put aside that are kept; 0 for all.").default("3"),
-    key("log.max_age_days", Kind::Integer(0, 36_500), "Days that they are kept; 0 for ever.").default("7"),
-    key("log.compress", Kind::Bool, "Compress them.").default("false"),
-    key("log.level", Kind::Text, "Accepted for provisr's sake; see `logging.level`."),
-    key("log.format", Kind::Text, "Accepted for provisr's sake; see `logging.format`."),
-    key("log.color", Kind::Bool, "Accepted for provisr's sake."),
-    key("log.timestamps", Kind::Bool, "Accepted for provisr's sake. A process has a `log.timestamps` of its own."),
-    key("log.source", Kind::Bool, "Accepted for provisr's sake."),
+        .otherwise("`NAME.stderr.log` in `log.dir`")
+        .read_again(),
+    key("log.max_size_mb", COUNT, "MiB at which such a file is put aside; 0 for never.").default("10").read_again(),
+    key("log.max_backups", COUNT, "Files put aside that are kept; 0 for all.").default("3").read_again(),
+    key("log.max_age_days", Kind::Integer(0, 36_500), "Days that they are kept; 0 for ever.").default("7").read_again(),
+    key("log.compress", Kind::Bool, "Compress them.").default("false").read_again(),
+    key("log.level", Kind::Text, "Accepted for provisr's sake; see `logging.level`.").read_again(),
+    key("log.format", Kind::Text, "Accepted for provisr's sake; see `logging.format`.").read_again(),
+    key("log.color", Kind::Bool, "Accepted for provisr's sake.").read_again(),
+    key("log.timestamps", Kind::Bool, "Accepted for provisr's sake. A process has a `log.timestamps` of its own.")
+        .read_again(),
+    key("log.source", Kind::Bool, "Accepted for provisr's sake.").read_again(),
     key("daemon.pid_file", Kind::Path, "The same as `server.pidfile`."),
     key("daemon.log_file", Kind::Path, "The same as `server.logfile`."),
     key(
@@ -439,22 +448,23 @@ pub(crate) const KEYS: &[Key] = &[
         Kind::Texts,
         "Environment of every process and job of tasks, `NAME=VALUE` each; `${NAME}` and `${NAME:-VALUE}` are filled in.",
     )
-    .secret(),
-    key("env_files", Kind::Texts, "Files with more of it, a `NAME=VALUE` to a line; a later one wins."),
+    .secret()
+    .read_again(),
+    key("env_files", Kind::Texts, "Files with more of it, a `NAME=VALUE` to a line; a later one wins.").read_again(),
     key("use_os_env", Kind::Bool, "Whether they inherit the whole environment of the daemon below that.")
-        .default("false"),
+        .default("false")
+        .read_again(),
     key("pid_dir", Kind::Path, "Directory of pid files, `NAME.pid` each.").otherwise("`pids` in `data.dir`"),
     key("programs_directory", Kind::Path, "Directory of files that declare a process, job or cronjob each.")
         .otherwise("`programs` in the directory, or beside the configuration file"),
-    key("processes", Kind::Tables, "Processes and cronjobs, `type` and `spec` each, as in files of their own.").secret(),
-    key("groups", Kind::Tables, "Groups of processes: `name` and `members`."),
-    key("cronjobs", Kind::Tables, "Cronjobs, each what is the `spec` of a file of its own.").secret(),
+    key("processes", Kind::Tables, "Processes and cronjobs, `type` and `spec` each, as in files of their own.")
+        .secret()
+        .read_again(),
+    key("groups", Kind::Tables, "Groups of processes: `name` and `members`.").read_again(),
+    key("cronjobs", Kind::Tables, "Cronjobs, each what is the `spec` of a file of its own.")
+        .secret()
+        .read_again(),
 ];
-
-/// Whether a change of this key takes effect at once: what is about processes is read again when the file changes.
-pub(crate) fn is_read_again(path: &str) -> bool {
-    path.starts_with("log.") || ["env", "env_files", "use_os_env", "processes", "groups", "cronjobs"].contains(&path)
-}
 
 /// The key with this path.
 pub(crate) fn find(path: &str) -> Option<&'static Key> {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use piton_cron::Schedule;
+use piton_model::with_lower_scheme;
 
 use super::listen::{Listen, NoListen};
 use crate::document::Value;
@@ -46,15 +47,21 @@ pub(crate) enum Kind {
 pub(crate) struct Mismatch {
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
+    /// Which element of a list it is about, from 0.
+    pub(crate) element: Option<usize>,
 }
 
 impl Mismatch {
     fn new(message: impl Into<String>) -> Mismatch {
-        Mismatch { message: message.into(), hint: None }
+        Mismatch { message: message.into(), hint: None, element: None }
     }
 
     fn hint(self, hint: impl Into<String>) -> Mismatch {
         Mismatch { hint: Some(hint.into()), ..self }
+    }
+
+    fn in_element(self, index: usize) -> Mismatch {
+        Mismatch { element: Some(index), ..self }
     }
 }
 
@@ -134,14 +141,17 @@ impl Kind {
                     (_, Value::Text(text)) => check_network(text),
                     (_, other) => Err(Mismatch::new(format!("expected text, found {}", other.kind()))),
                 };
-                items.iter().map(|item| check_one(&item.value)).collect()
+                let each = items.iter().enumerate();
+                each.map(|(index, item)| check_one(&item.value).map_err(|error| error.in_element(index))).collect()
             }
             (Kind::Table, Value::Table(_)) => Ok(value.to_json()),
             (Kind::Tables, Value::List(items)) => {
-                if items.iter().all(|item| matches!(item.value, Value::Table(_))) {
-                    Ok(value.to_json())
-                } else {
-                    Err(wrong())
+                let mut each = items.iter().map(|item| &item.value).enumerate();
+                match each.find(|(_, one)| !matches!(one, Value::Table(_))) {
+                    None => Ok(value.to_json()),
+                    Some((index, other)) => {
+                        Err(Mismatch::new(format!("expected a table, found {}", other.kind())).in_element(index))
+                    }
                 }
             }
             (_, Value::Text(text)) => {
@@ -187,7 +197,7 @@ impl Kind {
             },
             Kind::Cron => match Schedule::parse(text) {
                 Ok(_) => Ok(text.trim().into()),
-                Err(error) => Err(Mismatch { message: error.to_string(), hint: error.hint() }),
+                Err(error) => Err(Mismatch { hint: error.hint(), ..Mismatch::new(error.to_string()) }),
             },
             Kind::Url(schemes) => check_url(text, schemes),
             Kind::Listen => match Listen::read(text) {
@@ -249,15 +259,12 @@ fn check_network(text: &str) -> Result<serde_json::Value, Mismatch> {
 }
 
 fn check_url(text: &str, schemes: &[&str]) -> Result<serde_json::Value, Mismatch> {
-    let parts = text.split_once(':').map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest));
+    let text = with_lower_scheme(text, ":");
     // The text is not shown: it may hold a password.
-    match parts {
-        // However the scheme is written (RFC 3986), there is one spelling for whoever reads on.
-        Some((scheme, rest)) if schemes.contains(&scheme.as_str()) && !text.contains(char::is_whitespace) => {
-            Ok(format!("{scheme}:{rest}").into())
-        }
-        Some((scheme, _)) if !schemes.contains(&scheme.as_str()) => {
-            Err(Mismatch::new(format!("a URL that begins with `{}:` is not possible here", shown(&scheme)))
+    match text.split_once(':') {
+        Some((scheme, _)) if schemes.contains(&scheme) && !text.contains(char::is_whitespace) => Ok(text.into()),
+        Some((scheme, _)) if !schemes.contains(&scheme) => {
+            Err(Mismatch::new(format!("a URL that begins with `{}:` is not possible here", shown(scheme)))
                 .hint(format!("it begins with {}", quoted(schemes))))
         }
         _ => Err(Mismatch::new("this is not a URL").hint(format!("it begins with {}", quoted(schemes)))),

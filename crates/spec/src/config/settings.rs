@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::keys::{KEYS, Key, Mask, children, find, is_read_again};
+use super::keys::{KEYS, Key, Mask, children, find};
 use super::kind::Mismatch;
 use crate::diagnostic::{Diagnostic, Place, Severity};
 use crate::document::{Document, Value};
@@ -142,11 +142,9 @@ impl Settings {
                     let origin = Origin::File { path: file.to_path_buf(), line };
                     self.values.insert(key.path, Setting { value, origin, places });
                 }
-                Err(Mismatch { message, hint }) => {
-                    let culprit = match &item.node.value {
-                        Value::List(_) => item.one_or_many().into_iter().find(|one| is_wrong(key, one)),
-                        _ => None,
-                    };
+                Err(Mismatch { message, hint, element }) => {
+                    // A list may be written as one text, which is all that can be pointed at then.
+                    let culprit = element.and_then(|index| item.one_or_many().into_iter().nth(index));
                     let mut found = culprit.as_ref().unwrap_or(item).error("invalid_value", message);
                     found.hint = hint;
                     item.report(found);
@@ -224,7 +222,7 @@ impl Settings {
                 self.values.insert(key.path, Setting::new(value, origin));
                 None
             }
-            Err(Mismatch { message, hint }) => {
+            Err(Mismatch { message, hint, .. }) => {
                 let mut found = Diagnostic::error(file, "invalid_value", message).field(field);
                 found.hint = hint;
                 Some(found)
@@ -251,11 +249,9 @@ impl Settings {
     /// is not named beside it.
     pub(crate) fn changed_for_next_start(&self, before: &Settings) -> Vec<&'static str> {
         let waits = |path: &&'static str| {
-            !is_read_again(path)
-                && (self.is_given(path) || before.is_given(path))
-                && self.json(path) != before.json(path)
+            (self.is_given(path) || before.is_given(path)) && self.json(path) != before.json(path)
         };
-        KEYS.iter().map(|key| key.path).filter(waits).collect()
+        KEYS.iter().filter(|key| !key.read_again).map(|key| key.path).filter(waits).collect()
     }
 
     pub(crate) fn json(&self, path: &str) -> Option<&Json> {
@@ -333,12 +329,6 @@ impl Settings {
     pub(crate) fn derive(&mut self, path: &'static str, value: impl Into<Json>) {
         self.values.entry(path).or_insert_with(|| Setting::new(value.into(), Origin::Default));
     }
-}
-
-/// Whether the key takes lists, and none with this element.
-fn is_wrong(key: &Key, element: &Item<'_, '_>) -> bool {
-    let is_refused = |nodes| key.kind.check(&Value::List(nodes)).is_err();
-    !is_refused(vec![]) && is_refused(vec![element.node.clone()])
 }
 
 fn masked(key: &Key, value: &Json) -> String {

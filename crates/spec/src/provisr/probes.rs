@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use piton_model::{Probe, ProbeCheck, Probes};
+use piton_model::{Probe, ProbeCheck, Probes, with_lower_scheme};
 
 use super::items::{Reading, count, integer, positive_span, program, span};
 use crate::diagnostic::Severity;
@@ -115,9 +115,9 @@ fn read_url(item: &Item<'_, '_>) -> Option<String> {
 }
 
 fn check_url(item: &Item<'_, '_>, text: &str) -> Option<String> {
-    let (scheme, rest) = text.split_once("://").unwrap_or_default();
-    let scheme = scheme.to_ascii_lowercase();
-    let of_web = ["http", "https"].contains(&scheme.as_str());
+    let spelt = with_lower_scheme(text, "://");
+    let (scheme, rest) = spelt.split_once("://").unwrap_or_default();
+    let of_web = ["http", "https"].contains(&scheme);
     let authority = of_web.then(|| rest.split(['/', '?', '#']).next().unwrap_or_default());
     let good = authority.is_some_and(|authority| !authority.is_empty() && !authority.starts_with(':'))
         && !text.contains(|c: char| c.is_whitespace() || c.is_control());
@@ -131,19 +131,13 @@ fn check_url(item: &Item<'_, '_>, text: &str) -> Option<String> {
         item.report(error.hint(PORT_HINT));
         return None;
     }
-    Some(format!("{scheme}://{rest}"))
+    Some(spelt.into_owned())
 }
 
 const PORT_HINT: &str = "a port is a number from 1 to 65535";
 
 /// The number of a port.
 fn port(item: &Item<'_, '_>) -> Option<u16> {
-    if let Value::Number(number) = &item.node.value
-        && number.as_u64().is_none_or(|number| number == 0 || number > u64::from(u16::MAX))
-    {
-        item.report(item.error("out_of_range", format!("`{number}` is not a port")).hint(PORT_HINT));
-        return None;
-    }
     integer(item, 1, 65_535).and_then(|number| u16::try_from(number).ok())
 }
 

@@ -314,6 +314,8 @@ fn what_is_wrong_about_processes() {
     "#);
     let told_of_number = told("env = [\n  'A=1',\n  2,\n]\n");
     assert_eq!(told_of_number, "piton.toml:3:3: error: env[1]: expected text, found a number");
+    let told_of_group = told("groups = [\n  { name = 'a' },\n  7,\n]\n");
+    assert_eq!(told_of_group, "piton.toml:3:3: error: groups[1]: expected a table, found a number");
     let on =
         "enabled = true\n[history.stores.sqlite]\nenabled = true\nretention = '24h'\n[history.stores.clickhouse]\n";
     insta::assert_snapshot!(told(&format!("[history]\n{on}enabled = true\ndns = 'x'\n")), @r#"
