@@ -12,7 +12,6 @@ use futures_util::StreamExt;
 use piton_auth::Role;
 use piton_model::{LedgerEntry, Record, Seq};
 use serde::Deserialize;
-use utoipa::IntoParams;
 
 use crate::caller::Caller;
 use crate::extract::Query;
@@ -28,7 +27,7 @@ pub(crate) fn routes() -> Table {
     Table::new().at(Permission::Read, routes!(show))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct From {
     /// After this position; from now on where absent.

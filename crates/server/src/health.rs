@@ -10,7 +10,6 @@ use piton_api as api;
 use piton_model::{Act, Projection, SubjectKind, WorkspaceState};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use utoipa::IntoParams;
 
 use crate::caller::Caller;
 use crate::extract::{Json, Query};
@@ -69,7 +68,7 @@ async fn healthz() -> &'static str {
     "ok\n"
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Detail {
     /// Tell the outcome of each check.

@@ -12,7 +12,6 @@ use piton_spec::provisr::{self, Secrets};
 use piton_store::RunQuery;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use utoipa::IntoParams;
 
 use crate::batch_jobs::{check_declared_elsewhere, check_name, unmasked};
 use crate::batch_view;
@@ -44,7 +43,7 @@ pub(crate) fn routes() -> Table {
         .bound(Permission::Operate, routes!(kill))
 }
 
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Scope {
     /// Only those of this workspace.
@@ -219,7 +218,7 @@ async fn resume(State(app): State<App>, Path(name): Path<String>, caller: Caller
     answer(&app, &job, &caller).await
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Limit {
     /// How many at most; 20 unless given. More than 1000 counts as 1000, and 0 as 1.

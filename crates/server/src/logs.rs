@@ -12,7 +12,6 @@ use futures_util::{Stream, StreamExt, stream};
 use piton_model::{Phase, Run, RunId};
 use serde::Deserialize;
 use tokio::sync::watch;
-use utoipa::IntoParams;
 
 use crate::caller::Caller;
 use crate::extract::{Path, Query};
@@ -27,7 +26,7 @@ pub(crate) fn routes() -> Table {
 }
 
 /// Which part of a log.
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Range {
     /// From this byte on.

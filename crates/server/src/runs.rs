@@ -7,7 +7,6 @@ use piton_api as api;
 use piton_model::{Digest, OutcomeKind, Phase, Run, RunId, Subject, SubjectKind};
 use piton_store::RunQuery;
 use serde::Deserialize;
-use utoipa::IntoParams;
 
 use crate::bound;
 use crate::caller::Caller;
@@ -43,7 +42,7 @@ pub(crate) async fn find(app: &App, caller: &Caller, text: &str) -> Answer<Run> 
     found.filter(|run| caller.sees(run)).ok_or_else(|| bound::missing("run", text))
 }
 
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Filter {

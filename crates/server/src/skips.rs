@@ -6,7 +6,6 @@ use piton_api as api;
 use piton_model::{Seq, Subject};
 use piton_store::SkipQuery;
 use serde::Deserialize;
-use utoipa::IntoParams;
 
 use crate::bound;
 use crate::caller::Caller;
@@ -23,7 +22,7 @@ pub(crate) fn routes() -> Table {
     Table::new().bound(Permission::Read, routes!(list))
 }
 
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Filter {

@@ -7,7 +7,6 @@ use piton_exec::templates::{Error, Origin, Registered, Severity, Update};
 use piton_model::{Act, Name};
 use piton_tools::Preference;
 use serde::Deserialize;
-use utoipa::IntoParams;
 
 use crate::caller::Caller;
 use crate::extract::{Json, Path, Query};
@@ -127,7 +126,7 @@ async fn validate(State(app): State<App>, Path(name): Path<String>) -> Answer<Js
     Ok(Json(api::Validation { name, valid: validation.valid, findings: findings.collect() }))
 }
 
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Removal {
     /// Even if something is made from it.

@@ -4,13 +4,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use piton_api as api;
 use serde::Deserialize;
-use utoipa::IntoParams;
 
 use crate::extract::wrong_cursor;
 use crate::problem::Answer;
 
 /// Which part of a list.
-#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Window {
     /// How many at most; all unless given. More than 1000 counts as 1000, and 0 as 1.

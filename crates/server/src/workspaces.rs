@@ -9,7 +9,6 @@ use piton_model::{Name, Projection, Run, Subject, SubjectKind, WorkspaceState};
 use piton_spec::Workspace;
 use piton_store::RunQuery;
 use serde::Deserialize;
-use utoipa::IntoParams;
 
 use crate::caller::Caller;
 use crate::extract::{Json, Path, Query};
@@ -210,7 +209,7 @@ fn changes(run: &Run) -> bool {
     run.action.iac().is_some_and(|iac| iac.operation.changes())
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Count {
     /// How many; 5 unless given. More than 1000 counts as 1000, and 0 as 1.

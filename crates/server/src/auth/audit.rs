@@ -4,7 +4,6 @@ use axum::extract::State;
 use piton_api as api;
 use piton_model::Seq;
 use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::view;
 use crate::extract::{Json, Query, wrong_cursor};
@@ -16,7 +15,7 @@ pub(super) fn routes() -> Table {
     Table::new().at(Permission::Administer, routes!(list))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Part {
     /// How many at most; 50 unless given. More than 1000 counts as 1000, and 0 as 1.

@@ -9,7 +9,6 @@ use piton_auth::{PasswordProblem, Role, check_name, check_password, new_id};
 use piton_model::{Act, Name, Secret, User, UserChange};
 use piton_store::Among;
 use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::refusals::{Kind, authentication_failed, invalid, weak_password};
 use super::verify::is_id;
@@ -28,7 +27,7 @@ pub(super) fn routes() -> Table {
 }
 
 /// Which part of a list.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Part {
     /// How many to leave out.

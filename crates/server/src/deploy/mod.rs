@@ -14,7 +14,6 @@ use piton_model::{Decision, Digest, Event, Name, OutcomeKind, Phase, Record, Run
 use piton_store::RunQuery;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use utoipa::IntoParams;
 
 use order::{Consent, Measure};
 pub(crate) use view::Status;
@@ -83,7 +82,7 @@ async fn find(app: &App, caller: &Caller, text: &str) -> Answer<Run> {
     run.filter(|run| run.subject.kind() == SubjectKind::Deployment && caller.sees(run)).ok_or_else(unknown)
 }
 
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Filter {

@@ -8,7 +8,6 @@ use piton_api as api;
 use piton_model::Act;
 use piton_supervisor::{InstanceStatus, Selector};
 use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::selector::{Patience, Which, plain};
 use super::{as_provisr, daemon, declare, done};
@@ -90,7 +89,7 @@ async fn restart(
 }
 
 /// In which manner instances are restarted.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Manner {
     /// Whether each has to be ready, by its readiness probe, before the next one is stopped. The first that does not get
@@ -111,7 +110,7 @@ impl Manner {
 }
 
 /// How many instances of which process.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Scaled {
     /// The process.

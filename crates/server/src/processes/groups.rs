@@ -7,7 +7,6 @@ use axum::http::StatusCode;
 use piton_api as api;
 use piton_model::Act;
 use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::selector::{Patience, plain};
 use super::{as_provisr, daemon, view};
@@ -26,7 +25,7 @@ pub(super) fn routes() -> Table {
         .at(Permission::Operate, routes!(restart))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Grouped {
     /// The group.

@@ -3,7 +3,7 @@
 use piton_api as api;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use crate::extract::{Json, Path, Query};
 use crate::problem::{Answer, Refusal};
@@ -40,7 +40,7 @@ async fn list() -> Json<Vec<String>> {
 }
 
 /// What the sample shall be called.
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Called {
     /// The name in the sample; `KIND-sample` unless given.

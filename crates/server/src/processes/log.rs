@@ -14,7 +14,7 @@ use piton_logs::{MergedLog, MergedPage, OutputStream};
 use piton_supervisor::Error;
 use serde::Deserialize;
 use tokio::time::Instant;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::daemon;
 use super::selector::plain;
@@ -55,7 +55,7 @@ enum Which {
     Stderr,
 }
 
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Part {
     /// From this place on, as the page before gave it as `next`; without it the last lines.

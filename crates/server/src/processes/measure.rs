@@ -7,7 +7,6 @@ use axum::http::StatusCode;
 use piton_api as api;
 use piton_supervisor::{InstanceStatus, Selector};
 use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::selector::plain;
 use super::{read, view};
@@ -25,21 +24,21 @@ pub(super) fn at_metrics() -> Table {
     Table::new().at(Permission::Read, routes!(show))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Named {
     /// The instance.
     name: Option<String>,
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Required {
     /// The instance.
     name: String,
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Base {
     /// The process.

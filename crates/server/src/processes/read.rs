@@ -8,7 +8,6 @@ use piton_api as api;
 use piton_model::Name;
 use piton_supervisor::{InstanceState, InstanceStatus, Observed, Selector};
 use serde::{Deserialize, Serialize};
-use utoipa::IntoParams;
 
 use super::selector::{Which, plain};
 use super::view::Listed;
@@ -139,7 +138,7 @@ async fn show(State(app): State<App>, Path(name): Path<String>) -> Answer<Json<a
     }
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Pattern {
     /// Every instance whose name fits; `*` stands for anything.
@@ -169,7 +168,7 @@ fn health(instance: &InstanceStatus) -> &'static str {
     }
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Part {
     /// Only of this instance, or of all instances of this process.

@@ -5,12 +5,11 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use piton_supervisor::{InvalidSelector, Selector};
 use serde::Deserialize;
-use utoipa::IntoParams;
 
 use crate::problem::{Answer, Refusal};
 
 /// At most one of the selectors, and how long to wait.
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Which {
     /// The instance of exactly this name, or all instances of the process of this name.
@@ -22,7 +21,7 @@ pub(super) struct Which {
 }
 
 /// How long instances may take to react to the first signal.
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Patience {
     /// Such as `2s`; what is declared unless given.

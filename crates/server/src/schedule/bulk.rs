@@ -8,7 +8,6 @@ use piton_api as api;
 use piton_model::{NewProvision, json_pointer};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use utoipa::IntoParams;
 
 use super::request::{self, Mistake, mistake};
 use super::{measure, refused};
@@ -26,7 +25,7 @@ const TOLD: usize = 1000;
 const COLUMNS: [&str; 7] =
     ["job_type", "schedule_time", "timezone", "tags", "applications", "target_user_email", "requested_by"];
 
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct How {

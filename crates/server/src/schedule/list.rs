@@ -9,7 +9,6 @@ use piton_api as api;
 use piton_model::ScheduleId;
 use piton_store::ProvisionQuery;
 use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::view;
 use crate::extract::{Json, Query, wrong, wrong_cursor};
@@ -20,7 +19,7 @@ use crate::state::App;
 const USUAL: u32 = 100;
 const MOST: u32 = 1000;
 
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Filter {
