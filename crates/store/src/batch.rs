@@ -57,6 +57,9 @@ pub(crate) const WRITE_EVENTS: Rows = Rows {
     tail: "",
 };
 
+/// What is written together, as far as there is something of it.
+pub(crate) const TOGETHER: [&Rows; 4] = [&WRITE_HISTORY, &WRITE_KEYS, &WRITE_PROJECTIONS, &WRITE_EVENTS];
+
 /// Moves the head, and tells other nodes.
 pub(crate) fn write_head(head: Seq, dialect: Dialect) -> String {
     format!("{WRITE_HEAD}{head} WHERE id = 1{}", dialect.announce())
@@ -435,21 +438,16 @@ impl Batch {
             return Ok(());
         }
         self.announce = true;
-        self.flush_runs().await?;
+        let history = self.flush_runs().await?;
         if let Some(last) = self.entries.last() {
             self.follow_runs(last.at).await?;
         }
-        let keys: Vec<Param<'_>> =
-            self.new_keys.iter().flat_map(|(key, run)| params![key.as_str(), run.to_string()]).collect();
-        self.conn.write_rows(&WRITE_KEYS, keys).await?;
-        self.new_keys.clear();
-
+        let keys = self.new_keys.drain(..).flat_map(|(key, run)| params![key.to_string(), run.to_string()]).collect();
         let mut projections = Vec::new();
         for (subject, seen) in &mut self.projections {
             let Some(seq) = seen.changed.take() else { continue };
             projections.extend(params![subject.to_string(), row::projection_body(&seen.projection)?, seq]);
         }
-        self.conn.write_rows(&WRITE_PROJECTIONS, projections).await?;
 
         let mut entries = Vec::with_capacity(self.entries.len() * WRITE_EVENTS.width());
         for entry in self.entries.drain(..) {
@@ -462,11 +460,13 @@ impl Batch {
             let body = row::record_body(&entry.record)?;
             entries.extend(params![entry.seq, row::micros(entry.at), run, skipped, topic, body]);
         }
-        self.conn.write_rows(&WRITE_EVENTS, entries).await
+        let values = [history, keys, projections, entries];
+        self.conn.write_together(TOGETHER.into_iter().zip(values).collect()).await
     }
 
-    /// Runs that ended leave the hot table first, so that whoever takes over their lock finds it free.
-    async fn flush_runs(&mut self) -> Result<(), Error> {
+    /// Runs that ended leave the hot table first, so that whoever takes over their lock finds it free. What the history is
+    /// to say of them.
+    async fn flush_runs(&mut self) -> Result<Vec<Param<'static>>, Error> {
         let (mut gone, mut history, mut live) = (Vec::new(), Vec::new(), Vec::new());
         let vault = self.vault.clone();
         for held in self.runs.values_mut().flatten() {
@@ -500,8 +500,8 @@ impl Batch {
             }
         }
         self.conn.run_in(&DELETE_RUNS, &gone).await?;
-        self.conn.write_rows(&WRITE_HISTORY, history).await?;
-        self.conn.write_rows(&WRITE_RUNS, live).await
+        self.conn.write_rows(&WRITE_RUNS, live).await?;
+        Ok(history)
     }
 }
 

@@ -102,8 +102,13 @@ where
     Ok(arguments)
 }
 
-/// Each column of `count` rows as one array.
-fn arrays<'a>(columns: &[Column], params: impl Iterator<Item = Param<'a>>, count: usize) -> Result<PgArguments, Error> {
+/// Adds each column of `count` rows as one array.
+fn add_arrays<'a>(
+    arguments: &mut PgArguments,
+    columns: &[Column],
+    params: impl Iterator<Item = Param<'a>>,
+    count: usize,
+) -> Result<(), Error> {
     enum Values {
         Ints(Vec<Option<i64>>),
         Texts(Vec<Option<String>>),
@@ -122,7 +127,6 @@ fn arrays<'a>(columns: &[Column], params: impl Iterator<Item = Param<'a>>, count
             }
         }
     }
-    let mut arguments = PgArguments::default();
     for array in arrays {
         let added = match array {
             Values::Ints(values) => arguments.add(values),
@@ -130,7 +134,7 @@ fn arrays<'a>(columns: &[Column], params: impl Iterator<Item = Param<'a>>, count
         };
         added.map_err(|error| Error::Refused(error.to_string()))?;
     }
-    Ok(arguments)
+    Ok(())
 }
 
 /// A row of a result.
@@ -436,7 +440,8 @@ impl Conn {
             Conn::Postgres(conn) => {
                 for first in (0..count).step_by(MOST_ROWS) {
                     let size = MOST_ROWS.min(count - first);
-                    let arrays = arrays(rows.columns, rest.by_ref().take(size * rows.width()), size)?;
+                    let mut arrays = PgArguments::default();
+                    add_arrays(&mut arrays, rows.columns, rest.by_ref().take(size * rows.width()), size)?;
                     let sql = AssertSqlSafe(rows.sql(Dialect::Postgres, size));
                     let found = sqlx::query_with(sql, arrays).fetch_all(&mut *conn).await?;
                     answered.extend(found.into_iter().map(Row::Postgres));
@@ -444,6 +449,30 @@ impl Conn {
             }
         }
         Ok(answered)
+    }
+
+    /// Writes rows of several tables that have nothing to do with each other. To PostgreSQL each statement is a way there and
+    /// back: there it is one for all of them.
+    pub(crate) async fn write_together(&mut self, mut all: Vec<(&Rows, Vec<Param<'_>>)>) -> Result<(), Error> {
+        all.retain(|(_, params)| !params.is_empty());
+        let few = all.iter().all(|(rows, params)| params.len() <= MOST_ROWS * rows.width());
+        match self {
+            Conn::Postgres(conn) if few && all.len() > 1 => {
+                let tables: Vec<&Rows> = all.iter().map(|(rows, _)| *rows).collect();
+                let mut arrays = PgArguments::default();
+                for (rows, params) in all {
+                    let count = params.len() / rows.width();
+                    add_arrays(&mut arrays, rows.columns, params.into_iter(), count)?;
+                }
+                sqlx::query_with(AssertSqlSafe(Rows::together(&tables)), arrays).execute(conn).await?;
+            }
+            Conn::Postgres(_) | Conn::Sqlite(_) => {
+                for (rows, params) in all {
+                    self.write_rows(rows, params).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Streams rows into a table, all or none; whether they were taken. Where they were refused, the transaction goes on as

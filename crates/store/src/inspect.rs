@@ -9,6 +9,7 @@ use crate::db::{Conn, params};
 use crate::dialect::Dialect;
 use crate::events::{self, entry};
 use crate::row;
+use crate::statement::Rows;
 use crate::{
     Error, Store, accounts, census, claim, followers, process_history, projections, provisions, query, remote, removal,
     requests, retention, schedules, secrets, tokens, turns, wishes,
@@ -254,6 +255,16 @@ fn statements(dialect: Dialect) -> Vec<String> {
     for size in crate::statement::SIZES {
         texts.extend(rows.iter().map(|rows| rows.sql(dialect, size).to_owned()));
         texts.extend(lists.iter().map(|list| list.sql(dialect, size).to_owned()));
+    }
+    if dialect == Dialect::Postgres {
+        // Every choice of two or more of them.
+        for choice in 0_u32..1 << batch::TOGETHER.len() {
+            let chosen = (0..).zip(batch::TOGETHER).filter(|(bit, _)| choice >> bit & 1 == 1);
+            let chosen: Vec<&Rows> = chosen.map(|(_, rows)| rows).collect();
+            if chosen.len() > 1 {
+                texts.push(Rows::together(&chosen).to_owned());
+            }
+        }
     }
     texts.extend(census::statements());
     texts.extend(query::statements());

@@ -36,7 +36,7 @@ impl Rows {
     pub(crate) fn sql(&self, dialect: Dialect, rows: usize) -> &'static str {
         match dialect {
             Dialect::Sqlite => kept((dialect, self.head, self.tail, rows), || self.values(rows)),
-            Dialect::Postgres => kept((dialect, self.head, self.tail, 0), || self.arrays()),
+            Dialect::Postgres => kept((dialect, self.head, self.tail, 0), || self.arrays(1)),
         }
     }
 
@@ -54,16 +54,36 @@ impl Rows {
         sql
     }
 
-    fn arrays(&self) -> String {
-        let numbered = |each: &dyn Fn(usize, Column) -> String| {
-            let columns = self.columns.iter().enumerate().map(|(index, column)| each(index + 1, *column));
+    /// The text of several statements as one of PostgreSQL, which answers with nothing of what they do. None of them sees
+    /// what the others write, nor is one done before another.
+    pub(crate) fn together(all: &[&Rows]) -> &'static str {
+        static TEXTS: LazyLock<Mutex<HashMap<Vec<&str>, &'static str>>> = LazyLock::new(Mutex::default);
+        let mut texts = TEXTS.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = all.iter().map(|rows| rows.head).collect();
+        texts.entry(key).or_insert_with(|| Box::leak(Rows::with(all).into_boxed_str()))
+    }
+
+    fn with(all: &[&Rows]) -> String {
+        let mut first = 1;
+        let mut parts = Vec::with_capacity(all.len());
+        for (index, rows) in all.iter().enumerate() {
+            parts.push(format!("w{index} AS ({})", rows.arrays(first)));
+            first += rows.width();
+        }
+        format!("WITH {} SELECT 1", parts.join(", "))
+    }
+
+    /// The statement whose first parameter has this number.
+    fn arrays(&self, first: usize) -> String {
+        let each = |text: &dyn Fn(usize, Column) -> String| {
+            let columns = self.columns.iter().enumerate().map(|(index, column)| text(index, *column));
             columns.collect::<Vec<_>>().join(", ")
         };
-        let arrays = numbered(&|number, column| match column {
-            Column::Int => format!("CAST(${number} AS BIGINT[])"),
-            Column::Text => format!("CAST(${number} AS TEXT[])"),
+        let arrays = each(&|index, column| match column {
+            Column::Int => format!("CAST(${} AS BIGINT[])", first + index),
+            Column::Text => format!("CAST(${} AS TEXT[])", first + index),
         });
-        let names = numbered(&|number, _| format!("column{number}"));
+        let names = each(&|index, _| format!("column{}", index + 1));
         format!("{} SELECT * FROM unnest({arrays}) AS u ({names}){}", self.head, self.tail)
     }
 }
@@ -141,6 +161,12 @@ mod tests {
              AS u (column1, column2) ON CONFLICT DO NOTHING";
         assert_eq!([1, 2, 1000].map(|count| rows.sql(postgres, count)), [arrays; 3]);
         assert_eq!(list.sql(postgres, 3), "DELETE FROM t WHERE a IN ($1, $2, $3)");
+        let other = Rows { head: "INSERT INTO u (c)", columns: &[Column::Int], tail: "" };
+        let both = format!(
+            "WITH w0 AS ({arrays}), \
+             w1 AS (INSERT INTO u (c) SELECT * FROM unnest(CAST($3 AS BIGINT[])) AS u (column1)) SELECT 1"
+        );
+        assert_eq!(Rows::together(&[&rows, &other]), both);
         let values = "INSERT INTO t (a, b) VALUES (?, ?), (?, ?) ON CONFLICT DO NOTHING";
         assert_eq!(rows.sql(Dialect::Sqlite, 2), values);
         assert_eq!(list.sql(Dialect::Sqlite, 2), "DELETE FROM t WHERE a IN (?, ?)");
