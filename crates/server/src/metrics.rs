@@ -23,7 +23,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use piton_store::{Census, hurried};
+use piton_store::{Census, Scope, hurried};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -164,7 +164,15 @@ impl Metrics {
     async fn look(&self, app: &App) -> Option<Census> {
         let Shared { deployments, jobs, provisions, .. } = &*self.0;
         let scope = provisions.scope(app.engine.clock().now());
-        match app.engine.store().census(scope).await {
+        let census = match app.engine.store().census(scope).await {
+            // Somebody keeps the table of their rows locked, which says nothing about anything else.
+            Err(piton_store::Error::Locked(_)) if scope == Scope::Provisions => {
+                provisions.forget();
+                app.engine.store().census(Scope::Runs).await
+            }
+            census => census,
+        };
+        match census {
             Ok(census) => {
                 deployments.look(&census.begun);
                 jobs.look(app, &census).await;

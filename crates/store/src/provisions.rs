@@ -3,7 +3,8 @@
 //! A row is the truth while it waits; whoever may write the table may change it. The transaction that takes a row
 //! that is due submits its run and claims it, and each transaction that changes the run changes the row. A row that
 //! another program holds locked is not waited for, because everybody else would have to wait too: it is taken, or made to
-//! follow its run, a little later ([`Store::catch_up_provisions`]).
+//! follow its run, a little later ([`Store::catch_up_provisions`]). A table that it holds locked is waited for shortly: then what
+//! needs it fails with [`Error::Locked`], and everything else goes on.
 
 mod copy;
 mod list;
@@ -142,6 +143,10 @@ struct Schedule {
 impl Operation for Schedule {
     type Answer = Vec<ScheduleId>;
 
+    fn needs_provisions(&self) -> bool {
+        true
+    }
+
     async fn perform(&self, batch: &mut Batch) -> Result<Self::Answer, Error> {
         let dialect = batch.conn().dialect();
         let in_bulk = dialect == Dialect::Postgres && self.new.len() >= copy::WORTH_IT;
@@ -171,6 +176,10 @@ struct Take {
 
 impl Operation for Take {
     type Answer = Taken;
+
+    fn needs_provisions(&self) -> bool {
+        true
+    }
 
     async fn perform(&self, batch: &mut Batch) -> Result<Self::Answer, Error> {
         batch.flush().await?;
@@ -240,6 +249,10 @@ struct Alter {
 impl Operation for Alter {
     type Answer = Result<ScheduledProvision, AlterError>;
 
+    fn needs_provisions(&self) -> bool {
+        true
+    }
+
     async fn perform(&self, batch: &mut Batch) -> Result<Self::Answer, Error> {
         batch.flush().await?;
         let sql = statements(batch.conn().dialect());
@@ -268,6 +281,10 @@ struct CatchUp {
 
 impl Operation for CatchUp {
     type Answer = usize;
+
+    fn needs_provisions(&self) -> bool {
+        true
+    }
 
     async fn perform(&self, batch: &mut Batch) -> Result<usize, Error> {
         batch.flush().await?;

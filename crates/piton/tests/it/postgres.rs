@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use piton_testkit::postgres::Cluster;
+use piton_testkit::postgres::{Cluster, Transaction};
 
 use crate::site::{PITON, Site, kill, until};
 use crate::wire::{get, request};
@@ -105,6 +105,35 @@ fn the_doctor_lists_rows_that_cannot_be_read() {
     let told = said.out.lines().find(|line| line.contains(&id));
     assert!(told.is_some_and(|line| line.contains("`schedule_time`")), "{said}");
     assert_eq!(daemon.shutdown(), 0);
+}
+
+#[test]
+fn a_table_that_another_program_locks_holds_up_only_what_needs_it() {
+    let database = database();
+    let site = Site::new().env("PITON_STORE__URL", &database);
+    site.write("jobs/quick.json", r#"{ "name": "quick", "type": "command", "command": "echo quick" }"#);
+    let (daemon, address) = site.serve_at();
+    let post = || request(&address, "POST", "/api/schedule", &[], &row().to_string());
+    assert_eq!(post().status, 201);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let lock = Transaction::begin(&database, "LOCK TABLE scheduled_provisions IN ACCESS EXCLUSIVE MODE");
+    let lock = runtime.block_on(lock).unwrap();
+    let begun = Instant::now();
+    for refused in [post(), post(), get(&address, "/api/schedule")] {
+        assert_eq!((refused.status, &refused.json()["code"]), (503, &"store_unavailable".into()), "{}", refused.text());
+        assert_eq!(refused.header("retry-after"), Some("5"));
+        assert!(refused.text().contains("locked by another program"), "{}", refused.text());
+    }
+    let text = get(&address, "/metrics").text();
+    let tells = |series: &str| text.lines().any(|line| line.starts_with(series));
+    assert!(tells("piton_store_up 1") && tells("piton_runs{") && !tells("piton_provisions{"), "{text}");
+    assert!(begun.elapsed() < Duration::from_secs(10), "it took {:?}", begun.elapsed());
+    let said = site.piton(["job", "run", "quick"]);
+    assert_eq!(said.code, 0, "{said}");
+    runtime.block_on(lock.end()).unwrap();
+    until("it is scheduled again", || post().status == 201);
+    assert_eq!(daemon.shutdown(), 0);
+    site.audit();
 }
 
 #[test]

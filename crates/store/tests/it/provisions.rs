@@ -1,19 +1,20 @@
 //! Scheduled provisions, on both engines; and on PostgreSQL with other programs at the table.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use piton_model::{
     Alteration, ApprovalStatus, Backoff, By, Event, Failure, FailureClass, JobType, NewProvision, NotAltered, Record,
     Run, ScheduleId, ScheduleStatus, ScheduledProvision, Secret,
 };
-use piton_store::{AlterError, ProvisionQuery, Scope, Store, Taking};
+use piton_store::{AlterError, Error, ProvisionQuery, Scope, Store, Submitted, Taking};
 use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
 
-use crate::fixture::{Fixture, at, done, guard, on_both_engines, run_id, worker};
+use crate::fixture::{Fixture, at, done, guard, job, new_run, on_both_engines, run_id, worker};
+use crate::postgres::until;
 
 const RETRY: Backoff = Backoff { max_attempts: 3, first: Duration::from_secs(60), cap: Duration::from_secs(3600) };
 
@@ -440,6 +441,70 @@ async fn a_row_that_somebody_holds_is_waited_for_by_nobody() {
     assert_eq!(row(&store, held).await.status, ScheduleStatus::Completed);
     outsider.close().await.unwrap();
     store.close().await;
+    fixture.audited().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_somebody_locks_holds_up_only_what_needs_it() {
+    let fixture = Fixture::postgres().await;
+    let store = fixture.open().await;
+    let mut outsider = outsider(&fixture).await;
+    let id = schedule(&store, new(at(10))).await;
+    let run = take_one(&store, at(10)).await;
+
+    let mut open = outsider.begin().await.unwrap();
+    open.execute("LOCK TABLE scheduled_provisions IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let (begun, later) = (Instant::now(), new(at(1000)));
+    let another = || store.schedule_provisions(vec![later.clone()], bob(), at(20));
+    // A run that ends, a row that is new and a job, be it in one transaction or in several.
+    let (ended, refused, submitted) = tokio::join!(
+        store.record(run.id, done(), guard(&run), at(20)),
+        another(),
+        store.submit(vec![new_run(&job("a"), at(20))], at(20)),
+    );
+    ended.unwrap();
+    assert!(matches!(refused, Err(Error::Locked(_))), "{refused:?}");
+    assert!(matches!(submitted.unwrap().as_slice(), [Submitted::New(_)]));
+    for _ in 0..10 {
+        let refused = another().await;
+        assert!(matches!(refused, Err(Error::Locked(_))), "{refused:?}");
+    }
+    let refused = store.alter_provision(id, Alteration::Cancel, bob(), at(20)).await;
+    assert!(matches!(refused, Err(AlterError::Store(Error::Locked(_)))), "{refused:?}");
+    let unread = store.provision(id).await;
+    assert!(matches!(unread, Err(Error::Locked(_))), "{unread:?}");
+    assert!(matches!(store.census(Scope::Provisions).await, Err(Error::Locked(_))));
+    assert_eq!(store.census(Scope::Runs).await.unwrap().waiting.iter().map(|kind| kind.count).sum::<i64>(), 1);
+    // That is less than one lock was waited for once.
+    assert!(begun.elapsed() < Duration::from_secs(10), "it took {:?}", begun.elapsed());
+    open.rollback().await.unwrap();
+
+    assert_eq!(row(&store, id).await.status, ScheduleStatus::Executing);
+    assert_eq!(store.catch_up_provisions(at(30)).await.unwrap(), 1);
+    assert_eq!(row(&store, id).await.status, ScheduleStatus::Completed);
+    assert_eq!(another().await.unwrap(), [later.id], "as soon as nobody locks it");
+    let next = take_one(&store, at(1000)).await;
+    store.record(next.id, done(), guard(&next), at(1001)).await.unwrap();
+    assert_eq!(row(&store, later.id).await.status, ScheduleStatus::Completed, "rows follow at once again");
+    outsider.close().await.unwrap();
+    store.close().await;
+    fixture.audited().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_node_hears_of_what_was_altered() {
+    let fixture = Fixture::postgres().await;
+    let (alters, waits) = (fixture.open().await, fixture.open().await);
+    let id = schedule(&alters, new(at(1000))).await;
+    let head = alters.head().await.unwrap();
+    until(|| !waits.may_have_grown(head)).await;
+    let mut changes = waits.provision_changes();
+    changes.mark_unchanged();
+    alters.alter_provision(id, Alteration::ExecuteNow, bob(), at(1)).await.unwrap();
+    let woken = tokio::time::timeout(Duration::from_secs(20), changes.changed()).await;
+    assert!(woken.is_ok(), "nobody was woken");
+    alters.close().await;
+    waits.close().await;
     fixture.audited().await;
 }
 
