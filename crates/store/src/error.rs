@@ -43,6 +43,16 @@ pub enum Error {
         /// Why.
         detail: String,
     },
+    /// A row of the scheduled provisions holds what none may hold: another program has written it.
+    #[error("`{column}` of the scheduled provision {id} cannot be read: {detail}")]
+    UnreadableProvision {
+        /// Which row.
+        id: String,
+        /// Where in it.
+        column: String,
+        /// Why.
+        detail: String,
+    },
     /// The database cannot be reached or is locked by somebody else. Nothing was written.
     #[error("the database is not available: {0}")]
     Unavailable(String),
@@ -77,6 +87,9 @@ impl Error {
                 Some("restore a backup, or save what is left with `sqlite3 FILE .recover`; Piton changes nothing")
             }
             Error::Unreadable { .. } => Some("`piton doctor` lists what cannot be read"),
+            Error::UnreadableProvision { .. } => {
+                Some("mend that column of the row, or delete the row; `piton doctor` lists all such rows")
+            }
             Error::Unavailable(_) => Some("check that the database runs and can be reached"),
             Error::Locked(_) => Some("try again in a moment; `pg_locks` tells who keeps it locked"),
             Error::Full(_) => Some("free some space on the disk of the database; piton goes on by itself then"),

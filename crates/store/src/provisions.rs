@@ -232,7 +232,8 @@ impl Operation for Take {
 
 /// A row that cannot be read would otherwise be found again for ever.
 async fn spoil(batch: &mut Batch, found: &crate::db::Row, error: &Error, at: Timestamp) -> Result<(), Error> {
-    let id = row::id(found)?.to_string();
+    // The id as it is written, whatever that is.
+    let id = found.text(0)?;
     tracing::error!(provision = id, %error, "a scheduled provision cannot be read");
     let spoil = statements(batch.conn().dialect()).spoil.as_str();
     batch.conn().run(spoil, params![id, error.to_string(), micros(at)]).await?;
@@ -262,7 +263,12 @@ impl Operation for Alter {
             let there = !batch.conn().rows(sql.one.as_str(), params![id]).await?.is_empty();
             return Ok(Err(if there { AlterError::Busy(self.id) } else { AlterError::NotFound(self.id) }));
         };
-        let altered = match self.alteration.apply(&row::provision(found)?, self.at) {
+        let before = match row::provision(found) {
+            Ok(before) => before,
+            // Only this row is wrong, not the transaction.
+            Err(error) => return Ok(Err(error.into())),
+        };
+        let altered = match self.alteration.apply(&before, self.at) {
             Ok(altered) => altered,
             Err(refused) => return Ok(Err(refused.into())),
         };

@@ -191,7 +191,9 @@ impl Loop {
     /// Writes a batch and answers everybody in it.
     async fn handle(&mut self, jobs: &mut Vec<Box<dyn Job>>) {
         let outcome = self.write(jobs).await;
-        let spoiled = matches!(outcome, Err(Error::Refused(_) | Error::Unreadable { .. })) && jobs.len() > 1;
+        let is_of_one =
+            matches!(outcome, Err(Error::Refused(_) | Error::Unreadable { .. } | Error::UnreadableProvision { .. }));
+        let spoiled = is_of_one && jobs.len() > 1;
         if spoiled {
             undo(jobs);
         }

@@ -151,23 +151,20 @@ async fn send(context: &Context, format: ImportFormat, text: String, atomic: boo
 async fn list(context: &Context, filter: &ListSchedulesArgs) -> Result<Exit, Failure> {
     context
         .with_session(Purpose::Look, async |session| {
+            let parameters = [
+                ("status", filter.status.clone()),
+                ("tag", filter.tag.clone()),
+                ("type", filter.job_type.clone()),
+                ("limit", Some(filter.limit.min(PAGE).to_string())),
+            ];
             let mut schedules: Vec<Schedule> = vec![];
-            while schedules.len() < filter.limit {
-                let limit = (filter.limit - schedules.len()).min(PAGE);
-                let parameters = [
-                    ("status", filter.status.clone()),
-                    ("tag", filter.tag.clone()),
-                    ("type", filter.job_type.clone()),
-                    ("limit", Some(limit.to_string())),
-                    ("offset", Some(schedules.len().to_string())),
-                ];
-                let page: Vec<Schedule> = session.client().get(&routes::with_query("/schedule", &parameters)).await?;
-                let is_last = page.len() < limit;
+            let mut path = Some(routes::with_query("/schedule", &parameters));
+            while let Some(part) = path.take().filter(|_| schedules.len() < filter.limit) {
+                let (page, next): (Vec<Schedule>, Option<String>) = session.client().part(&part).await?;
                 schedules.extend(page);
-                if is_last {
-                    break;
-                }
+                path = next.map(|parameters| format!("/schedule?{parameters}"));
             }
+            schedules.truncate(filter.limit);
             context.out.show(&schedules, || render::schedule::list(&schedules, &context.clock))?;
             Ok(Exit::Ok)
         })

@@ -108,6 +108,45 @@ fn the_doctor_lists_rows_that_cannot_be_read() {
 }
 
 #[test]
+fn a_row_that_cannot_be_read_says_where_and_takes_nobodys_place() {
+    let database = database();
+    let site = Site::new().env("PITON_STORE__URL", &database);
+    let (daemon, address) = site.serve_at();
+    let ids = [(); 3].map(|()| {
+        let made = request(&address, "POST", "/api/schedule", &[], &row().to_string());
+        assert_eq!(made.status, 201, "{}", made.text());
+        made.json()["id"].as_str().unwrap().to_owned()
+    });
+    let [broken, good @ ..] = &ids;
+    execute(&database, &format!("UPDATE scheduled_provisions SET schedule_time = 'infinity' WHERE id = '{broken}'"));
+    for (method, verb) in [("GET", ""), ("DELETE", ""), ("POST", "/execute"), ("POST", "/retry"), ("POST", "/approve")]
+    {
+        let told = request(&address, method, &format!("/api/schedule/{broken}{verb}"), &[], "");
+        assert_eq!(
+            (told.status, told.code().as_str()),
+            (409, "unreadable_provision"),
+            "{method} {verb}: {}",
+            told.text()
+        );
+        assert_eq!(told.header("retry-after"), None);
+        let detail = told.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains("`schedule_time`") && detail.contains(broken.as_str()), "{detail}");
+    }
+    assert_eq!(get(&address, "/docs/errors/unreadable_provision").status, 200);
+    let listed = get(&address, "/api/schedule?limit=2");
+    assert_eq!((listed.status, listed.header("left-out"), listed.header("link")), (200, Some("1"), None));
+    let shown = |rows: &serde_json::Value| -> BTreeSet<String> {
+        rows.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let good: BTreeSet<String> = good.iter().cloned().collect();
+    assert_eq!(shown(&listed.json()), good, "the page is full");
+    assert_eq!(shown(&site.json(["schedule", "list", "--limit", "2"])), good);
+    execute(&database, &format!("DELETE FROM scheduled_provisions WHERE id = '{broken}'"));
+    assert_eq!(get(&address, "/api/schedule").header("left-out"), None);
+    assert_eq!(daemon.shutdown(), 0);
+}
+
+#[test]
 fn a_table_that_another_program_locks_holds_up_only_what_needs_it() {
     let database = database();
     let site = Site::new().env("PITON_STORE__URL", &database);

@@ -42,7 +42,8 @@ pub(crate) struct Filter {
 /// Scheduled provisions, the latest time first.
 #[utoipa::path(get, path = "/schedule", params(Filter), responses(
     (status = 200, body = Vec<api::Schedule>,
-        headers(("link" = String, description = "The next page, where there is one: `<…>; rel=\"next\"`.")))))]
+        headers(("link" = String, description = "The next page, where there is one: `<…>; rel=\"next\"`."),
+            ("left-out" = String, description = "How many rows were left out, where some cannot be read.")))))]
 pub(crate) async fn list(State(app): State<App>, Query(filter): Query<Filter>) -> Answer<Response> {
     let query = query(&filter)?;
     let page = app.engine.store().provisions(&query).await?;
@@ -52,6 +53,9 @@ pub(crate) async fn list(State(app): State<App>, Query(filter): Query<Filter>) -
         let link = format!("<{}/schedule?{}>; rel=\"next\"", crate::BASE, address(&filter, next));
         let link = HeaderValue::from_str(&link).map_err(|error| Refusal::internal(&error))?;
         response.headers_mut().insert(header::LINK, link);
+    }
+    if page.left_out > 0 {
+        response.headers_mut().insert("left-out", page.left_out.into());
     }
     Ok(response)
 }

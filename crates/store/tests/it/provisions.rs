@@ -8,13 +8,14 @@ use piton_model::{
     Alteration, ApprovalStatus, Backoff, By, Event, Failure, FailureClass, JobType, NewProvision, NotAltered, Record,
     Run, ScheduleId, ScheduleStatus, ScheduledProvision, Secret,
 };
-use piton_store::{AlterError, Error, ProvisionQuery, Scope, Store, Submitted, Taking};
+use piton_store::{AlterError, Dialect, Error, ProvisionQuery, Scope, Store, Submitted, Taking};
 use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
 
 use crate::fixture::{Fixture, at, done, guard, job, new_run, on_both_engines, run_id, worker};
 use crate::postgres::until;
+use crate::suite::raw;
 
 const RETRY: Backoff = Backoff { max_attempts: 3, first: Duration::from_secs(60), cap: Duration::from_secs(3600) };
 
@@ -102,6 +103,7 @@ on_both_engines![
     lists_have_filters_and_pages,
     many_are_scheduled_at_once,
     a_nul_stops_nothing,
+    a_row_that_cannot_be_read_says_where,
 ];
 
 async fn what_is_scheduled_is_there(fixture: &Fixture) {
@@ -342,6 +344,34 @@ async fn a_nul_stops_nothing(fixture: &Fixture) {
     store.close().await;
 }
 
+async fn a_row_that_cannot_be_read_says_where(fixture: &Fixture) {
+    let store = fixture.open().await;
+    let id = schedule(&store, new(at(10))).await;
+    let spoil = match store.dialect() {
+        Dialect::Sqlite => "UPDATE scheduled_provisions SET tags = '[1]'",
+        Dialect::Postgres => "UPDATE scheduled_provisions SET tags = '{NULL}'",
+    };
+    raw(fixture, spoil).await;
+    let good = schedule(&store, new(at(5))).await;
+    let is_told = |error: &Error| match error {
+        Error::UnreadableProvision { id: found, column, .. } => *found == id.to_string() && column == "tags",
+        _ => false,
+    };
+    let unread = store.provision(id).await;
+    assert!(unread.as_ref().is_err_and(is_told), "{unread:?}");
+    // Alone, and beside others in its transaction.
+    let (refused, altered) = tokio::join!(
+        store.alter_provision(id, Alteration::Cancel, bob(), at(1)),
+        store.alter_provision(good, Alteration::ExecuteNow, bob(), at(1)),
+    );
+    assert!(matches!(&refused, Err(AlterError::Store(error)) if is_told(error)), "{refused:?}");
+    assert_eq!(altered.unwrap().wanted.id, good);
+    let page = store.provisions(&ProvisionQuery { limit: 1, ..ProvisionQuery::default() }).await.unwrap();
+    assert_eq!(page.provisions.iter().map(|row| row.wanted.id).collect::<Vec<_>>(), [good], "the page is full");
+    assert_eq!((page.left_out, page.next), (1, None));
+    store.close().await;
+}
+
 async fn outsider(fixture: &Fixture) -> PgConnection {
     let options: PgConnectOptions = fixture.url.parse().unwrap();
     options.connect().await.unwrap()
@@ -521,6 +551,7 @@ async fn what_cannot_be_read_does_not_stop_the_rest() {
     let broken = insert(&mut outsider, &format!("{COLUMNS}, job_type"), &format!("{VALUES}, 'explode'")).await;
     let good = insert(&mut outsider, COLUMNS, VALUES).await;
     assert_eq!(list(&store, ProvisionQuery::default()).await, [good], "lists leave it out");
+    pages_are_full(&store, &mut outsider).await;
     let taken: Vec<ScheduleId> = take(&store, 10, at(20)).await.iter().map(of).collect();
     assert_eq!(taken, [good]);
     let statement = format!("SELECT status, error_message FROM scheduled_provisions WHERE id = '{broken}'");
@@ -541,6 +572,30 @@ async fn what_cannot_be_read_does_not_stop_the_rest() {
     outsider.close().await.unwrap();
     store.close().await;
     fixture.audited().await;
+}
+
+/// Many rows, of which every other one cannot be read, that are gone again afterwards.
+async fn pages_are_full(store: &Store, outsider: &mut PgConnection) {
+    for second in 31..59 {
+        let values = VALUES.replace("22:13:30", &format!("22:13:{second}"));
+        let job_type = if second % 2 == 0 { "terminate" } else { "explode" };
+        insert(outsider, &format!("{COLUMNS}, job_type"), &format!("{values}, '{job_type}'")).await;
+    }
+    let all = list(store, ProvisionQuery::default()).await;
+    assert_eq!(all.len(), 15);
+    for limit in 1..=16 {
+        let (mut seen, mut query) = (Vec::new(), ProvisionQuery { limit, ..ProvisionQuery::default() });
+        loop {
+            let page = store.provisions(&query).await.unwrap();
+            let shown = page.provisions.len();
+            assert!(shown == limit || page.next.is_none(), "a page of {limit} has {shown}");
+            seen.extend(page.provisions.iter().map(|row| row.wanted.id));
+            let Some(next) = page.next else { break };
+            query.after = Some(next);
+        }
+        assert_eq!(seen, all, "page after page of {limit}");
+    }
+    outsider.execute("DELETE FROM scheduled_provisions WHERE schedule_time > '2023-11-14T22:13:30Z'").await.unwrap();
 }
 
 async fn told(outsider: &mut PgConnection, id: ScheduleId) -> (String, String) {
