@@ -22,8 +22,8 @@ const BATCH: usize = 256;
 const QUEUE: usize = 4096;
 const FIRST_DELAY: Duration = Duration::from_millis(20);
 const LONGEST_DELAY: Duration = Duration::from_secs(1);
-/// After how long it is asked whether the database lives that has not done its part of a transaction.
-const DOUBT: Duration = Duration::from_secs(3);
+/// How long the database may say nothing in the midst of a transaction until it is taken for away.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// Something that is written.
 pub(crate) trait Operation: Send + Sync + 'static {
@@ -260,7 +260,7 @@ impl Loop {
         }
         let follows = self.provisions == Provisions::Free;
         let prepared = within(limit, prepare(conn, self.options.vault.clone(), follows, &mut jobs));
-        let batch = attended(&self.address, Instant::now() + DOUBT, prepared).await?;
+        let batch = attended(&self.address, Instant::now() + SILENCE, prepared).await?;
         // In doubt about a commit, its outcome would not be known: that is worth the wait.
         let committed = within(limit, batch.commit()).await;
         let Committed { conn, head, provisions } = committed.map_err(commit_error)?;
@@ -279,7 +279,7 @@ impl Loop {
 /// finds out.
 async fn look_at_provisions(address: &Address, conn: &mut Conn) -> Result<Provisions, Error> {
     let Some(look) = conn.dialect().try_provisions() else { return Ok(Provisions::Free) };
-    match attended(address, Instant::now() + DOUBT, conn.script(look)).await {
+    match attended(address, Instant::now() + SILENCE, conn.script(look)).await {
         Err(Error::Locked(_)) => Ok(Provisions::Locked),
         Err(lost @ Error::Unavailable(_)) => Err(lost),
         Ok(()) | Err(_) => Ok(Provisions::Free),
