@@ -17,8 +17,8 @@ use crate::problem::{Answer, Refusal};
 use crate::state::App;
 
 /// How many there are on a page, and at most.
-const USUAL: u32 = 100;
-const MOST: u32 = 1000;
+const USUAL: usize = 100;
+const MOST: usize = 1000;
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -32,11 +32,11 @@ pub(crate) struct Filter {
     #[serde(rename = "type")]
     job_type: Option<String>,
     /// How many at most; 100 unless given. More than 1000 counts as 1000, and 0 as 1.
-    limit: Option<u32>,
+    limit: Option<usize>,
     /// Where to go on: part of the address that `Link` gives.
     cursor: Option<String>,
     /// How many are left out first.
-    offset: Option<u32>,
+    offset: Option<usize>,
 }
 
 /// Scheduled provisions, the latest time first.
@@ -69,8 +69,8 @@ fn query(filter: &Filter) -> Answer<ProvisionQuery> {
         job_type,
         tags: given(filter.tag.as_deref()).map(spellings),
         after: cursor.transpose()?,
-        offset: filter.offset.unwrap_or(0) as usize,
-        limit: filter.limit.unwrap_or(USUAL).clamp(1, MOST) as usize,
+        offset: filter.offset.unwrap_or(0),
+        limit: filter.limit.unwrap_or(USUAL).clamp(1, MOST),
     })
 }
 
@@ -164,7 +164,9 @@ mod tests {
     fn what_a_list_is_asked_for() {
         let filter = |status: &str, limit| Filter { status: Some(status.to_owned()), limit, ..Filter::default() };
         assert_eq!(query(&filter("", None)).unwrap().limit, 100);
-        assert_eq!(query(&filter("failed", Some(5000))).unwrap().limit, 1000);
+        for (given, taken) in [(0, 1), (1, 1), (5000, 1000), (5_000_000_000, 1000)] {
+            assert_eq!(query(&filter("failed", Some(given))).unwrap().limit, taken, "{given}");
+        }
         let problem = query(&filter("done", None)).unwrap_err().into_problem();
         assert_eq!((problem.code.as_str(), problem.errors[0].pointer.as_str()), ("invalid_query", "/status"));
         let bad = Filter { cursor: Some("x".to_owned()), ..Filter::default() };
