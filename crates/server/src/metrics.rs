@@ -201,8 +201,8 @@ impl Metrics {
     }
 }
 
-/// How long the database may be away for one answer, whatever it is asked: who looks has little patience, and much else to
-/// learn.
+/// How long the database may be away for one answer, whatever it is asked: who looks has little patience, and much
+/// else to learn.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Buckets for what takes less than a second, as a rule.

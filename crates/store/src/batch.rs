@@ -207,8 +207,8 @@ impl Batch {
         self.following.push(row);
     }
 
-    /// Writes the rows that have to follow their runs. One that another program holds has to do so later, and so have all
-    /// where it holds the table: whoever waits for provisions lets them catch up.
+    /// Writes the rows that have to follow their runs. One that another program holds has to do so later, and so have
+    /// all where it holds the table: whoever waits for provisions lets them catch up.
     pub(crate) async fn follow_runs(&mut self, now: Timestamp) -> Result<(), Error> {
         if self.following.is_empty() {
             return Ok(());

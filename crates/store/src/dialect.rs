@@ -16,8 +16,8 @@ pub(crate) const CHANNEL: &str = "piton";
 /// The channel on which everybody is told that scheduled provisions were changed.
 pub(crate) const PROVISIONS: &str = "piton_provisions";
 
-/// How long, in milliseconds, a statement waits for a table that another program keeps locked. `scheduled_provisions` is
-/// everybody's, so any of them may; it should hold up those who need that table, and for no longer than they mind.
+/// How long, in milliseconds, a statement waits for a table that another program keeps locked. `scheduled_provisions`
+/// is everybody's, so any of them may; it should hold up those who need that table, and for no longer than they mind.
 pub(crate) const TABLE_WAIT: &str = "1000";
 
 impl Dialect {
@@ -46,9 +46,10 @@ impl Dialect {
         }
     }
 
-    /// What follows the lock of the head, in the same round trip. For its turn a transaction waits long, because whoever has
-    /// the turn is another node and gives it up soon. While it has the turn itself all others wait for it, so it must not
-    /// wait long for anybody. A file is locked as a whole, and then there is nothing else to wait for.
+    /// What follows the lock of the head, in the same round trip. For its turn a transaction waits long, because
+    /// whoever has the turn is another node and gives it up soon. While it has the turn itself all others wait for
+    /// it, so it must not wait long for anybody. A file is locked as a whole, and then there is nothing else to wait
+    /// for.
     pub(crate) fn wait_little(self) -> String {
         match self {
             Dialect::Sqlite => String::new(),
@@ -64,8 +65,8 @@ impl Dialect {
         }
     }
 
-    /// Asks, outside of any transaction, whether somebody keeps the table of scheduled provisions locked: two statements
-    /// are one transaction, which ends with them.
+    /// Asks, outside of any transaction, whether somebody keeps the table of scheduled provisions locked: two
+    /// statements are one transaction, which ends with them.
     pub(crate) fn try_provisions(self) -> Option<&'static str> {
         match self {
             Dialect::Sqlite => None,

@@ -47,8 +47,9 @@ pub(crate) fn answered() {
     let _ = HURRY.try_with(|hurry| *lock(&hurry.until) = None);
 }
 
-/// Waits for an answer, for as long as the database lives. Whether it does is asked apart, in the last part of the time until
-/// `give_up`: whoever has so much patience for a database that is away waits no longer to learn that it is.
+/// Waits for an answer, for as long as the database lives. Whether it does is asked apart, in the last part of the
+/// time until `give_up`: whoever has so much patience for a database that is away waits no longer to learn that it
+/// is.
 pub(crate) async fn attended<T>(
     address: &Address,
     give_up: Instant,

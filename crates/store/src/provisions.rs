@@ -2,9 +2,9 @@
 //!
 //! A row is the truth while it waits; whoever may write the table may change it. The transaction that takes a row
 //! that is due submits its run and claims it, and each transaction that changes the run changes the row. A row that
-//! another program holds locked is not waited for, because everybody else would have to wait too: it is taken, or made to
-//! follow its run, a little later ([`Store::catch_up_provisions`]). A table that it holds locked is waited for shortly: then what
-//! needs it fails with [`Error::Locked`], and everything else goes on.
+//! another program holds locked is not waited for, because everybody else would have to wait too: it is taken, or
+//! made to follow its run, a little later ([`Store::catch_up_provisions`]). A table that it holds locked is waited
+//! for shortly: then what needs it fails with [`Error::Locked`], and everything else goes on.
 
 mod copy;
 mod list;

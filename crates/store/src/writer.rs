@@ -33,8 +33,8 @@ pub(crate) trait Operation: Send + Sync + 'static {
     /// What should be loaded beforehand. Only a matter of speed.
     fn needs(&self, _needs: &mut Needs) {}
 
-    /// Whether it reads or writes the table of scheduled provisions, which is not only Piton's. Rows that follow their runs
-    /// do not count: they may do so later.
+    /// Whether it reads or writes the table of scheduled provisions, which is not only Piton's. Rows that follow
+    /// their runs do not count: they may do so later.
     fn needs_provisions(&self) -> bool {
         false
     }
@@ -160,11 +160,11 @@ struct Loop {
 
 /// The table of scheduled provisions, as it was found last.
 ///
-/// It belongs to other programs as well, and one of them may lock it for as long as it likes. All writes of all nodes come one
-/// after the other, so whoever waits for that lock in the midst of a transaction makes everybody wait. It is therefore waited
-/// for once, and shortly: the batch that ran into the lock is written again without what needs the table, whose callers
-/// are told so, and from then on it is asked before the transaction begins, when nobody else has to wait, whether the
-/// lock is still there.
+/// It belongs to other programs as well, and one of them may lock it for as long as it likes. All writes of all nodes
+/// come one after the other, so whoever waits for that lock in the midst of a transaction makes everybody wait. It is
+/// therefore waited for once, and shortly: the batch that ran into the lock is written again without what needs the
+/// table, whose callers are told so, and from then on it is asked before the transaction begins, when nobody else has
+/// to wait, whether the lock is still there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Provisions {
     /// Nobody has locked it.
@@ -275,8 +275,8 @@ impl Loop {
     }
 }
 
-/// Whether somebody still keeps the table of scheduled provisions locked. What else may be wrong with it, the transaction
-/// finds out.
+/// Whether somebody still keeps the table of scheduled provisions locked. What else may be wrong with it, the
+/// transaction finds out.
 async fn look_at_provisions(address: &Address, conn: &mut Conn) -> Result<Provisions, Error> {
     let Some(look) = conn.dialect().try_provisions() else { return Ok(Provisions::Free) };
     match attended(address, Instant::now() + SILENCE, conn.script(look)).await {

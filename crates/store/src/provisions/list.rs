@@ -14,8 +14,8 @@ use crate::{Error, Store};
 /// How many rows are looked through at once.
 const STRIDE: i64 = 5_000;
 
-/// How many more rows are read at once where some that were read cannot be shown, and how often that is done for one page:
-/// a table in which thousands cannot be read gives pages that are not full, but in time.
+/// How many more rows are read at once where some that were read cannot be shown, and how often that is done for one
+/// page: a table in which thousands cannot be read gives pages that are not full, but in time.
 const MORE: usize = 200;
 const ROUNDS: usize = 25;
 
@@ -48,8 +48,8 @@ pub struct ProvisionPage {
 }
 
 impl Store {
-    /// Scheduled provisions. A row of another program that cannot be read is left out, counted, and told in the log; others
-    /// take its place.
+    /// Scheduled provisions. A row of another program that cannot be read is left out, counted, and told in the log;
+    /// others take its place.
     pub async fn provisions(&self, query: &ProvisionQuery) -> Result<ProvisionPage, Error> {
         let mut page = ProvisionPage { provisions: Vec::new(), next: None, left_out: 0 };
         // One more tells whether there is another page.
@@ -68,7 +68,8 @@ impl Store {
                         tracing::warn!(%error, "a scheduled provision is left out of a list");
                     }
                 }
-                // Whether or not it can be read, there may be more after it. Where one stands without an id nobody knows.
+                // Whether or not it can be read, there may be more after it. Where one stands without an id nobody
+                // knows.
                 if let Ok(place) = row::place(found) {
                     page.next = place;
                 }
