@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures_util::stream::{Stream, StreamExt};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
-use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, LOCATION};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, LINK, LOCATION};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -190,6 +190,13 @@ impl Client {
         self.call(Method::GET, path, None::<&()>).await
     }
 
+    /// Reads a part of a list, and the parameters of the next part where the `Link` of the answer names one.
+    pub async fn part<T: DeserializeOwned>(&self, path: &str) -> Result<(T, Option<String>), Error> {
+        let response = self.send(Method::GET, path, None::<&()>, "application/json", None).await?;
+        let next = response.headers().get(LINK).and_then(|link| link.to_str().ok()).and_then(next_part);
+        Ok((understood(response).await?, next))
+    }
+
     /// Asks for something.
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Error> {
         self.call(Method::POST, path, Some(body)).await
@@ -351,6 +358,13 @@ async fn understood<T: DeserializeOwned>(response: Response<Body>) -> Result<T, 
     serde_json::from_slice(&bytes).map_err(|error| Error::Unexpected(error.to_string()))
 }
 
+/// The parameters of `<ADDRESS?PARAMETERS>; rel="next"`. Pure.
+fn next_part(link: &str) -> Option<String> {
+    let (address, relation) = link.strip_prefix('<')?.split_once('>')?;
+    let (_, parameters) = address.split_once('?')?;
+    relation.contains("rel=\"next\"").then(|| parameters.to_owned())
+}
+
 /// Who asks, for the record. The socket lets nobody else in, so the name needs no proof.
 fn user() -> String {
     let name = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|key| std::env::var(key).ok());
@@ -371,4 +385,18 @@ async fn over_unix(path: &Path, request: Request<Full<Bytes>>) -> Result<Respons
 async fn collect(response: Response<Body>) -> Result<Bytes, Error> {
     let body = response.into_body().collect().await;
     body.map(http_body_util::Collected::to_bytes).map_err(|error| Error::Broken(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::next_part;
+
+    #[test]
+    fn the_next_part_is_found_in_the_link() {
+        let next = next_part("</api/schedule?tag=a%20b&cursor=7>; rel=\"next\"");
+        assert_eq!(next.as_deref(), Some("tag=a%20b&cursor=7"));
+        for other in ["", "<x>", "</a?b=1>; rel=\"prev\"", "/a?b=1; rel=\"next\"", "</a>; rel=\"next\""] {
+            assert_eq!(next_part(other), None, "{other}");
+        }
+    }
 }

@@ -200,6 +200,7 @@ impl Error {
             Error::ShuttingDown => "shutting_down",
             Error::Store(piton_store::Error::Full(_)) => "disk_full",
             Error::Store(piton_store::Error::Unknown(_)) => "outcome_unknown",
+            Error::Store(piton_store::Error::UnreadableProvision { .. }) => "unreadable_provision",
             Error::Store(_) => "store_unavailable",
         }
     }

@@ -174,12 +174,12 @@ impl Provisions {
         let mut news = true;
         loop {
             changes.mark_unchanged();
-            let next = match self.round(news).await {
-                Ok(next) => next,
+            let (next, heeded) = match self.round(news).await {
+                Ok(next) => (next, true),
                 Err(error) => {
                     tracing::error!(%error, "could not execute scheduled provisions");
                     self.pause = LONGEST_PAUSE;
-                    self.later()
+                    (self.later(), !news)
                 }
             };
             if next == Next::Now && !shared.stages.closing.is_cancelled() {
@@ -192,7 +192,8 @@ impl Provisions {
                 () = shared.stages.closing.cancelled() => return,
                 () = self.room(), if next == Next::WithRoom => false,
                 changed = changes.changed() => changed.is_ok(),
-                () = shared.clock.sleep_until(wake) => wake == backstop,
+                // Perhaps nobody heard of what was new.
+                () = shared.clock.sleep_until(wake) => wake == backstop || !heeded,
             };
         }
     }

@@ -18,12 +18,12 @@ mod sometimes;
 use std::fmt::{self, Write as _};
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use piton_store::{Census, hurried};
+use piton_store::{Census, Scope, hurried};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -164,10 +164,22 @@ impl Metrics {
     async fn look(&self, app: &App) -> Option<Census> {
         let Shared { deployments, jobs, provisions, .. } = &*self.0;
         let scope = provisions.scope(app.engine.clock().now());
-        match app.engine.store().census(scope).await {
+        let (begun, store) = (Instant::now(), app.engine.store());
+        let census = async {
+            match store.census(scope).await {
+                // Somebody keeps the table of their rows locked, which says nothing about anything else.
+                Err(piton_store::Error::Locked(_)) if scope == Scope::Provisions => {
+                    provisions.forget();
+                    store.census(Scope::Runs).await
+                }
+                census => census,
+            }
+        };
+        match hurried(PATIENCE, census).await {
             Ok(census) => {
                 deployments.look(&census.begun);
-                jobs.look(app, &census).await;
+                // One more question, perhaps, for which there is the rest of the time.
+                hurried(PATIENCE.saturating_sub(begun.elapsed()), jobs.look(app, &census)).await;
                 provisions.look(census.provisions.as_ref());
                 Some(census)
             }
@@ -189,7 +201,8 @@ impl Metrics {
     }
 }
 
-/// How long the database may be away for one answer: whoever asks has little patience, and much else to learn.
+/// How long the database may be away for one answer, whatever it is asked: who looks has little patience, and much
+/// else to learn.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Buckets for what takes less than a second, as a rule.
@@ -204,7 +217,7 @@ pub(crate) fn routes(public: bool) -> Table {
 #[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, content((String = "text/plain"), (String = "application/openmetrics-text")))))]
 pub(crate) async fn show(State(app): State<App>, headers: HeaderMap) -> Answer<Response> {
     let metrics = &app.front.metrics;
-    let seen = hurried(PATIENCE, metrics.look(&app)).await;
+    let seen = metrics.look(&app).await;
     metrics.0.moment.look(&app, seen.as_ref()).await;
     // Where nothing can be asked, nothing is told.
     metrics.0.processes.look(&app.supervisor.status(&piton_supervisor::Selector::All).unwrap_or_default());

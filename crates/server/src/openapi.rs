@@ -326,6 +326,23 @@ mod tests {
     }
 
     #[test]
+    fn every_limit_is_taken_and_described_alike() {
+        let document = document();
+        let mut limits = vec![];
+        for (name, operation) in operations(&document) {
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            limits.extend(parameters.filter(|one| one["name"] == "limit").map(|limit| (name.clone(), limit)));
+        }
+        assert!(limits.len() >= 10, "{limits:?}");
+        for (name, limit) in &limits {
+            let words = limit["description"].as_str().unwrap();
+            let says = ["unless given. More than ", " counts as ", ", and 0 as 1"];
+            assert!(says.iter().all(|part| words.contains(part)), "{name}: {words}");
+            assert_eq!(limit["schema"], limits[0].1["schema"], "{name}");
+        }
+    }
+
+    #[test]
     fn what_changes_something_is_not_public_and_not_for_viewers() {
         let document = document();
         for (name, operation) in operations(&document) {

@@ -109,7 +109,9 @@ impl From<piton_engine::Error> for Refusal {
             | E::Sealed { .. }
             | E::Forgotten(_)
             | E::ProvisionBusy(_)
-            | E::ProvisionState { .. } => StatusCode::CONFLICT,
+            | E::ProvisionState { .. }
+            // The database is well; as long as the row is as it is, asking again is of no use.
+            | E::Store(piton_store::Error::UnreadableProvision { .. }) => StatusCode::CONFLICT,
             E::AnotherPlan { .. } => StatusCode::PRECONDITION_FAILED,
             E::SelfApproval(_) | E::OwnProvision(_) => StatusCode::FORBIDDEN,
             E::ShareFull { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -165,6 +167,7 @@ mod tests {
         let why = || "it does not answer".to_owned();
         for refusal in [
             Refusal::from(piton_store::Error::Unavailable(why())),
+            Refusal::from(piton_store::Error::Locked(why())),
             Refusal::from(piton_store::Error::Closed),
             Refusal::from(piton_supervisor::Error::Memory(why())),
             as_provisr(piton_supervisor::Error::Memory(why())),
@@ -172,6 +175,13 @@ mod tests {
             assert_eq!(refusal.clone().into_problem().code, "store_unavailable");
             assert_eq!(retry_after(refusal), ["5"]);
         }
+        let (id, column) = ("x".to_owned(), "tags".to_owned());
+        let unreadable = Refusal::from(piton_store::Error::UnreadableProvision { id, column, detail: why() });
+        assert_eq!(
+            (unreadable.status(), unreadable.clone().into_problem().code.as_str()),
+            (409, "unreadable_provision")
+        );
+        assert_eq!(retry_after(unreadable), [""; 0]);
         let full = Refusal::from(piton_store::Error::Full(why()));
         assert_eq!(full.clone().into_problem().code, "disk_full");
         assert_eq!(retry_after(full), [""; 0]);

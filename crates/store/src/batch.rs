@@ -114,6 +114,8 @@ pub(crate) struct Batch {
     entries: Vec<LedgerEntry>,
     /// Rows of scheduled provisions that have to follow their runs.
     following: Vec<Following>,
+    /// Whether they may: else somebody keeps their table locked, and they follow later.
+    follows: bool,
     /// There is something new to be seen among the scheduled provisions.
     provisions: bool,
 }
@@ -142,10 +144,16 @@ struct Seen {
 }
 
 impl Batch {
-    /// Begins the transaction and becomes the only writer.
-    pub(crate) async fn begin(mut conn: Conn, vault: Vault) -> Result<Batch, Error> {
+    /// Begins the transaction and becomes the only writer. Rows of scheduled provisions are written where it `follows`.
+    pub(crate) async fn begin(mut conn: Conn, vault: Vault, follows: bool) -> Result<Batch, Error> {
         // To a database on another host every statement is a way there and back, and others wait for the lock.
-        let rows = conn.script_rows(format!("{}; {LOCK_HEAD}", conn.dialect().begin())).await?;
+        let dialect = conn.dialect();
+        let rows = conn.script_rows(format!("{}; {LOCK_HEAD}{}", dialect.begin(), dialect.wait_little())).await;
+        // The turn did not come: that is nobody's lock of a table.
+        let rows = rows.map_err(|error| match error {
+            Error::Locked(detail) => Error::Unavailable(detail),
+            error => error,
+        })?;
         let head = match rows.first() {
             Some(row) => row.int(0)?,
             None => return Err(Error::Refused("the table `ledger` is empty".to_owned())),
@@ -161,19 +169,20 @@ impl Batch {
             new_keys: Vec::new(),
             entries: Vec::new(),
             following: Vec::new(),
+            follows,
             provisions: false,
         })
     }
 
     /// Commits what was [flushed](Batch::flush), and gives the connection back.
     pub(crate) async fn commit(mut self) -> Result<Committed, Error> {
-        let mut end = String::new();
+        let mut end = self.conn.dialect().wait_long().to_owned();
         if let Some(announce) = self.conn.dialect().announce_provisions().filter(|_| self.provisions) {
             end.push_str(&announce);
             end.push_str("; ");
         }
         if self.announce {
-            end = write_head(self.head, self.conn.dialect());
+            end.push_str(&write_head(self.head, self.conn.dialect()));
             end.push_str("; ");
         }
         end.push_str("COMMIT");
@@ -201,9 +210,15 @@ impl Batch {
         self.following.push(row);
     }
 
-    /// Writes the rows that have to follow their runs. One that another program holds has to do so later.
+    /// Writes the rows that have to follow their runs. One that another program holds has to do so later, and so have
+    /// all where it holds the table: whoever waits for provisions lets them catch up.
     pub(crate) async fn follow_runs(&mut self, now: Timestamp) -> Result<(), Error> {
         if self.following.is_empty() {
+            return Ok(());
+        }
+        if !self.follows {
+            self.following.clear();
+            self.provisions = true;
             return Ok(());
         }
         // Of several changes of one row the last one counts.

@@ -9,7 +9,7 @@ use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous};
 use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Database, Encode, Row as _, Type};
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, TABLE_WAIT};
 use crate::statement::{Column, In, Rows, SIZES, cuts, padded};
 use crate::writer::within;
 use crate::{Error, Options, peers, sqlite_file};
@@ -314,7 +314,9 @@ impl Address {
                 options.connect().await.map(Conn::Sqlite)
             }
             Address::Postgres { options } => {
-                options.clone().options([("jit", "off")]).connect().await.map(Conn::Postgres)
+                // Who reads waits for nobody but whoever keeps a whole table locked.
+                let options = options.clone().options([("jit", "off"), ("lock_timeout", TABLE_WAIT)]);
+                options.connect().await.map(Conn::Postgres)
             }
         };
         connected.map_err(|error| self.explain(error.into()))

@@ -16,6 +16,10 @@ pub(crate) const CHANNEL: &str = "piton";
 /// The channel on which everybody is told that scheduled provisions were changed.
 pub(crate) const PROVISIONS: &str = "piton_provisions";
 
+/// How long, in milliseconds, a statement waits for a table that another program keeps locked. `scheduled_provisions`
+/// is everybody's, so any of them may; it should hold up those who need that table, and for no longer than they mind.
+pub(crate) const TABLE_WAIT: &str = "1000";
+
 impl Dialect {
     /// The engine's name.
     pub fn as_str(self) -> &'static str {
@@ -39,6 +43,36 @@ impl Dialect {
         match self {
             Dialect::Sqlite => "BEGIN DEFERRED",
             Dialect::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        }
+    }
+
+    /// What follows the lock of the head, in the same round trip. For its turn a transaction waits long, because
+    /// whoever has the turn is another node and gives it up soon. While it has the turn itself all others wait for
+    /// it, so it must not wait long for anybody. A file is locked as a whole, and then there is nothing else to wait
+    /// for.
+    pub(crate) fn wait_little(self) -> String {
+        match self {
+            Dialect::Sqlite => String::new(),
+            Dialect::Postgres => format!("; SET LOCAL lock_timeout = {TABLE_WAIT}"),
+        }
+    }
+
+    /// What precedes the end of such a transaction: to commit a notification is to wait for a turn as well.
+    pub(crate) fn wait_long(self) -> &'static str {
+        match self {
+            Dialect::Sqlite => "",
+            Dialect::Postgres => "SET LOCAL lock_timeout TO DEFAULT; ",
+        }
+    }
+
+    /// Asks, outside of any transaction, whether somebody keeps the table of scheduled provisions locked: two
+    /// statements are one transaction, which ends with them.
+    pub(crate) fn try_provisions(self) -> Option<&'static str> {
+        match self {
+            Dialect::Sqlite => None,
+            Dialect::Postgres => {
+                Some("SET LOCAL lock_timeout = 50; LOCK TABLE scheduled_provisions IN ROW EXCLUSIVE MODE")
+            }
         }
     }
 

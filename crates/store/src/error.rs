@@ -43,9 +43,22 @@ pub enum Error {
         /// Why.
         detail: String,
     },
+    /// A row of the scheduled provisions holds what none may hold: another program has written it.
+    #[error("`{column}` of the scheduled provision {id} cannot be read: {detail}")]
+    UnreadableProvision {
+        /// Which row.
+        id: String,
+        /// Where in it.
+        column: String,
+        /// Why.
+        detail: String,
+    },
     /// The database cannot be reached or is locked by somebody else. Nothing was written.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// Somebody keeps a table locked that is needed for this. Nothing was written.
+    #[error("a table of the database is locked by another program: {0}")]
+    Locked(String),
     /// The disk of the database has no room left. Nothing was written.
     #[error("the disk of the database is full, so nothing was recorded: {0}")]
     Full(String),
@@ -74,7 +87,11 @@ impl Error {
                 Some("restore a backup, or save what is left with `sqlite3 FILE .recover`; Piton changes nothing")
             }
             Error::Unreadable { .. } => Some("`piton doctor` lists what cannot be read"),
+            Error::UnreadableProvision { .. } => {
+                Some("mend that column of the row, or delete the row; `piton doctor` lists all such rows")
+            }
             Error::Unavailable(_) => Some("check that the database runs and can be reached"),
+            Error::Locked(_) => Some("try again in a moment; `pg_locks` tells who keeps it locked"),
             Error::Full(_) => Some("free some space on the disk of the database; piton goes on by itself then"),
             Error::Unknown(_) => Some("look whether it happened before trying again"),
             Error::Refused(_) | Error::Misuse(_) | Error::Closed => None,
@@ -83,7 +100,7 @@ impl Error {
 
     /// Whether trying the same again later may work.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Error::Unavailable(_) | Error::Full(_))
+        matches!(self, Error::Unavailable(_) | Error::Locked(_) | Error::Full(_))
     }
 }
 
@@ -95,6 +112,7 @@ impl From<sqlx::Error> for Error {
                 let code = database.code().unwrap_or(Cow::Borrowed(""));
                 match code_class(&code) {
                     CodeClass::Unavailable => Error::Unavailable(text),
+                    CodeClass::Locked => Error::Locked(text),
                     CodeClass::Full => Error::Full(text),
                     CodeClass::Corrupt => Error::Corrupt { path: String::new(), detail: text },
                     CodeClass::Refused => Error::Refused(text),
@@ -114,6 +132,7 @@ impl From<sqlx::Error> for Error {
 #[derive(Debug, PartialEq, Eq)]
 enum CodeClass {
     Unavailable,
+    Locked,
     Full,
     Corrupt,
     Refused,
@@ -122,12 +141,15 @@ enum CodeClass {
 /// SQLite reports its extended result code as a number, PostgreSQL an SQLSTATE of five characters.
 fn code_class(code: &str) -> CodeClass {
     if code.len() == 5 {
-        if code == "53100" {
-            return CodeClass::Full;
+        // No lock within `lock_timeout`: the connection is as good as before.
+        match code {
+            "53100" => return CodeClass::Full,
+            "55P03" => return CodeClass::Locked,
+            _ => {}
         }
         let lost = code.starts_with("08") || code.starts_with("57P") || code.starts_with("53");
-        // Serialisation failure, deadlock, lock timeout, statement timeout, idle transaction ended.
-        let again = matches!(code, "40001" | "40P01" | "55P03" | "57014" | "25P03" | "25006");
+        // Serialisation failure, deadlock, statement timeout, idle transaction ended, a server that only reads.
+        let again = matches!(code, "40001" | "40P01" | "57014" | "25P03" | "25006");
         return if lost || again { CodeClass::Unavailable } else { CodeClass::Refused };
     }
     match code.parse::<u32>().map(|extended| extended & 0xff) {
@@ -148,6 +170,7 @@ mod tests {
     fn codes_of_both_engines_are_told_apart() {
         let classes = [
             (CodeClass::Unavailable, ["08006", "57P01", "40P01", "53300", "5", "517", "778"].as_slice()),
+            (CodeClass::Locked, &["55P03"]),
             (CodeClass::Full, &["53100", "13"]),
             (CodeClass::Corrupt, &["11", "26", "267"]),
             (CodeClass::Refused, &["23505", "22021", "1", "2067", ""]),

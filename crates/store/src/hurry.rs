@@ -16,6 +16,9 @@ use crate::db::Address;
 /// How long a database that lives may take to let somebody in.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
 
+/// So much of it there is where hardly any time is left: one that lives must not be taken for dead.
+const LEAST: Duration = Duration::from_millis(250);
+
 tokio::task_local! {
     static HURRY: Hurry;
 }
@@ -44,19 +47,24 @@ pub(crate) fn answered() {
     let _ = HURRY.try_with(|hurry| *lock(&hurry.until) = None);
 }
 
-/// Waits for an answer, for as long as the database lives: where it takes until `doubt`, that is asked apart.
+/// Waits for an answer, for as long as the database lives. Whether it does is asked apart, in the last part of the
+/// time until `give_up`: whoever has so much patience for a database that is away waits no longer to learn that it
+/// is.
 pub(crate) async fn attended<T>(
     address: &Address,
-    doubt: Instant,
+    give_up: Instant,
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
     let mut work = std::pin::pin!(work);
+    let left = give_up.saturating_duration_since(Instant::now());
+    let sign_of_life = SIGN_OF_LIFE.min(left / 2).max(LEAST);
+    let doubt = give_up.checked_sub(sign_of_life).unwrap_or(give_up);
     if let Ok(answer) = timeout_at(doubt, &mut work).await {
         return answer;
     }
     tokio::select! {
         answer = &mut work => answer,
-        lives = timeout(SIGN_OF_LIFE, address.answers()) => {
+        lives = timeout(sign_of_life, address.answers()) => {
             if lives.unwrap_or(false) { work.await } else { Err(silent()) }
         }
     }
@@ -136,6 +144,31 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Options;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_database_is_given_up_in_the_time_there_is_for_it() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("postgres://nobody@{}/nothing", silent.local_addr().unwrap());
+        let address = Address::parse(&url, &Options::default()).unwrap();
+        for budget in [2, 5, 10].map(Duration::from_secs) {
+            let begun = Instant::now();
+            let nothing = std::future::pending::<Result<(), Error>>();
+            assert_eq!(attended(&address, begun + budget, nothing).await, Err(silent()));
+            let took = begun.elapsed();
+            assert!(took >= budget && took < budget + Duration::from_millis(100), "{took:?} of {budget:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_long_and_lives_is_waited_for() {
+        let address = Address::parse("sqlite:nowhere.db", &Options::default()).unwrap();
+        let slow = async {
+            let _ = timeout(Duration::from_secs(60), std::future::pending::<()>()).await;
+            Ok(7)
+        };
+        assert_eq!(attended(&address, Instant::now() + Duration::from_secs(2), slow).await, Ok(7));
+    }
 
     #[test]
     fn what_is_given_up_is_never_begun_and_what_is_begun_not_given_up() {

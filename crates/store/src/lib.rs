@@ -117,7 +117,7 @@ pub struct Options {
     pub patience: Duration,
     /// How long a statement may take on PostgreSQL.
     pub statement_timeout: Duration,
-    /// How long a statement waits for what another one holds.
+    /// How long a write waits for its turn, while others write.
     pub lock_timeout: Duration,
     /// Seals the secrets of runs. Without a key they lie in clear.
     pub vault: Vault,

@@ -2,8 +2,9 @@
 //!
 //! A row is the truth while it waits; whoever may write the table may change it. The transaction that takes a row
 //! that is due submits its run and claims it, and each transaction that changes the run changes the row. A row that
-//! another program holds locked is not waited for, because everybody else would have to wait too: it is taken, or made to
-//! follow its run, a little later ([`Store::catch_up_provisions`]).
+//! another program holds locked is not waited for, because everybody else would have to wait too: it is taken, or
+//! made to follow its run, a little later ([`Store::catch_up_provisions`]). A table that it holds locked is waited
+//! for shortly: then what needs it fails with [`Error::Locked`], and everything else goes on.
 
 mod copy;
 mod list;
@@ -142,6 +143,10 @@ struct Schedule {
 impl Operation for Schedule {
     type Answer = Vec<ScheduleId>;
 
+    fn needs_provisions(&self) -> bool {
+        true
+    }
+
     async fn perform(&self, batch: &mut Batch) -> Result<Self::Answer, Error> {
         let dialect = batch.conn().dialect();
         let in_bulk = dialect == Dialect::Postgres && self.new.len() >= copy::WORTH_IT;
@@ -171,6 +176,10 @@ struct Take {
 
 impl Operation for Take {
     type Answer = Taken;
+
+    fn needs_provisions(&self) -> bool {
+        true
+    }
 
     async fn perform(&self, batch: &mut Batch) -> Result<Self::Answer, Error> {
         batch.flush().await?;
@@ -223,7 +232,8 @@ impl Operation for Take {
 
 /// A row that cannot be read would otherwise be found again for ever.
 async fn spoil(batch: &mut Batch, found: &crate::db::Row, error: &Error, at: Timestamp) -> Result<(), Error> {
-    let id = row::id(found)?.to_string();
+    // The id as it is written, whatever that is.
+    let id = found.text(0)?;
     tracing::error!(provision = id, %error, "a scheduled provision cannot be read");
     let spoil = statements(batch.conn().dialect()).spoil.as_str();
     batch.conn().run(spoil, params![id, error.to_string(), micros(at)]).await?;
@@ -240,6 +250,10 @@ struct Alter {
 impl Operation for Alter {
     type Answer = Result<ScheduledProvision, AlterError>;
 
+    fn needs_provisions(&self) -> bool {
+        true
+    }
+
     async fn perform(&self, batch: &mut Batch) -> Result<Self::Answer, Error> {
         batch.flush().await?;
         let sql = statements(batch.conn().dialect());
@@ -249,7 +263,12 @@ impl Operation for Alter {
             let there = !batch.conn().rows(sql.one.as_str(), params![id]).await?.is_empty();
             return Ok(Err(if there { AlterError::Busy(self.id) } else { AlterError::NotFound(self.id) }));
         };
-        let altered = match self.alteration.apply(&row::provision(found)?, self.at) {
+        let before = match row::provision(found) {
+            Ok(before) => before,
+            // Only this row is wrong, not the transaction.
+            Err(error) => return Ok(Err(error.into())),
+        };
+        let altered = match self.alteration.apply(&before, self.at) {
             Ok(altered) => altered,
             Err(refused) => return Ok(Err(refused.into())),
         };
@@ -268,6 +287,10 @@ struct CatchUp {
 
 impl Operation for CatchUp {
     type Answer = usize;
+
+    fn needs_provisions(&self) -> bool {
+        true
+    }
 
     async fn perform(&self, batch: &mut Batch) -> Result<usize, Error> {
         batch.flush().await?;

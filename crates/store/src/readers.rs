@@ -77,10 +77,16 @@ impl Readers {
     }
 
     /// A connection that answers nothing any more is as good as lost: a network that is cut need not tell.
-    async fn ask(&self, conn: &mut Conn, sql: Sql, params: Vec<Param<'_>>, doubt: Instant) -> Result<Vec<Row>, Error> {
+    async fn ask(
+        &self,
+        conn: &mut Conn,
+        sql: Sql,
+        params: Vec<Param<'_>>,
+        give_up: Instant,
+    ) -> Result<Vec<Row>, Error> {
         let answer = conn.rows(sql, params);
         match self.0.limit {
-            Some(limit) => attended(&self.0.address, doubt, within(limit, answer)).await,
+            Some(limit) => attended(&self.0.address, give_up, within(limit, answer)).await,
             None => answer.await,
         }
     }

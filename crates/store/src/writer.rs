@@ -22,8 +22,8 @@ const BATCH: usize = 256;
 const QUEUE: usize = 4096;
 const FIRST_DELAY: Duration = Duration::from_millis(20);
 const LONGEST_DELAY: Duration = Duration::from_secs(1);
-/// After how long it is asked whether the database lives that has not done its part of a transaction.
-const DOUBT: Duration = Duration::from_secs(3);
+/// How long the database may say nothing in the midst of a transaction until it is taken for away.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// Something that is written.
 pub(crate) trait Operation: Send + Sync + 'static {
@@ -32,6 +32,12 @@ pub(crate) trait Operation: Send + Sync + 'static {
 
     /// What should be loaded beforehand. Only a matter of speed.
     fn needs(&self, _needs: &mut Needs) {}
+
+    /// Whether it reads or writes the table of scheduled provisions, which is not only Piton's. Rows that follow
+    /// their runs do not count: they may do so later.
+    fn needs_provisions(&self) -> bool {
+        false
+    }
 
     /// Decides and writes. An error is a failure of the database and undoes the whole transaction; the operation may
     /// then be called again.
@@ -51,7 +57,8 @@ impl Writer {
     pub(crate) fn start(address: Address, options: Options, conn: Conn, tidings: Arc<Tidings>) -> Writer {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let (away, told) = watch::channel(false);
-        let task = tokio::spawn(Loop { address, options, conn: Some(conn), tidings, away }.run(jobs));
+        let provisions = Provisions::Free;
+        let task = tokio::spawn(Loop { address, options, conn: Some(conn), tidings, away, provisions }.run(jobs));
         Writer { queue: Mutex::new(Some(queue)), away: told, task: Mutex::new(Some(task)) }
     }
 
@@ -99,6 +106,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 trait Job: Send {
     fn place(&self) -> &Place;
     fn needs(&self, needs: &mut Needs);
+    fn needs_provisions(&self) -> bool;
     fn perform<'a>(&'a mut self, batch: &'a mut Batch) -> BoxFuture<'a, Result<(), Error>>;
     fn answer(self: Box<Self>, committed: Result<(), Error>);
 }
@@ -117,6 +125,10 @@ impl<O: Operation> Job for Asked<O> {
 
     fn needs(&self, needs: &mut Needs) {
         self.operation.needs(needs);
+    }
+
+    fn needs_provisions(&self) -> bool {
+        self.operation.needs_provisions()
     }
 
     fn perform<'a>(&'a mut self, batch: &'a mut Batch) -> BoxFuture<'a, Result<(), Error>> {
@@ -143,6 +155,24 @@ struct Loop {
     conn: Option<Conn>,
     tidings: Arc<Tidings>,
     away: watch::Sender<bool>,
+    provisions: Provisions,
+}
+
+/// The table of scheduled provisions, as it was found last.
+///
+/// It belongs to other programs as well, and one of them may lock it for as long as it likes. All writes of all nodes
+/// come one after the other, so whoever waits for that lock in the midst of a transaction makes everybody wait. It is
+/// therefore waited for once, and shortly: the batch that ran into the lock is written again without what needs the
+/// table, whose callers are told so, and from then on it is asked before the transaction begins, when nobody else has
+/// to wait, whether the lock is still there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Provisions {
+    /// Nobody has locked it.
+    Free,
+    /// Somebody has. What needs it is refused, and nothing else touches it.
+    Locked,
+    /// Somebody had, a batch ago. Until it is needed nothing touches it.
+    Doubtful,
 }
 
 impl Loop {
@@ -161,34 +191,39 @@ impl Loop {
     /// Writes a batch and answers everybody in it.
     async fn handle(&mut self, jobs: &mut Vec<Box<dyn Job>>) {
         let outcome = self.write(jobs).await;
-        let spoiled = matches!(outcome, Err(Error::Refused(_) | Error::Unreadable { .. })) && jobs.len() > 1;
-        if !spoiled {
-            for job in jobs.drain(..) {
-                job.answer(outcome.clone());
-            }
-            return;
-        }
-        // One of them cannot be written (or read): alone, each fails or succeeds for itself.
-        for job in jobs.iter() {
-            job.place().undo();
+        let is_of_one =
+            matches!(outcome, Err(Error::Refused(_) | Error::Unreadable { .. } | Error::UnreadableProvision { .. }));
+        let spoiled = is_of_one && jobs.len() > 1;
+        if spoiled {
+            undo(jobs);
         }
         for mut job in jobs.drain(..) {
-            let outcome = self.write(std::slice::from_mut(&mut job)).await;
-            job.answer(outcome);
+            // One of them cannot be written (or read): alone, each fails or succeeds for itself.
+            let outcome = if spoiled { self.write(std::slice::from_mut(&mut job)).await } else { outcome.clone() };
+            let left_out = self.provisions == Provisions::Locked && job.needs_provisions();
+            job.answer(if left_out { Err(locked()) } else { outcome });
+        }
+        if self.provisions == Provisions::Locked {
+            self.provisions = Provisions::Doubtful;
         }
     }
 
-    /// Writes a batch, trying again while nothing was written because the database was away.
+    /// Writes a batch, trying again while nothing was written because the database was away, and without what needs the
+    /// table of scheduled provisions where somebody keeps that locked.
     async fn write(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Error> {
         let give_up = Instant::now() + self.options.patience;
         let mut delay = FIRST_DELAY;
         loop {
             match self.attempt(jobs).await {
-                Err(Error::Unavailable(detail)) if Instant::now() + delay < give_up => {
+                Err(Error::Locked(detail)) if self.provisions != Provisions::Locked => {
+                    tracing::warn!(%detail, "a table is locked by another program, what does not need it goes on");
+                    undo(jobs);
+                    self.provisions = Provisions::Locked;
+                }
+                // Locked now is a table of Piton's own, without which nothing goes on.
+                Err(Error::Unavailable(detail) | Error::Locked(detail)) if Instant::now() + delay < give_up => {
                     tracing::warn!(%detail, "the database is not available, trying again");
-                    for job in jobs.iter() {
-                        job.place().undo();
-                    }
+                    undo(jobs);
                     self.away.send_replace(true);
                     pause(delay).await;
                     delay = (delay * 2).min(LONGEST_DELAY);
@@ -202,20 +237,30 @@ impl Loop {
     /// One transaction. Whatever fails, the connection is dropped, and with it what was not committed.
     async fn attempt(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Error> {
         let limit = self.options.statement_timeout * 2;
-        let conn = match self.conn.take() {
+        if self.provisions == Provisions::Locked && jobs.iter().all(|job| job.needs_provisions()) {
+            return Ok(());
+        }
+        let mut conn = match self.conn.take() {
             Some(conn) => conn,
             None => {
                 self.away.send_replace(true);
                 within(limit, self.address.connect()).await?
             }
         };
-        let mut jobs: Vec<&mut Box<dyn Job>> = jobs.iter_mut().filter(|job| job.place().begin()).collect();
+        if self.provisions == Provisions::Doubtful && jobs.iter().any(|job| job.needs_provisions()) {
+            self.provisions = look_at_provisions(&self.address, &mut conn).await?;
+        }
+        let left_out = self.provisions == Provisions::Locked;
+        let wanted = jobs.iter_mut().filter(|job| !(left_out && job.needs_provisions()));
+        let mut jobs: Vec<&mut Box<dyn Job>> = wanted.filter(|job| job.place().begin()).collect();
         if jobs.is_empty() {
             self.conn = Some(conn);
+            self.away.send_if_modified(std::mem::take);
             return Ok(());
         }
-        let prepared = within(limit, prepare(conn, self.options.vault.clone(), &mut jobs));
-        let batch = attended(&self.address, Instant::now() + DOUBT, prepared).await?;
+        let follows = self.provisions == Provisions::Free;
+        let prepared = within(limit, prepare(conn, self.options.vault.clone(), follows, &mut jobs));
+        let batch = attended(&self.address, Instant::now() + SILENCE, prepared).await?;
         // In doubt about a commit, its outcome would not be known: that is worth the wait.
         let committed = within(limit, batch.commit()).await;
         let Committed { conn, head, provisions } = committed.map_err(commit_error)?;
@@ -230,8 +275,30 @@ impl Loop {
     }
 }
 
-async fn prepare(conn: Conn, vault: Vault, jobs: &mut [&mut Box<dyn Job>]) -> Result<Batch, Error> {
-    let mut batch = Batch::begin(conn, vault).await?;
+/// Whether somebody still keeps the table of scheduled provisions locked. What else may be wrong with it, the
+/// transaction finds out.
+async fn look_at_provisions(address: &Address, conn: &mut Conn) -> Result<Provisions, Error> {
+    let Some(look) = conn.dialect().try_provisions() else { return Ok(Provisions::Free) };
+    match attended(address, Instant::now() + SILENCE, conn.script(look)).await {
+        Err(Error::Locked(_)) => Ok(Provisions::Locked),
+        Err(lost @ Error::Unavailable(_)) => Err(lost),
+        Ok(()) | Err(_) => Ok(Provisions::Free),
+    }
+}
+
+/// Nothing was written: they wait again.
+fn undo(jobs: &[Box<dyn Job>]) {
+    for job in jobs {
+        job.place().undo();
+    }
+}
+
+fn locked() -> Error {
+    Error::Locked("`scheduled_provisions` is not to be had at the moment".to_owned())
+}
+
+async fn prepare(conn: Conn, vault: Vault, follows: bool, jobs: &mut [&mut Box<dyn Job>]) -> Result<Batch, Error> {
+    let mut batch = Batch::begin(conn, vault, follows).await?;
     let mut needs = Needs::default();
     for job in jobs.iter() {
         job.needs(&mut needs);

@@ -71,6 +71,24 @@ pub async fn execute(url: &str, sql: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// The transaction of another program, which stays open until it is [ended](Transaction::end) or dropped.
+#[derive(Debug)]
+pub struct Transaction(PgConnection);
+
+impl Transaction {
+    /// Begins one with a statement.
+    pub async fn begin(url: &str, sql: &str) -> Result<Transaction, Error> {
+        let mut other = connect(url).await?;
+        sqlx::raw_sql(AssertSqlSafe(format!("BEGIN; {sql}"))).execute(&mut other).await?;
+        Ok(Transaction(other))
+    }
+
+    /// Undoes what it did.
+    pub async fn end(self) -> Result<(), Error> {
+        Ok(self.0.close().await?)
+    }
+}
+
 /// Stops the server that was started here, if any, and waits for its end. Only for programs that are no tests: a test
 /// process just ends.
 pub fn stop() {

@@ -88,8 +88,12 @@ fn remind(context: &Context, session: &Session) {
 }
 
 async fn create(context: &Context, file: &Path) -> Result<Exit, Failure> {
-    let text = read(file)?;
+    let bytes = read(file)?;
     let shown = file.display();
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();
+        usage(format!("{shown}: line {line} is not UTF-8"))
+    })?;
     let document = parse(&text).map_err(|error| usage(format!("{shown}: {error}")))?;
     let Value::Array(requests) = document else {
         let create = async |session: &Session| Ok(session.client().create("/schedule", &document).await?);
@@ -100,7 +104,7 @@ async fn create(context: &Context, file: &Path) -> Result<Exit, Failure> {
         lines.push_str(&request.to_string());
         lines.push('\n');
     }
-    send(context, ImportFormat::Ndjson, lines, true).await
+    send(context, ImportFormat::Ndjson, lines.into_bytes(), true).await
 }
 
 async fn import(context: &Context, args: &ImportArgs) -> Result<Exit, Failure> {
@@ -117,7 +121,8 @@ async fn import(context: &Context, args: &ImportArgs) -> Result<Exit, Failure> {
     send(context, format, read(&args.file)?, args.atomic).await
 }
 
-async fn send(context: &Context, format: ImportFormat, text: String, atomic: bool) -> Result<Exit, Failure> {
+/// Sends lines as they are: of each that cannot be read, the server says why, and takes the others.
+async fn send(context: &Context, format: ImportFormat, lines: Vec<u8>, atomic: bool) -> Result<Exit, Failure> {
     let path = routes::with_query("/schedule/bulk", &[("atomic", atomic.then(|| "true".to_owned()))]);
     let kind = match format {
         ImportFormat::Csv => "text/csv",
@@ -125,7 +130,7 @@ async fn send(context: &Context, format: ImportFormat, text: String, atomic: boo
     };
     context
         .with_session(Purpose::Look, async |session| {
-            let answer: BulkAnswer = match session.patient_client().upload(&path, kind, text.into()).await {
+            let answer: BulkAnswer = match session.patient_client().upload(&path, kind, lines.into()).await {
                 Ok(answer) => answer,
                 // The document has them all.
                 Err(Error::Problem(problem))
@@ -151,23 +156,20 @@ async fn send(context: &Context, format: ImportFormat, text: String, atomic: boo
 async fn list(context: &Context, filter: &ListSchedulesArgs) -> Result<Exit, Failure> {
     context
         .with_session(Purpose::Look, async |session| {
+            let parameters = [
+                ("status", filter.status.clone()),
+                ("tag", filter.tag.clone()),
+                ("type", filter.job_type.clone()),
+                ("limit", Some(filter.limit.min(PAGE).to_string())),
+            ];
             let mut schedules: Vec<Schedule> = vec![];
-            while schedules.len() < filter.limit {
-                let limit = (filter.limit - schedules.len()).min(PAGE);
-                let parameters = [
-                    ("status", filter.status.clone()),
-                    ("tag", filter.tag.clone()),
-                    ("type", filter.job_type.clone()),
-                    ("limit", Some(limit.to_string())),
-                    ("offset", Some(schedules.len().to_string())),
-                ];
-                let page: Vec<Schedule> = session.client().get(&routes::with_query("/schedule", &parameters)).await?;
-                let is_last = page.len() < limit;
+            let mut path = Some(routes::with_query("/schedule", &parameters));
+            while let Some(part) = path.take().filter(|_| schedules.len() < filter.limit) {
+                let (page, next): (Vec<Schedule>, Option<String>) = session.client().part(&part).await?;
                 schedules.extend(page);
-                if is_last {
-                    break;
-                }
+                path = next.map(|parameters| format!("/schedule?{parameters}"));
             }
+            schedules.truncate(filter.limit);
             context.out.show(&schedules, || render::schedule::list(&schedules, &context.clock))?;
             Ok(Exit::Ok)
         })
@@ -175,18 +177,18 @@ async fn list(context: &Context, filter: &ListSchedulesArgs) -> Result<Exit, Fai
 }
 
 /// Reads the file here, so that it is the caller's rights that count.
-fn read(file: &Path) -> Result<String, Failure> {
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     if file == Path::new("-") {
-        let mut text = String::new();
-        let read = std::io::stdin().lock().read_to_string(&mut text);
+        let mut bytes = Vec::new();
+        let read = std::io::stdin().lock().read_to_end(&mut bytes);
         read.map_err(|error| failed(format!("cannot read standard input: {error}")))?;
-        return Ok(text);
+        return Ok(bytes);
     }
-    let text = std::fs::read_to_string(file).map_err(|error| {
+    let bytes = std::fs::read(file).map_err(|error| {
         let exit = if error.kind() == std::io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failed };
         CommandError::new(exit, format!("cannot read {}: {error}", file.display()))
     })?;
-    Ok(text)
+    Ok(bytes)
 }
 
 /// JSON, or YAML.

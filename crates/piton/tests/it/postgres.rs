@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use piton_testkit::postgres::Cluster;
+use piton_testkit::postgres::{Cluster, Transaction};
 
 use crate::site::{PITON, Site, kill, until};
 use crate::wire::{get, request};
@@ -105,6 +105,74 @@ fn the_doctor_lists_rows_that_cannot_be_read() {
     let told = said.out.lines().find(|line| line.contains(&id));
     assert!(told.is_some_and(|line| line.contains("`schedule_time`")), "{said}");
     assert_eq!(daemon.shutdown(), 0);
+}
+
+#[test]
+fn a_row_that_cannot_be_read_says_where_and_takes_nobodys_place() {
+    let database = database();
+    let site = Site::new().env("PITON_STORE__URL", &database);
+    let (daemon, address) = site.serve_at();
+    let ids = [(); 3].map(|()| {
+        let made = request(&address, "POST", "/api/schedule", &[], &row().to_string());
+        assert_eq!(made.status, 201, "{}", made.text());
+        made.json()["id"].as_str().unwrap().to_owned()
+    });
+    let [broken, good @ ..] = &ids;
+    execute(&database, &format!("UPDATE scheduled_provisions SET schedule_time = 'infinity' WHERE id = '{broken}'"));
+    for (method, verb) in [("GET", ""), ("DELETE", ""), ("POST", "/execute"), ("POST", "/retry"), ("POST", "/approve")]
+    {
+        let told = request(&address, method, &format!("/api/schedule/{broken}{verb}"), &[], "");
+        assert_eq!(
+            (told.status, told.code().as_str()),
+            (409, "unreadable_provision"),
+            "{method} {verb}: {}",
+            told.text()
+        );
+        assert_eq!(told.header("retry-after"), None);
+        let detail = told.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains("`schedule_time`") && detail.contains(broken.as_str()), "{detail}");
+    }
+    assert_eq!(get(&address, "/docs/errors/unreadable_provision").status, 200);
+    let listed = get(&address, "/api/schedule?limit=2");
+    assert_eq!((listed.status, listed.header("left-out"), listed.header("link")), (200, Some("1"), None));
+    let shown = |rows: &serde_json::Value| -> BTreeSet<String> {
+        rows.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let good: BTreeSet<String> = good.iter().cloned().collect();
+    assert_eq!(shown(&listed.json()), good, "the page is full");
+    assert_eq!(shown(&site.json(["schedule", "list", "--limit", "2"])), good);
+    execute(&database, &format!("DELETE FROM scheduled_provisions WHERE id = '{broken}'"));
+    assert_eq!(get(&address, "/api/schedule").header("left-out"), None);
+    assert_eq!(daemon.shutdown(), 0);
+}
+
+#[test]
+fn a_table_that_another_program_locks_holds_up_only_what_needs_it() {
+    let database = database();
+    let site = Site::new().env("PITON_STORE__URL", &database);
+    site.write("jobs/quick.json", r#"{ "name": "quick", "type": "command", "command": "echo quick" }"#);
+    let (daemon, address) = site.serve_at();
+    let post = || request(&address, "POST", "/api/schedule", &[], &row().to_string());
+    assert_eq!(post().status, 201);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let lock = Transaction::begin(&database, "LOCK TABLE scheduled_provisions IN ACCESS EXCLUSIVE MODE");
+    let lock = runtime.block_on(lock).unwrap();
+    let begun = Instant::now();
+    for refused in [post(), post(), get(&address, "/api/schedule")] {
+        assert_eq!((refused.status, &refused.json()["code"]), (503, &"store_unavailable".into()), "{}", refused.text());
+        assert_eq!(refused.header("retry-after"), Some("5"));
+        assert!(refused.text().contains("locked by another program"), "{}", refused.text());
+    }
+    let text = get(&address, "/metrics").text();
+    let tells = |series: &str| text.lines().any(|line| line.starts_with(series));
+    assert!(tells("piton_store_up 1") && tells("piton_runs{") && !tells("piton_provisions{"), "{text}");
+    assert!(begun.elapsed() < Duration::from_secs(10), "it took {:?}", begun.elapsed());
+    let said = site.piton(["job", "run", "quick"]);
+    assert_eq!(said.code, 0, "{said}");
+    runtime.block_on(lock.end()).unwrap();
+    until("it is scheduled again", || post().status == 201);
+    assert_eq!(daemon.shutdown(), 0);
+    site.audit();
 }
 
 #[test]

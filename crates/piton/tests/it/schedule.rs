@@ -365,3 +365,37 @@ fn commands_work_with_and_without_a_daemon() {
     }
     site.audit();
 }
+
+#[test]
+fn a_line_that_is_not_utf_8_keeps_no_other_away() {
+    let site = Site::new();
+    let mut table = b"fullName,applications,schedule_time\n".to_vec();
+    for name in [b"Ada".as_slice(), b"J\xfcrgen".as_slice(), b"Zo\xc3\xab".as_slice()] {
+        table.extend_from_slice(name);
+        table.extend_from_slice(b",google,2099-01-01T09:00:00Z\n");
+    }
+    let good = format!("{}\n", body()).into_bytes();
+    let lines = [good.clone(), b"{\"employee\": {\"fullName\": \"J\xfcrgen\"}}\n".to_vec(), good].concat();
+    for (name, bytes) in [("latin.csv", &table), ("latin.ndjson", &lines)] {
+        std::fs::write(site.path().join(name), bytes).unwrap();
+    }
+    for round in 0..2 {
+        let daemon = (round == 1).then(|| site.serve());
+        for (name, line) in [("latin.csv", "line 3"), ("latin.ndjson", "line 2")] {
+            let none = site.piton(["schedule", "import", name, "--atomic"]);
+            assert!(none.code == 2 && none.err.contains(line) && none.err.contains("not UTF-8"), "{none}");
+            let import = site.piton(["schedule", "import", name]);
+            assert_eq!(import.code, 1, "{import}");
+            assert!(import.out.starts_with("2 scheduled, 1 refused\n"), "{import}");
+            assert!(import.out.contains(line) && import.out.contains("not UTF-8"), "{import}");
+        }
+        let none = site.piton(["schedule", "create", "--file", "latin.ndjson"]);
+        assert!(none.code == 2 && none.err.contains("line 2 is not UTF-8"), "{none}");
+        drop(daemon);
+    }
+    let rows = site.json(["schedule", "list"]);
+    let names: Vec<&str> =
+        rows.as_array().unwrap().iter().map(|row| row["employee"]["fullName"].as_str().unwrap()).collect();
+    assert_eq!(names.len(), 8, "{names:?}");
+    assert!(names.contains(&"Ada") && names.contains(&"Zo\u{eb}"), "{names:?}");
+}

@@ -21,6 +21,8 @@ pub(crate) const LARGEST: usize = 64 * 1024 * 1024;
 /// How many mistakes are told where nothing is scheduled.
 const TOLD: usize = 1000;
 
+const NOT_UTF_8: &str = "the line is not UTF-8";
+
 /// Columns that belong to the request. All others are about the employee.
 const COLUMNS: [&str; 7] =
     ["job_type", "schedule_time", "timezone", "tags", "applications", "target_user_email", "requested_by"];
@@ -157,6 +159,7 @@ fn json_lines(body: &[u8]) -> Vec<Line> {
         let members = match serde_json::from_slice(text) {
             Ok(Value::Object(members)) => once(None, text, members),
             Ok(_) => Err(mistake("invalid_row", "", "a line must be a JSON object")),
+            Err(_) if std::str::from_utf8(text).is_err() => Err(mistake("invalid_row", "", NOT_UTF_8)),
             Err(error) => Err(mistake("invalid_row", "", format!("the line is no JSON: {error}"))),
         };
         Line { number, members }
@@ -247,7 +250,7 @@ fn cells(columns: &[Column], record: &csv::ByteRecord) -> Result<Map<String, Val
     let mut members = Map::new();
     let (mut employee, mut payload) = (Map::new(), Map::new());
     for (column, cell) in columns.iter().zip(record) {
-        let text = std::str::from_utf8(cell).map_err(|_| mistake("invalid_row", "", "the line is not UTF-8"))?.trim();
+        let text = std::str::from_utf8(cell).map_err(|_| mistake("invalid_row", "", NOT_UTF_8))?.trim();
         if text.is_empty() {
             continue;
         }

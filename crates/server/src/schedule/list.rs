@@ -16,8 +16,8 @@ use crate::problem::{Answer, Refusal};
 use crate::state::App;
 
 /// How many there are on a page, and at most.
-const USUAL: u32 = 100;
-const MOST: u32 = 1000;
+const USUAL: usize = 100;
+const MOST: usize = 1000;
 
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -31,17 +31,18 @@ pub(crate) struct Filter {
     #[serde(rename = "type")]
     job_type: Option<String>,
     /// How many at most; 100 unless given. More than 1000 counts as 1000, and 0 as 1.
-    limit: Option<u32>,
+    limit: Option<usize>,
     /// Where to go on: part of the address that `Link` gives.
     cursor: Option<String>,
     /// How many are left out first.
-    offset: Option<u32>,
+    offset: Option<usize>,
 }
 
 /// Scheduled provisions, the latest time first.
 #[utoipa::path(get, path = "/schedule", params(Filter), responses(
     (status = 200, body = Vec<api::Schedule>,
-        headers(("link" = String, description = "The next page, where there is one: `<…>; rel=\"next\"`.")))))]
+        headers(("link" = String, description = "The next page, where there is one: `<…>; rel=\"next\"`."),
+            ("left-out" = String, description = "How many rows were left out, where some cannot be read.")))))]
 pub(crate) async fn list(State(app): State<App>, Query(filter): Query<Filter>) -> Answer<Response> {
     let query = query(&filter)?;
     let page = app.engine.store().provisions(&query).await?;
@@ -51,6 +52,9 @@ pub(crate) async fn list(State(app): State<App>, Query(filter): Query<Filter>) -
         let link = format!("<{}/schedule?{}>; rel=\"next\"", crate::BASE, address(&filter, next));
         let link = HeaderValue::from_str(&link).map_err(|error| Refusal::internal(&error))?;
         response.headers_mut().insert(header::LINK, link);
+    }
+    if page.left_out > 0 {
+        response.headers_mut().insert("left-out", page.left_out.into());
     }
     Ok(response)
 }
@@ -64,8 +68,8 @@ fn query(filter: &Filter) -> Answer<ProvisionQuery> {
         job_type,
         tags: given(filter.tag.as_deref()).map(spellings),
         after: cursor.transpose()?,
-        offset: filter.offset.unwrap_or(0) as usize,
-        limit: filter.limit.unwrap_or(USUAL).clamp(1, MOST) as usize,
+        offset: filter.offset.unwrap_or(0),
+        limit: filter.limit.unwrap_or(USUAL).clamp(1, MOST),
     })
 }
 
@@ -159,7 +163,9 @@ mod tests {
     fn what_a_list_is_asked_for() {
         let filter = |status: &str, limit| Filter { status: Some(status.to_owned()), limit, ..Filter::default() };
         assert_eq!(query(&filter("", None)).unwrap().limit, 100);
-        assert_eq!(query(&filter("failed", Some(5000))).unwrap().limit, 1000);
+        for (given, taken) in [(0, 1), (1, 1), (5000, 1000), (5_000_000_000, 1000)] {
+            assert_eq!(query(&filter("failed", Some(given))).unwrap().limit, taken, "{given}");
+        }
         let problem = query(&filter("done", None)).unwrap_err().into_problem();
         assert_eq!((problem.code.as_str(), problem.errors[0].pointer.as_str()), ("invalid_query", "/status"));
         let bad = Filter { cursor: Some("x".to_owned()), ..Filter::default() };

@@ -106,7 +106,8 @@ async fn alter(app: &App, caller: Caller, id: ScheduleId, alteration: Alteration
 }
 
 /// One scheduled provision.
-#[utoipa::path(get, path = "/schedule/{id}", responses((status = 200, body = api::Schedule)))]
+#[utoipa::path(get, path = "/schedule/{id}", responses((status = 200, body = api::Schedule),
+    (status = 409, description = "Another program has written something into its row that cannot be read.")))]
 async fn show(State(app): State<App>, Path(id): Path<String>) -> Answer<Json<api::Schedule>> {
     Ok(Json(seen(&app, id_of(&id)?).await?))
 }

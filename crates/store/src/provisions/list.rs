@@ -14,6 +14,11 @@ use crate::{Error, Store};
 /// How many rows are looked through at once.
 const STRIDE: i64 = 5_000;
 
+/// How many more rows are read at once where some that were read cannot be shown, and how often that is done for one
+/// page: a table in which thousands cannot be read gives pages that are not full, but in time.
+const MORE: usize = 200;
+const ROUNDS: usize = 25;
+
 /// Which scheduled provisions, the latest due first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProvisionQuery {
@@ -38,26 +43,45 @@ pub struct ProvisionPage {
     pub provisions: Vec<ScheduledProvision>,
     /// After which the next page begins; none on the last one.
     pub next: Option<(Timestamp, ScheduleId)>,
+    /// How many rows were left out on the way, because they cannot be read.
+    pub left_out: usize,
 }
 
 impl Store {
-    /// Scheduled provisions. A row of another program that cannot be read is left out, and told in the log.
+    /// Scheduled provisions. A row of another program that cannot be read is left out, counted, and told in the log;
+    /// others take its place.
     pub async fn provisions(&self, query: &ProvisionQuery) -> Result<ProvisionPage, Error> {
+        let mut page = ProvisionPage { provisions: Vec::new(), next: None, left_out: 0 };
         // One more tells whether there is another page.
-        let ahead = ProvisionQuery { limit: query.limit.saturating_add(1), ..query.clone() };
-        let (sql, params) = ahead.statement(self.dialect());
-        let rows = self.readers().rows(sql, params).await?;
-        let mut provisions = Vec::with_capacity(rows.len());
-        for found in rows.iter().take(query.limit) {
-            match row::provision(found) {
-                Ok(provision) => provisions.push(provision),
-                Err(error) => tracing::warn!(%error, "a scheduled provision is left out of a list"),
+        let mut part = ProvisionQuery { limit: query.limit.saturating_add(1), ..query.clone() };
+        for _ in 0..ROUNDS {
+            let (sql, params) = part.statement(self.dialect());
+            let rows = self.readers().rows(sql, params).await?;
+            for found in &rows {
+                if page.provisions.len() == query.limit {
+                    return Ok(page);
+                }
+                match row::provision(found) {
+                    Ok(provision) => page.provisions.push(provision),
+                    Err(error) => {
+                        page.left_out += 1;
+                        tracing::warn!(%error, "a scheduled provision is left out of a list");
+                    }
+                }
+                // Whether or not it can be read, there may be more after it. Where one stands without an id nobody
+                // knows.
+                if let Ok(place) = row::place(found) {
+                    page.next = place;
+                }
             }
+            if rows.len() < part.limit || page.next.is_none() || page.next == part.after {
+                page.next = None;
+                return Ok(page);
+            }
+            let missing = query.limit - page.provisions.len();
+            part = ProvisionQuery { after: page.next, offset: 0, limit: missing.saturating_add(1).max(MORE), ..part };
         }
-        // The last that was found, whether or not it can be read: there are more after it.
-        let last = rows.iter().take(query.limit).next_back().filter(|_| rows.len() > query.limit);
-        let next = last.map(row::place).transpose()?.flatten();
-        Ok(ProvisionPage { provisions, next })
+        Ok(page)
     }
 
     /// The rows of other programs that cannot be read, each by its id, and why: nobody takes them, and lists leave them

@@ -16,7 +16,7 @@ use crate::row::{micros, timestamp};
 /// The end of the moments at which something may be due.
 pub(super) const LAST: Timestamp = Timestamp::constant(253_402_207_200, 0);
 
-/// The id of a row, which can always be read.
+/// The id of a row.
 pub(super) fn id(row: &Row) -> Result<ScheduleId, Error> {
     let text = row.text(0)?;
     text.parse().map_err(|error| unreadable(&text, "id", &error))
@@ -33,31 +33,36 @@ pub(super) fn place(row: &Row) -> Result<Option<ProvisionPlace>, Error> {
     })
 }
 
-/// Reads a row. Other programs write them too, so a value may be one that nobody expects.
+/// Reads a row. Other programs write them too, so a value may be one that nobody expects: then its column is told.
 pub(super) fn provision(row: &Row) -> Result<ScheduledProvision, Error> {
     let id = id(row)?;
     let name = id.to_string();
-    let word = |index, otherwise: &str| -> Result<String, Error> {
-        Ok(row.maybe_text(index)?.unwrap_or_else(|| otherwise.to_owned()))
+    let text = |index: usize, column: &str| row.maybe_text(index).map_err(|error| unreadable(&name, column, &error));
+    let int = |index: usize, column: &str| row.maybe_int(index).map_err(|error| unreadable(&name, column, &error));
+    let missing = |column: &str| unreadable(&name, column, &"it is empty");
+    let json = |index: usize, column: &str| -> Result<Value, Error> {
+        let Some(document) = text(index, column)? else { return Ok(Value::Null) };
+        serde_json::from_str(&document).map_err(|error| unreadable(&name, column, &error))
     };
-    let json = |index: usize, column| -> Result<Value, Error> {
-        let text = row.maybe_text(index)?;
-        text.map_or(Ok(Value::Null), |text| {
-            serde_json::from_str(&text).map_err(|error| unreadable(&name, column, &error))
-        })
+    let time = |index: usize, column: &str| -> Result<Option<Timestamp>, Error> {
+        let time = int(index, column)?.map(timestamp).transpose();
+        time.map_err(|error| unreadable(&name, column, &error))
     };
-    let time = |index| -> Result<Option<Timestamp>, Error> { row.maybe_int(index)?.map(timestamp).transpose() };
-    let run = |index| -> Result<Option<RunId>, Error> { Ok(row.maybe_text(index)?.and_then(|text| text.parse().ok())) };
-    let job_type: JobType =
-        word(1, JobType::Provision.as_str())?.parse().map_err(|error| unreadable(&name, "job_type", &error))?;
-    let approval: ApprovalStatus = word(10, ApprovalStatus::AutoApproved.as_str())?
-        .parse()
-        .map_err(|error| unreadable(&name, "approval_status", &error))?;
-    let status: ScheduleStatus = row.text(11)?.parse().map_err(|error| unreadable(&name, "status", &error))?;
-    let schedule_time = timestamp(row.int(5)?)
+    let run = |index: usize, column: &str| -> Result<Option<RunId>, Error> {
+        Ok(text(index, column)?.and_then(|text| text.parse().ok()))
+    };
+    let job_type = text(1, "job_type")?.unwrap_or_else(|| JobType::Provision.as_str().to_owned());
+    let job_type: JobType = job_type.parse().map_err(|error| unreadable(&name, "job_type", &error))?;
+    let approval = text(10, "approval_status")?.unwrap_or_else(|| ApprovalStatus::AutoApproved.as_str().to_owned());
+    let approval: ApprovalStatus = approval.parse().map_err(|error| unreadable(&name, "approval_status", &error))?;
+    let status = text(11, "status")?.ok_or_else(|| missing("status"))?;
+    let status: ScheduleStatus = status.parse().map_err(|error| unreadable(&name, "status", &error))?;
+    let schedule_time = int(5, "schedule_time")?.ok_or_else(|| missing("schedule_time"))?;
+    let schedule_time = timestamp(schedule_time)
         .map_err(|_| unreadable(&name, "schedule_time", &"it is no moment between the years 1 and 9999"))?;
     let payload = json(4, "payload")?;
-    let tags = serde_json::from_str(&row.text(7)?).map_err(|error| unreadable(&name, "tags", &error))?;
+    let tags = text(7, "tags")?.ok_or_else(|| missing("tags"))?;
+    let tags = serde_json::from_str(&tags).map_err(|error| unreadable(&name, "tags", &error))?;
     let wanted = NewProvision {
         id,
         job_type,
@@ -65,26 +70,26 @@ pub(super) fn provision(row: &Row) -> Result<ScheduledProvision, Error> {
         applications: Secret::new(json(3, "applications")?),
         payload: (!payload.is_null()).then(|| Secret::new(payload)),
         schedule_time,
-        timezone: row.maybe_text(6)?,
+        timezone: text(6, "timezone")?,
         tags,
-        target_user_email: row.maybe_text(8)?,
-        requested_by: row.maybe_text(9)?,
+        target_user_email: text(8, "target_user_email")?,
+        requested_by: text(9, "requested_by")?,
         approval,
     };
-    let created_at = time(13)?.unwrap_or(schedule_time);
+    let created_at = time(13, "created_at")?.unwrap_or(schedule_time);
     Ok(ScheduledProvision {
         wanted,
         status,
-        approved_by: row.maybe_text(12)?,
-        approval_reason: row.maybe_text(21)?,
+        approved_by: text(12, "approved_by")?,
+        approval_reason: text(21, "approval_reason")?,
         created_at,
-        updated_at: time(14)?.unwrap_or(created_at),
-        executed_at: time(15)?,
-        error_message: row.maybe_text(16)?,
-        retry_count: row.maybe_int(17)?.and_then(|count| u32::try_from(count).ok()).unwrap_or(0),
-        next_attempt_at: time(18)?,
-        first_run: run(19)?,
-        last_run: run(20)?,
+        updated_at: time(14, "updated_at")?.unwrap_or(created_at),
+        executed_at: time(15, "executed_at")?,
+        error_message: text(16, "error_message")?,
+        retry_count: int(17, "retry_count")?.and_then(|count| u32::try_from(count).ok()).unwrap_or(0),
+        next_attempt_at: time(18, "next_attempt_at")?,
+        first_run: run(19, "first_run")?,
+        last_run: run(20, "last_run")?,
     })
 }
 
@@ -101,7 +106,7 @@ pub(super) fn exact(row: ScheduledProvision) -> Result<ScheduledProvision, Error
 }
 
 fn unreadable(id: &str, column: &str, problem: &dyn std::fmt::Display) -> Error {
-    Error::Unreadable { what: format!("`{column}` of the scheduled provision {id}"), detail: problem.to_string() }
+    Error::UnreadableProvision { id: id.to_owned(), column: column.to_owned(), detail: problem.to_string() }
 }
 
 /// A document as the column takes it: PostgreSQL has no NUL in documents either, not even as `\u0000`.

@@ -91,7 +91,7 @@ async fn another_node_is_heard_again_after_the_connection_was_lost() {
 }
 
 /// Awaits what nobody tells of.
-async fn until(holds: impl Fn() -> bool) {
+pub async fn until(holds: impl Fn() -> bool) {
     let look = async {
         while !holds() {
             let _ = tokio::time::timeout(Duration::from_millis(5), std::future::pending::<()>()).await;

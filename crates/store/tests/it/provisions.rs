@@ -1,19 +1,21 @@
 //! Scheduled provisions, on both engines; and on PostgreSQL with other programs at the table.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use piton_model::{
     Alteration, ApprovalStatus, Backoff, By, Event, Failure, FailureClass, JobType, NewProvision, NotAltered, Record,
     Run, ScheduleId, ScheduleStatus, ScheduledProvision, Secret,
 };
-use piton_store::{AlterError, ProvisionQuery, Scope, Store, Taking};
+use piton_store::{AlterError, Dialect, Error, ProvisionQuery, Scope, Store, Submitted, Taking};
 use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
 
-use crate::fixture::{Fixture, at, done, guard, on_both_engines, run_id, worker};
+use crate::fixture::{Fixture, at, done, guard, job, new_run, on_both_engines, run_id, worker};
+use crate::postgres::until;
+use crate::suite::raw;
 
 const RETRY: Backoff = Backoff { max_attempts: 3, first: Duration::from_secs(60), cap: Duration::from_secs(3600) };
 
@@ -101,6 +103,7 @@ on_both_engines![
     lists_have_filters_and_pages,
     many_are_scheduled_at_once,
     a_nul_stops_nothing,
+    a_row_that_cannot_be_read_says_where,
 ];
 
 async fn what_is_scheduled_is_there(fixture: &Fixture) {
@@ -341,6 +344,34 @@ async fn a_nul_stops_nothing(fixture: &Fixture) {
     store.close().await;
 }
 
+async fn a_row_that_cannot_be_read_says_where(fixture: &Fixture) {
+    let store = fixture.open().await;
+    let id = schedule(&store, new(at(10))).await;
+    let spoil = match store.dialect() {
+        Dialect::Sqlite => "UPDATE scheduled_provisions SET tags = '[1]'",
+        Dialect::Postgres => "UPDATE scheduled_provisions SET tags = '{NULL}'",
+    };
+    raw(fixture, spoil).await;
+    let good = schedule(&store, new(at(5))).await;
+    let is_told = |error: &Error| match error {
+        Error::UnreadableProvision { id: found, column, .. } => *found == id.to_string() && column == "tags",
+        _ => false,
+    };
+    let unread = store.provision(id).await;
+    assert!(unread.as_ref().is_err_and(is_told), "{unread:?}");
+    // Alone, and beside others in its transaction.
+    let (refused, altered) = tokio::join!(
+        store.alter_provision(id, Alteration::Cancel, bob(), at(1)),
+        store.alter_provision(good, Alteration::ExecuteNow, bob(), at(1)),
+    );
+    assert!(matches!(&refused, Err(AlterError::Store(error)) if is_told(error)), "{refused:?}");
+    assert_eq!(altered.unwrap().wanted.id, good);
+    let page = store.provisions(&ProvisionQuery { limit: 1, ..ProvisionQuery::default() }).await.unwrap();
+    assert_eq!(page.provisions.iter().map(|row| row.wanted.id).collect::<Vec<_>>(), [good], "the page is full");
+    assert_eq!((page.left_out, page.next), (1, None));
+    store.close().await;
+}
+
 async fn outsider(fixture: &Fixture) -> PgConnection {
     let options: PgConnectOptions = fixture.url.parse().unwrap();
     options.connect().await.unwrap()
@@ -444,6 +475,70 @@ async fn a_row_that_somebody_holds_is_waited_for_by_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_somebody_locks_holds_up_only_what_needs_it() {
+    let fixture = Fixture::postgres().await;
+    let store = fixture.open().await;
+    let mut outsider = outsider(&fixture).await;
+    let id = schedule(&store, new(at(10))).await;
+    let run = take_one(&store, at(10)).await;
+
+    let mut open = outsider.begin().await.unwrap();
+    open.execute("LOCK TABLE scheduled_provisions IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let (begun, later) = (Instant::now(), new(at(1000)));
+    let another = || store.schedule_provisions(vec![later.clone()], bob(), at(20));
+    // A run that ends, a row that is new and a job, be it in one transaction or in several.
+    let (ended, refused, submitted) = tokio::join!(
+        store.record(run.id, done(), guard(&run), at(20)),
+        another(),
+        store.submit(vec![new_run(&job("a"), at(20))], at(20)),
+    );
+    ended.unwrap();
+    assert!(matches!(refused, Err(Error::Locked(_))), "{refused:?}");
+    assert!(matches!(submitted.unwrap().as_slice(), [Submitted::New(_)]));
+    for _ in 0..10 {
+        let refused = another().await;
+        assert!(matches!(refused, Err(Error::Locked(_))), "{refused:?}");
+    }
+    let refused = store.alter_provision(id, Alteration::Cancel, bob(), at(20)).await;
+    assert!(matches!(refused, Err(AlterError::Store(Error::Locked(_)))), "{refused:?}");
+    let unread = store.provision(id).await;
+    assert!(matches!(unread, Err(Error::Locked(_))), "{unread:?}");
+    assert!(matches!(store.census(Scope::Provisions).await, Err(Error::Locked(_))));
+    assert_eq!(store.census(Scope::Runs).await.unwrap().waiting.iter().map(|kind| kind.count).sum::<i64>(), 1);
+    // That is less than one lock was waited for once.
+    assert!(begun.elapsed() < Duration::from_secs(10), "it took {:?}", begun.elapsed());
+    open.rollback().await.unwrap();
+
+    assert_eq!(row(&store, id).await.status, ScheduleStatus::Executing);
+    assert_eq!(store.catch_up_provisions(at(30)).await.unwrap(), 1);
+    assert_eq!(row(&store, id).await.status, ScheduleStatus::Completed);
+    assert_eq!(another().await.unwrap(), [later.id], "as soon as nobody locks it");
+    let next = take_one(&store, at(1000)).await;
+    store.record(next.id, done(), guard(&next), at(1001)).await.unwrap();
+    assert_eq!(row(&store, later.id).await.status, ScheduleStatus::Completed, "rows follow at once again");
+    outsider.close().await.unwrap();
+    store.close().await;
+    fixture.audited().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_node_hears_of_what_was_altered() {
+    let fixture = Fixture::postgres().await;
+    let (alters, waits) = (fixture.open().await, fixture.open().await);
+    let id = schedule(&alters, new(at(1000))).await;
+    let head = alters.head().await.unwrap();
+    until(|| !waits.may_have_grown(head)).await;
+    let mut changes = waits.provision_changes();
+    changes.mark_unchanged();
+    alters.alter_provision(id, Alteration::ExecuteNow, bob(), at(1)).await.unwrap();
+    let woken = tokio::time::timeout(Duration::from_secs(20), changes.changed()).await;
+    assert!(woken.is_ok(), "nobody was woken");
+    alters.close().await;
+    waits.close().await;
+    fixture.audited().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_read_does_not_stop_the_rest() {
     let fixture = Fixture::postgres().await;
     let store = fixture.open().await;
@@ -456,6 +551,7 @@ async fn what_cannot_be_read_does_not_stop_the_rest() {
     let broken = insert(&mut outsider, &format!("{COLUMNS}, job_type"), &format!("{VALUES}, 'explode'")).await;
     let good = insert(&mut outsider, COLUMNS, VALUES).await;
     assert_eq!(list(&store, ProvisionQuery::default()).await, [good], "lists leave it out");
+    pages_are_full(&store, &mut outsider).await;
     let taken: Vec<ScheduleId> = take(&store, 10, at(20)).await.iter().map(of).collect();
     assert_eq!(taken, [good]);
     let statement = format!("SELECT status, error_message FROM scheduled_provisions WHERE id = '{broken}'");
@@ -476,6 +572,30 @@ async fn what_cannot_be_read_does_not_stop_the_rest() {
     outsider.close().await.unwrap();
     store.close().await;
     fixture.audited().await;
+}
+
+/// Many rows, of which every other one cannot be read, that are gone again afterwards.
+async fn pages_are_full(store: &Store, outsider: &mut PgConnection) {
+    for second in 31..59 {
+        let values = VALUES.replace("22:13:30", &format!("22:13:{second}"));
+        let job_type = if second % 2 == 0 { "terminate" } else { "explode" };
+        insert(outsider, &format!("{COLUMNS}, job_type"), &format!("{values}, '{job_type}'")).await;
+    }
+    let all = list(store, ProvisionQuery::default()).await;
+    assert_eq!(all.len(), 15);
+    for limit in 1..=16 {
+        let (mut seen, mut query) = (Vec::new(), ProvisionQuery { limit, ..ProvisionQuery::default() });
+        loop {
+            let page = store.provisions(&query).await.unwrap();
+            let shown = page.provisions.len();
+            assert!(shown == limit || page.next.is_none(), "a page of {limit} has {shown}");
+            seen.extend(page.provisions.iter().map(|row| row.wanted.id));
+            let Some(next) = page.next else { break };
+            query.after = Some(next);
+        }
+        assert_eq!(seen, all, "page after page of {limit}");
+    }
+    outsider.execute("DELETE FROM scheduled_provisions WHERE schedule_time > '2023-11-14T22:13:30Z'").await.unwrap();
 }
 
 async fn told(outsider: &mut PgConnection, id: ScheduleId) -> (String, String) {
