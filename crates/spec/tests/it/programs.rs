@@ -497,6 +497,49 @@ fn a_configuration_that_changes_is_read_again() {
 }
 
 #[test]
+fn an_environment_file_is_read_again_without_the_configuration() {
+    let text = |words: &str| {
+        format!(
+            "{words}\n[[processes]]\ntype = 'process'\nspec = {{name = 'web', command = 'x', env = ['B=${{A}}']}}\n"
+        )
+    };
+    let configured = Configured::new(&text("env_files = ['a.env']"));
+    configured.site.write("a.env", "A=1\n");
+    let layout = configured.config().layout(TimeZone::UTC);
+    let (first, found) = load(&layout, None);
+    assert_eq!(shown(&found), "");
+
+    // Both at once: the configuration is good, and the file keeps its last good content.
+    configured.site.write("a.env", "X=2\nnonsense\n");
+    configured.site.write("config.toml", text("env_files = ['a.env']\nenv = ['C=3']"));
+    let (second, found) = load(&layout, Some(&first));
+    assert_eq!(found.len(), 1, "{}", shown(&found));
+    assert!(shown(&found).starts_with("a.env:2:1: error: invalid environment file"), "{}", shown(&found));
+    let web = process(&second, "web");
+    assert_eq!(["A", "B", "C"].map(|name| web.env[name].expose().as_str()), ["1", "1", "3"]);
+    configured.site.write("a.env", "A=2\n");
+    let (third, found) = load(&layout, Some(&second));
+    assert_eq!(shown(&found), "");
+    assert_eq!(process(&third, "web").env["B"].expose(), "2");
+
+    // One that never was takes nothing away from what runs, and is waited for.
+    configured.site.write("config.toml", text("env_files = ['b.env']"));
+    let (fourth, found) = load(&layout, Some(&third));
+    insta::assert_snapshot!(shown(&found), @r#"
+    b.env: error: this environment file is not there
+      hint: restore it, or remove it from `env_files`
+    config.toml: error: env_files: b.env cannot be used; what the configuration said about processes stays in force
+      hint: mend that file, or remove it from `env_files`
+    "#);
+    assert!(fourth.same_processes(&third));
+    assert_eq!(fourth.env_files(), [configured.site.path("b.env")]);
+    configured.site.write("b.env", "A=4\n");
+    let (fifth, found) = load(&layout, Some(&fourth));
+    assert_eq!(shown(&found), "");
+    assert_eq!(process(&fifth, "web").env["B"].expose(), "4");
+}
+
+#[test]
 fn what_changes_for_the_next_start_only_is_named_until_it_is_put_back() {
     let begun = "[provisioning]\napi_url = 'https://a.example/'\nsecret = 'hunter1'\n";
     let configured = Configured::new(begun);
