@@ -207,8 +207,8 @@ async fn resume(State(app): State<App>, Path(name): Path<String>, caller: Caller
     check_declared_elsewhere(&job)?;
     if job.rules.suspended {
         caller.check_admin("to change the file that suspends a job", None)?;
-        let (about, job) = (app.about.clone(), job.clone());
-        let woken = tokio::task::spawn_blocking(move || cron_files::wake(&about.layout, &job));
+        let (about, loaded, job) = (app.about.clone(), app.engine.loaded(), job.clone());
+        let woken = tokio::task::spawn_blocking(move || cron_files::wake(&about.layout, &loaded.catalog, &job));
         woken.await.map_err(|error| Refusal::internal(&error))??;
         app.reload.now().await;
     }
