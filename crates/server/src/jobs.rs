@@ -333,21 +333,10 @@ async fn remove(State(app): State<App>, Path(name): Path<String>, caller: Caller
     app.auth.note(caller.deed(Act::JobDeleted).to(job.subject.to_string())).await;
     app.reload.now().await;
     if job.batch().is_some() {
-        remove_its_jobs(&app, &job, &caller).await?;
+        // What it made goes with it.
+        app.engine.delete_jobs_of(&job.name, caller.by.clone()).await?;
     }
     Ok(last)
-}
-
-/// Without its schedule, what it made would be a job of its own: all of it is stopped, and goes with it.
-async fn remove_its_jobs(app: &App, job: &Job, caller: &Caller) -> Answer<()> {
-    use piton_engine::Error;
-    loop {
-        match app.engine.delete_job(job.name.as_str(), caller.by.clone()).await {
-            Ok(()) => {}
-            Err(Error::NotFound { .. } | Error::NotRunning(_)) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        }
-    }
 }
 
 fn find_declared(app: &App, subject: &Subject) -> Answer<Arc<Job>> {
