@@ -111,7 +111,8 @@ impl Loader {
             }
         }
         let same_processes = catalog.same_processes(&before.catalog);
-        if changes.is_empty() && same_processes && diagnostics == before.diagnostics {
+        let same_surroundings = catalog.same_surroundings(&before.catalog);
+        if changes.is_empty() && same_processes && same_surroundings && diagnostics == before.diagnostics {
             return;
         }
         report(&before.diagnostics, &diagnostics);
@@ -137,7 +138,7 @@ impl Loader {
     /// Watches until `stop`.
     pub async fn run(mut self, stop: CancellationToken) {
         let (touched, mut touches) = mpsc::channel(1);
-        let mut watching = places(&self.layout);
+        let mut watching = self.watched();
         let mut watcher = self.watch(&watching, &touched);
         loop {
             let mut asked = vec![];
@@ -150,13 +151,19 @@ impl Loader {
             while let Ok(request) = self.requests.try_recv() {
                 asked.push(request);
             }
-            // A directory that has just appeared, or is another one now, must be watched before it is read.
-            let now = places(&self.layout);
-            if now != watching || watcher.is_none() {
-                watching = now;
-                watcher = self.watch(&watching, &touched);
+            // What is read may name further files, which are watched from then on and looked at once more.
+            for _ in 0..2 {
+                // A directory that has just appeared, or is another one now, must be watched before it is read.
+                let now = self.watched();
+                if now != watching || watcher.is_none() {
+                    watching = now;
+                    watcher = self.watch(&watching, &touched);
+                }
+                self.handle().await;
+                if self.watched() == watching {
+                    break;
+                }
             }
-            self.handle().await;
             for request in asked {
                 let _ = request.send(());
             }
@@ -165,8 +172,20 @@ impl Loader {
         }
     }
 
-    fn watch(&self, places: &[Place], touched: &mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
-        let watcher = watch(&self.layout, places, touched.clone());
+    /// What is to be watched now: declarations, and the files that they name.
+    fn watched(&self) -> Watched {
+        let mut wanted = self.layout.watched();
+        for file in self.loaded.borrow().catalog.env_files() {
+            if !wanted.contains(file) {
+                wanted.push(file.clone());
+            }
+        }
+        let places = places(&wanted);
+        Watched { wanted, places }
+    }
+
+    fn watch(&self, watched: &Watched, touched: &mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
+        let watcher = watch(watched, touched.clone());
         if let Err(error) = &watcher {
             let interval = self.interval;
             tracing::warn!(%error, ?interval, "cannot watch files, looking at them in intervals only");
@@ -213,32 +232,38 @@ fn report(before: &[Diagnostic], now: &[Diagnostic]) {
     }
 }
 
+/// Directories and files in which changes matter, and what is watched on disk to hear of them.
+#[derive(Debug, PartialEq)]
+struct Watched {
+    wanted: Vec<PathBuf>,
+    places: Vec<Place>,
+}
+
 /// A directory to watch: what it is on disk, and whether all that is below matters.
 type Place = (PathBuf, Option<u64>, RecursiveMode);
 
-fn places(layout: &Layout) -> Vec<Place> {
-    layout
-        .watched()
-        .into_iter()
+fn places(wanted: &[PathBuf]) -> Vec<Place> {
+    wanted
+        .iter()
         .filter_map(|directory| {
             // Where it is not there yet, the nearest directory above it tells when it appears.
             let path = directory.ancestors().find(|path| path.is_dir())?;
-            let mode = if path == directory { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
+            let mode = if path == *directory { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
             let inode = std::fs::metadata(path).ok().map(|metadata| metadata.ino());
             Some((path.to_owned(), inode, mode))
         })
         .collect()
 }
 
-fn watch(layout: &Layout, places: &[Place], touched: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
-    let wanted = layout.watched();
+fn watch(watched: &Watched, touched: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
+    let wanted = watched.wanted.clone();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if event.is_ok_and(|event| !event.kind.is_access() && concerns(&wanted, &event.paths)) {
             // A full channel means that a load is about to begin anyway.
             let _ = touched.try_send(());
         }
     })?;
-    for (path, _, mode) in places {
+    for (path, _, mode) in &watched.places {
         watcher.watch(path, *mode)?;
     }
     Ok(watcher)
@@ -311,6 +336,37 @@ mod tests {
         fs::remove_dir_all(&jobs).unwrap();
         assert!(handled(&loader, &hand, |_| {}).await >= back_after);
         assert_eq!(declared(), 0);
+    }
+
+    /// The file need not have been good, nor been named when the daemon began.
+    #[tokio::test]
+    async fn files_that_the_configuration_names_are_watched() {
+        let site = tempfile::tempdir().unwrap();
+        let path = |name: &str| site.path().join(name);
+        let process = "[[processes]]\ntype = 'process'\nspec = { name = 'web', command = 'x' }\n";
+        fs::write(path("piton.toml"), process).unwrap();
+        let sources = piton_spec::Sources {
+            current_dir: site.path().to_path_buf(),
+            system_dir: Some(path("etc")),
+            file: Some(path("piton.toml")),
+            ..piton_spec::Sources::default()
+        };
+        let (config, _) = piton_spec::Config::load(&sources).unwrap();
+        let hand = VirtualClock::at(jiff::Timestamp::UNIX_EPOCH);
+        let layout = config.layout(jiff::tz::TimeZone::UTC);
+        let loader = Loader::new(layout, hand.clock(), ABSENCE_OF_ALL);
+        assert!(!loader.watched().wanted.contains(&path("a.env")));
+
+        fs::write(path("piton.toml"), format!("env_files = ['a.env']\n{process}")).unwrap();
+        handled(&loader, &hand, |_| {}).await;
+        assert!(loader.watched().wanted.contains(&path("a.env")), "{:?}", loader.loaded.borrow().diagnostics);
+        assert!(loader.loaded.borrow().diagnostics.iter().any(|found| found.file.ends_with("a.env")));
+        fs::write(path("a.env"), "A=1\n").unwrap();
+        handled(&loader, &hand, |_| {}).await;
+        let loaded = loader.loaded.borrow().clone();
+        assert_eq!(loaded.diagnostics, []);
+        let web = &loaded.catalog.processes[&piton_model::Name::parse("web").unwrap()].process;
+        assert_eq!(web.env["A"].expose(), "1");
     }
 
     #[test]

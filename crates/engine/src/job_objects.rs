@@ -82,14 +82,15 @@ impl JobObject {
 }
 
 impl Engine {
-    /// All jobs outside workspaces: declared ones, those of schedules, and those that somebody made. By name.
+    /// All jobs outside workspaces: declared ones, those of schedules, and those that somebody made. By name. What a
+    /// CronJob made goes on when that is gone, and is there until it is done.
     pub async fn jobs(&self) -> Result<Vec<JobObject>, Error> {
         let loaded = self.loaded();
         let suspended = self.0.store.suspended().await?;
         let mut runs = vec![];
         for run in self.0.store.latest_of_kind(SubjectKind::Job).await? {
             let scheduled = loaded.catalog.jobs.get(&run.subject).is_some_and(|job| job.is_scheduled());
-            if run.subject.workspace().is_some() || scheduled {
+            if run.subject.workspace().is_some() || scheduled || is_of_schedule(&run) {
                 continue;
             }
             runs.push(run);
@@ -100,6 +101,12 @@ impl Engine {
             runs.extend(self.0.store.ended_of(&job.subject).await?.into_iter().map(|ended| ended.run));
         }
         let seen: BTreeSet<Subject> = runs.iter().map(|run| run.subject.clone()).collect();
+        let is_left = |run: &Run| {
+            let declared = loaded.catalog.jobs.get(&run.subject);
+            let is_job = run.subject.kind() == SubjectKind::Job && run.subject.workspace().is_none();
+            is_job && is_of_schedule(run) && !declared.is_some_and(|job| job.is_scheduled())
+        };
+        runs.extend(self.0.store.live().await?.into_iter().filter(is_left));
         let mut jobs: Vec<JobObject> = runs.into_iter().filter_map(|run| self.object(run, &suspended)).collect();
         for job in loaded.catalog.jobs_of(None).filter(|job| job.runs_once() && !seen.contains(&job.subject)) {
             jobs.extend(self.unbegun(job, &suspended).await?);
@@ -116,8 +123,8 @@ impl Engine {
         let suspended = self.0.store.suspended().await?;
         let declared = loaded.catalog.jobs.get(&subject);
         if declared.is_none_or(|job| !job.is_scheduled()) {
-            let found = self.0.store.latest_of(&subject).await?.and_then(|run| self.object(run, &suspended));
-            if let Some(found) = found {
+            let latest = self.0.store.latest_of(&subject).await?.filter(|run| !is_of_schedule(run));
+            if let Some(found) = latest.and_then(|run| self.object(run, &suspended)) {
                 return Ok(found);
             }
             if let Some(job) = declared
@@ -128,14 +135,14 @@ impl Engine {
         }
         // A run of a schedule is called after that.
         let (schedule, _) = name.rsplit_once('-').ok_or_else(not_found)?;
-        let subject = standalone(schedule)
-            .filter(|subject| loaded.catalog.jobs.get(subject).is_some_and(|job| job.is_scheduled()));
-        let subject = subject.ok_or_else(not_found)?;
+        let subject = standalone(schedule).ok_or_else(not_found)?;
         let mut runs = self.0.store.active_of(&subject).await?;
-        runs.extend(self.0.store.ended_of(&subject).await?.into_iter().map(|ended| ended.run));
+        if loaded.catalog.jobs.get(&subject).is_some_and(|job| job.is_scheduled()) {
+            runs.extend(self.0.store.ended_of(&subject).await?.into_iter().map(|ended| ended.run));
+        }
         runs.into_iter()
             .filter_map(|run| self.object(run, &suspended))
-            .find(|job| job.name == name)
+            .find(|job| job.scheduled && job.name == name)
             .ok_or_else(not_found)
     }
 
@@ -206,6 +213,29 @@ impl Engine {
         Ok(())
     }
 
+    /// Stops all that was made by a schedule which is gone, and removes it.
+    pub async fn delete_jobs_of(&self, schedule: &Name, by: By) -> Result<(), Error> {
+        let subject = Subject::Job { workspace: None, name: schedule.clone() };
+        let live = self.0.store.active_of(&subject).await?;
+        for run in &live {
+            match self.cancel(run.id, by.clone(), None).await {
+                Ok(_) | Err(Error::Illegal(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        for run in &live {
+            self.ended(run.id).await?;
+        }
+        let ended = self.0.store.ended_of(&subject).await?;
+        if !ended.is_empty() {
+            let gone = ended.into_iter().map(|ended| ended.run.id).collect();
+            let removed = self.0.store.remove(gone, by, self.0.clock.now()).await?;
+            self.0.executor.forget(removed).await;
+        }
+        self.0.store.resume(&subject).await?;
+        Ok(())
+    }
+
     /// Holds a job back: what runs of it is stopped, and its deadline stands still.
     pub async fn hold_job(&self, name: &str, by: By) -> Result<(), Error> {
         let subject = self.of_its_own(name).await?;
@@ -244,7 +274,8 @@ impl Engine {
             return Ok(());
         };
         let Some(digest) = job.declared() else { return Ok(()) };
-        let live = self.0.store.active_of(subject).await?;
+        let mut live = self.0.store.active_of(subject).await?;
+        live.retain(|run| !is_of_schedule(run));
         let now = self.0.clock.now();
         let run = self.0.new_job_run(job, &loaded.catalog, Origin::Change { digest: digest.clone() }, now);
         let newer = run.id;
@@ -277,7 +308,8 @@ impl Engine {
 
     fn object(&self, run: Run, suspended: &BTreeSet<Subject>) -> Option<JobObject> {
         let Action::Batch(batch) = &run.action else { return None };
-        let scheduled = self.loaded().catalog.jobs.get(&run.subject).is_some_and(|job| job.is_scheduled());
+        let declared = self.loaded().catalog.jobs.get(&run.subject).is_some_and(|job| job.is_scheduled());
+        let scheduled = declared || is_of_schedule(&run);
         Some(JobObject {
             name: if scheduled { scheduled_name(&run) } else { run.subject.name().into_owned() },
             batch: batch.clone(),
@@ -286,6 +318,16 @@ impl Engine {
             scheduled,
             run: Some(run),
         })
+    }
+}
+
+/// Whether a run of a job tells by itself that it is one of a schedule, though that may be gone by now.
+pub(crate) fn is_of_schedule(run: &Run) -> bool {
+    match run.origin {
+        Origin::Cron { .. } | Origin::Event { .. } | Origin::Boot { .. } => true,
+        // A job of its own is alone under its name, and holds a lock for that.
+        Origin::Call { .. } => run.lock_key.is_none(),
+        Origin::At { .. } | Origin::Message { .. } | Origin::Report { .. } | Origin::Change { .. } => false,
     }
 }
 

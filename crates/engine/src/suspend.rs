@@ -6,6 +6,7 @@ use piton_model::{Action, Run, Subject};
 use piton_spec::Job;
 use tokio::sync::watch;
 
+use crate::job_objects::is_of_schedule;
 use crate::{Engine, Error, Shared};
 
 /// Whether a job begins nothing by itself: its file says so, or somebody does, as these `suspended` subjects tell.
@@ -27,7 +28,8 @@ impl Shared {
         let Action::Batch(_) = run.action else { return None };
         let catalog = self.catalog.borrow();
         let declared = catalog.catalog.jobs.get(&run.subject);
-        (!declared.is_some_and(|job| job.is_scheduled())).then(|| run.subject.clone())
+        let scheduled = declared.is_some_and(|job| job.is_scheduled()) || is_of_schedule(run);
+        (!scheduled).then(|| run.subject.clone())
     }
 
     /// Tells a run that is about to do a step whether it is held back.

@@ -123,8 +123,8 @@ async fn release(State(app): State<App>, Path(name): Path<String>, caller: Calle
     if let Some(job) = declared.filter(|job| job.runs_once() && job.rules.suspended) {
         check_declared_elsewhere(&job)?;
         caller.check_admin("to change the file that suspends a job", None)?;
-        let about = app.about.clone();
-        let woken = tokio::task::spawn_blocking(move || cron_files::wake(&about.layout, &job));
+        let (about, loaded) = (app.about.clone(), app.engine.loaded());
+        let woken = tokio::task::spawn_blocking(move || cron_files::wake(&about.layout, &loaded.catalog, &job));
         woken.await.map_err(|error| Refusal::internal(&error))??;
         app.reload.now().await;
     }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::job_files::declared_by;
 use crate::problem::{Answer, Refusal};
-use crate::processes::refused;
+use crate::processes::{refused, unwritten};
 
 /// Writes the file of a new CronJob, if it is valid among the others.
 pub(crate) fn create(layout: &Layout, catalog: &Catalog, spec: &Value) -> Answer<Subject> {
@@ -19,7 +19,7 @@ pub(crate) fn create(layout: &Layout, catalog: &Catalog, spec: &Value) -> Answer
     if catalog.jobs.contains_key(&job.subject) {
         return Err(exists(job.name.as_str()));
     }
-    let made = provisr::write_program(&layout.programs, Kind::CronJob, &job.name, spec, None);
+    let made = provisr::write_program(&layout.programs, Kind::CronJob, &job.name, spec);
     let made = made.map_err(|error| match error {
         WriteError::Taken(_) => exists(job.name.as_str()),
         error => Refusal::internal(&error),
@@ -33,30 +33,30 @@ pub(crate) fn create(layout: &Layout, catalog: &Catalog, spec: &Value) -> Answer
 
 /// Changes the file of a CronJob, if it is valid among the others.
 pub(crate) fn change(layout: &Layout, catalog: &Catalog, old: &Job, spec: &Value) -> Answer<Subject> {
-    let job = checked(catalog, spec)?;
+    checked(catalog, spec)?;
     if !is_program(layout, &old.file) {
         return Err(exists(old.name.as_str()));
     }
     let before = fs::read(&old.file).map_err(|error| Refusal::internal(&error))?;
-    let made = provisr::write_program(&layout.programs, Kind::CronJob, &job.name, spec, Some(&old.file));
-    let made = made.map_err(|error| Refusal::internal(&error))?;
-    let declared = declared_by(layout, catalog, &made);
+    let changed = provisr::rewrite_program(&layout.programs, &old.file, Kind::CronJob, spec, catalog.surroundings());
+    changed.map_err(|error| unwritten("invalid_job", &error))?;
+    let declared = declared_by(layout, catalog, &old.file);
     if declared.is_err() {
-        let put_back = provisr::put_back(&layout.programs, Some(&made), &old.file, &before);
+        let put_back = provisr::put_back(&layout.programs, &old.file, &before);
         put_back.map_err(|error| Refusal::internal(&error))?;
     }
     declared
 }
 
-/// Lets a job or CronJob go on that its file suspends: the file says so from then on.
-pub(crate) fn wake(layout: &Layout, job: &Job) -> Answer<()> {
+/// Lets a job or CronJob go on that its file suspends: the file says so from then on, and is otherwise as it was.
+pub(crate) fn wake(layout: &Layout, catalog: &Catalog, job: &Job) -> Answer<()> {
     if !is_program(layout, &job.file) {
         return Ok(());
     }
     let (kind, mut spec) = provisr::read_program(&job.file).map_err(|error| Refusal::internal(&error))?;
     spec["suspend"] = Value::Bool(false);
-    let written = provisr::write_program(&layout.programs, kind, &job.name, &spec, Some(&job.file));
-    written.map(drop).map_err(|error| Refusal::internal(&error))
+    let changed = provisr::rewrite_program(&layout.programs, &job.file, kind, &spec, catalog.surroundings());
+    changed.map_err(|error| unwritten("invalid_job", &error))
 }
 
 fn is_program(layout: &Layout, file: &Path) -> bool {

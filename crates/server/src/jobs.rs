@@ -206,8 +206,8 @@ async fn resume(State(app): State<App>, Path(name): Path<String>, caller: Caller
     check_declared_elsewhere(&job)?;
     if job.rules.suspended {
         caller.check_admin("to change the file that suspends a job", None)?;
-        let (about, job) = (app.about.clone(), job.clone());
-        let woken = tokio::task::spawn_blocking(move || cron_files::wake(&about.layout, &job));
+        let (about, loaded, job) = (app.about.clone(), app.engine.loaded(), job.clone());
+        let woken = tokio::task::spawn_blocking(move || cron_files::wake(&about.layout, &loaded.catalog, &job));
         woken.await.map_err(|error| Refusal::internal(&error))??;
         app.reload.now().await;
     }
@@ -332,21 +332,10 @@ async fn remove(State(app): State<App>, Path(name): Path<String>, caller: Caller
     app.auth.note(caller.deed(Act::JobDeleted).to(job.subject.to_string())).await;
     app.reload.now().await;
     if job.batch().is_some() {
-        remove_its_jobs(&app, &job, &caller).await?;
+        // What it made goes with it.
+        app.engine.delete_jobs_of(&job.name, caller.by.clone()).await?;
     }
     Ok(last)
-}
-
-/// Without its schedule, what it made would be a job of its own: all of it is stopped, and goes with it.
-async fn remove_its_jobs(app: &App, job: &Job, caller: &Caller) -> Answer<()> {
-    use piton_engine::Error;
-    loop {
-        match app.engine.delete_job(job.name.as_str(), caller.by.clone()).await {
-            Ok(()) => {}
-            Err(Error::NotFound { .. } | Error::NotRunning(_)) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        }
-    }
 }
 
 fn find_declared(app: &App, subject: &Subject) -> Answer<Arc<Job>> {

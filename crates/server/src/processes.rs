@@ -25,7 +25,7 @@ use crate::route::Table;
 use crate::state::App;
 
 pub use apply::Applier;
-pub(crate) use files::refused;
+pub(crate) use files::{refused, unwritten};
 pub(crate) use kinds::{Called, Sample, sample};
 pub use kinds::{KINDS, sample_process};
 

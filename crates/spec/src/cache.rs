@@ -35,6 +35,8 @@ pub(crate) struct Configured {
     pub(crate) read: Option<Arc<ReadConfiguration>>,
     /// Content of the environment files.
     pub(crate) variables: BTreeMap<PathBuf, Arc<Variables>>,
+    /// All environment files that are named, also by a configuration that is not in force because one is broken.
+    pub(crate) env_files: Vec<PathBuf>,
     pub(crate) surroundings: Arc<Surroundings>,
     pub(crate) inline: Arc<Inline>,
 }

@@ -1,7 +1,7 @@
 //! Everything that is declared and valid, and how two such states differ.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use piton_model::{Group, Name, Process, Subject};
@@ -115,6 +115,18 @@ impl Catalog {
     /// What surrounds declarations of processes now, for what is declared over the API.
     pub fn surroundings(&self) -> &Surroundings {
         &self.cache.configured.surroundings
+    }
+
+    /// The environment files that the configuration names, also those that are broken or not there. They are read when
+    /// it is, and change without it.
+    pub fn env_files(&self) -> &[PathBuf] {
+        &self.cache.configured.env_files
+    }
+
+    /// Whether the same surrounds declarations of processes in both.
+    pub fn same_surroundings(&self, other: &Catalog) -> bool {
+        let (own, other) = (&self.cache.configured, &other.cache.configured);
+        own.surroundings == other.surroundings && own.env_files == other.env_files
     }
 
     /// Whether processes and groups are declared alike in both.

@@ -110,7 +110,9 @@ impl Loader<'_> {
             },
         };
         self.diagnostics.extend(file.diagnostics.iter().cloned());
-        if stamp.is_settled(self.now) {
+        // Whether a configuration is good depends on other files too: on certificates, for one.
+        let is_final = !matches!(file.content, Content::Configuration(None));
+        if is_final && stamp.is_settled(self.now) {
             self.catalog.cache.files.insert(Arc::clone(path), Arc::clone(&file));
         }
         Found::Read(file)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use piton_model::Name;
+use piton_model::{Name, Subject};
 
 use crate::diagnostic::Diagnostic;
 use crate::order::{self, Participant};
@@ -28,31 +28,38 @@ pub(crate) struct Candidate {
     pub(crate) name: Option<Name>,
 }
 
-/// Joins jobs. One that cannot be joined keeps its last good version. Paths are shown relative to `root`.
+/// Joins jobs. One that cannot be joined keeps its last good version. A name stays with the file that has it, as long as
+/// that file declares it or is broken. Paths are shown relative to `root`.
 pub(crate) fn join_standalone_jobs(candidates: Vec<Candidate>, previous: &Catalog, root: &Path) -> Joined {
     let mut joined = Joined::default();
     let mut drafts: BTreeMap<Name, Arc<JobDraft>> = BTreeMap::new();
     let mut kept: BTreeMap<Name, Arc<Job>> = BTreeMap::new();
-    let mut broken = Vec::new();
+    let (mut good, mut broken) = (Vec::new(), Vec::new());
     for Candidate { file, draft, name } in candidates {
-        let Some(draft) = draft else {
-            broken.push((file, name));
-            continue;
-        };
+        match draft {
+            Some(draft) => good.push((file, draft)),
+            None => broken.push((file, name)),
+        }
+    }
+    let has_name = |draft: &JobDraft| {
+        let known = previous.jobs.get(&draft.job.subject);
+        known.is_some_and(|known| known.file == draft.job.file)
+    };
+    good.sort_by_key(|(_, draft)| !has_name(draft));
+    for (file, draft) in good {
         let name = draft.job.name.clone();
-        match drafts.get(&name) {
+        let other = drafts.get(&name).map(|other| Arc::clone(&other.job.file));
+        match other.or_else(|| kept_in(&draft.job.subject, &broken, previous)) {
             None => {
                 drafts.insert(name, draft);
             }
-            Some(other) => {
-                let by = &other.job.file;
-                let taken = draft.name_taken(Some(by.strip_prefix(root).unwrap_or(by)));
+            Some(by) => {
+                let taken = draft.name_taken(Some(by.strip_prefix(root).unwrap_or(&by)));
                 joined.diagnostics.push(taken.hint("rename one of them"));
                 broken.push((file, draft.job.inline.then_some(name)));
             }
         }
     }
-    // Files that are broken come after all others, so that a kept job never takes the name of a good one.
     for (file, name) in broken {
         keep(&file, name.as_ref(), previous, &drafts, &mut kept);
     }
@@ -76,6 +83,14 @@ pub(crate) fn join_standalone_jobs(candidates: Vec<Candidate>, previous: &Catalo
     }
     joined.jobs = drafts.into_values().map(|draft| draft.job.clone()).chain(kept.into_values()).collect();
     joined
+}
+
+/// The broken file that declared this when it was good, and so has the name still.
+fn kept_in(subject: &Subject, broken: &[(Arc<Path>, Option<Name>)], previous: &Catalog) -> Option<Arc<Path>> {
+    let known = previous.jobs.get(subject)?;
+    let is_broken =
+        |(path, of): &(Arc<Path>, Option<Name>)| *path == known.file && of.as_ref().is_none_or(|of| *of == known.name);
+    broken.iter().any(is_broken).then(|| Arc::clone(&known.file))
 }
 
 /// Keeps what the file declared when it was last good, unless the name is taken by now.

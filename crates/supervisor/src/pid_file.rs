@@ -54,27 +54,43 @@ struct Start {
 /// Reads a file and looks whether the process lives that it names. A file that is missing names nobody:
 /// [`Named::Dead`].
 pub fn read(path: &Path) -> io::Result<Named> {
+    Ok(match claim(path)? {
+        Ok((claim, written)) => check(&claim, &written),
+        Err(named) => named,
+    })
+}
+
+/// The process that lives and that a file names by its id and its start, as those of Piton and of provisr do. What
+/// programs write themselves says when none was started, and counts for nothing here.
+pub(crate) fn started(path: &Path) -> Option<ProcessIdentity> {
+    let (claim, written) = claim(path).ok()?.ok()?;
+    claim.start.as_ref().filter(|start| start.start_ticks.is_some() || start.start_unix.is_some())?;
+    match check(&claim, &written) {
+        Named::Alive(identity) => Some(identity),
+        Named::Dead | Named::Reused | Named::Invalid(_) => None,
+    }
+}
+
+/// What a file says, or why it names nobody.
+fn claim(path: &Path) -> io::Result<Result<(Claim, Written), Named>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = match rustix::fs::open(path, flags, Mode::empty()) {
         Ok(file) => File::from(file),
-        Err(rustix::io::Errno::NOENT) => return Ok(Named::Dead),
-        Err(rustix::io::Errno::LOOP) => return Ok(Named::Invalid("it is a symbolic link".to_owned())),
+        Err(rustix::io::Errno::NOENT) => return Ok(Err(Named::Dead)),
+        Err(rustix::io::Errno::LOOP) => return Ok(Err(Named::Invalid("it is a symbolic link".to_owned()))),
         Err(error) => return Err(error.into()),
     };
     let meta = file.metadata()?;
     if FileType::from_raw_mode(meta.mode()) != FileType::RegularFile {
-        return Ok(Named::Invalid("it is not a regular file".to_owned()));
+        return Ok(Err(Named::Invalid("it is not a regular file".to_owned())));
     }
     let mut bytes = Vec::new();
     (&file).take(LONGEST + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LONGEST {
-        return Ok(Named::Invalid("it is too long".to_owned()));
+        return Ok(Err(Named::Invalid("it is too long".to_owned())));
     }
-    let claim = match parse(&bytes) {
-        Ok(claim) => claim,
-        Err(reason) => return Ok(Named::Invalid(reason)),
-    };
-    Ok(check(&claim, &Written { owner: meta.uid(), at: Duration::from_secs(meta.mtime().cast_unsigned()) }))
+    let written = Written { owner: meta.uid(), at: Duration::from_secs(meta.mtime().cast_unsigned()) };
+    Ok(parse(&bytes).map(|claim| (claim, written)).map_err(Named::Invalid))
 }
 
 /// What a file says.

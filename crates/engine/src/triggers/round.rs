@@ -13,6 +13,7 @@ use crate::Error;
 use crate::admit::{self, Admit, Dependency, Wanted};
 use crate::catalog::Loaded;
 use crate::clock::before;
+use crate::job_objects::is_of_schedule;
 use crate::suspend::is_suspended;
 
 /// What a round decided about one subject.
@@ -235,7 +236,8 @@ impl Round<'_> {
         if self.suspended.contains(subject) {
             return Ok(Verdict::Wait);
         }
-        let live: Vec<RunId> = shared.store.active_of(subject).await?.iter().map(|run| run.id).collect();
+        let active = shared.store.active_of(subject).await?;
+        let live: Vec<RunId> = active.iter().filter(|run| !is_of_schedule(run)).map(|run| run.id).collect();
         let mut fire = self.empty_fire(subject, cursor);
         fire.cancel = admit::supersede(&live, run.id);
         fire.submit.push(run);

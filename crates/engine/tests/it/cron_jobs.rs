@@ -1,7 +1,7 @@
 //! Schedules of jobs as Kubernetes has them, told by the ledger.
 
 use piton_engine::Error;
-use piton_model::{FailureClass, OutcomeKind};
+use piton_model::{Batch, FailureClass, Name, OutcomeKind, Program};
 use piton_testkit::simulation::Simulation;
 
 use crate::site::{ana, assert_story, begin, cron_job, failing, hours, lasting, minutes, monday, submitted, told};
@@ -240,4 +240,40 @@ async fn a_cronjob_that_runs_at_boot_only() {
     let jobs: Vec<(&str, bool)> = jobs.iter().map(|job| (job.name.as_str(), job.scheduled)).collect();
     assert_eq!(jobs, [(done.0.as_str(), true)]);
     assert!(simulation.node(0).job_object(&done.0).await.unwrap().scheduled);
+}
+
+/// As in Kubernetes a job has a name of its own, so that of the schedule is free at once.
+#[tokio::test]
+async fn jobs_of_a_schedule_that_is_gone_go_on_under_their_names() {
+    let mut simulation = begin(monday("08:00:00"), |s| {
+        s.scripted.play(|_| lasting(25));
+        cron_job(s, "cx", r#""schedule": "*/10 * * * *", "concurrency_policy": "Allow""#);
+    })
+    .await;
+    simulation.run_until(monday("08:22:00")).await.unwrap();
+    simulation.node(0).run_job(None, "cx", ana()).await.unwrap();
+    simulation.settle().await.unwrap();
+    let other = r#"{"type": "process", "spec": {"name": "other", "command": "true"}}"#;
+    simulation.write("programs/cx.json", other).unwrap();
+    simulation.reload().unwrap();
+    simulation.run_for(minutes(1)).await.unwrap();
+    let left = ["08:10:00", "08:20:00", "08:22:00"].map(|at| (format!("cx-{}", monday(at).as_second()), true));
+    assert_eq!(jobs(&simulation).await, left);
+    assert!(simulation.node(0).job_object(&left[0].0).await.unwrap().scheduled);
+    let free = simulation.node(0).job_object("cx").await;
+    assert!(matches!(free, Err(Error::NotFound { .. })), "{free:?}");
+
+    let batch = Batch::new(Program::Shell { line: "true".to_owned() });
+    simulation.node(0).create_job(Name::parse("cx").unwrap(), batch, ana()).await.unwrap();
+    simulation.settle().await.unwrap();
+    let made = ("cx".to_owned(), false);
+    assert_eq!(jobs(&simulation).await, [vec![made.clone()], left.to_vec()].concat());
+    simulation.run_until(monday("10:00:00")).await.unwrap();
+    assert_eq!(jobs(&simulation).await, [made]);
+    assert_eq!(simulation.store().audit().await.unwrap(), []);
+}
+
+async fn jobs(simulation: &Simulation) -> Vec<(String, bool)> {
+    let jobs = simulation.node(0).jobs().await.unwrap();
+    jobs.into_iter().map(|job| (job.name, job.scheduled)).collect()
 }

@@ -24,7 +24,7 @@ impl Changed {
     /// Makes it as it was.
     pub(super) fn undo(self) -> Result<(), WriteError> {
         match (self.before, self.made) {
-            (Some((path, text)), made) => provisr::put_back(&self.directory, made.as_deref(), &path, &text),
+            (Some((path, text)), _) => provisr::put_back(&self.directory, &path, &text),
             (None, Some(made)) => provisr::remove_program(&self.directory, &made),
             (None, None) => Ok(()),
         }
@@ -37,7 +37,7 @@ pub(super) fn create(layout: &Layout, catalog: &Catalog, spec: &ProcessSpec) -> 
     if catalog.processes.contains_key(&name) {
         return Err(exists(&name));
     }
-    let made = provisr::write_program(&layout.programs, Kind::Process, &name, &spec, None);
+    let made = provisr::write_program(&layout.programs, Kind::Process, &name, &spec);
     let made = made.map_err(|error| match error {
         WriteError::Taken(_) => exists(&name),
         error => Refusal::internal(&error),
@@ -50,9 +50,9 @@ pub(super) fn update(layout: &Layout, catalog: &Catalog, spec: &ProcessSpec) -> 
     let (name, spec) = checked(catalog, spec)?;
     let path = own_file(catalog, &name)?;
     let before = fs::read(&path).map_err(|error| Refusal::internal(&error))?;
-    let made = provisr::write_program(&layout.programs, Kind::Process, &name, &spec, Some(&path));
-    let made = made.map_err(|error| Refusal::internal(&error))?;
-    Ok(Changed { directory: layout.programs.clone(), made: Some(made), before: Some((path, before)) })
+    let changed = provisr::rewrite_program(&layout.programs, &path, Kind::Process, &spec, catalog.surroundings());
+    changed.map_err(|error| unwritten("invalid_process", &error))?;
+    Ok(Changed { directory: layout.programs.clone(), made: None, before: Some((path, before)) })
 }
 
 /// Removes the file of a process.
@@ -97,6 +97,17 @@ fn checked(catalog: &Catalog, spec: &ProcessSpec) -> Answer<(Name, Value)> {
 
 fn invalid(found: &[Diagnostic]) -> Refusal {
     refused("invalid_process", found)
+}
+
+/// Why a file was not changed.
+pub(crate) fn unwritten(code: &str, error: &WriteError) -> Refusal {
+    match error {
+        WriteError::Inexpressible(file) => {
+            let hint = Some(format!("edit {}", file.display()));
+            Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, code, error.to_string(), hint)
+        }
+        WriteError::Taken(_) | WriteError::Outside(_) | WriteError::Io { .. } => Refusal::internal(error),
+    }
 }
 
 /// What is wrong with a declaration, by its fields.
@@ -166,7 +177,7 @@ mod tests {
     fn what_is_updated_can_be_undone_whatever_it_was_written_in() {
         let (_directory, layout) = site();
         let file = layout.programs.join("web.toml");
-        let text = "type = \"process\"\n[spec]\nname = \"web\"\ncommand = \"sleep 1\"\n";
+        let text = "# Ours.\ntype = \"process\"\n[spec]\nname = \"web\"\ncommand = \"sleep 1\"\n";
         fs::create_dir_all(&layout.programs).unwrap();
         fs::write(&file, text).unwrap();
         let other = spec(json!({ "name": "web", "command": "sleep 2" }));
@@ -174,6 +185,7 @@ mod tests {
         let name = Name::parse("web").unwrap();
         let program = |catalog: &Catalog| format!("{:?}", catalog.processes[&name].process.program);
         assert!(program(&load(&layout)).contains('2'));
+        assert_eq!(fs::read_to_string(&file).unwrap(), text.replace('1', "2"), "the rest of the file stays");
         changed.undo().unwrap();
         assert!(program(&load(&layout)).contains('1'));
         assert_eq!(fs::read_to_string(&file).unwrap(), text);

@@ -234,6 +234,23 @@ impl Config {
     /// Reads everything. `Err` holds what is wrong, with at least one error; beside a configuration there are only
     /// warnings.
     pub fn load(sources: &Sources) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
+        let (config, mut found) = Config::read(sources)?;
+        found.extend(config.processes.check_env_files().into_iter().map(|found| found.relative_to(&config.root)));
+        config.unless_wrong(found)
+    }
+
+    /// The same, whatever environment files hold: they change without the configuration, and are looked at apart.
+    pub(crate) fn load_alone(sources: &Sources) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
+        let (config, found) = Config::read(sources)?;
+        config.unless_wrong(found)
+    }
+
+    fn unless_wrong(self, found: Vec<Diagnostic>) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
+        if found.iter().any(Diagnostic::is_error) { Err(found) } else { Ok((self, found)) }
+    }
+
+    /// Reads all but environment files. There may be errors beside what was read; `Err` where nothing was.
+    fn read(sources: &Sources) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
         let mut found = Vec::new();
         let mut settings = Settings::defaults();
         let root = lookup::root(sources);
@@ -254,8 +271,8 @@ impl Config {
         found.extend(settings.read_environment(&sources.environment));
         found.extend(settings.read_flags(&sources.flags));
         let config = Config::from_settings(settings, root, file, sources, &mut found);
-        let found: Vec<Diagnostic> = found.into_iter().map(|d| d.relative_to(&config.root)).collect();
-        if found.iter().any(Diagnostic::is_error) { Err(found) } else { Ok((config, found)) }
+        let found = found.into_iter().map(|d| d.relative_to(&config.root)).collect();
+        Ok((config, found))
     }
 
     fn from_settings(

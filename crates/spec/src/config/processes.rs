@@ -69,12 +69,6 @@ impl Processes {
             env.insert(name, value);
         }
         let env_files = paths(s, "env_files", root);
-        for path in &env_files {
-            let read = read_bounded(path).and_then(|bytes| read_variables(path, bytes));
-            if let Err(error) = read {
-                found.push(*error);
-            }
-        }
         for tables in ["processes", "groups", "cronjobs"] {
             if s.is_given(tables) && !matches!(s.origin(tables), Some(Origin::File { .. })) {
                 let error = s.error(tables, "this can only be declared in a file");
@@ -121,6 +115,12 @@ impl Processes {
                     .unwrap_or(usize::MAX),
             },
         }
+    }
+
+    /// What is wrong with the environment files.
+    pub(super) fn check_env_files(&self) -> Vec<Diagnostic> {
+        let check = |path: &PathBuf| read_bounded(path).and_then(|bytes| read_variables(path, bytes)).err();
+        self.defaults.env_files.iter().filter_map(check).map(|error| *error).collect()
     }
 }
 

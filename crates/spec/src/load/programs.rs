@@ -62,7 +62,8 @@ impl Loader<'_> {
     }
 
     /// Brings up to date what the configuration says. Returns whether it is good; where it is not, its last good
-    /// version stays.
+    /// version stays. It is not good where it names an environment file that never was: what runs would be started
+    /// again without the variables in it.
     fn load_configuration(&mut self) -> bool {
         let before = self.previous.cache.configured.clone();
         let (read, good) = match &self.layout.configuration {
@@ -76,6 +77,19 @@ impl Loader<'_> {
         let (layers, variables) = self.env_files(defaults, &before);
         let root = self.layout.root.clone();
         let file = self.layout.configuration.as_ref().map_or(&root, |configuration| &configuration.file).clone();
+        let env_files = defaults.env_files.clone();
+        let missing = env_files.iter().find(|file| !variables.contains_key(*file));
+        if let Some(missing) = missing
+            && before.read.is_some()
+        {
+            let missing = missing.strip_prefix(&root).unwrap_or(missing).display();
+            let message =
+                format!("{missing} cannot be used; what the configuration said about processes stays in force");
+            let error = Diagnostic::error(&*file, "missing_env_file", message).field("env_files");
+            self.diagnostics.push(error.hint("mend that file, or remove it from `env_files`"));
+            self.catalog.cache.configured = Configured { env_files, ..before };
+            return false;
+        }
         let (surroundings, found) = defaults.resolve(&layers, &file);
         self.diagnostics.extend(found);
         let same = *before.surroundings == surroundings;
@@ -95,7 +109,7 @@ impl Loader<'_> {
             }
             None => Arc::default(),
         };
-        self.catalog.cache.configured = Configured { read, variables, surroundings, inline };
+        self.catalog.cache.configured = Configured { read, variables, env_files, surroundings, inline };
         good
     }
 
@@ -113,7 +127,7 @@ impl Loader<'_> {
                     return Err(vec![empty.hint("if it is to say nothing, write a comment into it that says so")]);
                 }
                 let sources = Sources { file: Some(path.to_path_buf()), ..(*configuration.sources).clone() };
-                let (config, _) = Config::load(&sources)?;
+                let (config, _) = Config::load_alone(&sources)?;
                 let waiting = restart_needed(&path, &config.waits_for_restart(&configuration.in_force));
                 Ok((ReadConfiguration { defaults: config.processes.defaults, document }, waiting))
             });

@@ -1,7 +1,7 @@
 //! Processes joined to one another and to their groups: names are unique, dependencies exist and form no circle.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use piton_model::{Group, Name, Process};
@@ -36,25 +36,32 @@ pub(crate) const WORDS: order::Words = order::Words {
     hint: "it depends on processes that are declared, each by its name without the number of an instance",
 };
 
-/// Joins processes. One that cannot be joined keeps its last good version. Paths are shown relative to `root`.
+/// Joins processes. One that cannot be joined keeps its last good version. A name stays with the file that has it, as
+/// long as that file declares it or is broken: what runs under it is nobody else's. Paths are shown relative to `root`.
 pub(crate) fn join_processes(candidates: Candidates, previous: &Catalog, root: &Path) -> JoinedProcesses {
     let mut joined = JoinedProcesses::default();
-    let mut broken = candidates.broken;
+    let Candidates { drafts: mut good, mut broken } = candidates;
     let mut drafts: BTreeMap<Name, (Arc<ProcessDraft>, DeclaredIn)> = BTreeMap::new();
     let short = |path: &Arc<Path>| path.strip_prefix(root).unwrap_or(path).to_path_buf();
-    for (draft, origin) in candidates.drafts {
+    let has_name = |draft: &ProcessDraft| {
+        let known = previous.processes.get(&draft.process.name);
+        known.is_some_and(|known| *known.origin.file() == draft.file)
+    };
+    good.sort_by_key(|(draft, _)| !has_name(draft));
+    for (draft, origin) in good {
         let name = draft.process.name.clone();
-        match drafts.get(&name) {
+        let other = drafts.get(&name).map(|(other, _)| Arc::clone(&other.file));
+        match other.or_else(|| kept_in(&name, &broken, previous)) {
             None => {
                 drafts.insert(name, (draft, origin));
             }
-            Some((other, _)) => {
-                joined.diagnostics.push(draft.name_taken(&short(&other.file)));
+            Some(other) => {
+                joined.diagnostics.push(draft.name_taken(&short(&other)));
                 broken.push((Arc::clone(&draft.file), origin.is_configuration().then_some(name)));
             }
         }
     }
-    for (name, problem) in taken_by_instances(&drafts) {
+    for (name, problem) in taken_by_instances(&drafts, previous, short) {
         joined.diagnostics.push(problem);
         if let Some((draft, origin)) = drafts.remove(&name) {
             broken.push((Arc::clone(&draft.file), origin.is_configuration().then_some(name)));
@@ -120,17 +127,39 @@ fn keep(
     }
 }
 
-/// Processes with the name that an instance of another one has.
-fn taken_by_instances(drafts: &BTreeMap<Name, (Arc<ProcessDraft>, DeclaredIn)>) -> Vec<(Name, Diagnostic)> {
+/// The broken file that declared this when it was good, and so has the name still.
+fn kept_in(name: &Name, broken: &[(Arc<Path>, Option<Name>)], previous: &Catalog) -> Option<Arc<Path>> {
+    let file = previous.processes.get(name)?.origin.file();
+    let is_broken = |(path, of): &(Arc<Path>, Option<Name>)| path == file && of.as_ref().is_none_or(|of| of == name);
+    broken.iter().any(is_broken).then(|| Arc::clone(file))
+}
+
+/// Processes with the name that an instance of another one has. Of two that are in each other's way the one is refused
+/// that was not there before.
+fn taken_by_instances(
+    drafts: &BTreeMap<Name, (Arc<ProcessDraft>, DeclaredIn)>,
+    previous: &Catalog,
+    short: impl Fn(&Arc<Path>) -> PathBuf,
+) -> Vec<(Name, Diagnostic)> {
     let taken = |(name, (draft, _)): (&Name, &(Arc<ProcessDraft>, DeclaredIn))| {
-        let (base, _) = name.as_str().rsplit_once('-')?;
-        let (other, _) = drafts.get(&Name::parse(base).ok()?)?;
+        let base = Name::parse(name.as_str().rsplit_once('-')?.0).ok()?;
+        let (other, _) = drafts.get(&base)?;
         if !is_instance(name, &other.process) {
             return None;
         }
-        let mut problem = draft.name_taken(&other.file);
         let count = other.process.instances;
-        problem.message = format!("`{name}` is the name of an instance of `{base}`, which has {count} of them");
+        if previous.processes.contains_key(name) {
+            let by = short(&draft.file);
+            let mut problem = other.name_taken(&by);
+            let by = by.display();
+            problem.message = format!("`{base}` has {count} instances, and `{name}` is the name of a process, in {by}");
+            return Some((base, problem));
+        }
+        let by = short(&other.file);
+        let mut problem = draft.name_taken(&by);
+        let by = by.display();
+        problem.message =
+            format!("`{name}` is the name of an instance of `{base}`, which has {count} of them, in {by}");
         Some((name.clone(), problem))
     };
     drafts.iter().filter_map(taken).collect()

@@ -20,6 +20,7 @@ pub(crate) mod process;
 pub(crate) mod program;
 mod request;
 mod restart;
+mod rewrite;
 mod stop;
 mod surroundings;
 pub(crate) mod template;
@@ -30,4 +31,6 @@ pub use mask::{mask, unmask};
 pub use program::Kind;
 pub use request::{Parsed, check_in, parse_cronjob, parse_job, parse_process};
 pub use surroundings::{ProcessDefaults, Surroundings};
-pub use write::{WriteError, program_file, put_back, read_declaration, read_program, remove_program, write_program};
+pub use write::{
+    WriteError, program_file, put_back, read_declaration, read_program, remove_program, rewrite_program, write_program,
+};

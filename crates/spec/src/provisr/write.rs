@@ -10,6 +10,8 @@ use serde_json::{Value as Json, json};
 
 use super::items::pretty;
 use super::program::Kind;
+use super::rewrite::rewrite;
+use super::surroundings::Surroundings;
 use crate::diagnostic::Diagnostic;
 use crate::document::{Document, Format, read_bounded};
 
@@ -22,6 +24,9 @@ pub enum WriteError {
     /// The file does not lie in the directory of programs, or is none.
     #[error("{0} is not a file of the directory of programs")]
     Outside(PathBuf),
+    /// What is to be declared cannot be said in the format that the file has.
+    #[error("{0} cannot say this in its format")]
+    Inexpressible(PathBuf),
     /// The system says no.
     #[error("cannot {doing} {path}: {source}")]
     Io {
@@ -44,41 +49,38 @@ pub fn program_file(kind: Kind, name: &Name, spec: &Json) -> (String, String) {
 }
 
 /// Writes such a file into the directory of programs, which is made if it is missing. The file is there as a whole or
-/// not at all, and only its owner can read it. One that is there already is replaced only where it is `replaces`: a
-/// JSON file in its place, another one by a JSON file.
-pub fn write_program(
-    directory: &Path,
-    kind: Kind,
-    name: &Name,
-    spec: &Json,
-    replaces: Option<&Path>,
-) -> Result<PathBuf, WriteError> {
+/// not at all, and only its owner can read it. None that is there already is replaced.
+pub fn write_program(directory: &Path, kind: Kind, name: &Name, spec: &Json) -> Result<PathBuf, WriteError> {
     let (file, text) = program_file(kind, name, spec);
-    if let Some(replaces) = replaces {
-        check_place(directory, replaces)?;
-    }
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed("make", directory))?;
-    let in_place = replaces.filter(|file| Format::of(file) == Some(Format::Json));
-    let target = in_place.map_or_else(|| directory.join(&file), Path::to_path_buf);
+    let target = directory.join(&file);
     let draft = write_draft(directory, &file, text.as_bytes())?;
-    let placed = match in_place {
-        Some(_) => fs::rename(&draft, &target).map_err(failed("replace", &target)),
-        // A link is made only where nothing is, whoever else writes at the same time.
-        None => match fs::hard_link(&draft, &target) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(WriteError::Taken(target.clone())),
-            linked => linked.map_err(failed("write", &target)),
-        },
+    // A link is made only where nothing is, whoever else writes at the same time.
+    let placed = match fs::hard_link(&draft, &target) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(WriteError::Taken(target.clone())),
+        linked => linked.map_err(failed("write", &target)),
     };
-    if in_place.is_none() || placed.is_err() {
-        // It is hidden, so nobody would read it either.
-        let _ = fs::remove_file(&draft);
-    }
+    // It is hidden, so nobody would read it either.
+    let _ = fs::remove_file(&draft);
     placed?;
-    if let Some(old) = replaces.filter(|old| *old != target) {
-        fs::remove_file(old).map_err(failed("remove", old))?;
-    }
     sync(directory)?;
     Ok(target)
+}
+
+/// Lets a file of the directory of programs declare something else. It keeps its name and its format and, as far as can
+/// be, the rest of what is written in it. The file is changed as a whole or not at all.
+pub fn rewrite_program(
+    directory: &Path,
+    file: &Path,
+    kind: Kind,
+    spec: &Json,
+    around: &Surroundings,
+) -> Result<(), WriteError> {
+    check_place(directory, file)?;
+    let before = fs::read(file).map_err(failed("read", file))?;
+    let text = rewrite(file, &String::from_utf8_lossy(&before), kind, spec, around);
+    let text = text.ok_or_else(|| WriteError::Inexpressible(file.to_path_buf()))?;
+    replace(directory, file, text.as_bytes())
 }
 
 /// Removes a file of the directory of programs. One that is gone already is no mistake.
@@ -92,15 +94,18 @@ pub fn remove_program(directory: &Path, file: &Path) -> Result<(), WriteError> {
     sync(directory)
 }
 
-/// Makes the file of a program as it was before `made` was written in its place, in the same manner as it was written.
-pub fn put_back(directory: &Path, made: Option<&Path>, file: &Path, before: &[u8]) -> Result<(), WriteError> {
+/// Makes a file of the directory of programs as it was before it was changed or removed.
+pub fn put_back(directory: &Path, file: &Path, before: &[u8]) -> Result<(), WriteError> {
+    replace(directory, file, before)
+}
+
+fn replace(directory: &Path, file: &Path, text: &[u8]) -> Result<(), WriteError> {
     let name = file.file_name().and_then(|name| name.to_str());
     let (Some(name), true) = (name, file.parent() == Some(directory)) else {
         return Err(WriteError::Outside(file.to_path_buf()));
     };
-    let draft = write_draft(directory, name, before)?;
-    let removed = made.filter(|made| *made != file).map_or(Ok(()), |made| remove_program(directory, made));
-    let placed = removed.and_then(|()| fs::rename(&draft, file).map_err(failed("put back", file)));
+    let draft = write_draft(directory, name, text)?;
+    let placed = fs::rename(&draft, file).map_err(failed("replace", file));
     if placed.is_err() {
         // It is hidden, so nobody would read it either.
         let _ = fs::remove_file(&draft);

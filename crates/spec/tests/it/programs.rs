@@ -497,6 +497,49 @@ fn a_configuration_that_changes_is_read_again() {
 }
 
 #[test]
+fn an_environment_file_is_read_again_without_the_configuration() {
+    let text = |words: &str| {
+        format!(
+            "{words}\n[[processes]]\ntype = 'process'\nspec = {{name = 'web', command = 'x', env = ['B=${{A}}']}}\n"
+        )
+    };
+    let configured = Configured::new(&text("env_files = ['a.env']"));
+    configured.site.write("a.env", "A=1\n");
+    let layout = configured.config().layout(TimeZone::UTC);
+    let (first, found) = load(&layout, None);
+    assert_eq!(shown(&found), "");
+
+    // Both at once: the configuration is good, and the file keeps its last good content.
+    configured.site.write("a.env", "X=2\nnonsense\n");
+    configured.site.write("config.toml", text("env_files = ['a.env']\nenv = ['C=3']"));
+    let (second, found) = load(&layout, Some(&first));
+    assert_eq!(found.len(), 1, "{}", shown(&found));
+    assert!(shown(&found).starts_with("a.env:2:1: error: invalid environment file"), "{}", shown(&found));
+    let web = process(&second, "web");
+    assert_eq!(["A", "B", "C"].map(|name| web.env[name].expose().as_str()), ["1", "1", "3"]);
+    configured.site.write("a.env", "A=2\n");
+    let (third, found) = load(&layout, Some(&second));
+    assert_eq!(shown(&found), "");
+    assert_eq!(process(&third, "web").env["B"].expose(), "2");
+
+    // One that never was takes nothing away from what runs, and is waited for.
+    configured.site.write("config.toml", text("env_files = ['b.env']"));
+    let (fourth, found) = load(&layout, Some(&third));
+    insta::assert_snapshot!(shown(&found), @r#"
+    b.env: error: this environment file is not there
+      hint: restore it, or remove it from `env_files`
+    config.toml: error: env_files: b.env cannot be used; what the configuration said about processes stays in force
+      hint: mend that file, or remove it from `env_files`
+    "#);
+    assert!(fourth.same_processes(&third));
+    assert_eq!(fourth.env_files(), [configured.site.path("b.env")]);
+    configured.site.write("b.env", "A=4\n");
+    let (fifth, found) = load(&layout, Some(&fourth));
+    assert_eq!(shown(&found), "");
+    assert_eq!(process(&fifth, "web").env["B"].expose(), "4");
+}
+
+#[test]
 fn what_changes_for_the_next_start_only_is_named_until_it_is_put_back() {
     let begun = "[provisioning]\napi_url = 'https://a.example/'\nsecret = 'hunter1'\n";
     let configured = Configured::new(begun);
@@ -572,6 +615,65 @@ fn names_are_unique_over_files() {
         shown(&found)
     );
     assert_eq!(catalog.processes.len(), 2);
+}
+
+/// What runs under a name is nobody else's, wherever another file stands in the order of files.
+#[test]
+fn a_name_stays_with_the_file_that_has_it() {
+    let site = Site::new();
+    let text =
+        |name: &str, command: &str| format!("type = 'process'\n[spec]\nname = '{name}'\ncommand = '{command}'\n");
+    site.write("programs/web.toml", text("web", "old"));
+    let first = site.load_clean();
+    site.write("programs/a.toml", text("web", "new"));
+    let (second, found) = site.reload(&first);
+    let taken = "programs/a.toml:3:8: error: spec.name: there is another process with the name `web`, in \
+                 programs/web.toml\n  hint: rename one of them";
+    assert_eq!(shown(&found), taken);
+    assert!(second.same_processes(&first));
+    // While its own file is broken, too.
+    site.write("programs/web.toml", "nonsense");
+    let (third, found) = site.reload(&second);
+    assert!(shown(&found).contains(taken), "{}", shown(&found));
+    assert!(third.same_processes(&first));
+    // What gives a name up leaves it to others, also where two files swap theirs.
+    site.write("programs/web.toml", text("api", "old"));
+    let (fourth, found) = site.reload(&third);
+    assert_eq!(shown(&found), "");
+    let programs = |catalog: &Catalog| ["api", "web"].map(|name| process(catalog, name).program.clone());
+    assert_eq!(programs(&fourth), [exec(&["old"]), exec(&["new"])]);
+    site.write("programs/web.toml", text("web", "old")).write("programs/a.toml", text("api", "new"));
+    let (fifth, found) = site.reload(&fourth);
+    assert_eq!(shown(&found), "");
+    assert_eq!(programs(&fifth), [exec(&["new"]), exec(&["old"])]);
+
+    let job = |command: &str| format!("type = 'job'\n[spec]\nname = 'once'\ncommand = '{command}'\n");
+    let site = Site::new();
+    site.write("programs/once.toml", job("old"));
+    let first = site.load_clean();
+    site.write("programs/a.toml", job("new"));
+    site.write("jobs/once.json", r#"{"type": "command", "command": "new"}"#);
+    let (second, found) = site.reload(&first);
+    let told = shown(&found);
+    for file in ["programs/a.toml:3:8: error: spec.name", "jobs/once.json"] {
+        assert!(told.contains(file), "{told}");
+    }
+    assert_eq!(told.matches("there is another job with the name `once`, in programs/once.toml").count(), 2, "{told}");
+    site.write("programs/once.toml", "");
+    assert_eq!(site.reload(&second).0.jobs, first.jobs);
+}
+
+#[test]
+fn instances_take_no_name_of_a_process_that_is_there() {
+    let site = Site::new();
+    site.write("programs/one.toml", "type = 'process'\nspec = {name = 'web-2', command = 'x'}\n");
+    let first = site.load_clean();
+    site.write("programs/web.toml", "type = 'process'\nspec = {name = 'web', command = 'x', instances = 2}\n");
+    let (second, found) = site.reload(&first);
+    let words = "programs/web.toml:2:16: error: spec.name: `web` has 2 instances, and `web-2` is the name of a process, \
+                 in programs/one.toml";
+    assert!(found.len() == 1 && shown(&found).starts_with(words), "{}", shown(&found));
+    assert!(second.same_processes(&first));
 }
 
 #[test]

@@ -12,7 +12,8 @@ use piton_model::{
 };
 use piton_spec::provisr::{
     Kind, Secrets, Surroundings, WriteError, cronjob_to_json, job_to_json, mask, parse_cronjob, parse_job,
-    parse_process, process_to_json, program_file, put_back, read_program, remove_program, write_program,
+    parse_process, process_to_json, program_file, put_back, read_program, remove_program, rewrite_program,
+    write_program,
 };
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
@@ -349,34 +350,34 @@ fn files_of_programs_are_written_and_removed() {
     let (file, text) = program_file(Kind::Process, &name("web"), &spec("a"));
     assert_eq!(file, "web.json");
     assert!(text.ends_with("}\n"));
-    let path = write_program(&directory, Kind::Process, &name("web"), &spec("a"), None).unwrap();
+    let path = write_program(&directory, Kind::Process, &name("web"), &spec("a")).unwrap();
     assert_eq!(path, directory.join("web.json"));
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(read_program(&path).unwrap(), (Kind::Process, spec("a")));
     assert_eq!(site.load_clean().processes[&name("web")].process.restart.delay, Duration::from_secs(5));
 
-    let again = write_program(&directory, Kind::Process, &name("web"), &spec("b"), None);
+    let again = write_program(&directory, Kind::Process, &name("web"), &spec("b"));
     assert!(matches!(again, Err(WriteError::Taken(_))), "{again:?}");
     assert_eq!(read_program(&path).unwrap().1, spec("a"));
-    write_program(&directory, Kind::Process, &name("web"), &spec("b"), Some(&path)).unwrap();
+    let around = Surroundings::default();
+    rewrite_program(&directory, &path, Kind::Process, &spec("b"), &around).unwrap();
     assert_eq!(read_program(&path).unwrap().1, spec("b"));
-    write_program(&directory, Kind::Job, &name("web"), &json!({"name": "web", "command": "x"}), None).unwrap();
+    write_program(&directory, Kind::Job, &name("web"), &json!({"name": "web", "command": "x"})).unwrap();
     assert_eq!(site.load_clean().jobs.len(), 1);
 
-    // A file in another format gives way to one that programs write.
-    site.write("programs/other.toml", "type = 'process'\nspec = {name = 'db', command = 'x'}\n");
+    // A file in another format stays what it is, and comes back where the change was a mistake, for nobody's eyes but
+    // its owner's.
+    let before = "type = 'process' # ours\nspec = {name = 'db', command = 'x'}\n";
+    site.write("programs/other.toml", before);
     let toml = directory.join("other.toml");
     let db = json!({"name": "db", "command": "y"});
-    let written = write_program(&directory, Kind::Process, &name("db"), &db, Some(&toml)).unwrap();
-    assert_eq!((&written, toml.exists()), (&directory.join("db.json"), false));
-    // And comes back where that was a mistake, for nobody's eyes but its owner's.
-    let before = b"type = 'process'\nspec = {name = 'db', command = 'x'}\n";
-    put_back(&directory, Some(&written), &toml, before).unwrap();
-    assert_eq!((std::fs::read(&toml).unwrap().as_slice(), written.exists()), (before.as_slice(), false));
+    rewrite_program(&directory, &toml, Kind::Process, &db, &around).unwrap();
+    assert_eq!(std::fs::read_to_string(&toml).unwrap(), before.replace("'x'", "\"y\""));
+    assert!(!directory.join("db.json").exists());
+    put_back(&directory, &toml, before.as_bytes()).unwrap();
+    assert_eq!(std::fs::read_to_string(&toml).unwrap(), before);
     assert_eq!(std::fs::metadata(&toml).unwrap().permissions().mode() & 0o777, 0o600);
-    put_back(&directory, Some(&toml), &toml, before).unwrap();
-    assert!(toml.exists());
-    let elsewhere = put_back(&directory, None, &site.path("other.toml"), before);
+    let elsewhere = put_back(&directory, &site.path("other.toml"), before.as_bytes());
     assert!(matches!(elsewhere, Err(WriteError::Outside(_))), "{elsewhere:?}");
 
     // Nothing outside is touched.
@@ -388,10 +389,10 @@ fn files_of_programs_are_written_and_removed() {
         [outside.clone(), directory.join("../outside.json"), directory.join("link.json"), directory.join("dir.json")]
     {
         assert!(matches!(remove_program(&directory, &bad), Err(WriteError::Outside(_))), "{bad:?}");
-        let written = write_program(&directory, Kind::Process, &name("web"), &spec("c"), Some(&bad));
+        let written = rewrite_program(&directory, &bad, Kind::Process, &spec("c"), &around);
         assert!(matches!(written, Err(WriteError::Outside(_))), "{bad:?}: {written:?}");
     }
-    let through = write_program(&directory, Kind::Process, &name("link"), &spec("c"), None);
+    let through = write_program(&directory, Kind::Process, &name("link"), &spec("c"));
     assert!(matches!(through, Err(WriteError::Taken(_))), "{through:?}");
     assert_eq!(std::fs::read_to_string(&outside).unwrap(), "{}");
     remove_program(&directory, &path).unwrap();

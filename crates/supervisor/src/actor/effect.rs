@@ -7,7 +7,7 @@ use std::time::Duration;
 use piton_keeper::client::Error as KeeperError;
 use piton_keeper::protocol::{RefusalKind, Target};
 use piton_keeper::{ProcessIdentity, Signal, Token};
-use piton_model::{Detector, Program};
+use piton_model::{Detector, HookPhase, Program};
 use piton_process::{Keeping, orphan};
 use rustix::io::Errno;
 use tokio_util::sync::CancellationToken;
@@ -31,14 +31,45 @@ const AGAIN: Duration = Duration::from_millis(500);
 impl Actor {
     pub(super) fn perform(&mut self, name: &str, effect: Effect) {
         match effect {
-            Effect::Spawn(of) => self.spawn(name, of),
+            Effect::Spawn(of) => match self.runs_elsewhere(name) {
+                None => self.spawn(name, of),
+                Some(message) => self.tell(name, Event::Refused { number: of.number, transient: false, message }),
+            },
             Effect::Signal { of, index } => self.signal(name, of, index),
             Effect::Sweep(of) => self.sweep(name, of),
             Effect::Acknowledge(of) => self.acknowledge(name, of),
-            Effect::RunHooks { phase, number } => self.run_hooks(name, phase, number),
+            Effect::RunHooks { phase, number } => {
+                let reason = (phase == HookPhase::PreStart).then(|| self.runs_elsewhere(name)).flatten();
+                match reason {
+                    None => self.run_hooks(name, phase, number),
+                    Some(reason) => self.tell(name, Event::Hooked { phase, number, result: Err(reason) }),
+                }
+            }
             Effect::Command { of, timeout } => self.stop_command(name, of, timeout),
             Effect::Look { of, after } => self.look(name, of, after),
         }
+    }
+
+    /// Why an instance must not be started: the file with its process id, as Piton and provisr write it, names a process
+    /// that lives and is none of this supervisor's. Mostly another daemon with the same configuration keeps it running,
+    /// and two of them would do the same work twice.
+    fn runs_elsewhere(&self, name: &str) -> Option<String> {
+        let path = self.entries.get(name)?.launch(name, &self.settings).pid_file();
+        let identity = pid_file::started(&path)?;
+        let mut own = self.entries.values().filter_map(|entry| entry.instance.up());
+        if own.any(|up| up.identity == identity) {
+            return None;
+        }
+        let (pid, path) = (identity.pid, path.display());
+        Some(format!(
+            "process {pid} runs already, as {path} says, and was not started by this daemon; stop it where it was \
+             started, for example by a daemon with another data directory, or declare another `pid_file` or `pid_dir`"
+        ))
+    }
+
+    fn tell(&self, name: &str, event: Event) {
+        // Without an actor there is nobody to tell.
+        let _ = self.outbox.send(Message::Event { instance: name.to_owned(), event });
     }
 
     /// Does something beside, and tells the instance what came of it.

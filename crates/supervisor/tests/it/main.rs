@@ -111,6 +111,7 @@ fn main() -> ExitCode {
         pid_files::nothing_but_a_pid_file_is_replaced,
         pid_files::no_secret_is_written,
         pid_files::another_declared_file_leaves_none_behind,
+        pid_files::what_another_supervisor_keeps_running_is_not_started_again,
         probing::commands_connections_and_requests,
         probing::startup_comes_first,
         probing::liveness_failures_are_always_told,

@@ -1,16 +1,18 @@
 //! Files with process ids, and all that they may claim.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::time::Duration;
 
-use piton_model::{Process, Program, Secret};
+use piton_model::{FailureMode, Hook, Process, Program, RunMode, Secret};
 use piton_process::identity::{ProcessIdentity, after_boot, boot_time};
 use piton_supervisor::InstanceState;
 use piton_supervisor::pid_file::{Named, declaration, read, remove, write};
 use serde_json::{Value, json};
 
 use crate::children::{Children, kill, lives, until};
-use crate::scene::{Scene, idle};
+use crate::scene::{Scene, idle, name_of};
 
 pub(crate) async fn what_was_written_is_read_and_removed() {
     let children = Children::new();
@@ -166,4 +168,50 @@ pub(crate) async fn another_declared_file_leaves_none_behind() {
     scene.until_status("web", "replaced", is_replaced).await;
     assert!(!scene.file("one.pid").exists(), "its process is gone");
     assert!(scene.read("other.pid").starts_with(&format!("{}\n", scene.pid("web"))));
+}
+
+pub(crate) async fn what_another_supervisor_keeps_running_is_not_started_again() {
+    let (first, second) = (Scene::new().await, Scene::new().await);
+    let path = first.file("web.pid");
+    let web = || {
+        let mut web = idle("web");
+        web.pid_file = Some(path.clone());
+        web
+    };
+    first.apply([web()]).await;
+    first.until_state("web", InstanceState::Running).await;
+    let (pid, text) = (first.pid("web"), first.read("web.pid"));
+
+    let ran = second.file("ran");
+    let hook = Hook {
+        name: "before".parse().unwrap(),
+        command: format!("touch {}", ran.display()),
+        failure_mode: FailureMode::Fail,
+        run_mode: RunMode::Blocking,
+        timeout: Duration::from_secs(20),
+        env: BTreeMap::new(),
+        work_dir: None,
+    };
+    let mut hooked = web();
+    hooked.hooks.pre_start = vec![hook];
+    for declared in [web(), hooked] {
+        second.apply([declared]).await;
+        let status = second.until_state("web", InstanceState::Fatal).await;
+        let reason = status.reason.unwrap();
+        let words = format!("process {pid} runs already, as {} says", path.display());
+        assert!(reason.starts_with(&words), "{reason}");
+    }
+    assert!(second.held().await.is_empty() && !ran.exists(), "nothing was done");
+    assert!(lives(pid) && first.read("web.pid") == text);
+
+    // What was started here is nobody else's, and a file that says no start names nobody.
+    let mut same = web();
+    same.name = "same".parse().unwrap();
+    first.apply([web(), same]).await;
+    first.until_state("same", InstanceState::Running).await;
+    first.supervisor.stop(&name_of("web"), None).await.unwrap();
+    first.supervisor.stop(&name_of("same"), None).await.unwrap();
+    fs::write(&path, format!("{}\n", std::os::unix::process::parent_id())).unwrap();
+    second.supervisor.start(&name_of("web")).await.unwrap();
+    second.until_state("web", InstanceState::Running).await;
 }
