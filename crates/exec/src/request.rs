@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use flags::Flags;
+use flags::Wrong;
 use piton_model::{GitAuth, GitSource, Secret, json_pointer};
 use piton_process::{Environment, EnvironmentError, Policy};
 
@@ -111,8 +112,7 @@ pub fn check(request: Request, rules: &Rules) -> Result<Checked, Vec<Fault>> {
         }
     });
     let mut flags = |member: &str, given: Option<Flags>, phase| {
-        let checked = given.map(|given| flags::check(&given, phase, path));
-        checked.and_then(|checked| faults.take(member, checked)).unwrap_or_default()
+        given.map(|given| faults.take_flags(member, flags::check(&given, phase, path))).unwrap_or_default()
     };
     let init = flags("/init_flags", request.init_flags, flags::Phase::Init);
     let plan = flags("/plan_flags", request.plan_flags, flags::Phase::Plan);
@@ -183,6 +183,16 @@ impl Faults {
 
     fn take<T>(&mut self, pointer: &str, found: Result<T, String>) -> Option<T> {
         found.map_err(|problem| self.add(pointer, problem)).ok()
+    }
+
+    /// Of a list, each by its place.
+    fn take_flags(&mut self, member: &str, found: Result<flags::Checked, Vec<Wrong>>) -> flags::Checked {
+        found.unwrap_or_else(|wrong| {
+            for Wrong { index, problem } in wrong {
+                self.add(index.map_or_else(|| member.to_owned(), |index| format!("{member}/{index}")), problem);
+            }
+            flags::Checked::default()
+        })
     }
 }
 
@@ -257,6 +267,10 @@ mod tests {
             "/timeout",
         ];
         assert_eq!(found, wanted);
+        let list = |words: &[&str]| Some(Flags::List(words.iter().map(|word| (*word).to_owned()).collect()));
+        let plan_flags = list(&["-refresh=false", "-out=x", "-destroy"]);
+        let wrong = Request { init_flags: list(&["-chdir=/"]), plan_flags, ..request() };
+        assert_eq!(pointers(wrong), ["/init_flags/0", "/plan_flags/1", "/plan_flags/2"]);
         assert_eq!(pointers(Request { timeout: Some(u64::MAX), ..request() }), ["/timeout"]);
     }
 
