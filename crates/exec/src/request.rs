@@ -134,10 +134,10 @@ pub fn check(request: Request, rules: &Rules) -> Result<Checked, Vec<Fault>> {
     }
     Ok(Checked {
         source: GitSource { url: request.git_url, reference: request.git_ref, path: PathBuf::from(path), auth },
-        var_files: request.tfvars_files.into_iter().chain(plan.var_files).map(PathBuf::from).collect(),
+        var_files: request.tfvars_files.into_iter().map(PathBuf::from).collect(),
         env: request.env_vars,
-        init_flags: init.arguments,
-        plan_flags: plan.arguments,
+        init_flags: init,
+        plan_flags: plan,
         timeout,
         warnings,
     })
@@ -186,12 +186,12 @@ impl Faults {
     }
 
     /// Of a list, each by its place.
-    fn take_flags(&mut self, member: &str, found: Result<flags::Checked, Vec<Wrong>>) -> flags::Checked {
+    fn take_flags(&mut self, member: &str, found: Result<Vec<String>, Vec<Wrong>>) -> Vec<String> {
         found.unwrap_or_else(|wrong| {
             for Wrong { index, problem } in wrong {
                 self.add(index.map_or_else(|| member.to_owned(), |index| format!("{member}/{index}")), problem);
             }
-            flags::Checked::default()
+            Vec::new()
         })
     }
 }
@@ -229,9 +229,9 @@ mod tests {
         )
         .unwrap();
         assert_eq!(checked.source.path, PathBuf::from("env/prod"));
-        assert_eq!(checked.var_files, ["../common.tfvars", "x.tfvars"].map(PathBuf::from));
+        assert_eq!(checked.var_files, [PathBuf::from("../common.tfvars")]);
         assert_eq!(checked.init_flags, ["-upgrade", "-backend-config=bucket=my state"]);
-        assert_eq!(checked.plan_flags, ["-target=a b"]);
+        assert_eq!(checked.plan_flags, ["-target=a b", "-var-file=x.tfvars"]);
         assert_eq!(checked.timeout, Some(Duration::from_secs(7200)));
         let Some(GitAuth::Http { username, .. }) = &checked.source.auth else { panic!("{checked:?}") };
         assert_eq!(username, "git");

@@ -23,15 +23,6 @@ pub enum Phase {
     Plan,
 }
 
-/// Flags that may pass, in one spelling: one dash, the value behind `=`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Checked {
-    /// What the command gets.
-    pub arguments: Vec<String>,
-    /// Variable files that stood among them, relative to the working directory.
-    pub var_files: Vec<String>,
-}
-
 /// A flag that may not pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wrong {
@@ -146,14 +137,14 @@ const SECRET_SETTINGS: &[&str] = &[
     "token",
 ];
 
-/// Splits and checks flags; all that are wrong are told, not just the first. `directory` is where the command works,
-/// relative to the repository.
-pub fn check(flags: &Flags, phase: Phase, directory: &str) -> Result<Checked, Vec<Wrong>> {
+/// Splits and checks flags: those that may pass, in their order and in one spelling, one dash and the value behind `=`;
+/// or all that are wrong, not just the first. `directory` is where the command works, relative to the repository.
+pub fn check(flags: &Flags, phase: Phase, directory: &str) -> Result<Vec<String>, Vec<Wrong>> {
     let (words, is_list) = match flags {
         Flags::List(words) => (words.clone(), true),
         Flags::Text(text) => (split(text).map_err(|problem| vec![Wrong { index: None, problem }])?, false),
     };
-    let mut checked = Checked::default();
+    let mut arguments = Vec::new();
     let mut wrong = Vec::new();
     let mut words = words.into_iter().enumerate().peekable();
     while let Some((index, word)) = words.next() {
@@ -164,7 +155,8 @@ pub fn check(flags: &Flags, phase: Phase, directory: &str) -> Result<Checked, Ve
                     (Value::Switch | Value::On, value) | (_, value @ Some(_)) => value,
                     (_, None) => words.next().map(|(_, word)| word),
                 };
-                kind.add(name, value, directory, &mut checked).map_err(|problem| format!("`-{name}` {problem}"))
+                let argument = kind.argument(name, value, directory);
+                argument.map(|argument| arguments.push(argument)).map_err(|problem| format!("`-{name}` {problem}"))
             }
             Err(problem) => {
                 // Whether it has a value is not known here; a word behind it that is no flag most likely is that.
@@ -181,7 +173,7 @@ pub fn check(flags: &Flags, phase: Phase, directory: &str) -> Result<Checked, Ve
             break;
         }
     }
-    if wrong.is_empty() { Ok(checked) } else { Err(wrong) }
+    if wrong.is_empty() { Ok(arguments) } else { Err(wrong) }
 }
 
 /// A flag that may be asked for, what it takes, and what stands behind its `=`.
@@ -202,6 +194,11 @@ fn read(word: &str, phase: Phase) -> Result<(&'static str, Value, Option<String>
         Some((name, kind)) => Ok((*name, *kind, value)),
         None => Err(phase.refusal(name)),
     }
+}
+
+/// The variable files of the repository among `arguments`, once checked.
+pub fn var_files(arguments: &[String]) -> impl Iterator<Item = PathBuf> {
+    arguments.iter().filter_map(|argument| argument.strip_prefix("-var-file=")).map(PathBuf::from)
 }
 
 /// The files of the repository that `arguments`, once checked, make `init` read.
@@ -250,13 +247,13 @@ impl Phase {
 }
 
 impl Value {
-    fn add(self, name: &str, value: Option<String>, directory: &str, to: &mut Checked) -> Result<(), String> {
+    fn argument(self, name: &str, value: Option<String>, directory: &str) -> Result<String, String> {
         if value.as_ref().is_some_and(|value| value.chars().any(char::is_control)) {
             return Err("has a value with a line break or another control character".to_owned());
         }
         let plain = |value: String| format!("-{name}={value}");
         let needed = |value: Option<String>| value.filter(|value| !value.is_empty()).ok_or("needs a value");
-        let argument = match self {
+        Ok(match self {
             Value::Switch => match value.as_deref() {
                 None => format!("-{name}"),
                 Some("true" | "false") => plain(value.unwrap_or_default()),
@@ -294,12 +291,9 @@ impl Value {
             Value::VarFile => {
                 let file = needed(value)?;
                 paths::check_file(directory, &file)?;
-                to.var_files.push(file);
-                return Ok(());
+                plain(file)
             }
-        };
-        to.arguments.push(argument);
-        Ok(())
+        })
     }
 }
 
@@ -357,8 +351,7 @@ mod tests {
     }
 
     fn text(phase: Phase, text: &str) -> Result<Vec<String>, String> {
-        let checked = check(&Flags::Text(text.to_owned()), phase, "env/prod");
-        checked.map(|checked| checked.arguments).map_err(|wrong| told(&wrong))
+        check(&Flags::Text(text.to_owned()), phase, "env/prod").map_err(|wrong| told(&wrong))
     }
 
     #[test]
@@ -394,14 +387,10 @@ mod tests {
     }
 
     #[test]
-    fn variable_files_join_those_of_the_request() {
-        let checked =
-            check(&Flags::Text("-var-file=../common.tfvars -refresh=false".to_owned()), Phase::Plan, "env/prod");
-        let checked = checked.unwrap();
-        assert_eq!(
-            (checked.arguments, checked.var_files),
-            (vec!["-refresh=false".to_owned()], vec!["../common.tfvars".to_owned()])
-        );
+    fn variable_files_keep_their_place_among_the_variables() {
+        let checked = text(Phase::Plan, "-var=a=1 --var-file ../common.tfvars -refresh=false -var=a=2").unwrap();
+        assert_eq!(checked, ["-var=a=1", "-var-file=../common.tfvars", "-refresh=false", "-var=a=2"]);
+        assert_eq!(var_files(&checked).collect::<Vec<_>>(), [PathBuf::from("../common.tfvars")]);
     }
 
     #[test]
