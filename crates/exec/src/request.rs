@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use flags::Flags;
+use flags::Wrong;
 use piton_model::{GitAuth, GitSource, Secret, json_pointer};
 use piton_process::{Environment, EnvironmentError, Policy};
 
@@ -111,8 +112,7 @@ pub fn check(request: Request, rules: &Rules) -> Result<Checked, Vec<Fault>> {
         }
     });
     let mut flags = |member: &str, given: Option<Flags>, phase| {
-        let checked = given.map(|given| flags::check(&given, phase, path));
-        checked.and_then(|checked| faults.take(member, checked)).unwrap_or_default()
+        given.map(|given| faults.take_flags(member, flags::check(&given, phase, path))).unwrap_or_default()
     };
     let init = flags("/init_flags", request.init_flags, flags::Phase::Init);
     let plan = flags("/plan_flags", request.plan_flags, flags::Phase::Plan);
@@ -134,10 +134,10 @@ pub fn check(request: Request, rules: &Rules) -> Result<Checked, Vec<Fault>> {
     }
     Ok(Checked {
         source: GitSource { url: request.git_url, reference: request.git_ref, path: PathBuf::from(path), auth },
-        var_files: request.tfvars_files.into_iter().chain(plan.var_files).map(PathBuf::from).collect(),
+        var_files: request.tfvars_files.into_iter().map(PathBuf::from).collect(),
         env: request.env_vars,
-        init_flags: init.arguments,
-        plan_flags: plan.arguments,
+        init_flags: init,
+        plan_flags: plan,
         timeout,
         warnings,
     })
@@ -184,6 +184,16 @@ impl Faults {
     fn take<T>(&mut self, pointer: &str, found: Result<T, String>) -> Option<T> {
         found.map_err(|problem| self.add(pointer, problem)).ok()
     }
+
+    /// Of a list, each by its place.
+    fn take_flags(&mut self, member: &str, found: Result<Vec<String>, Vec<Wrong>>) -> Vec<String> {
+        found.unwrap_or_else(|wrong| {
+            for Wrong { index, problem } in wrong {
+                self.add(index.map_or_else(|| member.to_owned(), |index| format!("{member}/{index}")), problem);
+            }
+            Vec::new()
+        })
+    }
 }
 
 #[cfg(test)]
@@ -219,9 +229,9 @@ mod tests {
         )
         .unwrap();
         assert_eq!(checked.source.path, PathBuf::from("env/prod"));
-        assert_eq!(checked.var_files, ["../common.tfvars", "x.tfvars"].map(PathBuf::from));
+        assert_eq!(checked.var_files, [PathBuf::from("../common.tfvars")]);
         assert_eq!(checked.init_flags, ["-upgrade", "-backend-config=bucket=my state"]);
-        assert_eq!(checked.plan_flags, ["-target=a b"]);
+        assert_eq!(checked.plan_flags, ["-target=a b", "-var-file=x.tfvars"]);
         assert_eq!(checked.timeout, Some(Duration::from_secs(7200)));
         let Some(GitAuth::Http { username, .. }) = &checked.source.auth else { panic!("{checked:?}") };
         assert_eq!(username, "git");
@@ -257,6 +267,10 @@ mod tests {
             "/timeout",
         ];
         assert_eq!(found, wanted);
+        let list = |words: &[&str]| Some(Flags::List(words.iter().map(|word| (*word).to_owned()).collect()));
+        let plan_flags = list(&["-refresh=false", "-out=x", "-destroy"]);
+        let wrong = Request { init_flags: list(&["-chdir=/"]), plan_flags, ..request() };
+        assert_eq!(pointers(wrong), ["/init_flags/0", "/plan_flags/1", "/plan_flags/2"]);
         assert_eq!(pointers(Request { timeout: Some(u64::MAX), ..request() }), ["/timeout"]);
     }
 

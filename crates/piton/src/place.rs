@@ -59,8 +59,13 @@ impl Place {
     pub fn listener(&self) -> Option<String> {
         let said =
             |explained: &Explained| explained.key == "server.listen" && matches!(explained.origin, Origin::File { .. });
+        self.address().filter(|_| self.config.explain().iter().any(said))
+    }
+
+    /// Where a daemon of this configuration listens; none where the system chooses the port.
+    pub fn address(&self) -> Option<String> {
         let server = &self.config.server;
-        if server.listen.port == 0 || !self.config.explain().iter().any(said) {
+        if server.listen.port == 0 {
             return None;
         }
         let scheme = if server.tls.is_some() { "https" } else { "http" };
@@ -74,7 +79,12 @@ impl Place {
 
     /// The socket of whoever holds the data directory.
     pub fn socket(&self) -> PathBuf {
-        self.data_dir.join("api.sock")
+        Place::socket_in(&self.data_dir)
+    }
+
+    /// The socket of whoever holds a data directory.
+    pub fn socket_in(data_dir: &Path) -> PathBuf {
+        data_dir.join("api.sock")
     }
 }
 

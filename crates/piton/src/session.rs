@@ -1,6 +1,9 @@
 //! How a command reaches Piton: the daemon of the data directory, or the data directory itself.
 
-use std::path::PathBuf;
+mod neighbour;
+mod traces;
+
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +24,8 @@ use crate::error::{CommandError, Exit};
 use crate::pause::pause;
 use crate::place::Place;
 use crate::wiring::{self, DataLock, LockRefused, Opened};
+use neighbour::Neighbour;
+use traces::Traces;
 
 /// What a command is about to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,18 +41,21 @@ pub struct Session {
     client: Client,
     /// How long every answer may take, where somebody said so.
     patience: Option<Duration>,
+    /// What whoever asks should know, and no daemon has told.
+    warnings: Vec<Diagnostic>,
+    /// The data directory, where it is on this machine.
+    data_dir: Option<PathBuf>,
     local: Option<Local>,
 }
 
 struct Local {
-    warnings: Vec<Diagnostic>,
     engine: Engine,
     accounts: Store,
     runner: Runner,
     templates: Templates,
     purpose: Purpose,
     /// Made by this for a look, and of no use where that is all that becomes of it.
-    for_a_look: Option<PathBuf>,
+    for_a_look: Option<Traces>,
     /// Something other than a look was asked for.
     changed: Arc<AtomicBool>,
     /// Held as long as this lives.
@@ -66,7 +74,12 @@ impl Session {
     /// A session with a server elsewhere.
     pub fn elsewhere(client: Client, patience: Option<Duration>) -> Session {
         let client = patience.map_or_else(|| client.clone(), |patience| client.with_patience(patience));
-        Session { client, patience, local: None }
+        Session { client, patience, warnings: vec![], data_dir: None, local: None }
+    }
+
+    /// A session with the daemon that holds a data directory.
+    fn with_daemon(client: Client, data_dir: PathBuf, warnings: Vec<Diagnostic>) -> Session {
+        Session { client, patience: None, warnings, data_dir: Some(data_dir), local: None }
     }
 
     /// Reaches the daemon, or else opens the data directory.
@@ -74,20 +87,33 @@ impl Session {
         let place = Place::resolve(global)?;
         let client = Client::new(Transport::Unix(place.socket()), piton_server::BASE);
         let deadline = Instant::now() + PATIENCE;
-        // What an older scheduler has left is taken over at the first look, and has to stay.
-        let for_a_look = purpose == Purpose::Look
-            && global.config.is_some()
-            && !place.data_dir.exists()
-            && !place.root.join("state").exists();
+        let mut sought = false;
+        let mut warnings = vec![];
         loop {
             if tokio::time::timeout_at(deadline, answers(&place)).await == Ok(true) {
-                return Ok(Session { client, patience: None, local: None });
+                return Ok(Session::with_daemon(client, place.data_dir, vec![]));
             }
-            match DataLock::take(&place.data_dir, "a piton command") {
-                Ok(lock) => {
-                    let made = for_a_look.then(|| place.data_dir.clone());
-                    return Session::open_locally(&place, lock, purpose, made).await;
+            // Whether anybody has ever used this data directory.
+            let is_new = !place.data_dir.join("lock").exists();
+            if !sought {
+                sought = true;
+                match Neighbour::find(global, &place).await {
+                    // Another one beside it would do the same things a second time.
+                    Some(found) if is_new => {
+                        return Ok(Session::with_daemon(
+                            found.client(),
+                            found.data_dir.clone(),
+                            vec![found.answers(&place)],
+                        ));
+                    }
+                    Some(found) => warnings.push(found.runs(&place)),
+                    None if is_new => warnings.extend(neighbour::at_address(global, &place).await),
+                    None => {}
                 }
+            }
+            let for_a_look = if purpose == Purpose::Look { Traces::expected(&place) } else { None };
+            match DataLock::take(&place.data_dir, "a piton command") {
+                Ok(lock) => return Session::open_locally(&place, lock, purpose, for_a_look, warnings).await,
                 Err(LockRefused::Held { .. }) if Instant::now() < deadline => {
                     pause(PAUSE).await;
                 }
@@ -105,10 +131,12 @@ impl Session {
         place: &Place,
         lock: DataLock,
         purpose: Purpose,
-        for_a_look: Option<PathBuf>,
+        for_a_look: Option<Traces>,
+        mut warnings: Vec<Diagnostic>,
     ) -> Result<Session, CommandError> {
-        let Opened { app, engine, loader, router, runner, lock, admission, mut warnings, .. } =
+        let Opened { app, engine, loader, router, runner, lock, admission, warnings: found, .. } =
             wiring::open(place, lock, None).await?;
+        warnings.extend(found);
         // Two configuration files are easily taken for one.
         warnings.extend(place.warnings.iter().filter(|warning| warning.code == "ignored_file").cloned());
         let changed = Arc::new(AtomicBool::new(false));
@@ -131,10 +159,11 @@ impl Session {
         Ok(Session {
             client,
             patience: None,
+            warnings,
+            data_dir: Some(place.data_dir.clone()),
             local: Some(Local {
                 engine,
                 accounts: app.auth.store().clone(),
-                warnings,
                 runner,
                 templates: app.templates.clone(),
                 purpose,
@@ -147,9 +176,19 @@ impl Session {
         })
     }
 
-    /// What was found while the data directory was opened here, which no daemon has told.
+    /// What whoever asks should know, such as what was found while the data directory was opened here.
     pub fn warnings(&self) -> &[Diagnostic] {
-        self.local.as_ref().map_or(&[], |local| &local.warnings)
+        &self.warnings
+    }
+
+    /// The data directory, where it is on this machine.
+    pub fn data_dir(&self) -> Option<&Path> {
+        self.data_dir.as_deref()
+    }
+
+    /// There was no data directory: nobody has been here before.
+    pub fn is_first(&self) -> bool {
+        self.local.as_ref().is_some_and(|local| local.for_a_look.is_some())
     }
 
     /// Talks to Piton.
@@ -203,8 +242,8 @@ impl Session {
         local.tasks.wait().await;
         local.accounts.close().await;
         local.engine.store().clone().close().await;
-        if let Some(directory) = local.for_a_look.filter(|_| !local.changed.load(Ordering::Relaxed))
-            && let Err(error) = std::fs::remove_dir_all(&directory)
+        if let Some(traces) = local.for_a_look.filter(|_| !local.changed.load(Ordering::Relaxed))
+            && let Err(error) = traces.remove()
         {
             tracing::debug!(%error, "the data directory of a look stays");
         }

@@ -1,7 +1,9 @@
 //! The table of routes: what is there, who may ask for it, and the document about both.
 //!
 //! A permission is part of the route itself. There is no second list of paths that could disagree with the router about
-//! case, slashes or escapes.
+//! case, slashes or escapes; nor one of parameters, which are read from the description of the route ([`parameters`]).
+
+mod parameters;
 
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::Extensions;
@@ -21,6 +23,7 @@ use crate::front::{condition, keyed};
 use crate::openapi;
 use crate::problem::Refusal;
 use crate::state::App;
+use parameters::Parameters;
 
 /// Who may ask for something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +92,11 @@ pub(crate) struct Kind {
 }
 
 impl Kind {
+    /// Pages and health are asked for by browsers, probes and caches too, which add to an address what they need.
+    fn takes_anything(self, method: &Method) -> bool {
+        self.permission == Permission::Public && method.is_safe()
+    }
+
     fn check(self, request: &Extensions) -> Result<(), Refusal> {
         self.permission.check(request)?;
         let Some(caller) = request.get::<Caller>().filter(|_| self.permission != Permission::Public) else {
@@ -201,8 +209,9 @@ impl Table {
     /// The router.
     pub(crate) fn router(self) -> Router<App> {
         let routes = self.routes.into_iter().fold(Router::new(), |router, route| {
-            let Route { kind, largest, handlers: Handlers { path, methods, .. } } = route;
-            let guard = move |request: Request, next: Next| guard(kind, request, next);
+            let Route { kind, largest, handlers: Handlers { path, methods, described } } = route;
+            let parameters = Parameters::of(described);
+            let guard = move |request: Request, next: Next| guard(kind, parameters.clone(), request, next);
             let methods = methods.route_layer(from_fn(guard));
             let methods = match largest {
                 // Outside of the guard, which reads the body.
@@ -233,12 +242,16 @@ impl Table {
     }
 }
 
-async fn guard(kind: Kind, request: Request, next: Next) -> Response {
+async fn guard(kind: Kind, parameters: Parameters, request: Request, next: Next) -> Response {
     let caller = request.extensions().get::<Caller>();
     if let (Some(caller), Some(asked)) = (caller, request.extensions().get::<Asked>()) {
         asked.tell(&caller.by);
     }
-    match kind.check(request.extensions()) {
+    let checked = kind.check(request.extensions()).and_then(|()| {
+        let is_free = kind.takes_anything(request.method());
+        if is_free { Ok(()) } else { parameters.check(request.method(), request.uri()) }
+    });
+    match checked {
         Ok(()) if kind.creates && request.method() == Method::POST => keyed::answer(request, next).await,
         Ok(()) => condition::check(request, next).await,
         Err(refusal) => refusal.into_response(),

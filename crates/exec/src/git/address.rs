@@ -36,6 +36,23 @@ impl FromStr for Address {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Address, Error> {
+        Address::parse(text, "only https, http, ssh and file are allowed")
+    }
+}
+
+impl Address {
+    /// The address of a repository that is reached over the network: what somebody elsewhere may name.
+    pub fn over_network(text: &str) -> Result<Address, Error> {
+        let address = Address::parse(text, "only https, http and ssh are allowed")?;
+        if address.host.is_some() {
+            return Ok(address);
+        }
+        let problem = "this is a path on the daemon's host; name a repository that is reached over https, http or ssh";
+        Err(Error::Address { address: shown(text), problem: problem.to_owned() })
+    }
+
+    /// `schemes` says which there are.
+    fn parse(text: &str, schemes: &str) -> Result<Address, Error> {
         let refuse = |problem: &str| Err(Error::Address { address: shown(text), problem: problem.to_owned() });
         if text.is_empty() {
             return refuse("it is empty");
@@ -59,7 +76,7 @@ impl FromStr for Address {
                     "http" => (Scheme::Http, 80),
                     "ssh" => (Scheme::Ssh, 22),
                     "file" => return Ok(Address { text, scheme: Scheme::File, user: None, host: None }),
-                    _ => return refuse("only https, http, ssh and file are allowed"),
+                    _ => return refuse(schemes),
                 };
                 (scheme, rest.split(['/', '?', '#']).next().unwrap_or_default(), port)
             }
@@ -88,9 +105,7 @@ impl FromStr for Address {
         let user = user.map(str::to_owned);
         Ok(Address { text, scheme, user, host: Some((name, port)) })
     }
-}
 
-impl Address {
     /// The address as `git` takes it.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -246,6 +261,21 @@ mod tests {
         }
         assert!("HTTP://169.254.169.254/latest".parse::<Address>().is_err());
         assert_eq!(masked("HTTPS://t0ken@host/x"), "HTTPS://***@host/x");
+    }
+
+    #[test]
+    fn only_what_is_allowed_there_is_named() {
+        let told = |found: Result<Address, Error>| found.unwrap_err().to_string();
+        assert!(told("ftp://h/x".parse()).ends_with("only https, http, ssh and file are allowed"));
+        assert!(told(Address::over_network("ftp://h/x")).ends_with("only https, http and ssh are allowed"));
+        for path in ["file:///srv/x", "FILE:///srv/x", "/srv/x", "./x", "x"] {
+            assert!(path.parse::<Address>().is_ok(), "{path}");
+            let told = told(Address::over_network(path));
+            assert!(told.ends_with("name a repository that is reached over https, http or ssh"), "{told}");
+        }
+        for remote in ["https://h/x", "ssh://git@h/x", "git@h:x.git"] {
+            assert_eq!(Address::over_network(remote).unwrap(), remote.parse::<Address>().unwrap());
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use super::prepare;
 use crate::git::{self, Access, Address, Ref};
 use crate::pass::Pass;
+use crate::request::flags;
 use crate::step::Passed;
 use crate::{environment, failing};
 
@@ -67,8 +68,8 @@ pub(super) async fn fetch(pass: &Pass<'_>, iac: &Iac, source: &GitSource, refere
     })?;
     pass.note(&log, "commit", &format!("checked out {}", found.commit)).await?;
     check_path(&deployment, source)?;
-    for file in &iac.var_files {
-        check_file(&deployment, source, file, "variable file")?;
+    for file in iac.var_files.iter().cloned().chain(flags::var_files(&iac.plan_flags)) {
+        check_file(&deployment, source, &file, "variable file")?;
     }
     Ok(found.commit)
 }

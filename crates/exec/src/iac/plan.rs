@@ -157,8 +157,10 @@ fn arguments(bench: &Workbench<'_>, file: &Path) -> Result<Vec<String>, Failure>
     if bench.iac.operation == Operation::Destroy {
         args.push("-destroy".to_owned());
     }
-    args.extend(bench.iac.plan_flags.iter().cloned());
     args.push(format!("-out={}", file.display()));
     args.extend(bench.variable_arguments()?);
+    // Last, because of several values for a variable the tools take the last: what is asked for by a flag stands above
+    // what variable files say.
+    args.extend(bench.iac.plan_flags.iter().cloned());
     Ok(args)
 }

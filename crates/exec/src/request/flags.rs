@@ -23,14 +23,20 @@ pub enum Phase {
     Plan,
 }
 
-/// Flags that may pass, in one spelling: one dash, the value behind `=`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Checked {
-    /// What the command gets.
-    pub arguments: Vec<String>,
-    /// Variable files that stood among them, relative to the working directory.
-    pub var_files: Vec<String>,
+/// A flag that may not pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrong {
+    /// Where it stands, if the flags were a list.
+    pub index: Option<usize>,
+    /// What is wrong with it.
+    pub problem: String,
 }
+
+/// Nobody mends more at once, and a request is not answered with many times its size.
+const MOST: usize = 50;
+
+/// How much of a flag is repeated.
+const SHOWN: usize = 64;
 
 /// What may stand behind a flag.
 #[derive(Clone, Copy)]
@@ -131,43 +137,68 @@ const SECRET_SETTINGS: &[&str] = &[
     "token",
 ];
 
-/// Splits and checks flags. `directory` is where the command works, relative to the repository.
-pub fn check(flags: &Flags, phase: Phase, directory: &str) -> Result<Checked, String> {
-    let words = match flags {
-        Flags::List(words) => words.clone(),
-        Flags::Text(text) => {
-            if text.contains(['\n', '\r', '\0']) {
-                return Err("it contains a line break or another control character".to_owned());
-            }
-            split(text)?
-        }
+/// Splits and checks flags: those that may pass, in their order and in one spelling, one dash and the value behind `=`;
+/// or all that are wrong, not just the first. `directory` is where the command works, relative to the repository.
+pub fn check(flags: &Flags, phase: Phase, directory: &str) -> Result<Vec<String>, Vec<Wrong>> {
+    let (words, is_list) = match flags {
+        Flags::List(words) => (words.clone(), true),
+        Flags::Text(text) => (split(text).map_err(|problem| vec![Wrong { index: None, problem }])?, false),
     };
-    let mut checked = Checked::default();
-    let mut words = words.into_iter().peekable();
-    while let Some(word) = words.next() {
-        let shown = word.escape_debug().to_string();
-        if word.chars().any(char::is_control) {
-            return Err(format!("`{shown}` contains a line break or another control character"));
+    let mut arguments = Vec::new();
+    let mut wrong = Vec::new();
+    let mut words = words.into_iter().enumerate().peekable();
+    while let Some((index, word)) = words.next() {
+        let found = match read(&word, phase) {
+            Ok((name, kind, value)) => {
+                // As the tools read it: what needs a value takes the next word.
+                let value = match (kind, value) {
+                    (Value::Switch | Value::On, value) | (_, value @ Some(_)) => value,
+                    (_, None) => words.next().map(|(_, word)| word),
+                };
+                let argument = kind.argument(name, value, directory);
+                argument.map(|argument| arguments.push(argument)).map_err(|problem| format!("`-{name}` {problem}"))
+            }
+            Err(problem) => {
+                // Whether it has a value is not known here; a word behind it that is no flag most likely is that.
+                if word.starts_with('-') && !word.contains('=') {
+                    words.next_if(|(_, next)| !next.starts_with('-'));
+                }
+                Err(problem)
+            }
+        };
+        if let Err(problem) = found {
+            wrong.push(Wrong { index: is_list.then_some(index), problem });
         }
-        let Some(flag) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')).filter(|flag| !flag.is_empty())
-        else {
-            return Err(format!("`{shown}` is not a flag"));
-        };
-        let (name, value) = match flag.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_owned())),
-            None => (flag, None),
-        };
-        let Some((name, kind)) = phase.allowed().iter().find(|(allowed, _)| *allowed == name) else {
-            return Err(phase.refusal(name));
-        };
-        // As the tools read it: what needs a value takes the next word.
-        let value = match (kind, value) {
-            (Value::Switch | Value::On, value) | (_, value @ Some(_)) => value,
-            (_, None) => words.next(),
-        };
-        kind.add(name, value, directory, &mut checked).map_err(|problem| format!("`-{name}` {problem}"))?;
+        if wrong.len() == MOST {
+            break;
+        }
     }
-    Ok(checked)
+    if wrong.is_empty() { Ok(arguments) } else { Err(wrong) }
+}
+
+/// A flag that may be asked for, what it takes, and what stands behind its `=`.
+fn read(word: &str, phase: Phase) -> Result<(&'static str, Value, Option<String>), String> {
+    let shown: String = word.chars().take(SHOWN).collect();
+    let shown = shown.escape_debug();
+    if word.chars().any(char::is_control) {
+        return Err(format!("`{shown}` contains a line break or another control character"));
+    }
+    let Some(flag) = word.strip_prefix("--").or_else(|| word.strip_prefix('-')).filter(|flag| !flag.is_empty()) else {
+        return Err(format!("`{shown}` is not a flag"));
+    };
+    let (name, value) = match flag.split_once('=') {
+        Some((name, value)) => (name, Some(value.to_owned())),
+        None => (flag, None),
+    };
+    match phase.allowed().iter().find(|(allowed, _)| *allowed == name) {
+        Some((name, kind)) => Ok((*name, *kind, value)),
+        None => Err(phase.refusal(name)),
+    }
+}
+
+/// The variable files of the repository among `arguments`, once checked.
+pub fn var_files(arguments: &[String]) -> impl Iterator<Item = PathBuf> {
+    arguments.iter().filter_map(|argument| argument.strip_prefix("-var-file=")).map(PathBuf::from)
 }
 
 /// The files of the repository that `arguments`, once checked, make `init` read.
@@ -179,6 +210,9 @@ pub fn files(arguments: &[String]) -> impl Iterator<Item = PathBuf> {
 /// A `#` begins no comment here, as it would for `shlex`: what is behind it must not be lost silently.
 fn split(text: &str) -> Result<Vec<String>, String> {
     const STAND_IN: char = '\u{fdd0}';
+    if text.contains(['\n', '\r', '\0']) {
+        return Err("it contains a line break or another control character".to_owned());
+    }
     if text.contains(STAND_IN) {
         return Err("it contains a character that stands for nothing".to_owned());
     }
@@ -195,7 +229,7 @@ impl Phase {
     }
 
     fn refusal(self, name: &str) -> String {
-        let shown: String = name.chars().take(64).collect();
+        let shown: String = name.chars().take(SHOWN).collect();
         let shown = shown.escape_debug();
         if let Some((_, reason)) = REASONS.iter().find(|(refused, _)| *refused == name) {
             return format!("`-{shown}` is not allowed: {reason}");
@@ -213,10 +247,13 @@ impl Phase {
 }
 
 impl Value {
-    fn add(self, name: &str, value: Option<String>, directory: &str, to: &mut Checked) -> Result<(), String> {
+    fn argument(self, name: &str, value: Option<String>, directory: &str) -> Result<String, String> {
+        if value.as_ref().is_some_and(|value| value.chars().any(char::is_control)) {
+            return Err("has a value with a line break or another control character".to_owned());
+        }
         let plain = |value: String| format!("-{name}={value}");
         let needed = |value: Option<String>| value.filter(|value| !value.is_empty()).ok_or("needs a value");
-        let argument = match self {
+        Ok(match self {
             Value::Switch => match value.as_deref() {
                 None => format!("-{name}"),
                 Some("true" | "false") => plain(value.unwrap_or_default()),
@@ -254,12 +291,9 @@ impl Value {
             Value::VarFile => {
                 let file = needed(value)?;
                 paths::check_file(directory, &file)?;
-                to.var_files.push(file);
-                return Ok(());
+                plain(file)
             }
-        };
-        to.arguments.push(argument);
-        Ok(())
+        })
     }
 }
 
@@ -312,8 +346,12 @@ fn is_time(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn told(wrong: &[Wrong]) -> String {
+        wrong.iter().map(|wrong| wrong.problem.as_str()).collect::<Vec<_>>().join("; ")
+    }
+
     fn text(phase: Phase, text: &str) -> Result<Vec<String>, String> {
-        check(&Flags::Text(text.to_owned()), phase, "env/prod").map(|checked| checked.arguments)
+        check(&Flags::Text(text.to_owned()), phase, "env/prod").map_err(|wrong| told(&wrong))
     }
 
     #[test]
@@ -349,14 +387,10 @@ mod tests {
     }
 
     #[test]
-    fn variable_files_join_those_of_the_request() {
-        let checked =
-            check(&Flags::Text("-var-file=../common.tfvars -refresh=false".to_owned()), Phase::Plan, "env/prod");
-        let checked = checked.unwrap();
-        assert_eq!(
-            (checked.arguments, checked.var_files),
-            (vec!["-refresh=false".to_owned()], vec!["../common.tfvars".to_owned()])
-        );
+    fn variable_files_keep_their_place_among_the_variables() {
+        let checked = text(Phase::Plan, "-var=a=1 --var-file ../common.tfvars -refresh=false -var=a=2").unwrap();
+        assert_eq!(checked, ["-var=a=1", "-var-file=../common.tfvars", "-refresh=false", "-var=a=2"]);
+        assert_eq!(var_files(&checked).collect::<Vec<_>>(), [PathBuf::from("../common.tfvars")]);
     }
 
     #[test]
@@ -415,10 +449,29 @@ mod tests {
             let refused = text(phase, flags).unwrap_err();
             assert!(refused.contains(named), "{flags}: {refused}");
         }
-        let listed = check(&Flags::List(vec!["-target=a b".to_owned(), "-out=x".to_owned()]), Phase::Plan, ".");
-        assert!(listed.unwrap_err().contains("-out"));
-        let listed = check(&Flags::List(vec!["-target=a\n-out=x".to_owned()]), Phase::Plan, ".");
-        assert!(listed.unwrap_err().contains("line break"));
+        let listed = |words: &[&str]| {
+            let words = words.iter().map(|word| (*word).to_owned()).collect();
+            told(&check(&Flags::List(words), Phase::Plan, ".").unwrap_err())
+        };
+        assert!(listed(&["-target=a b", "-out=x"]).contains("-out"));
+        assert!(listed(&["-target=a\n-out=x"]).contains("line break"));
+        assert!(listed(&["-target", "a\0b"]).contains("`-target` has a value with a line break"));
+    }
+
+    #[test]
+    fn all_that_is_refused_is_told_with_its_place() {
+        let places = |words: &[&str]| -> Vec<Option<usize>> {
+            let words = words.iter().map(|word| (*word).to_owned()).collect();
+            let wrong = check(&Flags::List(words), Phase::Plan, ".").unwrap_err();
+            wrong.into_iter().map(|wrong| wrong.index).collect()
+        };
+        assert_eq!(places(&["-out=x", "-refresh=false", "-destroy", "-var-file=/etc/x"]), [Some(0), Some(2), Some(3)]);
+        assert_eq!(places(&["-out", "x", "-destroy", "-parallelism", "0"]), [Some(0), Some(2), Some(3)]);
+        assert_eq!(places(&["-refresh", "false", "-json"]), [Some(1), Some(2)], "a switch has no further word");
+        assert_eq!(places(&["x"; 1000]).len(), MOST);
+        let wrong = check(&Flags::Text("-out=x -refresh=false -destroy".to_owned()), Phase::Plan, ".").unwrap_err();
+        assert_eq!(wrong.iter().map(|wrong| wrong.index).collect::<Vec<_>>(), [None, None]);
+        assert!(told(&wrong).contains("-out") && told(&wrong).contains("-destroy"), "{wrong:?}");
     }
 
     #[test]

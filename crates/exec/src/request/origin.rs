@@ -26,12 +26,8 @@ impl Remote {
 }
 
 pub(super) fn address(text: &str, rules: &Rules) -> Result<Remote, String> {
-    let address: Address = text.parse().map_err(|error: crate::git::Error| error.to_string())?;
-    let Some(host) = address.host() else {
-        return Err(
-            "this is a path on the daemon's host; name a repository that is reached over https, http or ssh".to_owned()
-        );
-    };
+    let address = Address::over_network(text).map_err(|error| error.to_string())?;
+    let Some(host) = address.host() else { return Err("it names no host".to_owned()) };
     rules.guard.check_host(host).map_err(|blocked| blocked.to_string())?;
     if address.holds_credentials() {
         return Err("no user and no password belong in the URL; use `git_auth`".to_owned());
@@ -153,6 +149,8 @@ mod tests {
         ] {
             assert!(ok(good), "{good}");
         }
+        let refused = address("ftp://h/x", &Rules::default()).err().unwrap();
+        assert!(refused.ends_with("only https, http and ssh are allowed"), "{refused}");
         for bad in [
             "",
             "file:///srv/x",

@@ -1,5 +1,6 @@
 //! `piton status`, `piton doctor`, `piton shutdown`
 
+use std::path::Path;
 use std::time::Duration;
 
 use piton_api::{Diagnostic, Error, Overview};
@@ -25,6 +26,10 @@ pub async fn status(context: &Context) -> Result<Exit, Failure> {
         .with_session(Purpose::Look, async |session| {
             let overview: Overview = session.client().get("/overview").await?;
             context.out.show(&overview, || render::overview::page(&overview, &context.clock))?;
+            if session.is_first() {
+                let data = &overview.data_directory;
+                context.out.say(&format!("there is no {data} yet: no daemon has been there, and none was started now"));
+            }
             Ok(Exit::Ok)
         })
         .await
@@ -62,7 +67,9 @@ pub async fn doctor(context: &Context) -> Result<Exit, Failure> {
             let (tools, tool_problems, confinement) = if session.is_elsewhere() {
                 (None, vec![], None)
             } else {
-                let place = Place::resolve(&context.global)?;
+                let mut place = Place::resolve(&context.global)?;
+                // That of whoever answers, should it be another one.
+                place.data_dir = session.data_dir().map_or(place.data_dir, Path::to_owned);
                 let (tools, problems) = tools(&place).await?;
                 (Some(tools), problems, Some(access::protection(&place)))
             };
@@ -134,8 +141,10 @@ pub async fn shutdown(context: &Context) -> Result<Exit, Failure> {
     context
         .with_session(Purpose::Look, async |session| {
             if session.is_local() {
-                let error = CommandError::new(Exit::Unreachable, "no daemon is running here");
-                return Err(error.hint("`--dir` names its directory").into());
+                let place = session.data_dir().map(|data| format!(": none has {}", data.display()));
+                let message = format!("no daemon is running here{}", place.unwrap_or_default());
+                let hint = "`--dir` names its directory; it goes on with the `data.dir` that it began with";
+                return Err(CommandError::new(Exit::Unreachable, message).hint(hint).into());
             }
             let client = session.client();
             let answer: Value = client.post("/shutdown", &json!({})).await?;
@@ -143,16 +152,15 @@ pub async fn shutdown(context: &Context) -> Result<Exit, Failure> {
             if running > 0 {
                 context.out.say(&format!("waiting for {running} runs to end; Ctrl-C stops waiting, not the shutdown"));
             }
-            if session.is_elsewhere() {
-                let health = client.at_root();
-                while health.get::<Value>("/health").await.map_or_else(|error| is_answer(&error), |_| true) {
+            if let Some(data_dir) = session.data_dir() {
+                // The lock of the data directory is the last thing that goes: whoever copies the directory now copies
+                // a closed database.
+                while let Err(LockRefused::Held { .. }) = DataLock::take(data_dir, "piton shutdown") {
                     pause(PAUSE).await;
                 }
             } else {
-                let data_dir = Place::resolve(&context.global)?.data_dir;
-                // The lock of the data directory is the last thing that goes: whoever copies the directory now copies
-                // a closed database.
-                while let Err(LockRefused::Held { .. }) = DataLock::take(&data_dir, "piton shutdown") {
+                let health = client.at_root();
+                while health.get::<Value>("/health").await.map_or_else(|error| is_answer(&error), |_| true) {
                     pause(PAUSE).await;
                 }
             }

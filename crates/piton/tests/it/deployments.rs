@@ -351,6 +351,23 @@ fn only_deployments_are_found_and_only_routes_are_followed() {
     becomes(&address, &id, "awaiting_approval");
 }
 
+#[test]
+fn of_several_values_for_a_variable_the_last_counts_and_flags_come_last() {
+    let scene = Scene::of(&[("main.tf", CODE), ("prod.tfvars", "name = \"ada\"\n")]);
+    let daemon = scene.site.serve();
+    let address = daemon.address();
+    for (mut more, name) in [
+        (json!({ "tfvars_files": ["prod.tfvars"], "plan_flags": "-var=name=grace" }), "grace"),
+        (json!({ "plan_flags": "-var-file=prod.tfvars -var=name=grace" }), "grace"),
+        (json!({ "plan_flags": ["-var=name=grace", "-var-file=prod.tfvars"] }), "ada"),
+    ] {
+        more["auto_approve"] = json!(true);
+        let id = start(&address, &scene.body(more.clone()));
+        let told = becomes(&address, &id, "success");
+        assert_eq!(told["outputs"]["name"]["value"], name, "{more}: {told:#}");
+    }
+}
+
 /// A21: a text that names a file is a text.
 #[test]
 fn nothing_of_the_host_is_read_for_a_request() {

@@ -30,6 +30,60 @@ fn a_file_where_the_data_directory_should_be_is_called_so() {
 }
 
 #[test]
+fn whoever_only_looks_leaves_no_directory_and_no_database() {
+    let site = Site::new();
+    site.workspace("k2", NEVER, CODE);
+    let data = site.data().display().to_string();
+    for args in [
+        &["status"][..],
+        &["doctor"],
+        &["workspace", "list"],
+        &["workspace", "status", "k2"],
+        &["job", "list"],
+        &["template", "list"],
+        &["run", "list"],
+        &["tool", "list"],
+    ] {
+        let said = site.piton(args.iter().copied());
+        assert_eq!(said.code, 0, "{args:?}: {said}");
+        assert!(!site.data().exists(), "{args:?} made something");
+        if args == ["status"] {
+            assert!(said.err.contains(&format!("there is no {data} yet")), "{said}");
+        }
+    }
+    let said = site.named("workspacectl", ["list"]);
+    assert!(said.code == 0 && !site.data().exists(), "{said}");
+    let said = site.piton(["shutdown"]);
+    assert!(said.code == 7 && said.err.contains(&data) && !site.data().exists(), "{said}");
+    // What is changed stays.
+    let declared = site.piton(["process", "register", "--name", "web", "--command", "sleep 60"]);
+    assert!(declared.code == 0 && site.data().is_dir(), "{declared}");
+}
+
+#[test]
+fn a_daemon_is_found_after_its_data_directory_was_changed_in_the_configuration() {
+    let site = Site::new();
+    site.workspace("k2", NEVER, CODE);
+    let daemon = site.serve();
+    let elsewhere = site.path().join("elsewhere");
+    site.write("piton.toml", "[data]\ndir = 'elsewhere'\n");
+    let said = site.piton(["status"]);
+    assert_eq!(said.code, 0, "{said}");
+    assert!(said.out.contains(&format!("running as process {}", daemon.pid())), "{said}");
+    let told = format!("piton.toml:2: warning: data.dir: the daemon of this directory, process {}", daemon.pid());
+    assert!(said.err.contains(&told) && said.err.contains(&site.data().display().to_string()), "{said}");
+    // Whoever names a data directory means that one.
+    let named = site.command(PITON).env("PITON_DATA__DIR", "elsewhere").arg("status").output().unwrap();
+    let named = String::from_utf8(named.stdout).unwrap();
+    assert!(named.contains("not running") && named.contains(&elsewhere.display().to_string()), "{named}");
+    assert!(!elsewhere.exists(), "something was made to look");
+    assert_eq!(daemon.shutdown(), 0, "it can be ended, too");
+    let said = site.piton(["status"]);
+    assert!(said.code == 0 && said.out.contains("not running"), "{said}");
+    assert!(!elsewhere.exists(), "something was made to look");
+}
+
+#[test]
 fn a_daemon_whose_data_directory_is_gone_ends_and_says_so() {
     let site = Site::new();
     site.workspace("k2", NEVER, CODE);

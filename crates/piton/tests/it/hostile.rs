@@ -169,9 +169,15 @@ fn flags_of_init_are_those_that_harm_nobody() {
         let said = refused(&scene, &address, json!({ "init_flags": flags }), "/init_flags");
         assert!(said.contains(named) && !said.contains("hunter2"), "{flags}: {said}");
     }
-    for flags in [json!(["-upgrade -plugin-dir=/tmp"]), json!(["-upgrade", "-from-module", "x"]), json!(["-"])] {
-        refused(&scene, &address, json!({ "init_flags": flags }), "/init_flags");
+    for (flags, pointer) in [
+        (json!(["-upgrade -plugin-dir=/tmp"]), "/init_flags/0"),
+        (json!(["-upgrade", "-from-module", "x"]), "/init_flags/1"),
+        (json!(["-"]), "/init_flags/0"),
+    ] {
+        refused(&scene, &address, json!({ "init_flags": flags }), pointer);
     }
+    let said = refused(&scene, &address, json!({ "init_flags": "-chdir=/ -upgrade -plugin-dir=x" }), "/init_flags");
+    assert!(said.contains("-chdir") && said.contains("-plugin-dir"), "each of them is told: {said}");
     nothing_happened(&scene, &address);
 }
 

@@ -81,6 +81,38 @@ fn the_parameter_that_cannot_be_read_is_named() {
 }
 
 #[test]
+fn a_parameter_that_nothing_reads_is_refused_whatever_the_method() {
+    let site = Site::new();
+    site.workspace("everest", r#"{ "enabled": true }"#, "output \"x\" { value = 1 }\n");
+    let daemon = site.serve();
+    let address = daemon.address();
+    for (method, path, pointer, hint) in [
+        (
+            "POST",
+            "/deploy/00000000-0000-7000-8000-000000000000/approve?digest=abc",
+            "/digest",
+            "`digest` belongs in the body",
+        ),
+        ("POST", "/deploy?auto_approve=true", "/auto_approve", "`auto_approve` belongs in the body"),
+        ("POST", "/api/workspaces/everest/deploy?mode=large", "/mode", "`mode` belongs in the body"),
+        ("POST", "/api/stop?nme=web", "/nme", "the parameters are name, base, wildcard, wait"),
+        ("DELETE", "/api/templates/basic?forced=true", "/forced", "the parameters are force"),
+        ("GET", "/api/cronjobs?workspce=everest", "/workspce", "workspace, standalone"),
+        ("GET", "/api/overview?x", "/x", "nothing is read from the query"),
+    ] {
+        let reply = request(&address, method, path, &[], "");
+        assert_eq!((reply.status, reply.code().as_str()), (400, "invalid_query"), "{path}: {}", reply.text());
+        let problem = reply.json();
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{path}: {problem}");
+        assert!(problem["hint"].as_str().is_some_and(|given| given.contains(hint)), "{path}: {problem}");
+    }
+    assert!(site.runs("workspace/everest").is_empty(), "what was refused was not begun");
+    for path in ["/health?t=1", "/livez?verbose", "/docs?x=1", "/openapi.json?x=1"] {
+        assert_eq!(get(&address, path).status, 200, "{path} is asked for by browsers, probes and caches");
+    }
+}
+
+#[test]
 fn a_body_that_says_a_thing_twice_is_refused() {
     let site = Site::new();
     let daemon = site.serve();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use piton_api::{DeployTool, Fault, Flags, GitCredentials, NewDeployment};
+use piton_model::json_pointer;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -16,10 +17,10 @@ pub(super) fn read(members: Map<String, Value>) -> (NewDeployment, Vec<Fault>) {
     let git_url: String = reader.required("git_url", TEXT).unwrap_or_default();
     let git_ref: String = reader.required("git_ref", TEXT).unwrap_or_default();
     let path = reader.optional("path", TEXT);
-    let env_vars = reader.optional("env_vars", OBJECT);
-    let tfvars_files = reader.optional("tfvars_files", LIST);
-    let init_flags = reader.optional::<Flags>("init_flags", FLAGS);
-    let plan_flags = reader.optional::<Flags>("plan_flags", FLAGS);
+    let env_vars = reader.object("env_vars", OBJECT);
+    let tfvars_files = reader.list("tfvars_files", LIST);
+    let init_flags = reader.list::<Flags>("init_flags", FLAGS);
+    let plan_flags = reader.list::<Flags>("plan_flags", FLAGS);
     let timeout = reader.optional("timeout", "a whole number of minutes, 0 or more");
     let auto_approve = reader.optional("auto_approve", BOOL);
     let git_auth = reader.optional::<GitCredentials>("git_auth", CREDENTIALS);
@@ -51,6 +52,9 @@ const FLAGS: &str = "text, or a list of texts";
 const CREDENTIALS: &str =
     "`{\"type\": \"http\", \"username\", \"password\"}` or `{\"type\": \"ssh\", \"private_key\"}`, all of them text";
 
+/// Nobody mends more of one member at once.
+const MOST: usize = 50;
+
 struct Reader {
     members: Map<String, Value>,
     faults: Vec<Fault>,
@@ -78,6 +82,34 @@ impl Reader {
             }
         }
     }
+
+    /// The same; of a list, each part that is no text is told.
+    fn list<T: DeserializeOwned>(&mut self, name: &str, wanted: &str) -> Option<T> {
+        let items = self.members.get(name).and_then(Value::as_array).into_iter().flatten().enumerate();
+        let wrong = items.filter(|(_, item)| !item.is_string()).map(|(index, _)| index.to_string());
+        let wrong: Vec<String> = wrong.take(MOST).collect();
+        self.parts(name, wanted, &wrong)
+    }
+
+    /// The same; of an object, each member that is no text is told.
+    fn object<T: DeserializeOwned>(&mut self, name: &str, wanted: &str) -> Option<T> {
+        let members = self.members.get(name).and_then(Value::as_object).into_iter().flatten();
+        let wrong = members.filter(|(_, value)| !value.is_string()).map(|(member, _)| member.clone());
+        let wrong: Vec<String> = wrong.take(MOST).collect();
+        self.parts(name, wanted, &wrong)
+    }
+
+    fn parts<T: DeserializeOwned>(&mut self, name: &str, wanted: &str, wrong: &[String]) -> Option<T> {
+        if wrong.is_empty() {
+            return self.optional(name, wanted);
+        }
+        self.members.remove(name);
+        let faults = wrong
+            .iter()
+            .map(|part| Fault { pointer: json_pointer([name, part.as_str()]), detail: "must be text".to_owned() });
+        self.faults.extend(faults);
+        None
+    }
 }
 
 #[cfg(test)]
@@ -94,20 +126,27 @@ mod tests {
     #[test]
     fn all_that_is_wrong_is_told_at_once() {
         assert_eq!(pointers(json!({})), ["/tool", "/git_url", "/git_ref"]);
-        let wrong = json!({"tool": "make", "git_url": 1, "git_ref": null, "env_vars": {"A": 1}, "tfvars_files": ["a", 2],
-            "init_flags": {}, "timeout": -1, "auto_approve": "yes", "git_auth": "x"});
+        let wrong = json!({"tool": "make", "git_url": 1, "git_ref": null, "env_vars": {"A": 1, "B": "b", "C/D": null},
+            "tfvars_files": ["a", 2, []], "init_flags": {}, "plan_flags": ["-refresh=false", 7],
+            "timeout": -1, "auto_approve": "yes", "git_auth": "x"});
         let places = [
             "/tool",
             "/git_url",
             "/git_ref",
             "/env_vars/A",
+            "/env_vars/C~1D",
             "/tfvars_files/1",
+            "/tfvars_files/2",
             "/init_flags",
+            "/plan_flags/1",
             "/timeout",
             "/auto_approve",
             "/git_auth",
         ];
         assert_eq!(pointers(wrong), places);
+        let wrong =
+            json!({"tool": "tofu", "git_url": "https://x/y", "git_ref": "main", "env_vars": [1], "tfvars_files": {}});
+        assert_eq!(pointers(wrong), ["/env_vars", "/tfvars_files"]);
     }
 
     #[test]
