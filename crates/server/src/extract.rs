@@ -1,6 +1,7 @@
 //! Requests become values, or refusals that say which part is wrong.
 
 mod once;
+mod parameters;
 mod query;
 
 use std::borrow::Cow;
@@ -19,6 +20,7 @@ use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path as Place, Segment};
 
 pub(crate) use self::once::{stands_twice, twice};
+pub(crate) use self::parameters::Parameters;
 pub(crate) use self::query::{Query, wrong, wrong_cursor};
 use crate::problem::Refusal;
 

@@ -109,8 +109,8 @@ pub fn waiting_router() -> Router {
 fn table(base: &str, public_metrics: bool) -> Table {
     let below = Table::new()
         .merge(workspaces::routes())
-        .merge(jobs::routes())
-        .merge(batch_jobs::routes())
+        .merge(jobs::routes().strict())
+        .merge(batch_jobs::routes().strict())
         .merge(templates::routes())
         .merge(runs::routes())
         .merge(control_plane::routes())
@@ -119,7 +119,7 @@ fn table(base: &str, public_metrics: bool) -> Table {
         .merge(logs::routes())
         .merge(events::routes())
         .merge(auth::routes())
-        .merge(processes::routes(!base.trim_end_matches('/').is_empty()))
+        .merge(processes::routes(!base.trim_end_matches('/').is_empty()).strict())
         .merge(health::overview());
     let table = Table::new()
         .merge(health::routes())

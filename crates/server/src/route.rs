@@ -15,7 +15,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use crate::caller::{self, Caller, Known};
-use crate::extract::Largest;
+use crate::extract::{Largest, Parameters};
 use crate::front::access::Asked;
 use crate::front::{condition, keyed};
 use crate::openapi;
@@ -142,6 +142,8 @@ struct Route {
     kind: Kind,
     /// The largest body that is read, where that is not the one of all.
     largest: Option<usize>,
+    /// What stands in the query and is no parameter of the route is refused.
+    strict: bool,
     handlers: Handlers,
 }
 
@@ -177,7 +179,15 @@ impl Table {
     }
 
     fn add(mut self, kind: Kind, largest: Option<usize>, handlers: Handlers) -> Table {
-        self.routes.push(Route { kind, largest, handlers });
+        self.routes.push(Route { kind, largest, strict: false, handlers });
+        self
+    }
+
+    /// The same routes, which refuse what stands in the query and is no parameter of theirs.
+    pub(crate) fn strict(mut self) -> Table {
+        for route in &mut self.routes {
+            route.strict = true;
+        }
         self
     }
 
@@ -201,7 +211,13 @@ impl Table {
     /// The router.
     pub(crate) fn router(self) -> Router<App> {
         let routes = self.routes.into_iter().fold(Router::new(), |router, route| {
-            let Route { kind, largest, handlers: Handlers { path, methods, .. } } = route;
+            let Route { kind, largest, strict, handlers: Handlers { path, methods, described } } = route;
+            let methods = if strict {
+                let parameters = Parameters::new(described);
+                methods.route_layer(from_fn(move |request, next| parameters.clone().check(request, next)))
+            } else {
+                methods
+            };
             let guard = move |request: Request, next: Next| guard(kind, request, next);
             let methods = methods.route_layer(from_fn(guard));
             let methods = match largest {
