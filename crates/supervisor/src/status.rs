@@ -53,7 +53,7 @@ pub struct InstanceStatus {
     pub pid: Option<u32>,
     /// When it was last started.
     pub started_at: Option<Timestamp>,
-    /// When it last ended.
+    /// When it last ended; none while something of it is there.
     pub stopped_at: Option<Timestamp>,
     /// How it last ended.
     pub last_exit: Option<LastExit>,
@@ -199,6 +199,19 @@ impl InstanceState {
         InstanceState::Exited,
         InstanceState::Fatal,
     ];
+
+    /// Whether it came up, and is not gone yet.
+    pub fn is_up(self) -> bool {
+        match self {
+            InstanceState::Running | InstanceState::Stopping => true,
+            InstanceState::Starting
+            | InstanceState::Stopped
+            | InstanceState::Waiting
+            | InstanceState::Backoff
+            | InstanceState::Exited
+            | InstanceState::Fatal => false,
+        }
+    }
 
     /// The state's word.
     pub fn as_str(self) -> &'static str {
