@@ -51,7 +51,7 @@ pub struct ProcessStatus {
     /// The signal that last ended it, such as `SIGKILL`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<String>,
-    /// Why it is where it is, where that is not obvious.
+    /// Why it is where it is, where that is not obvious; or why what it prints is lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// When it will be started again.

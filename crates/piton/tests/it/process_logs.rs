@@ -6,7 +6,7 @@ use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
-use crate::site::{Site, until};
+use crate::site::{Site, kill, until};
 use crate::wire::{self, connect, get, request, send};
 
 fn texts(page: &Value) -> Vec<&str> {
@@ -112,4 +112,35 @@ fn none_of_the_last_lines_are_none() {
     site.write("go", "");
     followed.until("data: new\n");
     assert_eq!(followed.lines(), ["new"]);
+}
+
+#[test]
+fn a_keeper_that_dies_is_told_of_with_whose_output_is_lost() {
+    let site = Site::new();
+    let (daemon, address) = site.serve_at();
+    wire::done(&send(&address, "/api/register", &json!({ "name": "web", "command": "sleep 60" })));
+    let status = || wire::done(&get(&address, "/api/status?name=web"));
+    let before = status();
+    let keeper = site.keeper().unwrap();
+    kill(keeper, "KILL");
+    let is_told = |status: &Value| status["reason"].as_str().is_some_and(|reason| reason.contains("output is lost"));
+    until("it is told", || is_told(&status()));
+    assert_eq!((&status()["running"], &status()["pid"]), (&json!(true), &before["pid"]));
+    let said = site.piton(["process", "status", "web"]);
+    assert!(said.out.contains("output is lost"), "{said}");
+    until("it is logged", || site.daemon_log().contains("the keeper is gone"));
+    let log = site.daemon_log();
+    let line = log.lines().find(|line| line.contains("the keeper is gone"));
+    let line = line.unwrap_or_else(|| panic!("{log}"));
+    assert!(line.contains("WARN") && line.contains(&format!("keeper={keeper} ")), "{line}");
+    assert!(line.contains("processes=\"web\""), "{line}");
+    until("another has taken its place", || site.keeper().is_some_and(|next| next != keeper));
+    // Who looks without a daemon, and the next daemon, are told too.
+    assert_eq!(daemon.terminate(), 0);
+    assert!(is_told(&site.json(["process", "status", "web"])[0]));
+    let (_daemon, address) = site.serve_at();
+    until("the next one logs it", || site.daemon_log().contains("a keeper before is gone"));
+    wire::done(&request(&address, "POST", "/api/restart?name=web", &[], ""));
+    let after = wire::done(&get(&address, "/api/status?name=web"));
+    assert_eq!((&after["reason"], &after["running"]), (&Value::Null, &json!(true)));
 }

@@ -14,6 +14,7 @@ use crate::incarnation::{Digest, Incarnation};
 use crate::instance::{Effect, Event, Instance, Rules, State, Up};
 use crate::launch::Launch;
 use crate::probe::Prober;
+use crate::status::UNREAD;
 use crate::{InstanceStatus, Settings};
 
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(super) struct Entry {
     pub(super) due: Option<Duration>,
     /// Probes the child.
     pub(super) prober: Option<Prober>,
+    /// The number of the child whose output nobody reads, because the keeper that did is gone.
+    pub(super) unread: Option<u64>,
     /// The file with the process id, and whose it is.
     pub(super) in_pid_file: Option<(PathBuf, ProcessIdentity)>,
     seed: u64,
@@ -49,6 +52,7 @@ impl Entry {
             unmet: None,
             due: None,
             prober: None,
+            unread: None,
             in_pid_file: None,
             seed: hasher.finish(),
         }
@@ -91,6 +95,9 @@ impl Entry {
             _ => None,
         };
         let waits = self.unmet.as_ref().filter(|_| instance.state == State::Waiting);
+        let is_unread = self.unread.is_some() && self.unread == instance.printing().map(|of| of.number);
+        let reasons = [waits.or(instance.reason.as_ref()).map(String::as_str), is_unread.then_some(UNREAD)];
+        let reasons: Vec<&str> = reasons.into_iter().flatten().collect();
         let detected_by = match (&instance.state, seen) {
             (_, Some(seen)) => seen.by.clone(),
             _ if child.is_some() => "exec:pid".to_owned(),
@@ -112,7 +119,7 @@ impl Entry {
             restarts: instance.restarts,
             next_start,
             ready: instance.is_ready(),
-            reason: waits.or(instance.reason.as_ref()).cloned(),
+            reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
             detected_by,
             usage: None,
         }
