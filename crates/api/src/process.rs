@@ -20,7 +20,7 @@ pub struct ProcessStatus {
     #[serde(with = "unset")]
     #[schema(value_type = String, format = DateTime)]
     pub started_at: Option<Timestamp>,
-    /// When it last ended; `0001-01-01T00:00:00Z` where it never did.
+    /// When it last ended; `0001-01-01T00:00:00Z` where it never did, and while it is there.
     #[serde(with = "unset")]
     #[schema(value_type = String, format = DateTime)]
     pub stopped_at: Option<Timestamp>,
@@ -45,13 +45,13 @@ pub struct ProcessStatus {
     /// Whether it answers as its readiness probe wants; the same as running where it has none.
     #[serde(default)]
     pub ready: bool,
-    /// The code it last exited with.
+    /// The code it last exited with; absent while it is there, as is all about its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
     /// The signal that last ended it, such as `SIGKILL`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<String>,
-    /// Why it is where it is, where that is not obvious.
+    /// Why it is where it is, where that is not obvious; or why what it prints is lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// When it will be started again.

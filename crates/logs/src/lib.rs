@@ -38,6 +38,8 @@
 //! - A follower gets each byte once and in order (`following::*`).
 //! - A place in a rotated log goes on exactly where it was, whatever was put aside or compressed meanwhile; what is gone
 //!   is told (`rotated::a_place_survives_rotation_and_compression`, `rotated::what_is_gone_is_told`).
+//! - The last line of what has ended is shown without its end, and once
+//!   (`rotated::the_last_words_of_what_has_ended_are_a_line`).
 //! - A log has one writing process, by a lock on its index.
 //!
 //! # Durability

@@ -14,11 +14,12 @@ use serde_json::{Map, Value};
 use crate::batch_view;
 use crate::caller::Caller;
 use crate::cron_files;
-use crate::extract::{Json, Path};
+use crate::extract::{Json, Path, Query};
 use crate::problem::{Answer, Refusal};
 use crate::processes::{as_provisr, refused, unless_in_the_way};
 use crate::route::{Permission, Table, routes};
 use crate::state::App;
+use crate::window::Slice;
 
 pub(crate) fn routes() -> Table {
     Table::new()
@@ -32,12 +33,12 @@ pub(crate) fn routes() -> Table {
 }
 
 /// Jobs: declared ones, those of schedules, and those that somebody made.
-#[utoipa::path(get, path = "/jobs", responses((status = 200, body = Vec<api::BatchJob>)))]
-async fn list(State(app): State<App>, caller: Caller) -> Answer<Json<Vec<api::BatchJob>>> {
+#[utoipa::path(get, path = "/jobs", params(Slice), responses((status = 200, body = Vec<api::BatchJob>)))]
+async fn list(State(app): State<App>, Query(slice): Query<Slice>, caller: Caller) -> Answer<Json<Vec<api::BatchJob>>> {
     let loaded = app.engine.loaded();
     let secrets = caller.secrets();
     let jobs = app.engine.jobs().await?;
-    Ok(Json(jobs.iter().map(|job| batch_view::job(job, &loaded.catalog, secrets)).collect()))
+    Ok(Json(slice.of(&jobs).map(|job| batch_view::job(job, &loaded.catalog, secrets)).collect()))
 }
 
 /// One job.

@@ -18,6 +18,24 @@ pub(crate) struct Window {
     cursor: Option<String>,
 }
 
+/// Which part of a list that is answered without more, so that it has no place for a cursor.
+#[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Slice {
+    /// How many at most; all unless given. 0 counts as 1.
+    limit: Option<usize>,
+    /// How many to leave out.
+    offset: Option<usize>,
+}
+
+impl Slice {
+    /// The part of this list.
+    pub(crate) fn of<T>(&self, items: impl IntoIterator<Item = T>) -> impl Iterator<Item = T> {
+        let limit = self.limit.map_or(usize::MAX, |limit| limit.max(1));
+        items.into_iter().skip(self.offset.unwrap_or(0)).take(limit)
+    }
+}
+
 impl Window {
     /// The part of what is sorted by `name`. The next page begins after the last name of this one, whatever was added or
     /// removed meanwhile.
@@ -53,6 +71,20 @@ mod tests {
         let refused = window(None, Some("!".to_owned())).of(names(), String::as_str).unwrap_err();
         assert_eq!(refused.into_problem().code, "invalid_cursor");
         assert_eq!(window(Some(0), None).of(names(), String::as_str).unwrap().items, ["a"]);
+    }
+
+    #[test]
+    fn a_slice_is_what_stands_there() {
+        for (limit, offset, wanted) in [
+            (None, None, &[1, 2, 3][..]),
+            (Some(2), None, &[1, 2]),
+            (Some(2), Some(2), &[3]),
+            (None, Some(1), &[2, 3]),
+            (Some(0), None, &[1]),
+            (Some(usize::MAX), Some(usize::MAX), &[]),
+        ] {
+            assert_eq!(Slice { limit, offset }.of([1, 2, 3]).collect::<Vec<_>>(), wanted, "{limit:?} {offset:?}");
+        }
     }
 
     #[test]

@@ -19,9 +19,9 @@ pub(crate) const WRITE: Rows = Rows {
 pub(crate) const CUT: &str = "DELETE FROM process_history WHERE number <= $1";
 pub(crate) const FORGET: &str = "DELETE FROM process_history WHERE at < $1";
 pub(crate) const LATEST: &str = "SELECT number, at, name, process, pid, status, error FROM process_history \
-     WHERE number < $1 ORDER BY number DESC LIMIT $2";
+     WHERE number < $1 ORDER BY number DESC LIMIT $2 OFFSET $3";
 pub(crate) const LATEST_OF: &str = "SELECT number, at, name, process, pid, status, error FROM process_history \
-     WHERE number < $1 AND (name = $3 OR process = $3) ORDER BY number DESC LIMIT $2";
+     WHERE number < $1 AND (name = $4 OR process = $4) ORDER BY number DESC LIMIT $2 OFFSET $3";
 
 /// How many rows are kept.
 const KEPT: i64 = 50_000;
@@ -57,19 +57,20 @@ impl Store {
         self.writer().perform(Forget { before }).await
     }
 
-    /// What happened before the row `before` (or until now), the latest first, each with the number of its row; of one
-    /// instance, or of all instances of one process, where a name is given.
+    /// What happened before the row `before` (or until now), the latest first, but for the first `offset` of them, each with
+    /// the number of its row; of one instance, or of all instances of one process, where a name is given.
     pub async fn process_events(
         &self,
         name: Option<&str>,
         before: Option<i64>,
+        offset: usize,
         limit: usize,
     ) -> Result<Vec<(i64, ProcessEvent)>, Error> {
         let before = before.unwrap_or(i64::MAX);
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let [offset, limit] = [offset, limit].map(|count| i64::try_from(count).unwrap_or(i64::MAX));
         let rows = match name {
-            Some(name) => self.readers().rows(LATEST_OF, params![before, limit, name]).await?,
-            None => self.readers().rows(LATEST, params![before, limit]).await?,
+            Some(name) => self.readers().rows(LATEST_OF, params![before, limit, offset, name]).await?,
+            None => self.readers().rows(LATEST, params![before, limit, offset]).await?,
         };
         rows.iter().map(read).collect()
     }

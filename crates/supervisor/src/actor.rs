@@ -33,7 +33,7 @@ use hooks::Phase;
 use lane::Lane;
 pub(crate) use settle::{Awaited, Failed, Want};
 use settle::{HeldBack, Waiter};
-pub(crate) use watch::{listen, pass_on};
+pub(crate) use watch::{Heard, listen, pass_on};
 
 /// So many messages are taken at once.
 const BATCH: usize = 256;
@@ -54,8 +54,8 @@ pub(crate) enum Message {
     Event { instance: String, event: Event },
     /// A child of the keeper ended.
     Ended(Child),
-    /// There is a new connection to the keeper, which holds these.
-    Listed(Vec<Child>),
+    /// There is a new connection to the keeper, which holds these; and the keeper before, if that was another one.
+    Listed { held: Vec<Child>, gone: Option<u32> },
     /// A phase of hooks is over, with all that ran beside it.
     HooksOver(Phase),
 }
@@ -170,7 +170,7 @@ impl Actor {
             Message::Await { instances, until, done } => self.wait_for(instances, until, done),
             Message::Event { instance, event } => self.step(&instance, event),
             Message::Ended(child) => self.ended(&child),
-            Message::Listed(children) => self.compare(children),
+            Message::Listed { held, gone } => self.compare(held, gone),
             Message::HooksOver(of) => self.hooks_over(&of),
         }
         self.settle();

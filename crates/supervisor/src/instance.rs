@@ -351,6 +351,14 @@ impl Instance {
         }
     }
 
+    /// Whose output may come: that of the child that runs, or of what it has left running.
+    pub(crate) fn printing(&self) -> Option<Incarnation> {
+        match &self.state {
+            State::Up { up, .. } | State::Detached { up, .. } => Some(up.of),
+            _ => None,
+        }
+    }
+
     /// What is to be probed: the child that runs, or what it has left running, as far as a detector sees that.
     pub(crate) fn to_probe(&self) -> Option<Incarnation> {
         match &self.state {

@@ -35,6 +35,8 @@
 //!   `adoption::what_changed_meanwhile_is_replaced_and_what_did_not_is_not`).
 //! - A supervisor that comes back finds process ids, ages and counts of restarts as they were
 //!   (`adoption::a_supervisor_that_comes_back_finds_everything_as_it_was`).
+//! - Whose output is lost with its keeper says so until it is another child
+//!   (`adoption::whose_output_died_with_the_keeper_says_so`).
 //! - A hook is run once and ends in its time, also over restarts (`hooks::*`).
 //! - Nothing is done that could not be remembered (`refusals::what_cannot_be_remembered_is_not_done`).
 //!

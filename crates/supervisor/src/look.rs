@@ -5,6 +5,7 @@ use piton_keeper::{Child, State};
 
 use crate::incarnation::Incarnation;
 use crate::real_time::timestamp;
+use crate::status::UNREAD;
 use crate::{Error, InstanceState, InstanceStatus, Settings};
 
 /// The instances that run. No keeper is started to say so: where none is, nothing is held.
@@ -29,6 +30,7 @@ fn seen(child: &Child) -> Option<InstanceStatus> {
         started_at: timestamp(child.spawned_at_unix_us),
         restarts: of.restarts,
         ready: true,
+        reason: (child.state == State::Orphaned).then(|| UNREAD.to_owned()),
         detected_by: "exec:pid".to_owned(),
         ..InstanceStatus::at_rest(instance, instance)
     })

@@ -7,6 +7,9 @@ use jiff::Timestamp;
 use piton_keeper::ExitStatus;
 use serde::{Deserialize, Serialize};
 
+/// Why what an instance prints is nowhere to be found.
+pub(crate) const UNREAD: &str = "its output is lost until it is started again, because the keeper that read it is gone";
+
 /// Where an instance is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -53,7 +56,7 @@ pub struct InstanceStatus {
     pub pid: Option<u32>,
     /// When it was last started.
     pub started_at: Option<Timestamp>,
-    /// When it last ended.
+    /// When it last ended; none while something of it is there.
     pub stopped_at: Option<Timestamp>,
     /// How it last ended.
     pub last_exit: Option<LastExit>,
@@ -63,7 +66,8 @@ pub struct InstanceStatus {
     pub next_start: Option<Timestamp>,
     /// Whether its readiness probe succeeds; the same as running where it has none.
     pub ready: bool,
-    /// Why it is where it is, where that is not obvious: a failed start, hook or probe, a missing dependency.
+    /// Why it is where it is, where that is not obvious: a failed start, hook or probe, a missing dependency. Or why
+    /// what it prints is lost.
     pub reason: Option<String>,
     /// By what it was last seen: `exec:pid`, `pidfile:PATH`, `cmd:COMMAND`, `exit-detected`, `no-pid` or `not-found`.
     pub detected_by: String,
@@ -199,6 +203,19 @@ impl InstanceState {
         InstanceState::Exited,
         InstanceState::Fatal,
     ];
+
+    /// Whether it came up, and is not gone yet.
+    pub fn is_up(self) -> bool {
+        match self {
+            InstanceState::Running | InstanceState::Stopping => true,
+            InstanceState::Starting
+            | InstanceState::Stopped
+            | InstanceState::Waiting
+            | InstanceState::Backoff
+            | InstanceState::Exited
+            | InstanceState::Fatal => false,
+        }
+    }
 
     /// The state's word.
     pub fn as_str(self) -> &'static str {

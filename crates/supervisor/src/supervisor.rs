@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::warn;
 
-use crate::actor::{Actor, Awaited, Failed, Message, Want, is_wished, listen, pass_on, wished};
+use crate::actor::{Actor, Awaited, Failed, Heard, Message, Want, is_wished, listen, pass_on, wished};
 use crate::board::Board;
 use crate::command::clear_asked;
 use crate::launch::make_dir;
@@ -88,7 +88,7 @@ impl Supervisor {
         }
         let wishes = memory.load().await.map_err(Error::Memory)?;
         let keeping = Keeping::new(settings.keeper_dir.clone(), settings.keeper_argv.clone());
-        let (ends, held) = listen(&keeping).await?;
+        let Heard { keeper, ends, held } = listen(&keeping).await?;
         let (left, cleared) = (held.clone(), keeping.clone());
         tokio::spawn(async move {
             if let Err(problem) = clear_asked(&cleared, &left).await {
@@ -101,7 +101,7 @@ impl Supervisor {
         let actor =
             Actor::new(Arc::clone(&settings), keeping.clone(), Arc::clone(&board), (outbox.clone(), inbox), held);
         tokio::spawn(actor.run(end.clone()));
-        let hears = pass_on(keeping, ends, outbox.clone());
+        let hears = pass_on(keeping, keeper, ends, outbox.clone());
         tokio::spawn(end.clone().run_until_cancelled_owned(hears));
         if let Some(every) = settings.measure_every.filter(|_| settings.measurements > 0) {
             tokio::spawn(end.clone().run_until_cancelled_owned(measure(Arc::clone(&board), every)));

@@ -131,6 +131,7 @@ impl Captures {
         };
         match opened {
             Ok(()) => {
+                self.begin_line(id, &path);
                 self.spare_descriptors(&path);
                 Ok(Prepared { id, writer })
             }
@@ -138,6 +139,22 @@ impl Captures {
                 self.detach(id);
                 Err(error)
             }
+        }
+    }
+
+    /// Sees to it that what comes through a new pipe begins a line. Who writes beside others breaks none of theirs:
+    /// only those that ended have left one without its end.
+    fn begin_line(&mut self, newcomer: u64, path: &Rc<Path>) {
+        if self.logs.get(path).is_some_and(|log| log.pipes > 1) {
+            // What is left of those that ended comes first, and they go with it.
+            let of_others = |(id, pipe): (&u64, &Pipe)| (*id != newcomer && pipe.log == *path).then_some(*id);
+            let others: Vec<u64> = self.pipes.iter().filter_map(of_others).collect();
+            for id in others {
+                self.serve(id, WHOLE_PIPE);
+            }
+        }
+        if let Some(log) = self.logs.get_mut(path).filter(|log| log.pipes == 1) {
+            log.begin_line(path);
         }
     }
 

@@ -53,11 +53,13 @@ pub struct MergedPage {
 /// The two outputs of a process as one log, in which a number is a place.
 ///
 /// Lines of one output are in their order; those of the two are interleaved as they were first seen by a reader, and for
-/// every later one in the same way. Lines that have not ended yet are not shown.
+/// every later one in the same way. A line that has not ended yet is not shown as long as it may go on.
 #[derive(Debug, Clone)]
 pub struct MergedLog {
     logs: Vec<(OutputStream, RotatedLog)>,
     book: PathBuf,
+    /// Nobody writes to it.
+    ended: bool,
 }
 
 impl MergedLog {
@@ -69,12 +71,20 @@ impl MergedLog {
         if stderr.path() != stdout.path() {
             logs.push((OutputStream::Stderr, stderr));
         }
-        MergedLog { logs, book: book.into() }
+        MergedLog { logs, book: book.into(), ended: false }
     }
 
     /// Only one of them, as a log of the same kind, with a book of its own.
     pub fn one(stream: OutputStream, path: impl Into<PathBuf>, book: impl Into<PathBuf>) -> MergedLog {
-        MergedLog { logs: vec![(stream, RotatedLog::new(path))], book: book.into() }
+        MergedLog { logs: vec![(stream, RotatedLog::new(path))], book: book.into(), ended: false }
+    }
+
+    /// Whether the process is known to have ended: a line that it has left without an end will not go on, and is shown.
+    /// The next one that writes is expected to end it first.
+    #[must_use]
+    pub fn with_end(mut self, ended: bool) -> MergedLog {
+        self.ended = ended;
+        self
     }
 
     /// Up to `limit` lines from a place on; without a place the last ones.
@@ -87,7 +97,7 @@ impl MergedLog {
     }
 
     fn read(&self, since: Option<u64>, limit: usize) -> io::Result<MergedPage> {
-        let stretches = up_to_date(&self.book, &self.logs)?;
+        let stretches = up_to_date(&self.book, &self.logs, self.ended)?;
         let (first, end) = match (stretches.first(), stretches.last()) {
             (Some(first), Some(last)) => (first.at, last.end()),
             _ => (0, 0),
@@ -124,17 +134,23 @@ impl MergedLog {
             }
         };
         page.next = at;
+        // Of a place within a file the byte before it is read along.
+        let mut before = usize::from(stretch.offset + (at - stretch.at) > 0);
         while at < stretch.end() && page.lines.len() < limit {
             let room = usize::try_from(stretch.end() - at).unwrap_or(BLOCK).min(BLOCK);
-            let from = Cursor::new(stretch.id, stretch.offset + (at - stretch.at));
-            let piece = reader.read(from, room)?;
-            if piece.from != from || piece.bytes.is_empty() {
+            let from = Cursor::new(stretch.id, stretch.offset + (at - stretch.at) - before as u64);
+            let piece = reader.read(from, room + before)?;
+            if piece.from != from || piece.bytes.len() <= before {
                 // Gone since it was seen.
                 (page.gap, page.next) = (true, stretch.end());
                 return Ok(());
             }
-            lines.push(&piece.bytes, |length, text| line(page, (length, text)));
-            at += piece.bytes.len() as u64;
+            let late = before > 0 && is_late_end(&piece.bytes);
+            let bytes = &piece.bytes[before + usize::from(late)..];
+            (at, page.next) = (at + u64::from(late), page.next + u64::from(late));
+            before = 0;
+            lines.push(bytes, |length, text| line(page, (length, text)));
+            at += bytes.len() as u64;
         }
         if at >= stretch.end()
             && let Some(rest) = lines.rest()
@@ -157,7 +173,8 @@ impl MergedLog {
             let Some(volume) = known.into_iter().find(|volume| volume.id == stretch.id) else { break };
             let Some(mut open) = OpenVolume::open(volume)? else { break };
             let end = stretch.offset + stretch.length;
-            let (offset, found) = last_lines_in(&mut open, volume, stretch.offset, end, left)?;
+            let begin = begin_of_lines(&mut open, stretch.offset)?;
+            let (offset, found) = last_lines_in(&mut open, volume, begin, end, left)?;
             place = Some(stretch.at + (offset - stretch.offset));
             left -= found.min(left);
         }
@@ -167,4 +184,18 @@ impl MergedLog {
     fn log(&self, stream: OutputStream) -> Option<&RotatedLog> {
         self.logs.iter().find(|(known, _)| *known == stream).map(|(_, log)| log)
     }
+}
+
+/// Where the lines of a stretch begin that begins there.
+fn begin_of_lines(open: &mut OpenVolume, offset: u64) -> io::Result<u64> {
+    let Some(before) = offset.checked_sub(1) else { return Ok(offset) };
+    let mut around = [0; 2];
+    let count = open.read(before, &mut around)?;
+    Ok(offset + u64::from(is_late_end(&around[..count])))
+}
+
+/// Whether the second of these bytes is the end of a line that was shown before it had one, as is the last one of a
+/// process: this is no line of its own.
+fn is_late_end(bytes: &[u8]) -> bool {
+    matches!(bytes, [before, b'\n', ..] if *before != b'\n')
 }

@@ -54,8 +54,9 @@ impl Stretch {
     }
 }
 
-/// The order so far, with all that was written up to now. Concurrent callers see the same.
-pub(super) fn up_to_date(book: &Path, logs: &[(OutputStream, RotatedLog)]) -> io::Result<Vec<Stretch>> {
+/// The order so far, with all that was written up to now: whole lines, and what follows them where that has ended.
+/// Concurrent callers see the same.
+pub(super) fn up_to_date(book: &Path, logs: &[(OutputStream, RotatedLog)], ended: bool) -> io::Result<Vec<Stretch>> {
     let mut file = lock(book)?;
     let mut text = Vec::new();
     (&mut file).take(LONGEST).read_to_end(&mut text)?;
@@ -66,7 +67,7 @@ pub(super) fn up_to_date(book: &Path, logs: &[(OutputStream, RotatedLog)]) -> io
     for (stream, log) in logs {
         let last = before.iter().rev().find(|stretch| stretch.stream == *stream);
         let from = last.map_or(Cursor::BEGINNING, |last| Cursor::new(last.id, last.offset + last.length));
-        found.extend(added(&volumes(log.path())?, from)?.into_iter().map(|part| (*stream, part)));
+        found.extend(added(&volumes(log.path())?, from, ended)?.into_iter().map(|part| (*stream, part)));
     }
     // A whole file was written before another that was changed later; within the present ones nothing is known.
     found.sort_by_key(|(_, part)| part.changed);
@@ -111,15 +112,15 @@ struct Part {
     lost: bool,
 }
 
-/// What follows a place in a log, up to the end of its last whole line.
-fn added(volumes: &Volumes, from: Cursor) -> io::Result<Vec<Part>> {
+/// What follows a place in a log, up to the end of its last whole line, or of the log where that has ended.
+fn added(volumes: &Volumes, from: Cursor, ended: bool) -> io::Result<Vec<Part>> {
     let Some((first, from, mut lost)) = place(volumes, from) else { return Ok(Vec::new()) };
     let mut parts = Vec::new();
     for volume in volumes.all.iter().skip_while(|volume| volume.id != first.id) {
         let offset = if volume.id == from.id { from.offset } else { 0 };
         // One that was emptied begins again.
         let offset = if offset > volume.length { 0 } else { offset };
-        let end = if volume.current { end_of_lines(volume, offset)? } else { volume.length };
+        let end = if volume.current && !ended { end_of_lines(volume, offset)? } else { volume.length };
         if end > offset {
             let (length, changed) = (end - offset, volume.changed);
             parts.push(Part { id: volume.id, offset, length, changed, lost: std::mem::take(&mut lost) });

@@ -307,6 +307,43 @@ async fn two_outputs_are_one_log_with_lasting_places() {
 }
 
 #[tokio::test]
+async fn the_last_words_of_what_has_ended_are_a_line() {
+    let mut both = Both::new();
+    let page = async |both: &Both, since, ended| both.log().with_end(ended).page(Some(since), 10).await.unwrap();
+    both.out.write("a\nlast words");
+    let running = page(&both, 0, false).await;
+    assert_eq!(texts(&running), ["Stdout a"], "it may go on");
+    let ended = page(&both, running.next, true).await;
+    assert_eq!(texts(&ended), ["Stdout last words"]);
+    assert_eq!(page(&both, ended.next, true).await.lines, []);
+    both.err.write("E\n");
+    let other = page(&both, ended.next, false).await;
+    assert_eq!(texts(&other), ["Stderr E"]);
+    // The next one that writes ends the line first, which is then told already.
+    both.out.write("\n");
+    let nothing = page(&both, other.next, false).await;
+    assert_eq!((nothing.lines, nothing.gap), (vec![], false));
+    both.out.write("\nb\nmore");
+    let all = page(&both, 0, false).await.lines;
+    let wanted = ["Stdout a", "Stdout last words", "Stderr E", "Stdout ", "Stdout b"];
+    assert_eq!(texts(&MergedPage { lines: all.clone(), ..MergedPage::default() }), wanted);
+    assert_eq!(page(&both, other.next, false).await.lines, all[3..], "also from between the two on");
+    for count in 0..=6 {
+        let tail = both.log().page(None, count).await.unwrap();
+        assert_eq!(tail.lines, all[all.len().saturating_sub(count)..], "the last {count}");
+    }
+    for line in &all {
+        let page = both.log().page(Some(line.offset), 1).await.unwrap();
+        assert_eq!(page.lines, std::slice::from_ref(line));
+    }
+    both.out.rotate();
+    assert_eq!(both.out.compress().await, 1);
+    let aside = page(&both, other.next, false).await;
+    assert_eq!(texts(&aside), ["Stdout ", "Stdout b", "Stdout more"]);
+    assert_eq!(both.log().page(None, 5).await.unwrap().lines[..2], all[1..3]);
+}
+
+#[tokio::test]
 async fn what_nobody_saw_before_it_was_removed_is_told() {
     let mut both = Both::new();
     both.out.write("a\n");

@@ -36,6 +36,7 @@ mod oneclick;
 mod postgres;
 mod private;
 mod process_commands;
+mod process_logs;
 mod processes;
 mod provision_chaos;
 mod provisions;

@@ -611,3 +611,76 @@ fn who_may_do_what() {
         assert!(trail.contains(act), "{act}: {trail}");
     }
 }
+
+#[test]
+fn lists_are_read_in_parts() {
+    let site = Site::new();
+    site.write(
+        "piton.toml",
+        "[[groups]]\nname = \"first\"\nmembers = [\"web\"]\n[[groups]]\nname = \"second\"\nmembers = [\"web\"]\n",
+    );
+    site.write(
+        "programs/web.toml",
+        "type = \"process\"\n[spec]\nname = \"web\"\ncommand = \"sleep 60\"\ninstances = 3\n",
+    );
+    let (_daemon, address) = site.serve_at();
+    until("all run", || all_run(&site, 3));
+    let list = |path: &str| wire::done(&get(&address, path));
+    let names = |items: &Value| -> Vec<String> {
+        items.as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let first = list("/api/processes?limit=2");
+    assert_eq!(names(&first["items"]), ["web-1", "web-2"]);
+    let second = list(&format!("/api/processes?limit=2&cursor={}", first["next"].as_str().unwrap()));
+    assert_eq!((names(&second["items"]), &second["next"]), (vec!["web-3".to_owned()], &Value::Null));
+    assert_eq!(names(&list("/api/groups?offset=1")), ["second"]);
+    assert_eq!(names(&list("/api/groups?limit=1")), ["first"]);
+    assert_eq!(list("/api/jobs?limit=1&offset=0"), json!([]));
+
+    done(&post(&address, "/api/stop?name=web-1"));
+    let rows = |query: &str| list(&format!("/api/history?name=web-1{query}"))["items"].as_array().unwrap().clone();
+    until("it is written down", || rows("").first().is_some_and(|row| row["status"] == "stopped"));
+    let all = rows("");
+    assert!(all.len() > 2, "{all:?}");
+    assert_eq!(rows("&offset=1"), all[1..]);
+    assert_eq!(rows("&limit=1&offset=2"), all[2..3]);
+    assert!(rows("&offset=1000").is_empty());
+}
+
+#[test]
+fn what_a_route_does_not_read_is_refused_by_its_name() {
+    let site = Site::new();
+    let (_daemon, address) = site.serve_at();
+    done(&send(&address, "/api/register", &json!({ "name": "web", "command": "sleep 60" })));
+    for (method, path, parameter) in [
+        ("GET", "/api/processes?limit=abc", "limit"),
+        ("GET", "/api/processes?limt=1", "limt"),
+        ("GET", "/api/processes/web?verbose=1", "verbose"),
+        ("GET", "/api/processes/web/logs?tail=1&colour=no", "colour"),
+        ("GET", "/api/status?name=web&limit=1", "limit"),
+        ("GET", "/api/history?offset=-1", "offset"),
+        ("GET", "/api/history?page=1", "page"),
+        ("GET", "/api/groups?limit=abc", "limit"),
+        ("GET", "/api/group/status?group=a&name=b", "name"),
+        ("GET", "/api/jobs?limit=abc", "limit"),
+        ("GET", "/api/jobs?state=failed", "state"),
+        ("GET", "/api/cronjobs?limit=abc", "limit"),
+        ("GET", "/api/cronjobs?name=a", "name"),
+        ("POST", "/api/start?name=web&wait=1s", "wait"),
+        ("POST", "/api/stop?name=web&force=true", "force"),
+        ("POST", "/api/processes/web/stop?name=api", "name"),
+        ("POST", "/api/group/stop?group=a&force=true", "force"),
+        ("POST", "/api/jobs/none?force=true", "force"),
+        ("DELETE", "/api/jobs/none?force=true", "force"),
+        ("POST", "/api/cronjobs/none/trigger?now=true", "now"),
+    ] {
+        let reply = request(&address, method, path, &[], "");
+        assert_eq!((reply.status, reply.code().as_str()), (400, "invalid_query"), "{path}: {}", reply.text());
+        let problem = reply.json();
+        assert_eq!(problem["errors"][0]["pointer"], format!("/{parameter}"), "{path}: {problem}");
+        assert!(problem["hint"].is_string(), "{path}: {problem}");
+    }
+    assert_eq!(status(&address, "web")["running"], true, "nothing was done");
+    let hint = get(&address, "/api/processes?limt=1").json()["hint"].clone();
+    assert_eq!(hint, "the parameters are name, base, wildcard, limit, cursor");
+}

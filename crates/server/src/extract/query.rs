@@ -131,7 +131,7 @@ mod tests {
         Stderr,
     }
 
-    #[derive(Debug, Deserialize, IntoParams)]
+    #[derive(Debug, Deserialize, utoipa::IntoParams)]
     #[serde(deny_unknown_fields)]
     #[into_params(parameter_in = Query)]
     struct Wanted {

@@ -15,6 +15,7 @@ use crate::extract::{Json, Query};
 use crate::problem::{Answer, Refusal};
 use crate::route::{Permission, Table, routes};
 use crate::state::App;
+use crate::window::Slice;
 
 pub(super) fn routes() -> Table {
     Table::new()
@@ -46,10 +47,10 @@ impl Grouped {
 }
 
 /// All groups, and how many of their instances run.
-#[utoipa::path(get, path = "/groups", tag = "processes", responses((status = 200, body = Vec<api::ProcessGroup>)))]
-async fn list(State(app): State<App>) -> Answer<Json<Vec<api::ProcessGroup>>> {
+#[utoipa::path(get, path = "/groups", tag = "processes", params(Slice), responses((status = 200, body = Vec<api::ProcessGroup>)))]
+async fn list(State(app): State<App>, Query(slice): Query<Slice>) -> Answer<Json<Vec<api::ProcessGroup>>> {
     daemon(&app)?;
-    Ok(Json(app.supervisor.groups().iter().map(view::group).collect()))
+    Ok(Json(slice.of(&app.supervisor.groups()).map(view::group).collect()))
 }
 
 /// The instances of each member of a group.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use piton_api as api;
 use piton_logs::{MergedLog, MergedPage, OutputStream};
-use piton_supervisor::Error;
+use piton_supervisor::{Error, InstanceState, Selector};
 use serde::Deserialize;
 use tokio::time::Instant;
 use utoipa::ToSchema;
@@ -62,7 +62,7 @@ struct Part {
     since: Option<u64>,
     /// How many lines at most; 200 unless given. More than 1000 counts as 1000, and 0 as 1 on a page.
     limit: Option<usize>,
-    /// The same, for the last lines.
+    /// The same, for the last lines; 0 for none of them, which with `follow` leaves the new ones.
     tail: Option<usize>,
     /// Only standard output, or only standard error.
     #[param(inline)]
@@ -72,10 +72,17 @@ struct Part {
     follow: bool,
 }
 
+impl Part {
+    fn limit(&self) -> usize {
+        self.tail.or(self.limit).unwrap_or(USUAL).min(MOST)
+    }
+}
+
 /// What an instance printed: a page of lines, or server-sent events for those who accept them or `follow`.
 ///
-/// An event is one line; its `id` is the place after it, to resume at with `Last-Event-ID`. One without an event tells
-/// first where the log begins; `gap` says that lines are gone which should stand there.
+/// A line without its end is shown once the instance has ended. An event is one line; its `id` is the place after it,
+/// to resume at with `Last-Event-ID`. One without an event tells first where the log begins; `gap` says that lines are
+/// gone which should stand there.
 #[utoipa::path(get, path = "/processes/{name}/logs", params(Part), responses((status = 200, content((api::ProcessLog = "application/json"), (String = "text/event-stream"))), (status = 400, description = "It is no name, or no place.")))]
 async fn show(
     State(app): State<App>,
@@ -85,11 +92,14 @@ async fn show(
 ) -> Answer<Response> {
     // Where an instance writes is known to whoever supervises it.
     daemon(&app)?;
-    let log = open(&app, &plain(&name)?, part.stream).await?;
+    let name = plain(&name)?;
+    let log = open(&app, &name, part.stream).await?.with_end(has_ended(&app, &name));
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
-    let limit = part.tail.or(part.limit).unwrap_or(USUAL).min(MOST);
+    let limit = part.limit();
     if !part.follow && !accept.is_some_and(|accept| accept.contains("text/event-stream")) {
-        let page = log.page(part.since, limit.max(1)).await?;
+        // Who goes from page to page has to get on.
+        let least = usize::from(part.tail.is_none());
+        let page = log.page(part.since, limit.max(least)).await?;
         return Ok(Json(view(page)).into_response());
     }
     let resumed = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
@@ -97,7 +107,7 @@ async fn show(
         Some(since) => MergedPage { next: since, ..MergedPage::default() },
         None => log.page(None, limit).await?,
     };
-    let body = Body::from_stream(follow(app, log, first).map(Ok::<_, Infallible>));
+    let body = Body::from_stream(follow(app, name, log, first).map(Ok::<_, Infallible>));
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, body).into_response())
 }
@@ -117,6 +127,23 @@ async fn open(app: &App, instance: &str, which: Option<Which>) -> Answer<MergedL
         Some(Which::Stdout) => MergedLog::one(OutputStream::Stdout, stdout, books.join(instance)),
         Some(Which::Stderr) => MergedLog::one(OutputStream::Stderr, stderr, books.join(instance)),
     })
+}
+
+/// Whether nothing of an instance runs that could go on with a line.
+fn has_ended(app: &App, instance: &str) -> bool {
+    let found = app.supervisor.observe(&Selector::Name(instance.to_owned())).unwrap_or_default();
+    found.iter().any(|seen| seen.status.name == instance && is_at_rest(seen.status.state))
+}
+
+fn is_at_rest(state: InstanceState) -> bool {
+    match state {
+        InstanceState::Stopped
+        | InstanceState::Waiting
+        | InstanceState::Backoff
+        | InstanceState::Exited
+        | InstanceState::Fatal => true,
+        InstanceState::Starting | InstanceState::Running | InstanceState::Stopping => false,
+    }
 }
 
 /// Each instance has a log of its own: a process that has not exactly one names none.
@@ -157,11 +184,11 @@ fn view(page: MergedPage) -> api::ProcessLog {
 }
 
 /// Events without an end.
-fn follow(app: App, log: MergedLog, first: MergedPage) -> Feed {
-    Feed::new(|frames| feed(app, log, first, frames))
+fn follow(app: App, instance: String, log: MergedLog, first: MergedPage) -> Feed {
+    Feed::new(|frames| feed(app, instance, log, first, frames))
 }
 
-async fn feed(app: App, log: MergedLog, first: MergedPage, frames: Frames) {
+async fn feed(app: App, instance: String, mut log: MergedLog, first: MergedPage, frames: Frames) {
     let begin = first.lines.first().map_or(first.next, |line| line.offset);
     frames.send(format!("id: {begin}\n\n")).await;
     let mut next = first.next;
@@ -170,6 +197,7 @@ async fn feed(app: App, log: MergedLog, first: MergedPage, frames: Frames) {
     }
     let (mut rest, mut quiet_since) = (FIRST_REST, Instant::now());
     while tokio::time::timeout(rest, app.front.ending.cancelled()).await.is_err() {
+        log = log.with_end(has_ended(&app, &instance));
         let page = match log.page(Some(next), MOST).await {
             Ok(page) => page,
             Err(error) => {

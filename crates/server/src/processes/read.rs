@@ -16,6 +16,7 @@ use crate::extract::{Json, Path, Query, wrong_cursor};
 use crate::problem::{Answer, Refusal};
 use crate::route::{Permission, Table, routes};
 use crate::state::App;
+use crate::window::Window;
 
 pub(super) fn routes() -> Table {
     Table::new()
@@ -62,14 +63,12 @@ pub(super) fn look(app: &App, which: &Selector) -> Answer<Vec<InstanceStatus>> {
     }
 }
 
-/// The same, for those who only show them.
-fn observe(app: &App, which: &Selector) -> Answer<Listed> {
-    let found = if app.about.supervises() {
-        app.supervisor.observe(which)?
-    } else {
-        look(app, which)?.into_iter().map(Observed::from).collect()
-    };
-    Ok(Listed::new(app, found))
+/// The same, by their names, for those who only show them.
+fn observe(app: &App, which: &Selector) -> Answer<Vec<Observed>> {
+    if app.about.supervises() {
+        return Ok(app.supervisor.observe(which)?);
+    }
+    Ok(look(app, which)?.into_iter().map(Observed::from).collect())
 }
 
 /// [`api::StatusAnswer`], written piece by piece.
@@ -81,10 +80,12 @@ enum Status {
     Well(api::Done),
 }
 
-/// [`api::Page`], written piece by piece. There is no next one.
+/// [`api::Page`], written piece by piece.
 #[derive(Debug, Serialize)]
 struct Listing {
     items: Listed,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 /// The processes whose instances are meant, and those that have none just now and are meant themselves.
@@ -108,18 +109,23 @@ async fn status(State(app): State<App>, Query(which): Query<Which>) -> Answer<Js
     let Some(selector) = which.selector()? else {
         return Ok(Json(Status::Well(api::Done { ok: true })));
     };
-    let found = observe(&app, &selector).map_err(as_provisr)?;
+    let found = Listed::new(&app, observe(&app, &selector).map_err(as_provisr)?);
     Ok(Json(match (&selector, found.only()) {
         (Selector::Name(_), Some(one)) => Status::One(Box::new(one)),
         _ => Status::Several(found),
     }))
 }
 
-/// All instances, or those that a selector names.
-#[utoipa::path(get, path = "/processes", params(Which), responses((status = 200, body = api::Page<api::ProcessStatus>), (status = 404, description = "There is no such process.")))]
-async fn list(State(app): State<App>, Query(which): Query<Which>) -> Answer<Json<Listing>> {
-    let items = observe(&app, &which.selector()?.unwrap_or(Selector::All))?;
-    Ok(Json(Listing { items }))
+/// All instances, or those that a selector names, by their names.
+#[utoipa::path(get, path = "/processes", params(Which, Window), responses((status = 200, body = api::Page<api::ProcessStatus>), (status = 400, description = "Several selectors are given, or it is no cursor."), (status = 404, description = "There is no such process.")))]
+async fn list(
+    State(app): State<App>,
+    Query(which): Query<Which>,
+    Query(window): Query<Window>,
+) -> Answer<Json<Listing>> {
+    let found = observe(&app, &which.selector()?.unwrap_or(Selector::All))?;
+    let page = window.of(found, |seen| seen.status.name.as_str())?;
+    Ok(Json(Listing { items: Listed::new(&app, page.items), next: page.next }))
 }
 
 /// One instance; a process with several is asked for with `/processes?name=`.
@@ -175,6 +181,8 @@ struct Part {
     name: Option<String>,
     /// How many at most; 100 unless given. More than 1000 counts as 1000, and 0 as 1.
     limit: Option<usize>,
+    /// How many to leave out, of those that would come first.
+    offset: Option<usize>,
     /// What the page before gave as `next`.
     cursor: Option<String>,
 }
@@ -185,7 +193,7 @@ async fn history(State(app): State<App>, Query(part): Query<Part>) -> Answer<Jso
     let before = part.cursor.map(|cursor| cursor.parse::<i64>()).transpose().map_err(|_| wrong_cursor())?;
     let name = part.name.as_deref().map(plain).transpose()?;
     let limit = part.limit.unwrap_or(100).clamp(1, 1000);
-    let rows = app.engine.store().process_events(name.as_deref(), before, limit + 1).await?;
+    let rows = app.engine.store().process_events(name.as_deref(), before, part.offset.unwrap_or(0), limit + 1).await?;
     let next = if rows.len() > limit { rows.get(limit - 1).map(|(number, _)| number.to_string()) } else { None };
     let items = rows.into_iter().take(limit).map(|(_, event)| api::ProcessHistoryRow {
         timestamp: event.at,

@@ -62,15 +62,15 @@ impl Serialize for Listed {
 }
 
 fn shown(instance: &InstanceStatus, usage: Option<&Usage>, provisioned: bool) -> api::ProcessStatus {
-    let exit = instance.last_exit.as_ref().map(|exit| exit.status);
+    // Of one that is there nothing is known yet, and what is known of the one before would be taken for its own.
+    let exit = instance.last_exit.as_ref().filter(|_| instance.stopped_at.is_some()).map(|exit| exit.status);
     api::ProcessStatus {
         name: instance.name.clone(),
-        running: is_up(instance.state),
+        running: instance.state.is_up(),
         pid: instance.pid.unwrap_or(0),
         started_at: instance.started_at,
         stopped_at: instance.stopped_at,
-        // Of the one that runs now nothing is known yet.
-        exit_error: exit.filter(|_| instance.pid.is_none()).and_then(exit_error),
+        exit_error: exit.and_then(exit_error),
         detected_by: instance.detected_by.clone(),
         restarts: instance.restarts,
         state: state(instance.state).to_owned(),
@@ -89,19 +89,6 @@ fn shown(instance: &InstanceStatus, usage: Option<&Usage>, provisioned: bool) ->
         reason: instance.reason.clone(),
         next_start: instance.next_start,
         usage: usage.map(|usage| metrics(instance, usage)),
-    }
-}
-
-/// Whether it came up, and is not gone yet.
-fn is_up(state: InstanceState) -> bool {
-    match state {
-        InstanceState::Running | InstanceState::Stopping => true,
-        InstanceState::Starting
-        | InstanceState::Stopped
-        | InstanceState::Waiting
-        | InstanceState::Backoff
-        | InstanceState::Exited
-        | InstanceState::Fatal => false,
     }
 }
 
@@ -190,7 +177,7 @@ pub(super) fn group(group: &GroupStatus) -> api::ProcessGroup {
             .map(|(name, instances)| api::GroupMember { name: name.clone(), instances: instances.len() })
             .collect(),
         state: group.state.as_str().to_owned(),
-        running: instances().filter(|instance| is_up(instance.state)).count(),
+        running: instances().filter(|instance| instance.state.is_up()).count(),
         total: instances().count(),
     }
 }
@@ -207,6 +194,7 @@ mod tests {
             state,
             pid: (state == InstanceState::Running).then_some(42),
             started_at: Some(at),
+            stopped_at: exit.filter(|_| !state.is_up()).map(|_| at),
             last_exit: exit.map(|status| LastExit { status, at, unexpected: true }),
             restarts: 3,
             detected_by: "exec:pid".to_owned(),
@@ -241,5 +229,17 @@ mod tests {
         assert_eq!(told(ExitStatus::Code(3)), (own("exit status 3"), Some(3), None));
         assert_eq!(told(ExitStatus::Signal(9)), (own("signal: killed"), None, own("SIGKILL")));
         assert_eq!(told(ExitStatus::Unknown), (own("ended unseen"), None, None));
+    }
+
+    #[test]
+    fn what_runs_has_not_ended() {
+        for known in InstanceState::ALL {
+            for exit in [ExitStatus::Code(3), ExitStatus::Signal(9)] {
+                let seen = shown(&instance(known, Some(exit)), None, false);
+                let tells_an_end = seen.exit_code.is_some() || seen.signal.is_some();
+                let agree = (seen.stopped_at.is_some(), seen.exit_error.is_some(), tells_an_end);
+                assert_eq!(agree, (!seen.running, !seen.running, !seen.running), "{known}: {seen:?}");
+            }
+        }
     }
 }

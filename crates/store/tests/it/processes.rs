@@ -45,7 +45,7 @@ fn event(second: i64, name: &str, process: &str, status: &str) -> ProcessEvent {
 }
 
 async fn seen(store: &Store, name: Option<&str>, before: Option<i64>, limit: usize) -> Vec<(i64, ProcessEvent)> {
-    store.process_events(name, before, limit).await.unwrap()
+    store.process_events(name, before, 0, limit).await.unwrap()
 }
 
 async fn what_happened_is_told_latest_first(fixture: &Fixture) {
@@ -65,6 +65,9 @@ async fn what_happened_is_told_latest_first(fixture: &Fixture) {
     let first = seen(&store, None, None, 3).await;
     assert_eq!(first, all[..3]);
     assert_eq!(seen(&store, None, Some(first[2].0), 3).await, all[3..], "the next page goes on where this one ends");
+    assert_eq!(store.process_events(None, None, 1, 2).await.unwrap(), all[1..3], "some are passed over");
+    assert_eq!(store.process_events(Some("web"), Some(all[1].0), 1, 10).await.unwrap(), all[3..]);
+    assert_eq!(store.process_events(None, None, usize::MAX, 1).await.unwrap(), []);
     let names = |found: Vec<(i64, ProcessEvent)>| found.into_iter().map(|(_, event)| event.name).collect::<Vec<_>>();
     assert_eq!(names(seen(&store, Some("web"), None, 10).await), ["web-2", "web-1", "web-1"]);
     assert_eq!(names(seen(&store, Some("web-1"), None, 10).await), ["web-1", "web-1"]);

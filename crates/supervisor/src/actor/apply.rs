@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use piton_keeper::BootId;
+use piton_keeper::{BootId, Child};
 use piton_model::{HookPhase, Name, Process};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::effect::remove_pid_file;
 use super::entry::{Entry, up_of};
@@ -47,6 +47,7 @@ impl Actor {
         self.board.declare(View { declared, processes: self.processes.clone() });
 
         let mut found = self.found.take();
+        tell_of_unread(found.as_ref());
         let (mut start, mut stop, mut replace) = (Vec::new(), Vec::new(), Vec::new());
         let mut named = BTreeSet::new();
         for process in order.iter().filter_map(|name| self.processes.get(name)).cloned().collect::<Vec<_>>() {
@@ -136,6 +137,7 @@ impl Actor {
             let announcing = self.hooks_found.iter().any(|left| Phase::parse(&left.token).as_ref() == Some(&chain));
             entry.adopt(up_of(of, &child, now), announcing, now);
             adopted = Adopted::Alive { same: of.digest == digest };
+            entry.unread = is_unread(&child).then_some(of.number);
             if let Some(end) = end_of(&child) {
                 adopted = Adopted::Ended;
                 ended = Some(Event::Ended { number: of.number, end });
@@ -180,6 +182,22 @@ impl Actor {
         entry.retiring = true;
         self.entries.insert(name.to_owned(), Box::new(entry));
         self.adopt(name, left, false);
+    }
+}
+
+/// Whether a child prints into the pipe of a keeper that has died.
+fn is_unread(child: &Child) -> bool {
+    child.state == piton_keeper::State::Orphaned
+}
+
+/// Tells whose output was lost while nobody supervised, if anybody's was.
+fn tell_of_unread(found: Option<&BTreeMap<String, Vec<Found>>>) {
+    let found = found.into_iter().flatten();
+    let unread = found.filter(|(_, left)| left.iter().any(|found| is_unread(&found.child)));
+    let processes: Vec<&str> = unread.map(|(name, _)| name.as_str()).collect();
+    if !processes.is_empty() {
+        let processes = processes.join(", ");
+        warn!(processes, "a keeper before is gone, and what these processes print is lost until they restart");
     }
 }
 

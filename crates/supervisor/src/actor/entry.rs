@@ -14,6 +14,7 @@ use crate::incarnation::{Digest, Incarnation};
 use crate::instance::{Effect, Event, Instance, Rules, State, Up};
 use crate::launch::Launch;
 use crate::probe::Prober;
+use crate::status::UNREAD;
 use crate::{InstanceStatus, Settings};
 
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(super) struct Entry {
     pub(super) due: Option<Duration>,
     /// Probes the child.
     pub(super) prober: Option<Prober>,
+    /// The number of the child whose output nobody reads, because the keeper that did is gone.
+    pub(super) unread: Option<u64>,
     /// The file with the process id, and whose it is.
     pub(super) in_pid_file: Option<(PathBuf, ProcessIdentity)>,
     seed: u64,
@@ -49,6 +52,7 @@ impl Entry {
             unmet: None,
             due: None,
             prober: None,
+            unread: None,
             in_pid_file: None,
             seed: hasher.finish(),
         }
@@ -91,6 +95,9 @@ impl Entry {
             _ => None,
         };
         let waits = self.unmet.as_ref().filter(|_| instance.state == State::Waiting);
+        let is_unread = self.unread.is_some() && self.unread == instance.printing().map(|of| of.number);
+        let reasons = [waits.or(instance.reason.as_ref()).map(String::as_str), is_unread.then_some(UNREAD)];
+        let reasons: Vec<&str> = reasons.into_iter().flatten().collect();
         let detected_by = match (&instance.state, seen) {
             (_, Some(seen)) => seen.by.clone(),
             _ if child.is_some() => "exec:pid".to_owned(),
@@ -98,18 +105,21 @@ impl Entry {
             _ if instance.last_exit.is_some() => "exit-detected".to_owned(),
             _ => "not-found".to_owned(),
         };
+        let state = instance.shown();
+        // A detector may see it and no process id.
+        let is_there = pid.is_some() || seen.is_some() || state.is_up();
         InstanceStatus {
             name: name.to_owned(),
             process: self.process.name.to_string(),
-            state: instance.shown(),
+            state,
             pid,
             started_at: instance.started_at,
-            stopped_at: instance.last_exit.as_ref().map(|exit| exit.at).filter(|_| pid.is_none()),
+            stopped_at: instance.last_exit.as_ref().map(|exit| exit.at).filter(|_| !is_there),
             last_exit: instance.last_exit.clone(),
             restarts: instance.restarts,
             next_start,
             ready: instance.is_ready(),
-            reason: waits.or(instance.reason.as_ref()).cloned(),
+            reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
             detected_by,
             usage: None,
         }
@@ -130,9 +140,12 @@ pub(super) fn up_of(of: Incarnation, child: &Child, now: Now) -> Up {
 mod tests {
     use std::time::Duration;
 
-    use piton_model::{Name, Program};
+    use piton_keeper::ExitStatus;
+    use piton_model::{Detector, Name, Program, RestartWhen};
 
     use super::*;
+    use crate::InstanceState;
+    use crate::instance::{End, Sighting};
 
     #[test]
     fn the_successor_is_not_taken_for_who_ended() {
@@ -146,5 +159,31 @@ mod tests {
         entry.adopt(Up { of, identity: identity.clone(), since: now.moment, at: now.at }, false, now);
         assert_eq!(entry.identity_of(of), Some(identity));
         assert_eq!(entry.identity_of(Incarnation { number: 1, restarts: 0, ..of }), None);
+    }
+    #[test]
+    fn what_a_detector_sees_has_not_ended() {
+        let shell = |line: &str| Program::Shell { line: line.to_owned() };
+        let mut process = Process::new(Name::parse("web").unwrap(), shell("true"));
+        process.detectors.push(Detector::Command { program: shell("pgrep web") });
+        process.restart.when = RestartWhen::Never;
+        process.start.duration = Duration::ZERO;
+        let digest = Digest::of(&process);
+        let mut entry = Entry::new("web", Arc::new(process), digest, 1);
+        let now = Now { moment: Duration::from_secs(10), at: jiff::Timestamp::UNIX_EPOCH };
+        let of = Incarnation { number: 1, restarts: 0, digest };
+        let identity = ProcessIdentity::of(std::process::id()).unwrap();
+        entry.adopt(Up { of, identity, since: now.moment, at: now.at }, false, now);
+        entry.step(Event::Ended { number: 1, end: End { status: ExitStatus::Code(3), at: now.at } }, now);
+        let told = |entry: &Entry| {
+            let status = entry.status("web", now);
+            (status.state, status.detected_by, status.stopped_at)
+        };
+        let unknown = (InstanceState::Running, "exit-detected".to_owned(), None);
+        assert_eq!(told(&entry), unknown, "perhaps it has put itself into the background");
+        let seen = Some(Sighting { by: "cmd:pgrep web".to_owned(), pid: None });
+        entry.step(Event::Looked { number: 1, seen }, now);
+        assert_eq!(told(&entry), (InstanceState::Running, "cmd:pgrep web".to_owned(), None));
+        entry.step(Event::Looked { number: 1, seen: None }, now);
+        assert_eq!(told(&entry), (InstanceState::Exited, "exit-detected".to_owned(), Some(now.at)));
     }
 }

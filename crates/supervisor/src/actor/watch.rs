@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::effect::insist;
 use super::{Actor, Found, Message, end_of, sort_out};
+use crate::clock::Now;
 use crate::incarnation::Incarnation;
 use crate::instance::{End, Event};
 use crate::real_time::{now, pause};
@@ -16,15 +17,25 @@ use crate::real_time::{now, pause};
 /// Before a keeper is asked again that does not say what it holds.
 const LOOK: std::time::Duration = std::time::Duration::from_millis(200);
 
-/// The ends of children from now on, and those that are held.
-pub(crate) async fn listen(
-    keeping: &Keeping,
-) -> Result<(mpsc::UnboundedReceiver<Child>, Vec<Child>), piton_keeper::client::Error> {
+/// A keeper that is listened to.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    /// Its process id.
+    pub(crate) keeper: u32,
+    /// The ends of children from now on.
+    pub(crate) ends: mpsc::UnboundedReceiver<Child>,
+    /// Those that are held.
+    pub(crate) held: Vec<Child>,
+}
+
+/// Begins to listen to the keeper.
+pub(crate) async fn listen(keeping: &Keeping) -> Result<Heard, piton_keeper::client::Error> {
     keeping
         .ask(|keeper| async move {
             // Listening first: what ends between the two is heard of twice, which is better than never.
             let ends = keeper.ends()?;
-            Ok((ends, keeper.list().await?))
+            let held = keeper.list().await?;
+            Ok(Heard { keeper: keeper.keeper().keeper_pid, ends, held })
         })
         .await
 }
@@ -32,6 +43,7 @@ pub(crate) async fn listen(
 /// Passes on what the keeper says; whenever it is gone, asks the next one what it holds.
 pub(crate) async fn pass_on(
     keeping: Keeping,
+    mut keeper: u32,
     mut ends: mpsc::UnboundedReceiver<Child>,
     outbox: mpsc::UnboundedSender<Message>,
 ) {
@@ -41,32 +53,38 @@ pub(crate) async fn pass_on(
                 return;
             }
         }
-        let held;
-        (ends, held) = loop {
+        let heard = loop {
             match insist(|| listen(&keeping)).await {
-                Ok(answer) => break answer,
+                Ok(heard) => break heard,
                 Err((_, message)) => {
                     tracing::warn!(message, "the keeper does not say what it holds");
                     pause(LOOK).await;
                 }
             }
         };
-        if outbox.send(Message::Listed(held)).is_err() {
+        let before = std::mem::replace(&mut keeper, heard.keeper);
+        // One that was upgraded in place is the same process.
+        let gone = (before != keeper).then_some(before);
+        ends = heard.ends;
+        if outbox.send(Message::Listed { held: heard.held, gone }).is_err() {
             return;
         }
     }
 }
 
 impl Actor {
-    /// Compares what another keeper holds with what should be there.
-    pub(super) fn compare(&mut self, held: Vec<Child>) {
+    /// Compares what the keeper holds with what should be there. `gone` is the keeper before, if this is another one.
+    pub(super) fn compare(&mut self, held: Vec<Child>, gone: Option<u32>) {
         if let Some(before) = self.found.take() {
+            tell_of_keeper(gone, &[]);
             return self.find_again(before, held);
         }
         for child in held.iter().filter(|child| child.exit().is_some()) {
             self.hook_ended(child);
         }
         let held: BTreeMap<Token, Child> = held.into_iter().map(|child| (child.token.clone(), child)).collect();
+        let unread = self.mark_unread(&held, gone.is_some());
+        tell_of_keeper(gone, &unread);
         let mut ended = Vec::new();
         for (name, entry) in &self.entries {
             let Some(up) = entry.instance.up() else { continue };
@@ -81,6 +99,30 @@ impl Actor {
                 Err(identity) => self.watch_unknown(&name, of, identity),
             }
         }
+    }
+
+    /// Marks and gives the instances that print into the pipe of a keeper which is gone.
+    fn mark_unread(&mut self, held: &BTreeMap<Token, Child>, is_another: bool) -> Vec<String> {
+        let mut unread = Vec::new();
+        for (name, entry) in &mut self.entries {
+            let Some(of) = entry.instance.printing() else { continue };
+            let child = of.token(name).ok().and_then(|token| held.get(&token));
+            let is_unread = match child.map(|child| child.state) {
+                Some(State::Running) => false,
+                Some(State::Orphaned) | None => true,
+                // What it has left behind prints where it did.
+                Some(State::Exited { .. }) => is_another && entry.instance.up().is_none(),
+            };
+            if is_unread {
+                entry.unread = Some(of.number);
+                unread.push(name.clone());
+            }
+        }
+        for name in &unread {
+            let Some(shown) = self.entries.get(name).map(|entry| entry.instance.shown()) else { continue };
+            self.publish(name, shown, Now::read());
+        }
+        unread
     }
 
     /// Nothing is declared yet: what counts is what this keeper holds, and what lives although it does not know it.
@@ -115,6 +157,21 @@ impl Actor {
             // Without an actor there is nobody to tell.
             let _ = outbox.send(Message::Event { instance, event: Event::Ended { number: of.number, end } });
         });
+    }
+}
+
+/// Tells that a keeper has died, and whose output is lost with it.
+fn tell_of_keeper(gone: Option<u32>, unread: &[String]) {
+    let Some(keeper) = gone else { return };
+    if unread.is_empty() {
+        tracing::warn!(keeper, "the keeper is gone, and another one has taken its place");
+    } else {
+        let processes = unread.join(", ");
+        tracing::warn!(
+            keeper,
+            processes,
+            "the keeper is gone, and what these processes print is lost until they restart"
+        );
     }
 }
 
@@ -175,7 +232,8 @@ mod tests {
             child("gone", false, State::Running),
             child("unknown", true, State::Running),
         ]);
-        actor.compare(vec![child("ended", true, exited), child("new", true, State::Orphaned), hook.clone()]);
+        let held = vec![child("ended", true, exited), child("new", true, State::Orphaned), hook.clone()];
+        actor.compare(held, Some(7));
         let found = actor.found.unwrap();
         let states: Vec<_> = found.iter().map(|(name, found)| (name.as_str(), found[0].child.state)).collect();
         assert_eq!(states, [("ended", exited), ("new", State::Orphaned), ("unknown", State::Running)]);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use piton_keeper::ExitStatus;
 use piton_model::RestartWhen;
-use piton_supervisor::{InstanceState, Selector};
+use piton_supervisor::{InstanceState, InstanceStatus, Selector};
 use rustix::process::Signal;
 
 use crate::scene::{Scene, idle, kill, lives, name_of, process, send, until};
@@ -132,6 +132,25 @@ pub(crate) async fn a_killed_keeper_costs_no_process() {
     assert_eq!(status.last_exit.unwrap().status, ExitStatus::Unknown, "only its parent could have known");
     scene.supervisor.stop(&name_of("api"), None).await.unwrap();
     assert!(!lives(api));
+}
+
+pub(crate) async fn whose_output_died_with_the_keeper_says_so() {
+    let scene = Scene::with([idle("web")]).await;
+    scene.until_state("web", InstanceState::Running).await;
+    let web = scene.pid("web");
+    assert_eq!(scene.status("web").reason, None);
+    scene.kill_keeper().await;
+    let is_told =
+        |status: &InstanceStatus| status.reason.as_ref().is_some_and(|reason| reason.starts_with("its output is lost"));
+    let status = scene.until_status("web", "without its output", is_told).await;
+    assert_eq!((status.state, status.pid), (InstanceState::Running, Some(web)));
+    let scene = scene.come_back().await;
+    scene.apply([idle("web")]).await;
+    let status = scene.status("web");
+    assert!(is_told(&status) && status.pid == Some(web), "the next one finds it so: {status:?}");
+    scene.supervisor.restart(&name_of("web"), None).await.unwrap();
+    let status = scene.status("web");
+    assert!(status.reason.is_none() && status.pid != Some(web), "{status:?}");
 }
 
 pub(crate) async fn an_end_that_another_keeper_tells_before_anything_is_declared_counts() {

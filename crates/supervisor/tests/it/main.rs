@@ -53,6 +53,7 @@ fn main() -> ExitCode {
         adoption::what_changed_meanwhile_is_replaced_and_what_did_not_is_not,
         adoption::what_is_no_longer_declared_is_stopped,
         adoption::a_killed_keeper_costs_no_process,
+        adoption::whose_output_died_with_the_keeper_says_so,
         adoption::an_end_that_another_keeper_tells_before_anything_is_declared_counts,
         adoption::what_was_stopped_by_hand_stays_stopped,
         declarations::what_did_not_change_is_left_alone,

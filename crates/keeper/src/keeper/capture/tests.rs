@@ -58,3 +58,32 @@ fn a_pipe_with_nothing_in_it_opens_no_file() {
     captures.serve(id, TURN);
     assert_eq!((path.exists(), captures.open_pipes(), captures.open_files), (false, 0, 0));
 }
+
+#[test]
+fn who_begins_to_write_begins_a_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let settings = LogFile { path: path.clone(), max_size: 0, max_backups: 0, timestamps: false };
+    let mut captures = Captures::new().unwrap();
+    let written = || String::from_utf8(std::fs::read(&path).unwrap()).unwrap();
+    let Prepared { id, writer } = captures.prepare(&settings).unwrap();
+    rustix::io::write(&writer, b"one\ntwo").unwrap();
+    drop(writer);
+    captures.serve(id, TURN);
+    assert_eq!((written().as_str(), captures.open_pipes()), ("one\ntwo", 0), "as it was left");
+    let Prepared { writer, .. } = captures.prepare(&settings).unwrap();
+    assert_eq!(written(), "one\ntwo\n");
+    rustix::io::write(&writer, b"three").unwrap();
+    drop(writer);
+    // Nobody has served the pipe of the one before since it ended.
+    let Prepared { id, writer } = captures.prepare(&settings).unwrap();
+    assert_eq!((written().as_str(), captures.open_pipes()), ("one\ntwo\nthree\n", 1));
+    // A line that may go on is left alone.
+    rustix::io::write(&writer, b"fo").unwrap();
+    captures.serve(id, TURN);
+    let beside = captures.prepare(&settings).unwrap();
+    rustix::io::write(&writer, b"ur\n").unwrap();
+    captures.serve(id, TURN);
+    assert_eq!((written().as_str(), captures.open_pipes()), ("one\ntwo\nthree\nfour\n", 2));
+    drop((writer, beside));
+}
