@@ -150,6 +150,14 @@ pub enum GitCredentials {
     },
 }
 
+impl GitCredentials {
+    /// The members of a user's name and password, beside the type.
+    pub const HTTP_MEMBERS: &'static [&'static str] = &["username", "password"];
+
+    /// The members of an SSH key, beside the type.
+    pub const SSH_MEMBERS: &'static [&'static str] = &["private_key", "passphrase", "known_hosts"];
+}
+
 impl fmt::Debug for GitCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -291,6 +299,22 @@ mod tests {
         wanted.sort_unstable();
         assert_eq!(names, wanted);
         assert!(!format!("{full:?}").contains("hunter22"));
+    }
+
+    #[test]
+    fn the_members_of_credentials_are_those_that_travel() {
+        let text = || Some("x".to_owned());
+        let http = GitCredentials::Http { username: "u".to_owned(), password: "p".to_owned() };
+        let ssh = GitCredentials::Ssh { private_key: "k".to_owned(), passphrase: text(), known_hosts: text() };
+        for (credentials, wanted) in [(http, GitCredentials::HTTP_MEMBERS), (ssh, GitCredentials::SSH_MEMBERS)] {
+            let value = serde_json::to_value(credentials).unwrap();
+            let names = value.as_object().unwrap().keys().map(String::as_str);
+            let mut names: Vec<&str> = names.filter(|name| *name != "type").collect();
+            let mut wanted = wanted.to_vec();
+            names.sort_unstable();
+            wanted.sort_unstable();
+            assert_eq!(names, wanted);
+        }
     }
 
     #[test]

@@ -100,14 +100,11 @@ impl Session {
                 match Neighbour::find(global, &place).await {
                     // Another one beside it would do the same things a second time.
                     Some(found) if is_new => {
-                        return Ok(Session::with_daemon(
-                            found.client(),
-                            found.data_dir.clone(),
-                            vec![found.answers(&place)],
-                        ));
+                        let told = vec![found.answers(&place)];
+                        return Ok(Session::with_daemon(found.client(), found.data_dir, told));
                     }
                     Some(found) => warnings.push(found.runs(&place)),
-                    None if is_new => warnings.extend(neighbour::at_address(global, &place).await),
+                    None if is_new => warnings.extend(Box::pin(neighbour::at_address(global, &place)).await),
                     None => {}
                 }
             }

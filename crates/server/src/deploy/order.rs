@@ -9,6 +9,8 @@ use piton_model::{ApprovalPolicy, CustomCommands, GitAuth, Iac, Name, Operation,
 use piton_spec::Defaults;
 use piton_tools::{Place, Want};
 
+use super::shape::CREDENTIALS_OF;
+
 /// What a run is to do, and what was odd about the request.
 #[derive(Debug)]
 pub(super) struct Order {
@@ -116,12 +118,23 @@ fn plain(asked: NewDeployment) -> Request {
 fn warnings(request: &NewDeployment) -> Vec<String> {
     let about = |name: &String| {
         let name: String = name.chars().take(64).collect();
-        let near = NewDeployment::MEMBERS
+        // What was meant by a member of the credentials is one of theirs.
+        let (outer, inner) = match name.strip_prefix(CREDENTIALS_OF) {
+            Some(inner) => (CREDENTIALS_OF, inner),
+            None => ("", name.as_str()),
+        };
+        let members = if outer.is_empty() {
+            NewDeployment::MEMBERS.to_vec()
+        } else {
+            [GitCredentials::HTTP_MEMBERS, GitCredentials::SSH_MEMBERS].concat()
+        };
+        let near = members
             .into_iter()
-            .map(|known| (strsim::jaro_winkler(&name.to_ascii_lowercase(), known), known))
-            .filter(|(likeness, _)| *likeness > 0.85)
+            .map(|known| (strsim::jaro_winkler(&inner.to_ascii_lowercase(), known), known))
+            // A member of the other kind of credentials is spelt right.
+            .filter(|(likeness, known)| *likeness > 0.85 && *known != inner)
             .max_by(|a, b| a.0.total_cmp(&b.0));
-        let hint = near.map(|(_, known)| format!("; did you mean `{known}`?")).unwrap_or_default();
+        let hint = near.map(|(_, known)| format!("; did you mean `{outer}{known}`?")).unwrap_or_default();
         format!("the member `{}` means nothing here and was ignored{hint}", name.escape_debug())
     };
     request.other.keys().take(20).map(about).collect()
@@ -216,6 +229,9 @@ mod tests {
         assert_eq!(warnings.len(), 2);
         assert!(warnings.iter().any(|text| text.contains("did you mean `auto_approve`?")), "{warnings:?}");
         assert!(warnings.iter().any(|text| text.contains("`x`") && !text.contains("did you mean")), "{warnings:?}");
+        let warnings = with(r#""git_auth.pasword":null,"git_auth.token":null"#).unwrap().warnings;
+        assert!(warnings[0].ends_with("ignored; did you mean `git_auth.password`?"), "{warnings:?}");
+        assert!(warnings[1].contains("`git_auth.token`") && warnings[1].ends_with("ignored"), "{warnings:?}");
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub(super) fn read(members: Map<String, Value>) -> (NewDeployment, Vec<Fault>) {
     let plan_flags = reader.list::<Flags>("plan_flags", FLAGS);
     let timeout = reader.optional("timeout", "a whole number of minutes, 0 or more");
     let auto_approve = reader.optional("auto_approve", BOOL);
+    let strange = reader.strange_credentials();
     let git_auth = reader.optional::<GitCredentials>("git_auth", CREDENTIALS);
     let version = reader.optional("version", TEXT);
     let destroy = reader.optional("destroy", BOOL);
@@ -38,7 +39,7 @@ pub(super) fn read(members: Map<String, Value>) -> (NewDeployment, Vec<Fault>) {
         git_auth,
         version,
         destroy,
-        other: members.into_iter().collect::<BTreeMap<_, _>>(),
+        other: members.into_iter().chain(strange).collect::<BTreeMap<_, _>>(),
         ..NewDeployment::new(tool, git_url, git_ref)
     };
     (request, faults)
@@ -51,6 +52,9 @@ const BOOL: &str = "`true` or `false`";
 const FLAGS: &str = "text, or a list of texts";
 const CREDENTIALS: &str =
     "`{\"type\": \"http\", \"username\", \"password\"}` or `{\"type\": \"ssh\", \"private_key\"}`, all of them text";
+
+/// How a member of the credentials is called that means nothing.
+pub(super) const CREDENTIALS_OF: &str = "git_auth.";
 
 /// Nobody mends more of one member at once.
 const MOST: usize = 50;
@@ -81,6 +85,20 @@ impl Reader {
                 None
             }
         }
+    }
+
+    /// The members of the credentials that these do not have, such as a `token`, each as `git_auth.NAME`. What they hold
+    /// may be secret, and is not kept.
+    fn strange_credentials(&self) -> Vec<(String, Value)> {
+        let Some(given) = self.members.get("git_auth").and_then(Value::as_object) else { return Vec::new() };
+        let known = match given.get("type").and_then(Value::as_str) {
+            Some("http") => GitCredentials::HTTP_MEMBERS,
+            Some("ssh") => GitCredentials::SSH_MEMBERS,
+            // That is a fault of its own.
+            _ => return Vec::new(),
+        };
+        let strange = given.keys().filter(|name| *name != "type" && !known.contains(&name.as_str()));
+        strange.map(|name| (format!("{CREDENTIALS_OF}{name}"), Value::Null)).collect()
     }
 
     /// The same; of a list, each part that is no text is told.
@@ -147,6 +165,21 @@ mod tests {
         let wrong =
             json!({"tool": "tofu", "git_url": "https://x/y", "git_ref": "main", "env_vars": [1], "tfvars_files": {}});
         assert_eq!(pointers(wrong), ["/env_vars", "/tfvars_files"]);
+    }
+
+    #[test]
+    fn credentials_that_mean_nothing_are_kept_apart_without_what_they_hold() {
+        let strange = |auth: Value| -> Vec<String> {
+            let given = json!({"tool": "tofu", "git_url": "https://x/y", "git_ref": "main", "git_auth": auth});
+            let Value::Object(members) = given else { panic!() };
+            let other = read(members).0.other;
+            assert!(other.values().all(Value::is_null), "{other:?}");
+            other.into_keys().collect()
+        };
+        assert_eq!(strange(json!({"type": "http", "username": "u", "token": "t0ken"})), ["git_auth.token"]);
+        assert_eq!(strange(json!({"type": "ssh", "private_key": "k", "password": "p"})), ["git_auth.password"]);
+        assert_eq!(strange(json!({"type": "http", "username": "u", "password": "p"})), [""; 0]);
+        assert_eq!(strange(json!({"type": "odd", "x": 1})), [""; 0], "that is refused");
     }
 
     #[test]
