@@ -110,7 +110,11 @@ impl Session {
             }
             let for_a_look = if purpose == Purpose::Look { Traces::expected(&place) } else { None };
             match DataLock::take(&place.data_dir, "a piton command") {
-                Ok(lock) => return Session::open_locally(&place, lock, purpose, for_a_look, warnings).await,
+                Ok(lock) => {
+                    // Somebody may have come and gone after nothing was seen there.
+                    let for_a_look = for_a_look.filter(|_| lock.is_new());
+                    return Session::open_locally(&place, lock, purpose, for_a_look, warnings).await;
+                }
                 Err(LockRefused::Held { .. }) if Instant::now() < deadline => {
                     pause(PAUSE).await;
                 }

@@ -124,10 +124,11 @@ impl Concurrency {
 pub struct DataLock {
     path: PathBuf,
     file: File,
+    is_new: bool,
 }
 
 impl DataLock {
-    /// Takes the lock; `Err(Some(text))` tells who holds it.
+    /// Takes the lock, or tells who holds it.
     pub fn take(data_dir: &Path, what: &str) -> Result<DataLock, LockRefused> {
         let io = |source| LockRefused::Io { path: data_dir.to_owned(), source };
         create_private_dir(data_dir).map_err(|error| match error.kind() {
@@ -135,14 +136,14 @@ impl DataLock {
             _ => io(error),
         })?;
         let path = data_dir.join("lock");
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(io)?;
+        let open = |is_new: bool| {
+            let mut options = OpenOptions::new();
+            options.create(true).create_new(is_new).truncate(false).read(true).write(true).mode(0o600).open(&path)
+        };
+        let (mut file, is_new) = match open(true) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => (open(false).map_err(io)?, false),
+            made => (made.map_err(io)?, true),
+        };
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -154,12 +155,17 @@ impl DataLock {
         }
         file.set_len(0).and_then(|()| file.rewind()).map_err(io)?;
         writeln!(file, "{what}, process {}", std::process::id()).map_err(io)?;
-        let lock = DataLock { path, file };
+        let lock = DataLock { path, file, is_new };
         // Whoever had it before may have removed the directory, which was made for nothing but a look.
         if !lock.is_in_place() {
             return Err(LockRefused::Held { holder: "a command that has just ended".to_owned() });
         }
         Ok(lock)
+    }
+
+    /// Whether nobody has locked the directory before.
+    pub fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// Whether the directory that was locked is still where it was. If it is not, somebody else can lock what is there

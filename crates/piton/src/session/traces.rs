@@ -48,7 +48,10 @@ impl Traces {
             }
         }
         let Some((data_dir, around)) = self.directories.split_first() else { return Ok(()) };
-        std::fs::remove_dir_all(data_dir)?;
+        // At once, so that whoever begins here meanwhile makes a directory of his own, and loses nothing of it.
+        let aside = data_dir.with_extension(format!("{}.unused", std::process::id()));
+        std::fs::rename(data_dir, &aside)?;
+        std::fs::remove_dir_all(&aside)?;
         // Those in which somebody else has put something stay.
         around.iter().try_for_each(std::fs::remove_dir)
     }
