@@ -248,7 +248,7 @@ impl Loop {
             }
         };
         if self.provisions == Provisions::Doubtful && jobs.iter().any(|job| job.needs_provisions()) {
-            self.provisions = look_at_provisions(&self.address, &mut conn).await?;
+            self.provisions = look_at_provisions(&self.address, &mut conn, limit).await?;
         }
         let left_out = self.provisions == Provisions::Locked;
         let wanted = jobs.iter_mut().filter(|job| !(left_out && job.needs_provisions()));
@@ -277,9 +277,10 @@ impl Loop {
 
 /// Whether somebody still keeps the table of scheduled provisions locked. What else may be wrong with it, the
 /// transaction finds out.
-async fn look_at_provisions(address: &Address, conn: &mut Conn) -> Result<Provisions, Error> {
+async fn look_at_provisions(address: &Address, conn: &mut Conn, limit: Duration) -> Result<Provisions, Error> {
     let Some(look) = conn.dialect().try_provisions() else { return Ok(Provisions::Free) };
-    match attended(address, Instant::now() + SILENCE, conn.script(look)).await {
+    // The server may live and this connection be cut off all the same.
+    match attended(address, Instant::now() + SILENCE, within(limit, conn.script(look))).await {
         Err(Error::Locked(_)) => Ok(Provisions::Locked),
         Err(lost @ Error::Unavailable(_)) => Err(lost),
         Ok(()) | Err(_) => Ok(Provisions::Free),
