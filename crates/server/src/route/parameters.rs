@@ -21,6 +21,9 @@ use crate::state::App;
 /// How much of a name is repeated.
 const SHOWN: usize = 64;
 
+/// Nobody mends more at once, and an address has room for thousands.
+const MOST: usize = 50;
+
 /// How deep the members of a body are looked for: a shape may be made from others, and these from others.
 const DEEPEST: u8 = 4;
 
@@ -58,6 +61,9 @@ impl Parameters {
         for (name, _) in &given {
             if !taken.query.contains(name) && !unknown.contains(&name.as_str()) {
                 unknown.push(name);
+            }
+            if unknown.len() == MOST {
+                break;
             }
         }
         if unknown.is_empty() { Ok(()) } else { Err(taken.refuse(&unknown)) }
@@ -220,6 +226,8 @@ mod tests {
         let problem = refused(&Method::DELETE, "/templates/{name}", "forced=true").unwrap();
         assert_eq!(problem.hint.as_deref(), Some("the parameters are force"));
         assert!(!refused(&Method::POST, "/deploy", &"x".repeat(4000)).unwrap().detail.contains(&"x".repeat(65)));
+        let many: Vec<String> = (0..1000).map(|number| format!("x{number}")).collect();
+        assert_eq!(pointers(&refused(&Method::POST, "/deploy", &many.join("&")).unwrap()).len(), MOST);
     }
 
     #[test]
