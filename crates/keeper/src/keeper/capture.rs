@@ -154,7 +154,10 @@ impl Captures {
             }
         }
         if let Some(log) = self.logs.get_mut(path).filter(|log| log.pipes == 1) {
+            // It may have been closed again meanwhile, to spare a descriptor.
+            let was_open = log.is_open();
             log.begin_line(path);
+            self.open_files = self.open_files + usize::from(log.is_open()) - usize::from(was_open);
         }
     }
 

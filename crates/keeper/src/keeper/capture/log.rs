@@ -123,11 +123,10 @@ impl Log {
 
     /// Ends the line that the last writer has left without an end, so that the next one's output is none of it. Not
     /// when that one ended: until somebody goes on, the file is what was written.
-    pub(super) fn begin_line(&self, path: &Path) {
-        let Some(file) = &self.file else { return };
-        let begun = rustix::fs::fstat(file).and_then(|stat| {
-            let size = stat.st_size.cast_unsigned();
-            if ends_with_line(file, size) { Ok(()) } else { write_or_undo(file, b"\n", size) }
+    pub(super) fn begin_line(&mut self, path: &Path) {
+        let begun = self.open(path).and_then(|file| {
+            let size = rustix::fs::fstat(file)?.st_size.cast_unsigned();
+            if ends_with_line(file, size) { Ok(()) } else { write_or_undo(file, b"\n", size).map_err(io::Error::from) }
         });
         if let Err(error) = begun {
             note(format_args!("cannot begin a line in {}: {error}", path.display()));
