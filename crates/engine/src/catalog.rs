@@ -243,16 +243,18 @@ struct Watched {
 type Place = (PathBuf, Option<u64>, RecursiveMode);
 
 fn places(wanted: &[PathBuf]) -> Vec<Place> {
-    wanted
-        .iter()
-        .filter_map(|directory| {
-            // Where it is not there yet, the nearest directory above it tells when it appears.
-            let path = directory.ancestors().find(|path| path.is_dir())?;
-            let mode = if path == *directory { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
-            let inode = std::fs::metadata(path).ok().map(|metadata| metadata.ino());
-            Some((path.to_owned(), inode, mode))
-        })
-        .collect()
+    let place = |directory: &PathBuf| {
+        // Where it is not there yet, the nearest directory above it tells when it appears.
+        let path = directory.ancestors().find(|path| path.is_dir())?;
+        let mode = if path == *directory { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
+        let inode = std::fs::metadata(path).ok().map(|metadata| metadata.ino());
+        Some((path.to_owned(), inode, mode))
+    };
+    let mut places: Vec<Place> = wanted.iter().filter_map(place).collect();
+    // What is watched last decides whether new directories in it are watched too: a file that lies among declarations
+    // must not end that.
+    places.sort_by_key(|(_, _, mode)| *mode == RecursiveMode::Recursive);
+    places
 }
 
 fn watch(watched: &Watched, touched: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
@@ -367,6 +369,14 @@ mod tests {
         assert_eq!(loaded.diagnostics, []);
         let web = &loaded.catalog.processes[&piton_model::Name::parse("web").unwrap()].process;
         assert_eq!(web.env["A"].expose(), "1");
+    }
+
+    #[test]
+    fn a_file_among_declarations_leaves_their_directory_watched_with_all_below() {
+        let site = tempfile::tempdir().unwrap();
+        let places = places(&[site.path().to_path_buf(), site.path().join("a.env")]);
+        let modes: Vec<_> = places.iter().map(|(path, _, mode)| (path.as_path(), *mode)).collect();
+        assert_eq!(modes, [(site.path(), RecursiveMode::NonRecursive), (site.path(), RecursiveMode::Recursive)]);
     }
 
     #[test]
