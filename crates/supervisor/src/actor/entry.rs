@@ -160,6 +160,7 @@ mod tests {
         assert_eq!(entry.identity_of(of), Some(identity));
         assert_eq!(entry.identity_of(Incarnation { number: 1, restarts: 0, ..of }), None);
     }
+
     #[test]
     fn what_a_detector_sees_has_not_ended() {
         let shell = |line: &str| Program::Shell { line: line.to_owned() };
