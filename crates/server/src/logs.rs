@@ -30,6 +30,7 @@ pub(crate) fn routes() -> Table {
 #[into_params(parameter_in = Query)]
 pub(crate) struct Range {
     /// From this byte on.
+    #[param(value_type = Option<usize>)]
     from: Option<u64>,
     /// Only so many last lines.
     tail: Option<usize>,

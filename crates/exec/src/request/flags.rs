@@ -168,6 +168,8 @@ pub fn check(flags: &Flags, phase: Phase, directory: &str) -> Result<Vec<String>
         };
         if let Err(problem) = found {
             wrong.push(Wrong { index: is_list.then_some(index), problem });
+            // What follows in a text may be the rest of a value that was not quoted, such as a secret's.
+            while !is_list && words.next_if(|(_, next)| !next.starts_with('-')).is_some() {}
         }
         if wrong.len() == MOST {
             break;
@@ -472,6 +474,8 @@ mod tests {
         let wrong = check(&Flags::Text("-out=x -refresh=false -destroy".to_owned()), Phase::Plan, ".").unwrap_err();
         assert_eq!(wrong.iter().map(|wrong| wrong.index).collect::<Vec<_>>(), [None, None]);
         assert!(told(&wrong).contains("-out") && told(&wrong).contains("-destroy"), "{wrong:?}");
+        let told = text(Phase::Init, "-backend-config=secret_key=abc def ghi -chdir=/ -upgrade").unwrap_err();
+        assert!(told.contains("secret_key") && told.contains("-chdir") && !told.contains("def"), "{told}");
     }
 
     #[test]

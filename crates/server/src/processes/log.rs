@@ -59,6 +59,7 @@ enum Which {
 #[into_params(parameter_in = Query)]
 struct Part {
     /// From this place on, as the page before gave it as `next`; without it the last lines.
+    #[param(value_type = Option<usize>)]
     since: Option<u64>,
     /// How many lines at most; 200 unless given. More than 1000 counts as 1000, and 0 as 1 on a page.
     limit: Option<usize>,
