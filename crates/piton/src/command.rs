@@ -57,7 +57,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Login(args) => login::login(context, &args).await,
         Command::Logout { all } => login::logout(context, all).await,
         Command::Whoami => login::whoami(context).await,
-        Command::Auth(command) => auth::run(context, command).await,
+        Command::Auth(command) => Box::pin(auth::run(context, command)).await,
         Command::Scaffold(command) => scaffold::run(context, command).await,
         Command::Cron(command) => cron::run(context, &command),
         Command::Tool(command) => tool::run(context, command).await,

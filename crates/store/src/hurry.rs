@@ -148,8 +148,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_database_is_given_up_in_the_time_there_is_for_it() {
-        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("postgres://nobody@{}/nothing", silent.local_addr().unwrap());
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("postgres://nobody@{}/nothing", listener.local_addr().unwrap());
         let address = Address::parse(&url, &Options::default()).unwrap();
         for budget in [2, 5, 10].map(Duration::from_secs) {
             let begun = Instant::now();

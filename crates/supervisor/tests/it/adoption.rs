@@ -24,7 +24,7 @@ pub(crate) async fn a_supervisor_that_comes_back_finds_everything_as_it_was() {
     }
     let what_counts = |scene: &Scene| {
         let all = scene.supervisor.status(&Selector::All).unwrap();
-        let parts = |s: piton_supervisor::InstanceStatus| (s.name, s.state, s.pid, s.started_at, s.restarts);
+        let parts = |s: InstanceStatus| (s.name, s.state, s.pid, s.started_at, s.restarts);
         all.into_iter().map(parts).collect::<Vec<_>>()
     };
     let before = what_counts(&scene);

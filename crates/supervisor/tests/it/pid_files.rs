@@ -77,10 +77,8 @@ pub(crate) async fn no_lie_is_believed() {
     // Written before that process was started: its id belonged to another then.
     fs::write(&path, pid.to_string()).unwrap();
     let file = fs::File::options().append(true).open(&path).unwrap();
-    file.set_modified(
-        std::time::UNIX_EPOCH + boot_time() + after_boot(child.start_ticks) - std::time::Duration::from_secs(60),
-    )
-    .unwrap();
+    file.set_modified(std::time::UNIX_EPOCH + boot_time() + after_boot(child.start_ticks) - Duration::from_secs(60))
+        .unwrap();
     assert_eq!(read(&path).unwrap(), Named::Reused);
     let link = children.file("link.pid");
     symlink(&path, &link).unwrap();
