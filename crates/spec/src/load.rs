@@ -365,15 +365,19 @@ impl Loader<'_> {
         let defaults = &self.layout.defaults;
         let mut candidates = Vec::new();
         let mut alike = Alike::default();
+        let previous = self.previous;
         for path in paths {
             let Some(format) = declared_format(&path) else { continue };
             let path = self.shared(path);
             let found = self.read(&path, |bytes| match Document::parse(&path, bytes, format) {
                 Ok(document) => {
                     let (mut draft, diagnostics) = read_job_file(&path, &document, defaults);
-                    // Nobody else has it yet.
-                    if let Some(job) = draft.as_mut().and_then(|draft| Arc::get_mut(&mut draft.job)) {
-                        alike.share(job);
+                    if let Some(draft) = &mut draft {
+                        // Nobody else has it yet.
+                        if let Some(job) = Arc::get_mut(&mut draft.job) {
+                            alike.share(job);
+                        }
+                        draft.share(previous);
                     }
                     (Content::Job(draft.map(Arc::new)), diagnostics)
                 }

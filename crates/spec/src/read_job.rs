@@ -12,7 +12,7 @@ use crate::fields::{Fields, Findings, Item};
 use crate::layout::Defaults;
 use crate::placeholder::fill;
 use crate::schedule::{read_time_zone, read_triggers};
-use crate::{CatchUp, Job, JobTrigger, JobWork, RunRules};
+use crate::{Catalog, CatchUp, Job, JobTrigger, JobWork, RunRules};
 
 /// A job as its file declares it; whether what it refers to exists is not known yet.
 #[derive(Debug, Clone)]
@@ -45,6 +45,14 @@ impl JobDraft {
     /// A job that refers to nothing.
     pub(crate) fn alone(job: Job, named: Named) -> JobDraft {
         JobDraft { job: Arc::new(job), template: None, depends_on: Vec::new(), named }
+    }
+
+    /// Takes the job that is known already where it is the same, so that there are not two of each for as long as both
+    /// what was read and what is in force are held.
+    pub(crate) fn share(&mut self, known: &Catalog) {
+        if let Some(same) = known.jobs.get(&self.job.subject).filter(|same| **same == self.job) {
+            self.job = Arc::clone(same);
+        }
     }
 
     /// What to say if another declaration has the same name: that of another file, where it is one.
@@ -246,5 +254,29 @@ pub(crate) fn warn_of_dead_triggers(item: Option<&Item<'_, '_>>, triggers: &[Job
             let message = format!("`{word}` never happens to a standalone job, which has no deployment");
             item.report(item.warning("dead_trigger", message).hint("declare the job in a workspace's config.json"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::Format;
+
+    #[test]
+    fn what_is_read_again_and_is_the_same_is_held_once() {
+        let file: Arc<Path> = Path::new("/jobs/tick.json").into();
+        let read = |command: &str| {
+            let text = format!(r#"{{ "type": "command", "command": "{command}" }}"#);
+            let document = Document::parse(&file, text.into_bytes(), Format::Json).unwrap();
+            read_job_file(&file, &document, &Defaults::default()).0.unwrap()
+        };
+        let first = read("true").job;
+        let mut known = Catalog::default();
+        known.jobs.insert(first.subject.clone(), Arc::clone(&first));
+        let (mut same, mut other) = (read("true"), read("false"));
+        same.share(&known);
+        other.share(&known);
+        assert!(Arc::ptr_eq(&same.job, &first));
+        assert!(!Arc::ptr_eq(&other.job, &first));
     }
 }
