@@ -269,7 +269,7 @@ impl Claim {
         if ids.len() < runs {
             let room = runs - ids.len();
             let mut others = self.others(batch, room, self.horizon).await?;
-            if self.horizon > self.at && others.len() >= room {
+            if others.len() >= room && self.is_any_early(batch, &others).await? {
                 others = due_first(self.others(batch, room, self.at).await?, &others, room);
             }
             ids.extend(others);
@@ -279,6 +279,16 @@ impl Claim {
             room => ids.extend(self.take(batch, Line::Scaffolds, room, self.horizon).await?),
         }
         Ok(ids)
+    }
+
+    /// Whether one of them is not due yet: it may have been found before another that is, for its priority.
+    async fn is_any_early(&self, batch: &mut Batch, ids: &[RunId]) -> Result<bool, Error> {
+        for id in ids {
+            if batch.run(*id).await?.and_then(Run::due).is_some_and(|due| due > self.at) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Those that stand in no line and are due `by` then.
