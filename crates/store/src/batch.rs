@@ -4,7 +4,7 @@
 //! leaves no trace and does not disturb the others of its transaction. A statement that searches (a claim, say) must
 //! see what was decided before it: such operations call [`Batch::flush`] first.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use piton_model::{
@@ -26,6 +26,9 @@ use crate::turns::{self, Turn};
 // The row lock on the head makes this transaction the only writing one among all nodes, from its first statement.
 pub(crate) const LOCK_HEAD: &str = "UPDATE ledger SET head = head WHERE id = 1 RETURNING head";
 pub(crate) const WRITE_HEAD: &str = "UPDATE ledger SET head = ";
+
+/// How many runs are remembered from one transaction to the next.
+const MOST_KNOWN: usize = 1_024;
 
 pub(crate) const LOAD_LIVE: In = In { head: "SELECT body, due_at, queue_at, seq FROM runs WHERE id IN", tail: "" };
 pub(crate) const LOAD_ENDED: In = In { head: "SELECT body FROM run_history WHERE id IN", tail: "" };
@@ -93,10 +96,32 @@ pub(crate) enum NotChanged {
 /// What is known after a commit.
 pub(crate) struct Committed {
     pub(crate) conn: Conn,
-    /// The position of the last entry.
-    pub(crate) head: Seq,
     /// Whether there is something new to be seen among the scheduled provisions.
     pub(crate) provisions: bool,
+    pub(crate) known: Known,
+}
+
+/// What a writer remembers of the runs that it has claimed: mostly it is the next to change them, and need not load them.
+/// Nobody else changes them without an entry in the ledger, but for their worker, which renews their leases by the same
+/// writer; so what is known holds as long as the ledger ends where it did.
+#[derive(Default)]
+pub(crate) struct Known {
+    /// The position of the last entry.
+    pub(crate) head: Seq,
+    runs: BTreeMap<RunId, Option<Box<Held>>>,
+    projections: BTreeMap<Subject, Seen>,
+}
+
+impl Known {
+    fn of(head: Seq, mut runs: BTreeMap<RunId, Option<Box<Held>>>, mut seen: BTreeMap<Subject, Seen>) -> Known {
+        runs.retain(|_, held| held.as_ref().is_some_and(|held| held.is_ours()));
+        while runs.len() > MOST_KNOWN {
+            runs.pop_first();
+        }
+        let subjects: HashSet<&Subject> = runs.values().flatten().map(|held| &held.run.subject).collect();
+        seen.retain(|subject, _| subjects.contains(subject));
+        Known { head, runs, projections: seen }
+    }
 }
 
 /// A write transaction.
@@ -129,6 +154,15 @@ struct Held {
     turn: Option<Turn>,
     /// The last entry about it, when that was written in this transaction.
     changed: Option<Seq>,
+    /// It was claimed by this writer.
+    claimed: bool,
+}
+
+impl Held {
+    /// Whether nobody else changes it without an entry.
+    fn is_ours(&self) -> bool {
+        self.claimed && self.place == Place::Live && matches!(self.run.state, RunState::Running { .. })
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -145,7 +179,7 @@ struct Seen {
 
 impl Batch {
     /// Begins the transaction and becomes the only writer. Rows of scheduled provisions are written where it `follows`.
-    pub(crate) async fn begin(mut conn: Conn, vault: Vault, follows: bool) -> Result<Batch, Error> {
+    pub(crate) async fn begin(mut conn: Conn, vault: Vault, known: Known, follows: bool) -> Result<Batch, Error> {
         // To a database on another host every statement is a way there and back, and others wait for the lock.
         let dialect = conn.dialect();
         let rows = conn.script_rows(format!("{}; {LOCK_HEAD}{}", dialect.begin(), dialect.wait_little())).await;
@@ -158,13 +192,14 @@ impl Batch {
             Some(row) => row.int(0)?,
             None => return Err(Error::Refused("the table `ledger` is empty".to_owned())),
         };
+        let Known { runs, projections, .. } = if known.head == head { known } else { Known::default() };
         Ok(Batch {
             conn,
             vault,
             head,
             announce: false,
-            runs: BTreeMap::new(),
-            projections: BTreeMap::new(),
+            runs,
+            projections,
             keys: HashMap::new(),
             new_keys: Vec::new(),
             entries: Vec::new(),
@@ -187,7 +222,8 @@ impl Batch {
         }
         end.push_str("COMMIT");
         self.conn.script(end).await?;
-        Ok(Committed { conn: self.conn, head: self.head, provisions: self.provisions })
+        let known = Known::of(self.head, self.runs, self.projections);
+        Ok(Committed { conn: self.conn, provisions: self.provisions, known })
     }
 
     /// The connection, for statements that search. Call [`Batch::flush`] first.
@@ -297,7 +333,7 @@ impl Batch {
     }
 
     fn hold(&mut self, run: Run, place: Place, queue: (i64, Seq)) {
-        self.runs.insert(run.id, Some(Box::new(Held { run, place, queue, turn: None, changed: None })));
+        self.runs.insert(run.id, Some(Box::new(Held { run, place, queue, turn: None, changed: None, claimed: false })));
     }
 
     /// Takes in live runs that a searching statement found, as `body, due_at, queue_at, seq` and the body of what is seen
@@ -407,13 +443,15 @@ impl Batch {
             Ok(run) => run,
             Err(illegal) => return Ok(Err(NotChanged::Illegal(illegal))),
         };
-        let (place, queue, turn) = match self.runs.get(&id) {
-            Some(Some(held)) => (held.place, held.queue, held.turn.clone()),
-            _ => (Place::Nowhere, (0, 0), None),
+        let (place, queue, turn, was_claimed) = match self.runs.get(&id) {
+            Some(Some(held)) => (held.place, held.queue, held.turn.clone(), held.claimed),
+            _ => (Place::Nowhere, (0, 0), None, false),
         };
+        let claimed = was_claimed || matches!(event, Event::Claimed { .. });
         self.put(run.clone(), place, queue, event, at).await?;
         if let Some(Some(held)) = self.runs.get_mut(&id) {
             held.turn = turn;
+            held.claimed = claimed;
         }
         Ok(Ok(run))
     }
@@ -436,7 +474,8 @@ impl Batch {
         }
         self.following.extend(Following::run(&run));
         let record = Record::Run { run: run.id, subject: run.subject.clone(), event, outcome: run.outcome().cloned() };
-        self.runs.insert(run.id, Some(Box::new(Held { run, place, queue, turn: None, changed: Some(seq) })));
+        self.runs
+            .insert(run.id, Some(Box::new(Held { run, place, queue, turn: None, changed: Some(seq), claimed: false })));
         self.append(record, at);
         Ok(())
     }

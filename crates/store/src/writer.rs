@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use crate::batch::{Batch, Committed, Needs};
+use crate::batch::{Batch, Committed, Known, Needs};
 use crate::changes::Tidings;
 use crate::db::{Address, Conn};
 use crate::hurry::{self, Place, attended, silent};
@@ -58,7 +58,9 @@ impl Writer {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let (away, told) = watch::channel(false);
         let provisions = Provisions::Free;
-        let task = tokio::spawn(Loop { address, options, conn: Some(conn), tidings, away, provisions }.run(jobs));
+        let known = Known::default();
+        let task =
+            tokio::spawn(Loop { address, options, conn: Some(conn), known, tidings, away, provisions }.run(jobs));
         Writer { queue: Mutex::new(Some(queue)), away: told, task: Mutex::new(Some(task)) }
     }
 
@@ -153,6 +155,8 @@ struct Loop {
     address: Address,
     options: Options,
     conn: Option<Conn>,
+    /// Of the transaction before.
+    known: Known,
     tidings: Arc<Tidings>,
     away: watch::Sender<bool>,
     provisions: Provisions,
@@ -259,12 +263,15 @@ impl Loop {
             return Ok(());
         }
         let follows = self.provisions == Provisions::Free;
-        let prepared = within(limit, prepare(conn, self.options.vault.clone(), follows, &mut jobs));
+        // Of a transaction that fails it is not known how far it came.
+        let known = std::mem::take(&mut self.known);
+        let prepared = within(limit, prepare(conn, self.options.vault.clone(), known, follows, &mut jobs));
         let batch = attended(&self.address, Instant::now() + SILENCE, prepared).await?;
         // In doubt about a commit, its outcome would not be known: that is worth the wait.
         let committed = within(limit, batch.commit()).await;
-        let Committed { conn, head, provisions } = committed.map_err(commit_error)?;
-        self.conn = Some(conn);
+        let Committed { conn, provisions, known } = committed.map_err(commit_error)?;
+        let head = known.head;
+        (self.conn, self.known) = (Some(conn), known);
         self.away.send_if_modified(std::mem::take);
         // Of a later commit of another node it may be known already.
         self.tidings.head.send_modify(|known| *known = head.max(*known));
@@ -298,8 +305,14 @@ fn locked() -> Error {
     Error::Locked("`scheduled_provisions` is not to be had at the moment".to_owned())
 }
 
-async fn prepare(conn: Conn, vault: Vault, follows: bool, jobs: &mut [&mut Box<dyn Job>]) -> Result<Batch, Error> {
-    let mut batch = Batch::begin(conn, vault, follows).await?;
+async fn prepare(
+    conn: Conn,
+    vault: Vault,
+    known: Known,
+    follows: bool,
+    jobs: &mut [&mut Box<dyn Job>],
+) -> Result<Batch, Error> {
+    let mut batch = Batch::begin(conn, vault, known, follows).await?;
     let mut needs = Needs::default();
     for job in jobs.iter() {
         job.needs(&mut needs);

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use piton_store::{Error, Options, Store, Submitted, hurried};
+use piton_model::{Event, FailureClass};
+use piton_store::{Error, Guard, Options, RecordError, Store, Submitted, hurried};
 use piton_testkit::postgres::Cluster;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Row as _};
 use tokio::task::JoinSet;
 
-use crate::fixture::{Fixture, at, job, new_run};
+use crate::fixture::{
+    Fixture, at, cancel, claim_one, deployment, done, failed, guard, job, new_run, submit_one, worker,
+};
 use crate::suite::raw;
 
 const KILL: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
@@ -87,6 +90,28 @@ async fn another_node_is_heard_again_after_the_connection_was_lost() {
     assert!(matches!(submitted.as_slice(), [Submitted::New(_)]));
     let woken = tokio::time::timeout(Duration::from_secs(30), changes.wait_for(|head| *head == 1)).await;
     assert!(woken.is_ok(), "nobody was woken");
+    fixture.audited().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_node_knows_of_its_runs_ends_where_another_writes() {
+    let fixture = Fixture::postgres().await;
+    let (one, other) = (fixture.open().await, fixture.open().await);
+    let me = worker("me");
+    submit_one(&one, deployment("cancelled", at(0)), at(0)).await;
+    let cancelled = claim_one(&one, &me, at(0)).await;
+    submit_one(&one, deployment("lost", at(0)), at(0)).await;
+    let lost = claim_one(&one, &me, at(0)).await;
+    other.record(cancelled.id, cancel(), Guard::Any, at(1)).await.unwrap();
+    let interrupted = failed(FailureClass::Interrupted);
+    let expected = cancelled.apply(&cancel(), at(1)).unwrap().apply(&interrupted, at(2)).unwrap();
+    assert_ne!(expected, cancelled.apply(&interrupted, at(2)).unwrap());
+    assert_eq!(one.record(cancelled.id, interrupted, guard(&cancelled), at(2)).await, Ok(expected));
+    other.record(lost.id, Event::LeaseLost, guard(&lost), at(3)).await.unwrap();
+    let late = one.record(lost.id, done(), guard(&lost), at(4)).await;
+    assert_eq!(late, Err(RecordError::Fenced { run: lost.id, holder: None }));
+    one.close().await;
+    other.close().await;
     fixture.audited().await;
 }
 
