@@ -255,8 +255,10 @@ impl Manager {
         let version = probe::ask(program, &self.config.path_env, self.config.probe_timeout).await?;
         self.with_answers(&file, |answers| {
             answers.remember(program.to_owned(), stamp, version.clone());
-            // Not being able to remember costs time, nothing else.
-            let _ = answers.save(&file);
+            // Who asks makes no directory of data. Not being able to remember costs time, nothing else.
+            if self.config.tools_dir.parent().is_some_and(Path::is_dir) {
+                let _ = answers.save(&file);
+            }
         });
         Ok(version)
     }
