@@ -27,8 +27,8 @@
 //! Stand-ins for databases, files and programs: those are tested with the real thing.
 #![warn(missing_docs)]
 
-#[cfg(feature = "forges")]
 pub mod amqp_relay;
+#[cfg(feature = "forges")]
 pub mod forges;
 #[cfg(feature = "hosting")]
 pub mod hosting;
