@@ -169,8 +169,10 @@ impl Keeper {
         self.readiness.add(self.captures.fd(), OUTPUT)
     }
 
+    /// Whether anything ends or is lost with this process. Of what a keeper before it has started, it alone sees the end.
     pub(super) fn has_work(&self) -> bool {
-        self.table.running() > 0 || !self.sweeps.is_empty() || self.captures.open_pipes() > 0
+        let runs = self.table.running() > 0 || !self.orphans.is_empty();
+        runs || !self.sweeps.is_empty() || self.captures.open_pipes() > 0
     }
 
     /// Finds out what has become of the children in the journal.
