@@ -137,7 +137,8 @@ fn a_keeper_that_dies_is_told_of_with_whose_output_is_lost() {
     until("another has taken its place", || site.keeper().is_some_and(|next| next != keeper));
     // Who looks without a daemon, and the next daemon, are told too.
     assert_eq!(daemon.terminate(), 0);
-    assert!(is_told(&site.json(["process", "status", "web"])[0]));
+    let seen = site.json(["process", "status", "web"]);
+    assert!(is_told(&seen[0]), "{seen}");
     let (_daemon, address) = site.serve_at();
     until("the next one logs it", || site.daemon_log().contains("a keeper before is gone"));
     wire::done(&request(&address, "POST", "/api/restart?name=web", &[], ""));
