@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::board::Board;
 use crate::clock::Now;
+use crate::hook::Cut;
 use crate::incarnation::{HOOKS, Incarnation};
 use crate::instance::{End, Event};
 use crate::probe::ProbeVerdict;
@@ -96,6 +97,8 @@ pub(crate) struct Actor {
     held_back: BTreeMap<String, HeldBack>,
     /// Phases of hooks, and how many need what the keeper knows of each.
     hooking: HashMap<Phase, usize>,
+    /// By which those before a start are ended that is not wanted any more.
+    cuts: HashMap<Phase, Cut>,
     /// What a supervisor before has left, until the first declaration says what to make of it.
     found: Option<BTreeMap<String, Vec<Found>>>,
     hooks_found: Vec<Child>,
@@ -132,6 +135,7 @@ impl Actor {
             waiters: Vec::new(),
             held_back: BTreeMap::new(),
             hooking: HashMap::new(),
+            cuts: HashMap::new(),
             found: Some(found),
             hooks_found,
             tasks: JoinSet::new(),

@@ -104,6 +104,7 @@ fn main() -> ExitCode {
         hooks::those_after_a_start_come_when_another_supervisor_sees_it_grow,
         hooks::one_that_nobody_takes_back_ends_in_its_time,
         hooks::a_stop_takes_its_hooks_back,
+        hooks::those_before_a_start_end_with_a_stop,
         measuring::a_process_and_its_descendants,
         measuring::a_thousand_take_little_time,
         pid_files::what_was_written_is_read_and_removed,
