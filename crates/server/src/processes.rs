@@ -28,6 +28,7 @@ pub use apply::Applier;
 pub(crate) use files::{refused, unwritten};
 pub(crate) use kinds::{Called, Sample, sample};
 pub use kinds::{KINDS, sample_process};
+pub(crate) use read::tally;
 
 /// All routes about processes. Without a base, `/metrics` is Prometheus's.
 pub(crate) fn routes(has_base: bool) -> Table {

@@ -19,6 +19,7 @@ use piton_process::Keeping;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::board::Board;
 use crate::clock::Now;
@@ -27,7 +28,7 @@ use crate::incarnation::{HOOKS, Incarnation};
 use crate::instance::{End, Event};
 use crate::probe::ProbeVerdict;
 use crate::real_time::pause;
-use crate::{Declared, InstanceState, Settings, Wish};
+use crate::{Declared, InstanceState, InstanceStatus, Settings, Wish};
 pub(crate) use apply::{is_wished, wished};
 use entry::Entry;
 use hooks::Phase;
@@ -242,6 +243,7 @@ impl Actor {
         if before == status.state {
             self.board.show(status);
         } else {
+            lament(&status);
             self.board.tell(now.at, before, status);
         }
     }
@@ -259,6 +261,16 @@ impl Actor {
         if let Some(end) = end_of(child) {
             self.step(instance, Event::Ended { number: of.number, end });
         }
+    }
+}
+
+/// Says in the log that an instance failed which nobody starts again but by hand.
+fn lament(status: &InstanceStatus) {
+    let (instance, reason) = (&status.name, status.reason.as_deref());
+    match (status.state, reason) {
+        (InstanceState::Fatal, _) => warn!(instance, reason, "a process is given up"),
+        (InstanceState::Exited, Some(_)) => warn!(instance, reason, "a process failed, and is not to be started again"),
+        _ => {}
     }
 }
 
