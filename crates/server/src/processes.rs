@@ -77,6 +77,10 @@ pub(crate) fn unless_in_the_way(refusal: Refusal) -> Refusal {
 impl From<Error> for Refusal {
     fn from(error: Error) -> Refusal {
         let (status, code, hint) = match &error {
+            // As other supervisors call all of them.
+            Error::UnknownProcess(name) if name == "all" => {
+                (StatusCode::NOT_FOUND, "process_not_found", Some("all of them are `--wildcard '*'`, or `?wildcard=*`"))
+            }
             Error::UnknownProcess(_) => {
                 (StatusCode::NOT_FOUND, "process_not_found", Some("`piton process list` shows what there is"))
             }

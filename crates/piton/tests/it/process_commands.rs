@@ -80,6 +80,8 @@ fn exit_codes_tell_what_went_wrong() {
     let code = |args: &[&str]| site.piton(args.iter().copied()).code;
     assert_eq!(code(&["process", "status", "none"]), 3);
     assert_eq!(code(&["process", "start", "none"]), 3);
+    let all = site.piton(["process", "restart", "all"]);
+    assert!(all.code == 3 && all.err.contains("--wildcard '*'"), "{all}");
     assert_eq!(code(&["process", "stop", "none"]), 3);
     assert_eq!(code(&["process", "logs", "none"]), 3);
     assert_eq!(code(&["process", "unregister", "none"]), 3);
