@@ -54,6 +54,7 @@ fn main() -> ExitCode {
         adoption::what_is_no_longer_declared_is_stopped,
         adoption::a_killed_keeper_costs_no_process,
         adoption::whose_output_died_with_the_keeper_says_so,
+        adoption::what_both_left_is_seen_by_who_only_looks,
         adoption::an_end_that_another_keeper_tells_before_anything_is_declared_counts,
         adoption::what_was_stopped_by_hand_stays_stopped,
         declarations::what_did_not_change_is_left_alone,
