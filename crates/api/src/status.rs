@@ -42,6 +42,9 @@ pub struct Overview {
     pub workspaces: BTreeMap<String, usize>,
     /// Jobs by status.
     pub jobs: BTreeMap<String, usize>,
+    /// Instances of processes by where they are in their lives.
+    #[serde(default)]
+    pub processes: BTreeMap<String, usize>,
     /// Runs that have not ended, by state.
     pub runs: BTreeMap<String, usize>,
     /// What is due next.

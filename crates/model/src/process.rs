@@ -297,6 +297,13 @@ impl Process {
     }
 }
 
+impl StopPolicy {
+    /// The time to react to whatever is asked first.
+    pub fn first_wait(&self) -> Duration {
+        self.stages.first().map_or(Duration::ZERO, |stage| stage.wait)
+    }
+}
+
 impl Default for StartPolicy {
     fn default() -> Self {
         StartPolicy { duration: Duration::ZERO, retries: 0, retry_interval: Duration::from_secs(1) }

@@ -61,11 +61,22 @@ pub(crate) struct Largest(pub(crate) usize);
 /// The whole body, within the limits of size and time.
 pub(crate) async fn body(request: Request) -> Result<Bytes, Refusal> {
     let largest = request.extensions().get::<Largest>().map_or(crate::BODY_LIMIT, |largest| largest.0);
+    // Who asks first whether to send it is told before anything is sent. To others it would not be told: a connection that
+    // is closed while they send takes the answer with it.
+    if request.headers().contains_key(header::EXPECT)
+        && announced(request.headers()).is_some_and(|length| length > largest as u64)
+    {
+        return Err(too_large(largest));
+    }
     let Ok(bytes) = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await else {
         let detail = format!("the body did not arrive within {} seconds", BODY_TIMEOUT.as_secs());
         return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail, None));
     };
     bytes.map_err(|rejection| unreadable(&rejection, largest))
+}
+
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

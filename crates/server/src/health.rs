@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::caller::Caller;
 use crate::extract::{Json, Query};
 use crate::problem::{Answer, Refusal};
+use crate::processes;
 use crate::ready;
 use crate::route::{Permission, Table, routes};
 use crate::state::App;
@@ -124,6 +125,8 @@ async fn show(State(app): State<App>, caller: Caller) -> Answer<Json<api::Overvi
     for run in store.live().await?.iter().filter(|run| caller.sees(run)) {
         *runs.entry(run.phase().as_str().to_owned()).or_default() += 1;
     }
+    // They are no workspace's.
+    let processes = if caller.bound().is_none() { processes::tally(&app)? } else { BTreeMap::new() };
     let about = &app.about;
     Ok(Json(api::Overview {
         version: api::Version { version: about.version.to_owned(), commit: about.commit.map(str::to_owned) },
@@ -136,6 +139,7 @@ async fn show(State(app): State<App>, caller: Caller) -> Answer<Json<api::Overvi
         store: about.store.to_owned(),
         workspaces,
         jobs,
+        processes,
         runs,
         next,
         diagnostics,

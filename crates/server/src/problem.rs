@@ -143,7 +143,8 @@ impl From<piton_logs::Error> for Refusal {
 
 pub(crate) async fn no_route(uri: Uri) -> Refusal {
     let detail = format!("there is no route {}", uri.path().escape_debug());
-    Refusal::new(StatusCode::NOT_FOUND, "no_such_route", detail, None)
+    let hint = Some("`/docs` shows the routes there are".to_owned());
+    Refusal::new(StatusCode::NOT_FOUND, "no_such_route", detail, hint)
 }
 
 pub(crate) async fn no_method(method: Method, uri: Uri) -> Refusal {

@@ -28,6 +28,7 @@ pub use apply::Applier;
 pub(crate) use files::{refused, unwritten};
 pub(crate) use kinds::{Called, Sample, sample};
 pub use kinds::{KINDS, sample_process};
+pub(crate) use read::tally;
 
 /// All routes about processes. Without a base, `/metrics` is Prometheus's.
 pub(crate) fn routes(has_base: bool) -> Table {
@@ -76,6 +77,10 @@ pub(crate) fn unless_in_the_way(refusal: Refusal) -> Refusal {
 impl From<Error> for Refusal {
     fn from(error: Error) -> Refusal {
         let (status, code, hint) = match &error {
+            // As other supervisors call all of them.
+            Error::UnknownProcess(name) if name == "all" => {
+                (StatusCode::NOT_FOUND, "process_not_found", Some("all of them are `--wildcard '*'`, or `?wildcard=*`"))
+            }
             Error::UnknownProcess(_) => {
                 (StatusCode::NOT_FOUND, "process_not_found", Some("`piton process list` shows what there is"))
             }

@@ -19,14 +19,16 @@ use piton_process::Keeping;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::board::Board;
 use crate::clock::Now;
+use crate::hook::Cut;
 use crate::incarnation::{HOOKS, Incarnation};
 use crate::instance::{End, Event};
 use crate::probe::ProbeVerdict;
 use crate::real_time::pause;
-use crate::{Declared, InstanceState, Settings, Wish};
+use crate::{Declared, InstanceState, InstanceStatus, Settings, Wish};
 pub(crate) use apply::{is_wished, wished};
 use entry::Entry;
 use hooks::Phase;
@@ -96,6 +98,8 @@ pub(crate) struct Actor {
     held_back: BTreeMap<String, HeldBack>,
     /// Phases of hooks, and how many need what the keeper knows of each.
     hooking: HashMap<Phase, usize>,
+    /// By which those before a start are ended that is not wanted any more.
+    cuts: HashMap<Phase, Cut>,
     /// What a supervisor before has left, until the first declaration says what to make of it.
     found: Option<BTreeMap<String, Vec<Found>>>,
     hooks_found: Vec<Child>,
@@ -132,6 +136,7 @@ impl Actor {
             waiters: Vec::new(),
             held_back: BTreeMap::new(),
             hooking: HashMap::new(),
+            cuts: HashMap::new(),
             found: Some(found),
             hooks_found,
             tasks: JoinSet::new(),
@@ -238,6 +243,7 @@ impl Actor {
         if before == status.state {
             self.board.show(status);
         } else {
+            lament(&status);
             self.board.tell(now.at, before, status);
         }
     }
@@ -255,6 +261,16 @@ impl Actor {
         if let Some(end) = end_of(child) {
             self.step(instance, Event::Ended { number: of.number, end });
         }
+    }
+}
+
+/// Says in the log that an instance failed which nobody starts again but by hand.
+fn lament(status: &InstanceStatus) {
+    let (instance, reason) = (&status.name, status.reason.as_deref());
+    match (status.state, reason) {
+        (InstanceState::Fatal, _) => warn!(instance, reason, "a process is given up"),
+        (InstanceState::Exited, Some(_)) => warn!(instance, reason, "a process failed, and is not to be started again"),
+        _ => {}
     }
 }
 

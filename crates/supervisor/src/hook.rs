@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -75,6 +76,27 @@ pub struct HookFailure {
     pub outcome: HookOutcome,
 }
 
+/// By which a phase is cut short that is not to lead anywhere any more. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cut {
+    made: CancellationToken,
+    grace: Arc<OnceLock<Duration>>,
+}
+
+impl Cut {
+    /// The hook that runs is asked to end and killed after this time, with all it started; no other one is begun. Those
+    /// beside the phase go on. The first time counts.
+    pub(crate) fn make(&self, grace: Duration) {
+        // Asked for before: what was said then is in force.
+        let _ = self.grace.set(grace);
+        self.made.cancel();
+    }
+
+    fn grace(&self) -> Duration {
+        self.grace.get().copied().unwrap_or_default()
+    }
+}
+
 /// Runs the hooks of a phase: blocking ones one after the other, asynchronous ones in tasks of `beside`, which go on when
 /// the phase is over and retry and time out by themselves. Dropping the future and the tasks lets what runs go on;
 /// [`Keeping::abandon`] with the prefix ends it.
@@ -87,37 +109,59 @@ pub async fn run_phase(
     hooks: &[Hook],
     beside: &mut JoinSet<()>,
 ) -> Result<(), HookFailure> {
+    run_phase_until(keeping, owner, phase, hooks, beside, &Cut::default()).await.unwrap_or(Ok(()))
+}
+
+/// The same, which may be cut short; none if it was.
+pub(crate) async fn run_phase_until(
+    keeping: &Keeping,
+    owner: &HookOwner,
+    phase: HookPhase,
+    hooks: &[Hook],
+    beside: &mut JoinSet<()>,
+    cut: &Cut,
+) -> Option<Result<(), HookFailure>> {
     let mut outcomes = Vec::new();
     loop {
+        if cut.made.is_cancelled() {
+            return None;
+        }
         let next = next_hooks(hooks, &outcomes);
         for hook in next.beside.into_iter().filter_map(|index| hooks.get(index)) {
             let (keeping, owner, hook) = (keeping.clone(), owner.clone(), hook.clone());
             beside.spawn(async move { run_beside(&keeping, &owner, phase, &hook).await });
         }
         match next.then {
-            NextHook::Done => return Ok(()),
+            NextHook::Done => return Some(Ok(())),
             NextHook::Failed { hook } => {
-                let (Some(hook), Some(outcome)) = (hooks.get(hook), outcomes.pop()) else { return Ok(()) };
-                return Err(HookFailure { phase, hook: hook.name.clone(), outcome });
+                let (Some(hook), Some(outcome)) = (hooks.get(hook), outcomes.pop()) else { return Some(Ok(())) };
+                return Some(Err(HookFailure { phase, hook: hook.name.clone(), outcome }));
             }
             NextHook::Run { hook, attempt, delay } => {
-                let Some(hook) = hooks.get(hook) else { return Ok(()) };
-                outcomes.push(run_try(keeping, owner, phase, hook, attempt, delay).await);
+                let Some(hook) = hooks.get(hook) else { return Some(Ok(())) };
+                let next = Try { attempt, delay };
+                outcomes.push(run_try(keeping, owner, phase, hook, next, cut).await);
             }
         }
     }
 }
 
 async fn run_beside(keeping: &Keeping, owner: &HookOwner, phase: HookPhase, hook: &Hook) {
-    let mut attempt = 1;
-    let mut delay = Duration::ZERO;
+    let mut next = Try { attempt: 1, delay: Duration::ZERO };
     loop {
-        let outcome = run_try(keeping, owner, phase, hook, attempt, delay).await;
-        match hook.after_try(attempt, &outcome) {
+        let outcome = run_try(keeping, owner, phase, hook, next, &Cut::default()).await;
+        match hook.after_try(next.attempt, &outcome) {
             AfterTry::Passed | AfterTry::Failed => return,
-            AfterTry::Again => (attempt, delay) = (attempt + 1, HOOK_RETRY_DELAY),
+            AfterTry::Again => next = Try { attempt: next.attempt + 1, delay: HOOK_RETRY_DELAY },
         }
     }
+}
+
+/// Which try of a hook it is, and after how much rest it is made.
+#[derive(Debug, Clone, Copy)]
+struct Try {
+    attempt: u32,
+    delay: Duration,
 }
 
 async fn run_try(
@@ -125,17 +169,21 @@ async fn run_try(
     owner: &HookOwner,
     phase: HookPhase,
     hook: &Hook,
-    attempt: u32,
-    delay: Duration,
+    Try { attempt, delay }: Try,
+    cut: &Cut,
 ) -> HookOutcome {
     let (started_at, ended_at, outcome) = match token(&owner.token_prefix, phase, &hook.name, attempt) {
         Err(error) => (None, now(), HookOutcome::NotStarted(error.to_string())),
         Ok(token) => {
             // A try that was made before needs no rest any more.
             if !delay.is_zero() && !matches!(keeping.find(&token).await, Ok(Some(_))) {
-                pause(delay).await;
+                tokio::select! {
+                    biased;
+                    () = cut.made.cancelled() => return HookOutcome::NotStarted("its process was stopped".to_owned()),
+                    () = pause(delay) => {}
+                }
             }
-            execute(keeping, &token, &spec(owner, phase, hook), hook.timeout).await
+            execute(keeping, &token, &spec(owner, phase, hook), hook.timeout, cut).await
         }
     };
     let report = HookReport {
@@ -157,6 +205,7 @@ async fn execute(
     token: &Token,
     spec: &Spec,
     timeout: Duration,
+    cut: &Cut,
 ) -> (Option<Timestamp>, Timestamp, HookOutcome) {
     let child = match keeping.start(token, spec).await {
         Ok(child) => child,
@@ -164,10 +213,13 @@ async fn execute(
         Err(error) => return (None, now(), HookOutcome::NotStarted(error.to_string())),
     };
     let started_at = timestamp(child.spawned_at_unix_us);
-    let end = attend(keeping, &child, timeout).await;
+    let end = attend(keeping, &child, timeout, cut).await;
     let ended_at = ended_at(keeping, token).await.unwrap_or_else(now);
     let took = started_at.and_then(|start| Duration::try_from(ended_at.duration_since(start)).ok());
     let outcome = match end {
+        Ok(exit) if exit.stopped && cut.made.is_cancelled() => {
+            HookOutcome::Interrupted("its process was stopped".to_owned())
+        }
         Ok(exit) if exit.killed => HookOutcome::TimedOut,
         Ok(exit) => match exit.status {
             // It was us, before we were restarted.
@@ -181,19 +233,27 @@ async fn execute(
     (started_at, ended_at, outcome)
 }
 
-/// Waits until a try is gone with all it started, which is killed when it takes longer than this since its start.
-pub(crate) async fn attend(keeping: &Keeping, child: &Child, timeout: Duration) -> Result<Exit, Error> {
-    let stop = CancellationToken::new();
-    let sequence = StopSequence::kill();
+/// Waits until a try is gone with all it started, which is killed when it takes longer than this since its start, and
+/// stopped when its phase is cut short.
+pub(crate) async fn attend(keeping: &Keeping, child: &Child, timeout: Duration, cut: &Cut) -> Result<Exit, Error> {
     let age = age_of(&child.identity).unwrap_or_default();
-    let attending = keeping.attend(child, &sequence, &stop);
-    tokio::pin!(attending);
-    tokio::select! {
-        biased;
-        end = &mut attending => return end,
-        () = pause(timeout.saturating_sub(age)), if child.exit().is_none() => stop.cancel(),
+    let left = timeout.saturating_sub(age);
+    {
+        let stop = CancellationToken::new();
+        let sequence = StopSequence::kill();
+        let attending = keeping.attend(child, &sequence, &stop);
+        tokio::pin!(attending);
+        tokio::select! {
+            biased;
+            end = &mut attending => return end,
+            () = cut.made.cancelled(), if child.exit().is_none() => {}
+            () = pause(left), if child.exit().is_none() => {
+                stop.cancel();
+                return attending.await;
+            }
+        }
     }
-    attending.await
+    keeping.attend(child, &StopSequence::job().with_grace(cut.grace().min(left)), &cut.made).await
 }
 
 async fn ended_at(keeping: &Keeping, token: &Token) -> Option<Timestamp> {

@@ -227,6 +227,11 @@ pub(crate) enum Effect {
         phase: HookPhase,
         number: u64,
     },
+    /// End the hooks before a start, which are not to lead to one any more. They have this long to react.
+    EndHooks {
+        number: u64,
+        grace: Duration,
+    },
     Spawn(Incarnation),
     /// Run the command that asks politely.
     Command {

@@ -35,8 +35,8 @@ pub(crate) fn of_readiness(process: &Process) -> Duration {
 pub(crate) fn of_stop<'a>(processes: impl IntoIterator<Item = &'a Arc<Process>>, wait: Option<Duration>) -> Duration {
     let one = |process: &Arc<Process>| {
         let hooks = of_hooks(&process.hooks.pre_stop).saturating_add(of_hooks(&process.hooks.post_stop));
-        let first = process.stop.stages.first().map_or(Duration::ZERO, |stage| stage.wait);
-        let command = process.stop.command.as_ref().map_or(Duration::ZERO, |_| wait.unwrap_or(first));
+        let command =
+            process.stop.command.as_ref().map_or(Duration::ZERO, |_| wait.unwrap_or_else(|| process.stop.first_wait()));
         let stages = process.stop.stages.iter().map(|stage| stage.wait).fold(command, Duration::saturating_add);
         hooks.saturating_add(stages).saturating_add(wait.unwrap_or_default())
     };

@@ -29,6 +29,7 @@ pub fn page(overview: &Overview, clock: &Clock) -> String {
         .field("Data", format!("{} ({})", overview.data_directory, overview.store))
         .field("Workspaces", tally(&overview.workspaces))
         .field("Jobs", tally(&overview.jobs))
+        .field("Processes", tally(&overview.processes))
         .field("Runs", tally(&overview.runs));
     let mut text = fields.render();
     if !overview.next.is_empty() {
@@ -94,6 +95,7 @@ mod tests {
             "store": "sqlite",
             "workspaces": { "deployed": 2, "failed": 1 },
             "jobs": {},
+            "processes": { "fatal": 1, "running": 2 },
             "runs": { "running": 1 },
             "next": [["workspace/web", { "at": "2025-09-19T21:00:00Z", "effect": "destroy", "line": "0 23 * * *" }]],
             "diagnostics": [{
@@ -111,6 +113,7 @@ Directory: /srv
 Data: /srv/.piton (sqlite)
 Workspaces: 2 deployed, 1 failed
 Jobs: none
+Processes: 1 fatal, 2 running
 Runs: 1 running
 
 Next:

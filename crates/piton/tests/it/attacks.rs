@@ -204,6 +204,8 @@ fn requests_that_are_none_are_refused() {
     let large = format!("{{\"name\":\"{}\"}}", "x".repeat(1024 * 1024));
     let (_, reply) = post(&format!("Content-Length: {}\r\n", large.len()), &large).unwrap();
     assert_eq!((reply.status, reply.code().as_str()), (413, "body_too_large"));
+    let asking = "Expect: 100-continue\r\nContent-Length: 99999999\r\n";
+    assert_eq!(status(asking, ""), Some(413), "it is not asked to send what is not wanted");
     let chunk = format!("{:x}\r\n{large}\r\n0\r\n\r\n", large.len());
     assert_eq!(status("Transfer-Encoding: chunked\r\n", &chunk), Some(413));
 

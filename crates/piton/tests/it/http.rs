@@ -36,6 +36,11 @@ fn what_is_not_there_is_a_problem_with_a_code() {
     let site = Site::new();
     let daemon = site.serve();
     let address = daemon.address();
+    let hint = get(&address, "/").json()["hint"].clone();
+    assert!(
+        hint.as_str().is_some_and(|hint| hint.contains("/docs")),
+        "whoever opens the address is told where to look: {hint}"
+    );
     for (method, path, status, code) in [
         ("GET", "/nowhere", 404, "no_such_route"),
         ("GET", "/api/runs/00000000-0000-7000-8000-000000000000", 404, "not_found"),

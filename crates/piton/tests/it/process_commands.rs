@@ -48,6 +48,31 @@ fn a_process_from_its_declaration_to_its_end() {
     assert_eq!(ok(site.piton(["group", "list"])), "No groups\n");
 }
 
+/// Where a process is seen that nobody starts again, by whoever does not ask for it.
+#[test]
+fn what_failed_for_good_stands_on_the_first_page_and_in_the_log() {
+    let site = Site::new();
+    for (name, rest) in [
+        ("web", "command = 'sleep 60'"),
+        ("once", "command = ['sh', '-c', 'exit 3']"),
+        ("flap", "command = ['sh', '-c', 'exit 4']\nrestart = 'always'\nmax_restarts = 1\nrestart_interval = '10ms'"),
+    ] {
+        site.write(format!("programs/{name}.toml"), &format!("type = 'process'\n[spec]\nname = '{name}'\n{rest}\n"));
+    }
+    let daemon = site.serve();
+    let wanted = json!({ "exited": 1, "fatal": 1, "running": 1 });
+    until("all are where they end", || site.json(["status"])["processes"] == wanted);
+    let page = ok(site.piton(["status"]));
+    assert!(page.contains("Processes: 1 exited, 1 fatal, 1 running\n"), "{page}");
+    for (what, instance) in [("a process is given up", "flap"), ("a process failed, and is not to be", "once")] {
+        let told = |line: &str| line.contains(" WARN ") && line.contains(what) && line.contains(instance);
+        until("the log says so once", || site.daemon_log().lines().filter(|line| told(line)).count() == 1);
+    }
+    // It is seen without a daemon, too.
+    assert_eq!(daemon.terminate(), 0);
+    assert_eq!(site.json(["status"])["processes"]["running"], 1);
+}
+
 #[test]
 fn exit_codes_tell_what_went_wrong() {
     let site = Site::new();
@@ -55,6 +80,8 @@ fn exit_codes_tell_what_went_wrong() {
     let code = |args: &[&str]| site.piton(args.iter().copied()).code;
     assert_eq!(code(&["process", "status", "none"]), 3);
     assert_eq!(code(&["process", "start", "none"]), 3);
+    let all = site.piton(["process", "restart", "all"]);
+    assert!(all.code == 3 && all.err.contains("--wildcard '*'"), "{all}");
     assert_eq!(code(&["process", "stop", "none"]), 3);
     assert_eq!(code(&["process", "logs", "none"]), 3);
     assert_eq!(code(&["process", "unregister", "none"]), 3);

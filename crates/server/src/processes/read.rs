@@ -71,6 +71,15 @@ fn observe(app: &App, which: &Selector) -> Answer<Vec<Observed>> {
     Ok(look(app, which)?.into_iter().map(Observed::from).collect())
 }
 
+/// How many instances there are, by where they are in their lives.
+pub(crate) fn tally(app: &App) -> Answer<BTreeMap<String, usize>> {
+    let mut tally = BTreeMap::new();
+    for instance in observe(app, &Selector::All)? {
+        *tally.entry(instance.status.state.to_string()).or_default() += 1;
+    }
+    Ok(tally)
+}
+
 /// [`api::StatusAnswer`], written piece by piece.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]

@@ -46,6 +46,8 @@ fn parse_here(text: &Text) -> Result<Node, SyntaxError> {
             format!("values are nested more than {MAX_DEPTH} deep")
         } else if message.starts_with("budget breached") || message.contains("alias replay") {
             "it holds or repeats more values than a declaration may".to_owned()
+        } else if message.starts_with("multiple YAML documents") {
+            "a file declares one thing, and here a second document begins".to_owned()
         } else {
             // What follows is advice for whoever calls the parser.
             message.split(", set DuplicateKeyPolicy").next().unwrap_or_default().to_owned()

@@ -73,9 +73,10 @@ fn read_account(item: &Item<'_, '_>) -> Option<String> {
 
 /// Octal digits. A number would be read as a decimal one, so it has to be text.
 fn read_umask(item: &Item<'_, '_>) -> Option<u32> {
-    if let Value::Number(number) = &item.node.value {
+    if let Value::Number(_) = &item.node.value {
         let error = item.error("wrong_type", "expected octal digits in quotes, found a number");
-        item.report(error.hint(format!("write `\"{:0>3}\"`", number.to_string())));
+        // Not with the digits of the number: `0o27` is 23 by now, and "023" another mask.
+        item.report(error.hint("write the mask as it is, in quotes and without a prefix, such as `\"027\"`"));
         return None;
     }
     let text = item.filled()?.trim();

@@ -41,6 +41,8 @@ fn yaml() {
     "#);
     insta::assert_snapshot!(told("a.yaml", "type: command\ntype: script\n"), @"jobs/a.yaml:2:1: error: invalid YAML: duplicate mapping key: type");
     insta::assert_snapshot!(told("a.yaml", "type: [command\n"), @"jobs/a.yaml:1:7: error: invalid YAML: unclosed bracket '['");
+    let two = "type: command\n---\ntype: command\n";
+    insta::assert_snapshot!(told("a.yaml", two), @"jobs/a.yaml:3:1: error: invalid YAML: a file declares one thing, and here a second document begins");
     insta::assert_snapshot!(told("a.yaml", "# nothing\n"), @r#"
     jobs/a.yaml: error: the file is empty
       hint: a file that is still being written is read again when it changes

@@ -45,6 +45,7 @@ impl Actor {
                     Some(reason) => self.tell(name, Event::Hooked { phase, number, result: Err(reason) }),
                 }
             }
+            Effect::EndHooks { number, grace } => self.end_hooks(name, number, grace),
             Effect::Command { of, timeout } => self.stop_command(name, of, timeout),
             Effect::Look { of, after } => self.look(name, of, after),
         }

@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::effect::forget;
 use super::{Actor, Message};
-use crate::hook::{HookOwner, HookReport, attend, is_try_of, run_phase};
+use crate::hook::{Cut, HookOwner, HookReport, attend, is_try_of, run_phase_until};
 use crate::incarnation::HOOKS;
 use crate::instance::Event;
 
@@ -65,6 +65,10 @@ impl Actor {
         });
         let (keeping, outbox, instance) = (self.keeping.clone(), self.outbox.clone(), name.to_owned());
         *self.hooking.entry(of.clone()).or_default() += 1;
+        let cut = Cut::default();
+        if phase == HookPhase::PreStart {
+            self.cuts.insert(of.clone(), cut.clone());
+        }
         self.tasks.spawn(async move {
             // Without an actor there is nobody to tell.
             let tell = |result: Result<(), String>| {
@@ -75,8 +79,10 @@ impl Actor {
                 Ok(owner) => {
                     let run = async move {
                         let mut beside = JoinSet::new();
-                        let result = run_phase(&keeping, &owner, phase, &hooks, &mut beside).await;
-                        tell(result.map_err(|failure| failure.to_string()));
+                        match run_phase_until(&keeping, &owner, phase, &hooks, &mut beside, &cut).await {
+                            Some(result) => tell(result.map_err(|failure| failure.to_string())),
+                            None => tell(Err("it was stopped".to_owned())),
+                        }
                         while beside.join_next().await.is_some() {}
                         // The owner goes, and with it the last who reports.
                     };
@@ -88,6 +94,15 @@ impl Actor {
         });
     }
 
+    /// Ends the hooks before a start that is not wanted any more.
+    pub(super) fn end_hooks(&self, name: &str, number: u64, grace: Duration) {
+        let of = Phase { instance: name.to_owned(), number, phase: HookPhase::PreStart };
+        // Without it they are over, which is on its way to the instance.
+        if let Some(cut) = self.cuts.get(&of) {
+            cut.make(grace);
+        }
+    }
+
     /// The keeper may forget the hooks of a phase, those beside it included, if nobody else needs them.
     pub(super) fn hooks_over(&mut self, of: &Phase) {
         if let Some(users) = self.hooking.get_mut(of) {
@@ -97,6 +112,7 @@ impl Actor {
             }
         }
         self.hooking.remove(of);
+        self.cuts.remove(of);
         let (keeping, prefix) = (self.keeping.clone(), of.prefix());
         self.tasks.spawn(async move {
             // What still runs is forgotten when it ends.
@@ -166,7 +182,7 @@ impl Actor {
                 let attended = children.into_iter().map(|(child, timeout)| {
                     let keeping = keeping.clone();
                     async move {
-                        if let Err(problem) = attend(&keeping, &child, timeout).await {
+                        if let Err(problem) = attend(&keeping, &child, timeout, &Cut::default()).await {
                             let token = child.token.as_str();
                             warn!(token, %problem, "nobody knows how a hook ended that was left behind");
                         }

@@ -13,7 +13,12 @@ impl Instance {
             State::Stopped | State::Waiting | State::Backoff { .. } | State::Exited | State::Fatal => {
                 self.leave_nothing(next, turn);
             }
-            State::PreStart { cancelled, .. } => *cancelled = Some(next),
+            State::PreStart { number, cancelled } => {
+                *cancelled = Some(next);
+                // A hook may take an hour, and nobody needs any more what it prepares.
+                let grace = wait.unwrap_or_else(|| turn.process().stop.first_wait());
+                turn.then(Effect::EndHooks { number: *number, grace });
+            }
             State::Spawning { cancelled, wait: patience, .. } => {
                 *cancelled = Some(next);
                 *patience = wait.or(*patience);
@@ -63,7 +68,7 @@ impl Instance {
         if turn.process().stop.command.is_none() {
             return self.signal(0, turn);
         }
-        let first = turn.process().stop.stages.first().map_or(Duration::ZERO, |stage| stage.wait);
+        let first = turn.process().stop.first_wait();
         let State::Stopping { of, stage, wait, .. } = &mut self.state else { return };
         let timeout = wait.unwrap_or(first);
         *stage = Stage::Command { until: turn.after(timeout) };

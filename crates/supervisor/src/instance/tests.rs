@@ -25,6 +25,8 @@ struct World {
     pending: Vec<Effect>,
     spawned: Vec<Incarnation>,
     acknowledged: BTreeSet<u64>,
+    /// How long hooks before a start were given to end.
+    graces: Vec<Duration>,
 }
 
 impl World {
@@ -37,6 +39,7 @@ impl World {
             pending: Vec::new(),
             spawned: Vec::new(),
             acknowledged: BTreeSet::new(),
+            graces: Vec::new(),
         }
     }
 
@@ -57,6 +60,11 @@ impl World {
                 Effect::Acknowledge(of) => {
                     assert!(!self.alive.contains_key(&of.number), "what lives is not forgotten");
                     assert!(self.acknowledged.insert(of.number), "once is enough");
+                }
+                Effect::EndHooks { number, grace } => {
+                    let before_start = Effect::RunHooks { phase: HookPhase::PreStart, number };
+                    assert!(self.pending.contains(&before_start), "only what runs is ended");
+                    self.graces.push(grace);
                 }
                 other => self.pending.push(other),
             }
@@ -104,7 +112,7 @@ impl World {
                 let seen = (!well).then(|| Sighting { by: "pidfile:/x".to_owned(), pid: Some(8) });
                 self.feed(Event::Looked { number: of.number, seen });
             }
-            Effect::Acknowledge(_) => unreachable!("not kept"),
+            Effect::Acknowledge(_) | Effect::EndHooks { .. } => unreachable!("not kept"),
         }
     }
 
@@ -289,6 +297,27 @@ proptest! {
         world.feed(Event::Start);
         world.rest();
         prop_assert!(world.alive.len() == 1 || matches!(world.instance.state, State::Detached { .. }), "{:?}", world.instance);
+    }
+}
+
+#[test]
+fn whoever_stops_it_does_not_wait_for_the_hooks_before_its_start() {
+    let millis = Duration::from_millis;
+    let mut hooked = process();
+    hooked.hooks.pre_start.push(hook());
+    hooked.stop.stages[0].wait = millis(700);
+    for (event, grace, after) in [
+        (Event::Stop { wait: None }, 700, InstanceState::Stopped),
+        (Event::Stop { wait: Some(millis(50)) }, 50, InstanceState::Stopped),
+        (Event::Restart { wait: None }, 700, InstanceState::Running),
+    ] {
+        let mut world = World::new(hooked.clone());
+        world.feed(Event::Start);
+        world.feed(Event::Met);
+        world.feed(event);
+        assert_eq!((world.instance.shown(), &*world.graces), (InstanceState::Stopping, &[millis(grace)][..]));
+        world.rest();
+        assert_eq!(world.instance.shown(), after);
     }
 }
 

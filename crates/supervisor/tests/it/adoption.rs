@@ -1,13 +1,14 @@
 //! The supervisor goes and another comes; the keeper dies.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use piton_keeper::ExitStatus;
 use piton_model::RestartWhen;
-use piton_supervisor::{InstanceState, InstanceStatus, Selector};
+use piton_supervisor::{FileMemory, InstanceState, InstanceStatus, Selector, Supervisor};
 use rustix::process::Signal;
 
-use crate::scene::{Scene, idle, kill, lives, name_of, process, send, until};
+use crate::scene::{Scene, idle, kill, lives, name_of, process, send, settings, until};
 
 pub(crate) async fn a_supervisor_that_comes_back_finds_everything_as_it_was() {
     let declared = || {
@@ -151,6 +152,24 @@ pub(crate) async fn whose_output_died_with_the_keeper_says_so() {
     scene.supervisor.restart(&name_of("web"), None).await.unwrap();
     let status = scene.status("web");
     assert!(status.reason.is_none() && status.pid != Some(web), "{status:?}");
+}
+
+/// Supervisor and keeper were killed. Who only looks starts neither, and sees what they left.
+pub(crate) async fn what_both_left_is_seen_by_who_only_looks() {
+    let scene = Scene::with([idle("web"), idle("api")]).await;
+    scene.until_state("web", InstanceState::Running).await;
+    scene.until_state("api", InstanceState::Running).await;
+    let (web, api) = (scene.pid("web"), scene.pid("api"));
+    scene.supervisor.leave();
+    scene.kill_keeper().await;
+    kill(api);
+    until("its death", || !lives(api)).await;
+    let wishes = scene.file("wishes.json");
+    let settings = settings(wishes.parent().unwrap());
+    let looking = Supervisor::look(settings, Arc::new(FileMemory::new(wishes))).await.unwrap();
+    let seen = looking.status(&Selector::All).unwrap();
+    let seen: Vec<_> = seen.iter().map(|status| (status.name.as_str(), status.state, status.pid)).collect();
+    assert_eq!(seen, [("web", InstanceState::Running, Some(web))]);
 }
 
 pub(crate) async fn an_end_that_another_keeper_tells_before_anything_is_declared_counts() {

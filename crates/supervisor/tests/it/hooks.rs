@@ -342,3 +342,25 @@ pub(crate) async fn a_stop_takes_its_hooks_back() {
     assert_eq!(scene.read("ran"), "first\nsecond\n");
     scene.until_no_hook_is_held().await;
 }
+
+pub(crate) async fn those_before_a_start_end_with_a_stop() {
+    let (mut web, mut stubborn) = (idle("web"), idle("stubborn"));
+    web.stop.stages[0].wait = Duration::from_secs(60);
+    web.hooks.pre_start = vec![
+        hook("first", "trap 'echo asked >> ran; exit 0' TERM; echo $$ > polite; while :; do sleep 0.02; done"),
+        hook("second", "echo second >> ran"),
+    ];
+    stubborn.hooks.pre_start = vec![hook(
+        "h",
+        "trap '' TERM; setsid sleep 100000 & echo $! > left; echo $$ > deaf; while :; do sleep 0.02; done",
+    )];
+    let scene = Scene::with([web, stubborn]).await;
+    let pids = [scene.pid_in("polite").await, scene.pid_in("deaf").await, scene.pid_in("left").await];
+    for (name, wait) in [("web", None), ("stubborn", Some(Duration::from_millis(50)))] {
+        let stopped = scene.supervisor.stop(&name_of(name), wait).await.unwrap();
+        assert_eq!(stopped[0].state, InstanceState::Stopped);
+    }
+    assert_eq!(scene.read("ran"), "asked\n", "it was asked before it was killed, and none followed");
+    until("all of them to be gone", || !pids.iter().any(|pid| lives(*pid))).await;
+    scene.until_no_hook_is_held().await;
+}

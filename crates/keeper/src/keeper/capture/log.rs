@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{OFlags, RenameFlags};
+use rustix::fs::{FileType, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 use rustix::pipe::{SpliceFlags, splice};
 
@@ -28,6 +28,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(200);
 /// How long a log that cannot be rotated grows before that is tried again.
 const RETRY_ROTATION: Duration = Duration::from_secs(5);
+/// How often it is looked whether the file is still at its path.
+const LOOK: Duration = Duration::from_secs(1);
 /// At most this much is asked of one `splice`.
 const BULK: u64 = 1 << 20;
 
@@ -43,6 +45,8 @@ pub(super) struct Log {
     /// The time in the name of the file that was last put aside.
     last_backup_ms: i64,
     rotate_after: Option<Instant>,
+    /// When it was last looked whether the file is still at its path.
+    pub(super) looked_at: Option<Instant>,
     /// The file system cannot splice.
     copies: bool,
     trouble: Option<Trouble>,
@@ -82,6 +86,7 @@ impl Log {
             pipes: 0,
             last_backup_ms: i64::MIN,
             rotate_after: None,
+            looked_at: None,
             copies: false,
             trouble: None,
             lost: 0,
@@ -277,6 +282,11 @@ impl Log {
             // Somebody removed it: what is written now would vanish with the descriptor.
             self.file = None;
             stat = rustix::fs::fstat(self.open(path).map_err(errno)?)?;
+        } else if self.was_moved(path, &stat)
+            && let Ok(file) = open_log(path)
+        {
+            stat = rustix::fs::fstat(&file)?;
+            self.file = Some(file);
         }
         let size = stat.st_size.cast_unsigned();
         if self.lost == 0 {
@@ -291,6 +301,23 @@ impl Log {
         note(format_args!("{} takes output again; {} bytes were lost: {why}", path.display(), self.lost));
         (self.lost, self.lost_why, self.trouble) = (0, None, None);
         Ok(size + line.len() as u64)
+    }
+
+    /// Whether the file was moved away, as `logrotate` does: nobody looks for what is written there now.
+    fn was_moved(&mut self, path: &Path, file: &Stat) -> bool {
+        let now = Instant::now();
+        if self.looked_at.is_some_and(|at| now.duration_since(at) < LOOK) {
+            return false;
+        }
+        self.looked_at = Some(now);
+        match rustix::fs::lstat(path) {
+            Ok(there) => {
+                // What else may lie there is no place for a log: then it stays where it is.
+                let is_file = FileType::from_raw_mode(there.st_mode) == FileType::RegularFile;
+                is_file && (there.st_dev, there.st_ino) != (file.st_dev, file.st_ino)
+            }
+            Err(error) => error == Errno::NOENT,
+        }
     }
 
     /// The file took nothing; `true` if the child has waited long enough.

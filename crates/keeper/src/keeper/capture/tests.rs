@@ -87,3 +87,33 @@ fn who_begins_to_write_begins_a_line() {
     assert_eq!((written().as_str(), captures.open_pipes()), ("one\ntwo\nthree\nfour\n", 2));
     drop((writer, beside));
 }
+
+#[test]
+fn a_log_that_is_moved_away_is_begun_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, aside) = (dir.path().join("log"), dir.path().join("log.1"));
+    let settings = LogFile { path: path.clone(), max_size: 0, max_backups: 0, timestamps: false };
+    let mut captures = Captures::new().unwrap();
+    let Prepared { id, writer } = captures.prepare(&settings).unwrap();
+    let mut say_when_it_is_looked = |text: &str| {
+        captures.logs.get_mut(path.as_path()).unwrap().looked_at = None;
+        rustix::io::write(&writer, text.as_bytes()).unwrap();
+        captures.serve(id, TURN);
+        assert_eq!(captures.open_files, 1);
+    };
+    let text = |path: &std::path::Path| std::fs::read_to_string(path).unwrap();
+    say_when_it_is_looked("one\n");
+    std::fs::rename(&path, &aside).unwrap();
+    say_when_it_is_looked("two\n");
+    assert_eq!((text(&aside).as_str(), text(&path).as_str()), ("one\n", "two\n"));
+    // Also where somebody made the new one already.
+    std::fs::rename(&path, &aside).unwrap();
+    std::fs::write(&path, "begun\n").unwrap();
+    say_when_it_is_looked("three\n");
+    assert_eq!((text(&aside).as_str(), text(&path).as_str()), ("two\n", "begun\nthree\n"));
+    // Where there is no place for another one, it stays where it is.
+    std::fs::rename(&path, &aside).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    say_when_it_is_looked("four\n");
+    assert_eq!(text(&aside), "begun\nthree\nfour\n");
+}
