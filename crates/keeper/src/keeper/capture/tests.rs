@@ -101,7 +101,7 @@ fn a_log_that_is_moved_away_is_begun_anew() {
         captures.serve(id, TURN);
         assert_eq!(captures.open_files, 1);
     };
-    let text = |path: &std::path::Path| std::fs::read_to_string(path).unwrap();
+    let text = |path: &Path| std::fs::read_to_string(path).unwrap();
     say_when_it_is_looked("one\n");
     std::fs::rename(&path, &aside).unwrap();
     say_when_it_is_looked("two\n");
