@@ -64,6 +64,15 @@ fn a_job_that_takes_too_long_is_stopped() {
     let said = site.piton(["job", "run", "slow"]);
     assert_eq!(said.code, 6, "{said}");
     assert_eq!(site.json(["job", "status", "slow"])["status"], "timeout");
+
+    // It heeds the signal and says that all is well, which it is not: it was cut short.
+    let polite = r#""type": "command", "command": "trap 'exit 0' TERM; while :; do sleep 0.1; done", "timeout": "1s""#;
+    job(&site, "polite", polite);
+    let said = site.piton(["job", "run", "polite"]);
+    assert_eq!(said.code, 6, "{said}");
+    let status = site.json(["job", "status", "polite"]);
+    assert_eq!(status["status"], "timeout");
+    assert_eq!(status["success_count"], 0);
 }
 
 #[test]
