@@ -58,6 +58,23 @@ fn a_job_is_killed_with_all_it_started() {
 }
 
 #[test]
+fn a_job_whose_file_is_gone_can_be_killed() {
+    let site = Site::new();
+    job(&site, "long", r#""type": "command", "command": "echo started; sleep 300""#);
+    let _daemon = site.serve();
+    let run = site.piton(["job", "run", "long", "--detach"]).out.trim().to_owned();
+    until("it runs", || site.log(&run).contains("started\n"));
+    fs::remove_file(site.path().join("jobs/long.json")).unwrap();
+    until("it is declared no more", || site.piton(["job", "status", "long"]).code == 3);
+    let said = site.piton(["job", "kill", "long"]);
+    assert_eq!(said.code, 0, "{said}");
+    until("it has ended", || site.json(["run", "show", &run])["state"] == "ended");
+    assert_eq!(site.json(["run", "show", &run])["outcome"], "cancelled");
+    assert_eq!(site.piton(["job", "kill", "long"]).code, 3, "there is nothing left of it");
+    site.audit();
+}
+
+#[test]
 fn a_job_that_takes_too_long_is_stopped() {
     let site = Site::new();
     job(&site, "slow", r#""type": "command", "command": "sleep 60", "timeout": "1s""#);
