@@ -1,5 +1,6 @@
 //! Keeps the declarations of a directory loaded: watches the files, and publishes what is valid.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -172,14 +173,18 @@ impl Loader {
         }
     }
 
-    /// What is to be watched now: declarations, and the files that they name.
+    /// What is to be watched now: declarations, the files that they name, and what links among them lead to.
     fn watched(&self) -> Watched {
+        let loaded = self.loaded.borrow().clone();
         let mut wanted = self.layout.watched();
-        for file in self.loaded.borrow().catalog.env_files() {
+        for file in loaded.catalog.env_files() {
             if !wanted.contains(file) {
                 wanted.push(file.clone());
             }
         }
+        let mut linked = led_to(wanted.iter().cloned().chain(loaded.catalog.files()));
+        linked.retain(|path| !wanted.contains(path));
+        wanted.extend(linked);
         let places = places(&wanted);
         Watched { wanted, places }
     }
@@ -241,6 +246,11 @@ struct Watched {
 
 /// A directory to watch: what it is on disk, and whether all that is below matters.
 type Place = (PathBuf, Option<u64>, RecursiveMode);
+
+/// What links lead to. When that changes, nothing happens at the link.
+fn led_to(paths: impl Iterator<Item = PathBuf>) -> BTreeSet<PathBuf> {
+    paths.filter(|path| path.is_symlink()).filter_map(|path| path.canonicalize().ok()).collect()
+}
 
 fn places(wanted: &[PathBuf]) -> Vec<Place> {
     let place = |directory: &PathBuf| {
@@ -369,6 +379,33 @@ mod tests {
         assert_eq!(loaded.diagnostics, []);
         let web = &loaded.catalog.processes[&piton_model::Name::parse("web").unwrap()].process;
         assert_eq!(web.env["A"].expose(), "1");
+    }
+
+    #[test]
+    fn what_links_among_declarations_lead_to_is_watched() {
+        let site = tempfile::tempdir().unwrap();
+        let root = site.path().canonicalize().unwrap();
+        let job = r#"{ "type": "command", "command": "true" }"#;
+        for (path, text) in [("elsewhere/web/main.tf", ""), ("elsewhere/web/config.json", "{}"), ("more/job.json", job)]
+        {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        for (directory, name, to) in [("workspaces", "web", "elsewhere/web"), ("jobs", "a.json", "more/job.json")] {
+            fs::create_dir(root.join(directory)).unwrap();
+            std::os::unix::fs::symlink(root.join(to), root.join(directory).join(name)).unwrap();
+        }
+        let hand = VirtualClock::at(jiff::Timestamp::UNIX_EPOCH);
+        let loader = Loader::new(Layout::new(&root, &root.join("data")), hand.clock(), ABSENCE_OF_ALL);
+        let Watched { wanted, places } = loader.watched();
+        for (path, expected) in [("elsewhere/web", RecursiveMode::Recursive), ("more", RecursiveMode::NonRecursive)] {
+            let is_watched = places.iter().any(|(place, _, mode)| *place == root.join(path) && *mode == expected);
+            assert!(is_watched, "{path}: {places:?}");
+        }
+        assert!(concerns(&wanted, &[root.join("elsewhere/web/config.json")]));
+        assert!(concerns(&wanted, &[root.join("more/job.json")]));
+        assert!(!concerns(&wanted, &[root.join("more/other.json")]));
     }
 
     #[test]

@@ -98,6 +98,26 @@ impl Engine {
         Ok(stopped)
     }
 
+    /// Stops what still runs of a job that is declared no more, by the name that it had: `NAME` or `WORKSPACE.NAME`.
+    pub async fn kill_undeclared_job(&self, name: &str, by: By) -> Result<Vec<RunId>, Error> {
+        // Names may hold dots, so every dot may be the one between them.
+        let mut subjects: Vec<Subject> = name
+            .match_indices('.')
+            .filter_map(|(place, _)| {
+                let (workspace, name) = (Name::parse(&name[..place]).ok()?, Name::parse(&name[place + 1..]).ok()?);
+                Some(Subject::Job { workspace: Some(workspace), name })
+            })
+            .collect();
+        subjects.extend(Name::parse(name).ok().map(|name| Subject::Job { workspace: None, name }));
+        let mut stopped = vec![];
+        for subject in &subjects {
+            for run in self.0.store.active_of(subject).await? {
+                stopped.push(self.cancel(run.id, by.clone(), None).await?.id);
+            }
+        }
+        Ok(stopped)
+    }
+
     /// Keeps the schedule of a job from starting it.
     pub async fn suspend_job(&self, workspace: Option<&str>, name: &str, by: By) -> Result<(), Error> {
         let job = self.job(workspace, name)?;

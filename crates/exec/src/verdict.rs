@@ -110,6 +110,9 @@ pub enum Passed {
 /// What the end of a child means.
 pub fn judge(ending: &Ending<'_>) -> Result<Passed, Failure> {
     match ending.status {
+        // A program that heeds SIGTERM cleans up and exits with 0: how far it came, nobody knows. The tools say so when
+        // an apply was cut short.
+        Status::Code(0) if ending.stopped && ending.doing == Doing::Job => Err(stopped(ending, ending.status)),
         Status::Code(0) => Ok(Passed::Well),
         Status::Code(2) if ending.doing == Doing::Plan && !ending.custom => Ok(Passed::WithChanges),
         Status::Unknown => Err(unseen(ending)),

@@ -23,6 +23,27 @@ pub struct Place {
     pub warnings: Vec<Diagnostic>,
 }
 
+/// Why nobody can say where everything is.
+#[derive(Debug)]
+pub enum Unplaced {
+    /// What is wrong with the configuration.
+    Wrong(Vec<Diagnostic>),
+    /// It is something else.
+    Other(CommandError),
+}
+
+impl From<Unplaced> for CommandError {
+    fn from(unplaced: Unplaced) -> CommandError {
+        match unplaced {
+            Unplaced::Wrong(found) => {
+                let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
+                CommandError::new(Exit::BadConfig, lines.join("\n"))
+            }
+            Unplaced::Other(error) => error,
+        }
+    }
+}
+
 impl Place {
     /// Reads the configuration that `global` points to.
     pub fn resolve(global: &Global) -> Result<Place, CommandError> {
@@ -31,8 +52,15 @@ impl Place {
 
     /// The same, with options that win over everything, such as `("server.listen", "127.0.0.1:9000")`.
     pub fn resolve_with(global: &Global, flags: &[(&str, String)]) -> Result<Place, CommandError> {
-        let current_dir = std::env::current_dir()
-            .map_err(|error| CommandError::new(Exit::Failed, format!("cannot tell the current directory: {error}")))?;
+        Place::look(global, flags).map_err(CommandError::from)
+    }
+
+    /// The same for those who want to know all that is wrong.
+    pub fn look(global: &Global, flags: &[(&str, String)]) -> Result<Place, Unplaced> {
+        let current_dir = std::env::current_dir().map_err(|error| {
+            let message = format!("cannot tell the current directory: {error}");
+            Unplaced::Other(CommandError::new(Exit::Failed, message))
+        })?;
         let environment = environment();
         let sources = Sources {
             current_dir: current_dir.clone(),
@@ -43,14 +71,11 @@ impl Place {
             environment,
             system_dir: None,
         };
-        let (config, warnings) = Config::load(&sources).map_err(|found| {
-            let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
-            CommandError::new(Exit::BadConfig, lines.join("\n"))
-        })?;
+        let (config, warnings) = Config::load(&sources).map_err(Unplaced::Wrong)?;
         // Whoever names a directory means one with something in it: a mistyped name must not begin an empty one.
         if global.dir.is_some() && !config.root.is_dir() {
             let message = format!("there is no directory {}", config.root.display());
-            return Err(CommandError::new(Exit::BadConfig, message).hint("check `--dir`"));
+            return Err(Unplaced::Other(CommandError::new(Exit::BadConfig, message).hint("check `--dir`")));
         }
         Ok(Place { root: config.root.clone(), data_dir: config.data_dir.clone(), config, warnings })
     }

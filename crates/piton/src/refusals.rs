@@ -16,16 +16,17 @@ use crate::place::Place;
 pub fn find(place: &Place, layout: &Layout, catalog: &Catalog) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let usual = place.config.iac.version.as_deref();
-    if let Some(version) = usual {
-        let file = place.config.file.as_deref().unwrap_or(Path::new("environment"));
-        found.extend(refused_version(file, "iac.version", version));
+    if let Some((problem, hint)) = usual.and_then(problem_of) {
+        found.push(place.config.fault("iac.version", "invalid_version", problem).hint(hint));
     }
     for workspace in catalog.workspaces.values() {
         let file = workspace.dir.join("config.json");
         let file = file.strip_prefix(&place.root).unwrap_or(&file);
         // What the configuration says was looked at.
-        if let Some(version) = workspace.version.as_deref().filter(|version| Some(*version) != usual) {
-            found.extend(refused_version(file, "version", version));
+        if let Some(version) = workspace.version.as_deref().filter(|version| Some(*version) != usual)
+            && let Some((problem, hint)) = problem_of(version)
+        {
+            found.push(Diagnostic::error(file, "invalid_version", problem).field("version").hint(hint));
         }
         let env = workspace.env.iter().map(|(name, value)| (name.as_str(), value.expose().as_str()));
         found.extend(refused_variables(file, "env", env, Policy::Infrastructure));
@@ -44,14 +45,14 @@ pub fn find(place: &Place, layout: &Layout, catalog: &Catalog) -> Vec<Diagnostic
     found
 }
 
-fn refused_version(file: &Path, field: &str, version: &str) -> Option<Diagnostic> {
+/// What is wrong with a version that is asked for, and what to write. Where it is written is said beside it.
+fn problem_of(version: &str) -> Option<(String, String)> {
     let error = Want::parse(version, &Written::Configuration).err()?;
-    let message = match &error {
-        // Where it is written stands before it.
+    let problem = match &error {
         Error::InvalidConstraint { problem, .. } => problem.to_string(),
         other => other.to_string(),
     };
-    Some(Diagnostic::error(file, "invalid_version", message).field(field).hint(error.hint()))
+    Some((problem, error.hint()))
 }
 
 fn refused_variables<'a>(

@@ -175,9 +175,14 @@ async fn kill(State(app): State<App>, Path(name): Path<String>, caller: Caller) 
         Ok(job) => job,
         // One that somebody made, or that a schedule made.
         Err(refusal) if caller.bound().is_some() => return Err(refusal),
-        Err(refusal) => match app.engine.stop_job(&name, caller.by).await {
+        Err(refusal) => match app.engine.stop_job(&name, caller.by.clone()).await {
             Ok(run) => return Ok(Json(vec![run.id.to_string()])),
-            Err(piton_engine::Error::NotFound { .. }) => return Err(refusal),
+            // Its declaration may be gone while it runs.
+            Err(piton_engine::Error::NotFound { .. }) => {
+                let stopped = app.engine.kill_undeclared_job(&name, caller.by).await?;
+                let stopped: Vec<String> = stopped.iter().map(ToString::to_string).collect();
+                return if stopped.is_empty() { Err(refusal) } else { Ok(Json(stopped)) };
+            }
             Err(error) => return Err(error.into()),
         },
     };

@@ -1,6 +1,6 @@
 //! Everything that is declared and valid, and how two such states differ.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -121,6 +121,14 @@ impl Catalog {
     /// it is, and change without it.
     pub fn env_files(&self) -> &[PathBuf] {
         &self.cache.configured.env_files
+    }
+
+    /// The directories and files that declare something.
+    pub fn files(&self) -> BTreeSet<PathBuf> {
+        let workspaces = self.workspaces.values().flat_map(|it| [it.dir.clone(), it.dir.join("config.json")]);
+        let jobs = self.jobs.values().map(|job| job.file.to_path_buf());
+        let processes = self.processes.values().map(|declared| declared.origin.file().to_path_buf());
+        workspaces.chain(jobs).chain(processes).collect()
     }
 
     /// Whether the same surrounds declarations of processes in both.

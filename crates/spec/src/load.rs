@@ -88,9 +88,7 @@ impl Loader<'_> {
     ) -> Found {
         let stamp = match fs::metadata(path) {
             Ok(metadata) => Stamp::of(&metadata),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                return Found::Absent;
-            }
+            Err(error) if is_absence(&error) && !path.is_symlink() => return Found::Absent,
             Err(error) => {
                 self.unreadable(path, &error);
                 return Found::Broken;
@@ -127,6 +125,11 @@ impl Loader<'_> {
     }
 
     fn unreadable(&mut self, path: &Path, error: &std::io::Error) {
+        if is_absence(error) && path.is_symlink() {
+            let nowhere = Diagnostic::error(path, "unreadable", "this link leads nowhere");
+            self.diagnostics.push(nowhere.hint("restore what it leads to, or remove the link"));
+            return;
+        }
         self.diagnostics.push(
             Diagnostic::error(path, "unreadable", format!("this cannot be read: {error}"))
                 .hint("check that its permissions allow this user to read it"),
@@ -178,16 +181,23 @@ impl Loader<'_> {
             return;
         };
         for dir in dirs {
-            if let Some(name) = self.workspace_name(&dir) {
-                self.load_workspace(&name, &dir);
+            let Some(name) = self.workspace_name(&dir) else { continue };
+            match fs::metadata(&dir) {
+                // What it leads to may only be away, such as a mount.
+                Err(error) if dir.is_symlink() => {
+                    self.unreadable(&dir, &error);
+                    self.keep_workspace(&name);
+                }
+                _ => self.load_workspace(&name, &dir),
             }
         }
     }
 
-    /// The name of a directory, unless it is none or not that of a workspace.
+    /// The name of a directory, unless it is none or not that of a workspace. A link that leads nowhere counts as one.
     fn workspace_name(&mut self, dir: &Path) -> Option<Name> {
         let text = dir.file_name()?.to_string_lossy().into_owned();
-        if text.starts_with('.') || !dir.is_dir() {
+        let is_directory = fs::metadata(dir).map_or_else(|_| dir.is_symlink(), |metadata| metadata.is_dir());
+        if text.starts_with('.') || !is_directory {
             return None;
         }
         let problem = match Name::parse(&text) {
@@ -403,6 +413,11 @@ impl Loader<'_> {
         }
         candidates
     }
+}
+
+/// Whether something is not there. A link to that is broken, and no removal of what it declared.
+fn is_absence(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 /// The format of a file that declares something; none for hidden files, directories and other files.

@@ -165,10 +165,11 @@ impl<'a> Workbench<'a> {
             run_files::write(&path, &text, 0o600)?;
             args.push(format!("-var-file={}", path.display()));
         }
-        // What stands last wins: `vars` may set the name, but not the mode.
+        // What stands last wins: `vars` and `env` may set the name, but not the mode.
         if let Some(name) = &self.iac.workspace_name
             && self.variables.declares("workspace_name")
             && !self.iac.vars.contains_key("workspace_name")
+            && !self.iac.env.contains_key("TF_VAR_workspace_name")
         {
             args.push("-var".to_owned());
             args.push(format!("workspace_name={name}"));

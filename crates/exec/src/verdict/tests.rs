@@ -71,6 +71,9 @@ fn stopping_is_told_apart_from_failing() {
     assert_eq!(job.class, FailureClass::Interrupted);
     let job = stopped(Doing::Job, Status::Signal(15), false).unwrap_err();
     assert_eq!((job.class, job.exit_code), (FailureClass::Interrupted, Some(143)));
+    // It cleaned up and went, as it was asked to.
+    let job = stopped(Doing::Job, Status::Code(0), false).unwrap_err();
+    assert_eq!((job.class, job.code.as_str(), job.exit_code), (FailureClass::Interrupted, "stopped", Some(0)));
 
     // It was done before the signal reached it.
     assert_eq!(stopped(Doing::Apply, Status::Code(0), false), Ok(Passed::Well));

@@ -166,9 +166,16 @@ output "all" { value = [var.a, var.b, var.c, var.workspace_name] }
     action.var_files = vec!["env/prod.tfvars".into()];
     action.vars.insert("b".to_owned(), "value".into());
     action.vars.insert("c".to_owned(), json!([1, 2]));
-    let run = scene.succeed(action).await;
+    let run = scene.succeed(action.clone()).await;
     let expected = json!(["file", "value", [1, 2], "everest"]);
     assert_eq!(run.report.outputs.unwrap()["all"].value, expected);
+
+    // Whoever names it in the environment means that; what it says is masked.
+    action.env = env(&[("TF_VAR_workspace_name", "kangchenjunga")]);
+    let run = scene.succeed(action).await;
+    let all = run.report.outputs.unwrap()["all"].value.clone();
+    assert_eq!(all[0], "file");
+    assert_ne!(all[3], "everest");
 }
 
 pub(crate) async fn a_plan_changes_nothing(tool: Tool) {

@@ -89,18 +89,21 @@ pub(crate) async fn working_directories() {
     assert!(scene.log(&standalone).contains("own/dir\n"), "{}", scene.log(&standalone));
 }
 
+/// Also one that says that all is well: it was cut short.
 pub(crate) async fn a_job_is_stopped() {
-    let scene = Scene::new(None);
-    let action = shell("trap 'echo bye; exit 9' TERM; touch ../../../started; while :; do sleep 0.02; done");
-    let begun = scene.run_of(job(Some("everest")), Action::Command(action));
-    let cancel = async {
-        scene.until("the job", || scene.path("started").exists()).await;
-        scene.stop.cancel();
-    };
-    let (run, ()) = tokio::join!(scene.drive(begun), cancel);
-    let failure = failure(&run);
-    assert_eq!((failure.class, failure.exit_code), (FailureClass::Interrupted, Some(9)));
-    assert!(scene.log(&run).contains("bye\n"));
+    for code in [9, 0] {
+        let scene = Scene::new(None);
+        let line = format!("trap 'echo bye; exit {code}' TERM; touch ../../../started; while :; do sleep 0.02; done");
+        let begun = scene.run_of(job(Some("everest")), Action::Command(shell(&line)));
+        let cancel = async {
+            scene.until("the job", || scene.path("started").exists()).await;
+            scene.stop.cancel();
+        };
+        let (run, ()) = tokio::join!(scene.drive(begun), cancel);
+        let failure = failure(&run);
+        assert_eq!((failure.class, failure.exit_code), (FailureClass::Interrupted, Some(code)));
+        assert!(scene.log(&run).contains("bye\n"));
+    }
 }
 
 pub(crate) async fn secrets_are_masked() {

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::args::ConfigCommand;
 use crate::context::Context;
 use crate::error::{CommandError, Exit, Failure, failed};
-use crate::place::Place;
+use crate::place::{Place, Unplaced};
 use crate::table::{Cell, Table};
 use crate::{logging, provisioning, refusals, wiring};
 
@@ -44,7 +44,11 @@ struct Check {
 }
 
 fn check(context: &Context) -> Result<Exit, Failure> {
-    let place = Place::resolve(&context.global)?;
+    let place = match Place::look(&context.global, &[]) {
+        Ok(place) => place,
+        Err(Unplaced::Wrong(found)) => return unusable(context, found),
+        Err(Unplaced::Other(error)) => return Err(error.into()),
+    };
     let layout = place.config.layout(TimeZone::system());
     let (catalog, found) = piton_spec::load(&layout, None);
     let mut diagnostics = place.warnings.clone();
@@ -62,10 +66,7 @@ fn check(context: &Context) -> Result<Exit, Failure> {
         diagnostics,
     };
     context.out.show(&check, || {
-        let mut text = String::new();
-        for found in &check.diagnostics {
-            let _ = writeln!(text, "{found}");
-        }
+        let mut text = lines(&check.diagnostics);
         let file = check.file.as_deref().unwrap_or("no configuration file, defaults");
         let _ = writeln!(
             text,
@@ -78,6 +79,24 @@ fn check(context: &Context) -> Result<Exit, Failure> {
         text
     })?;
     Ok(if check.valid { Exit::Ok } else { Exit::BadConfig })
+}
+
+/// Without a configuration nobody knows where declarations lie, nor what holds for them.
+fn unusable(context: &Context, diagnostics: Vec<Diagnostic>) -> Result<Exit, Failure> {
+    let check = Check { valid: false, file: None, workspaces: 0, jobs: 0, templates: 0, diagnostics };
+    context.out.show(&check, || {
+        let found = lines(&check.diagnostics);
+        format!("{found}the configuration cannot be used, so nothing else was looked at; not ok\n")
+    })?;
+    Ok(Exit::BadConfig)
+}
+
+fn lines(diagnostics: &[Diagnostic]) -> String {
+    let mut text = String::new();
+    for found in diagnostics {
+        let _ = writeln!(text, "{found}");
+    }
+    text
 }
 
 fn show(context: &Context, origin: bool) -> Result<Exit, Failure> {

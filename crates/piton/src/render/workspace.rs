@@ -138,6 +138,9 @@ pub fn status(workspace: &Workspace, clock: &Clock, voice: Voice) -> String {
 
 /// Outputs of the latest deployment.
 pub fn outputs(outputs: &BTreeMap<String, Output>) -> String {
+    if outputs.is_empty() {
+        return "No outputs\n".to_owned();
+    }
     let mut text = String::new();
     for (name, output) in outputs {
         text.push_str(name);
@@ -231,6 +234,11 @@ mod tests {
             "log_file": "/var/log/my-app.log",
         });
         document(base, changes)
+    }
+
+    #[test]
+    fn a_workspace_without_outputs_says_so() {
+        assert_eq!(outputs(&BTreeMap::new()), "No outputs\n");
     }
 
     fn destroyed() -> Workspace {

@@ -52,7 +52,7 @@ fn what_every_run_would_refuse() {
     check(&[MAIN, (CONFIG, r#"{ "var_files": "/etc/x.tfvars" }"#)], "config.json:1", &["var_files"]);
     let job = r#"{ "name": "x", "type": "command", "command": "true", "environment": { "LD_PRELOAD": "x" } }"#;
     check(&[("jobs/x.json", job)], "jobs/x.json: error: x: environment", &["LD_PRELOAD"]);
-    check(&[("piton.toml", "[iac]\nversion = 'about 1.9'\n")], "piton.toml: error: iac.version", &["about 1.9"]);
+    check(&[("piton.toml", "[iac]\nversion = 'about 1.9'\n")], "piton.toml:2: error: iac.version", &["about 1.9"]);
     let site = Site::new();
     site.workspace("good", r#"{ "version": "~> 1.9", "env": { "A": "b" }, "var_files": "x.tfvars" }"#, CODE);
     let said = site.piton(["config", "check"]);
@@ -138,6 +138,21 @@ fn unknown_members_are_warnings_in_old_files_and_errors_in_the_configuration() {
     let said = site.piton(["serve"]);
     assert_eq!(said.code, 78, "{said}");
     assert!(said.err.contains("piton.toml:2") && said.err.contains("max_concurrent_runs"), "{said}");
+}
+
+/// Programs read one document, whatever is wrong.
+#[test]
+fn a_wrong_configuration_is_told_in_the_document_of_the_check() {
+    let site = Site::new();
+    site.write("piton.toml", "[servr]\n");
+    let said = site.piton(["config", "check", "-o", "json"]);
+    assert_eq!(said.code, 78, "{said}");
+    let check: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(check["valid"], false, "{said}");
+    let found = &check["diagnostics"][0];
+    assert_eq!((found["code"].as_str(), found["line"].as_u64()), (Some("unknown_key"), Some(1)), "{said}");
+    let said = site.piton(["config", "check"]);
+    assert!(said.code == 78 && said.out.starts_with("piton.toml:1:2: error: "), "{said}");
 }
 
 /// What keeps a daemon from starting is found by `config check`, in the same words.

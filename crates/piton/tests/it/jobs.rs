@@ -58,12 +58,38 @@ fn a_job_is_killed_with_all_it_started() {
 }
 
 #[test]
+fn a_job_whose_file_is_gone_can_be_killed() {
+    let site = Site::new();
+    job(&site, "long", r#""type": "command", "command": "echo started; sleep 300""#);
+    let _daemon = site.serve();
+    let run = site.piton(["job", "run", "long", "--detach"]).out.trim().to_owned();
+    until("it runs", || site.log(&run).contains("started\n"));
+    fs::remove_file(site.path().join("jobs/long.json")).unwrap();
+    until("it is declared no more", || site.piton(["job", "status", "long"]).code == 3);
+    let said = site.piton(["job", "kill", "long"]);
+    assert_eq!(said.code, 0, "{said}");
+    until("it has ended", || site.json(["run", "show", &run])["state"] == "ended");
+    assert_eq!(site.json(["run", "show", &run])["outcome"], "cancelled");
+    assert_eq!(site.piton(["job", "kill", "long"]).code, 3, "there is nothing left of it");
+    site.audit();
+}
+
+#[test]
 fn a_job_that_takes_too_long_is_stopped() {
     let site = Site::new();
     job(&site, "slow", r#""type": "command", "command": "sleep 60", "timeout": "1s""#);
     let said = site.piton(["job", "run", "slow"]);
     assert_eq!(said.code, 6, "{said}");
     assert_eq!(site.json(["job", "status", "slow"])["status"], "timeout");
+
+    // It heeds the signal and says that all is well, which it is not: it was cut short.
+    let polite = r#""type": "command", "command": "trap 'exit 0' TERM; while :; do sleep 0.1; done", "timeout": "1s""#;
+    job(&site, "polite", polite);
+    let said = site.piton(["job", "run", "polite"]);
+    assert_eq!(said.code, 6, "{said}");
+    let status = site.json(["job", "status", "polite"]);
+    assert_eq!(status["status"], "timeout");
+    assert_eq!(status["success_count"], 0);
 }
 
 #[test]

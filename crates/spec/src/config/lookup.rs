@@ -36,7 +36,8 @@ pub(super) fn file(sources: &Sources, root: &Path) -> Result<(Option<PathBuf>, V
         let mut there = ["piton.toml", "piton.yaml", "piton.yml", "piton.json"]
             .into_iter()
             .map(|name| dir.join(name))
-            .filter(|path| path.is_file());
+            // Also a directory, or a link that leads nowhere: without what it is to say, other defaults would hold.
+            .filter(|path| path.symlink_metadata().is_ok());
         if let Some(first) = there.next() {
             let ignored = there.map(|path| {
                 let message = format!("this file is ignored, because there is {}", first.display());

@@ -1,7 +1,5 @@
 //! TOML into a [`Node`] tree; the `toml` crate parses, bounds the depth and refuses duplicate keys.
 
-use std::ops::Range;
-
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -20,8 +18,18 @@ pub(super) fn parse(source: &str) -> Result<Node, SyntaxError> {
 fn parse_here(source: &str) -> Result<Node, SyntaxError> {
     let table = DeTable::parse(source).map_err(|error| {
         let message = error.message().trim_end().to_owned();
-        let code = if message.contains("duplicate key") { "duplicate_key" } else { "syntax" };
-        SyntaxError { at: error.span().map(|Range { start, .. }| start), code, message, hint: None }
+        let span = error.span();
+        let at = span.as_ref().map(|span| span.start);
+        let twice = span.filter(|_| message.contains("duplicate key")).and_then(|span| source.get(span));
+        match twice {
+            Some(key) => SyntaxError {
+                at,
+                code: "duplicate_key",
+                message: format!("the key `{key}` is there twice"),
+                hint: Some("keep one of the two".to_owned()),
+            },
+            None => SyntaxError { at, code: "syntax", message, hint: None },
+        }
     })?;
     let start = table.span().start;
     Ok(Node { value: convert_table(table.get_ref(), start, 0)?, start })

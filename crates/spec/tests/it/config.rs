@@ -394,6 +394,21 @@ fn lookup() {
     assert!(shown(&warnings).starts_with("piton.json: warning: this file is ignored"), "{}", shown(&warnings));
 }
 
+/// With the defaults there would be another database, for one.
+#[test]
+fn a_configuration_that_cannot_be_read_is_not_taken_for_none() {
+    let site = Site::new();
+    std::os::unix::fs::symlink("nowhere", site.path("piton.toml")).unwrap();
+    insta::assert_snapshot!(shown(&Config::load(&sources(&site)).unwrap_err()), @r"
+    piton.toml: error: the file cannot be read: No such file or directory (os error 2)
+      hint: check that it exists and that its permissions allow this user to read it
+    ");
+    site.remove("piton.toml");
+    std::fs::create_dir(site.path("piton.toml")).unwrap();
+    let told = shown(&Config::load(&sources(&site)).unwrap_err());
+    assert_eq!(told, "piton.toml: error: this is not a regular file");
+}
+
 #[test]
 fn files_that_nobody_names_are_told_of() {
     let site = Site::new();

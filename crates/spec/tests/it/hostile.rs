@@ -111,6 +111,39 @@ fn things_that_are_not_files() {
     let told = shown(&diagnostics);
     assert!(told.contains("jobs/zero.json: error: this is not a regular file"), "{told}");
     assert!(told.contains("jobs/loop.json: error"), "{told}");
+    assert!(told.contains("jobs/dangling.json: error: this link leads nowhere"), "{told}");
+}
+
+#[test]
+fn links_that_lead_nowhere_remove_nothing() {
+    let link = |to: &str, at: std::path::PathBuf| std::os::unix::fs::symlink(to, at).unwrap();
+    let site = Site::new();
+    let job = r#"{"name": "a", "type": "command", "command": "true"}"#;
+    site.write("away/web/main.tf", "").write("away/web/config.json", "{}");
+    site.write("away/db.json", "{}").write("away/a.json", job).write("workspaces/db/main.tf", "");
+    std::fs::create_dir(site.path("jobs")).unwrap();
+    link("../away/web", site.path("workspaces/web"));
+    link("../../away/db.json", site.path("workspaces/db/config.json"));
+    link("../away/a.json", site.path("jobs/a.json"));
+    let good = site.load_clean();
+    assert_eq!((good.workspaces.len(), good.jobs.len()), (2, 1));
+
+    // Such as a mount that is away.
+    std::fs::rename(site.path("away"), site.path("elsewhere")).unwrap();
+    let (kept, diagnostics) = site.reload(&good);
+    assert_eq!((kept.workspaces.len(), kept.jobs.len()), (2, 1));
+    insta::assert_snapshot!(shown(&diagnostics), @r"
+    jobs/a.json: error: this link leads nowhere
+      hint: restore what it leads to, or remove the link
+    workspaces/db/config.json: error: this link leads nowhere
+      hint: restore what it leads to, or remove the link
+    workspaces/web: error: this link leads nowhere
+      hint: restore what it leads to, or remove the link
+    ");
+
+    // One that is removed is meant.
+    site.remove("jobs/a.json").remove("workspaces/web");
+    assert_eq!(site.reload(&kept).0.workspaces.len(), 1);
 }
 
 mod any_text {

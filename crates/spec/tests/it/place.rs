@@ -19,7 +19,14 @@ fn toml() {
     jobs/a.toml:2:1: warning: unknown field `comand`
       hint: did you mean `command`?
     "#);
-    insta::assert_snapshot!(told("a.toml", "type = 'command'\ntype = 'script'\n"), @"jobs/a.toml:2:1: error: invalid TOML: duplicate key");
+    insta::assert_snapshot!(told("a.toml", "type = 'command'\ntype = 'script'\n"), @r"
+    jobs/a.toml:2:1: error: invalid TOML: the key `type` is there twice
+      hint: keep one of the two
+    ");
+    insta::assert_snapshot!(told("a.toml", "[environment]\n[environment]\n"), @r"
+    jobs/a.toml:2:2: error: invalid TOML: the key `environment` is there twice
+      hint: keep one of the two
+    ");
     insta::assert_snapshot!(told("a.toml", "type = command\n"), @"jobs/a.toml:1:8: error: invalid TOML: string values must be quoted, expected literal string");
     insta::assert_snapshot!(told("a.toml", "type = 'command'\ncommand = '''\ntrue'''\ntimeout = 5\n[environment]\nA = []\n"), @r#"
     jobs/a.toml:4:11: error: timeout: expected a duration with its unit, found a number
