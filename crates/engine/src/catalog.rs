@@ -275,10 +275,22 @@ fn watch(watched: &Watched, touched: mpsc::Sender<()>) -> notify::Result<notify:
             let _ = touched.try_send(());
         }
     })?;
+    let (mut heard, mut refused) = (false, None);
     for (path, _, mode) in &watched.places {
-        watcher.watch(path, *mode)?;
+        match watcher.watch(path, *mode) {
+            Ok(()) => heard = true,
+            Err(error) => refused = Some(error),
+        }
     }
-    Ok(watcher)
+    match refused {
+        // What one link leads to must not make all others wait.
+        Some(error) if heard => {
+            tracing::warn!(%error, "cannot watch all files, looking at the others in intervals only");
+            Ok(watcher)
+        }
+        Some(error) => Err(error),
+        None => Ok(watcher),
+    }
 }
 
 /// Whether what happened at `paths` can change what is below `wanted`. In a directory above, everything else is touched

@@ -201,8 +201,8 @@ impl Client {
         self.link.listen()
     }
 
-    /// Ends the keeper; with `if_idle` only if none of its children runs, no sweep is under way and no log is open to be
-    /// written to. Without, children go on and the next keeper watches them, but nobody will learn their exit status, and
+    /// Ends the keeper; with `if_idle` only if none of its children and of those of a keeper before it runs, no sweep is
+    /// under way and no log is open to be written to. Without, children go on and the next keeper watches them, but nobody will learn their exit status, and
     /// the kernel kills those that write to a log.
     pub async fn stop(&self, if_idle: bool) -> Result<(), Error> {
         self.done(Request::Stop { if_idle }).await

@@ -248,6 +248,8 @@ impl Loop {
             Some(conn) => conn,
             None => {
                 self.away.send_replace(true);
+                // Whatever answers now may have lost what was committed last.
+                self.known = Known::default();
                 within(limit, self.address.connect()).await?
             }
         };

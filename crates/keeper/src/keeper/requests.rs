@@ -237,7 +237,8 @@ impl Keeper {
 
     fn stop(&mut self, if_idle: bool) -> Result<(), Refusal> {
         if if_idle && self.has_work() {
-            let (running, pipes) = (self.table.running(), self.captures.open_pipes());
+            let running = self.table.running() + self.table.orphaned().count();
+            let pipes = self.captures.open_pipes();
             let message = format!("{running} children are running, {pipes} logs are written to");
             return Err(Refusal::new(RefusalKind::Busy, message));
         }

@@ -147,10 +147,13 @@ async fn an_orphaned_tree_is_swept_too() {
     let grandchild = nest.pid_in("pid").await;
     kill_keeper(&client).await;
     let client = nest.client().await;
+    let busy = client.stop(true).await.unwrap_err();
+    assert_eq!(busy.refusal(), Some(RefusalKind::Busy), "nobody else sees the end of what runs");
     let report = within(client.sweep(&token("a"))).await.unwrap();
     assert!(report.killed >= 2 && report.survivors.is_empty(), "{report:?}");
     assert!(!lives(grandchild) && !lives(child.identity.pid));
     client.acknowledge(&token("a")).await.unwrap();
+    client.stop(true).await.unwrap();
 }
 
 /// The journal of a keeper that was killed between announcing a child and reporting it.
