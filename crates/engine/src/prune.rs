@@ -115,14 +115,19 @@ impl Pruner {
         while *store.changes().borrow() != seen {
             let entries = store.entries(seen, BATCH).await?;
             let Some(last) = entries.last() else { return Ok(()) };
+            let mut ended = BTreeMap::new();
             for entry in &entries {
                 let Record::Run { run, subject, outcome: Some(_), .. } = &entry.record else { continue };
                 if subject.kind() == SubjectKind::Job {
                     self.grown.insert(subject.clone());
-                    let expiry = store.run(*run).await?.as_ref().and_then(expiry);
-                    self.expiring.extend(expiry.map(|key| (key, Some(entry.seq))));
+                    ended.insert(*run, entry.seq);
                 }
             }
+            // Hardly any run expires, and all would be read for it.
+            let ids: Vec<RunId> = ended.keys().copied().collect();
+            let expiring = store.with_ttl_among(&ids).await?;
+            let of_run = |key: (Timestamp, RunId)| (key, ended.get(&key.1).copied());
+            self.expiring.extend(expiring.iter().filter_map(expiry).map(of_run));
             seen = last.seq;
             self.seen = Some(seen);
         }

@@ -505,8 +505,8 @@ impl Conn {
     /// Reads the rows of many keys.
     pub(crate) async fn rows_in(&mut self, list: &In, keys: &[String]) -> Result<Vec<Row>, Error> {
         let mut found = Vec::new();
-        for chunk in keys.chunks(SIZES[0]) {
-            found.extend(self.rows(list.sql(self.dialect(), padded(chunk.len())), fill(chunk)).await?);
+        for (sql, params) in parts(list, self.dialect(), keys) {
+            found.extend(self.rows(sql, params).await?);
         }
         Ok(found)
     }
@@ -514,8 +514,8 @@ impl Conn {
     /// Runs a statement for many keys.
     pub(crate) async fn run_in(&mut self, list: &In, keys: &[String]) -> Result<u64, Error> {
         let mut changed = 0;
-        for chunk in keys.chunks(SIZES[0]) {
-            changed += self.run(list.sql(self.dialect(), padded(chunk.len())), fill(chunk)).await?;
+        for (sql, params) in parts(list, self.dialect(), keys) {
+            changed += self.run(sql, params).await?;
         }
         Ok(changed)
     }
@@ -527,6 +527,15 @@ impl Conn {
         }
         Ok(())
     }
+}
+
+/// The statements that a list of keys comes to.
+pub(crate) fn parts<'k>(
+    list: &In,
+    dialect: Dialect,
+    keys: &'k [String],
+) -> impl Iterator<Item = (&'static str, Vec<Param<'k>>)> {
+    keys.chunks(SIZES[0]).map(move |chunk| (list.sql(dialect, padded(chunk.len())), fill(chunk)))
 }
 
 fn fill(keys: &[String]) -> Vec<Param<'_>> {

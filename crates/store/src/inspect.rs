@@ -249,6 +249,7 @@ fn statements(dialect: Dialect) -> Vec<String> {
         batch::DELETE_RUNS,
         retention::DELETE_HISTORY,
         retention::DELETE_KEYS,
+        removal::WITH_TTL_AMONG,
     ];
     let mut texts: Vec<String> = plain.into_iter().map(str::to_owned).collect();
     texts.push(batch::write_head(1, dialect));

@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use piton_model::{By, DedupKey, Record, Run, RunId, Seq, Subject};
 
 use crate::batch::{Batch, LOAD_ENDED};
-use crate::db::params;
+use crate::db::{params, parts};
 use crate::retention::{DELETE_HISTORY, DELETE_KEYS, SLOWEST_FOLLOWER, may_fire_again};
 use crate::row::{self, whole_micros};
+use crate::statement::In;
 use crate::writer::Operation;
 use crate::{Error, Store};
 
@@ -16,6 +17,8 @@ use crate::{Error, Store};
 // be escaped.
 pub(crate) const WITH_TTL: &str = "SELECT body FROM run_history WHERE subject >= $1 AND subject < $2 \
      AND id > $3 AND body LIKE '%\"ttl_after_finished\":{%' ORDER BY id LIMIT $4";
+pub(crate) const WITH_TTL_AMONG: In =
+    In { head: "SELECT body FROM run_history WHERE id IN", tail: " AND body LIKE '%\"ttl_after_finished\":{%'" };
 pub(crate) const ENDED_OF: &str = "SELECT body, ended_seq FROM run_history WHERE subject = $1 ORDER BY id DESC";
 
 const ROWS: i64 = 256;
@@ -53,6 +56,18 @@ impl Store {
                 return Ok(found);
             }
         }
+    }
+
+    /// Those of these runs that have ended and are to be removed a while after that.
+    pub async fn with_ttl_among(&self, ids: &[RunId]) -> Result<Vec<Run>, Error> {
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        let mut found = vec![];
+        for (sql, params) in parts(&WITH_TTL_AMONG, self.dialect(), &ids) {
+            for row in self.readers().rows(sql, params).await? {
+                found.push(row::run(self.vault(), &row.text(0)?, None)?);
+            }
+        }
+        Ok(found)
     }
 
     /// Up to where every follower has acted on the ledger; none where there is no follower.
