@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use piton_model::{
-    Action, Batch, BatchProgress, By, Name, Origin, Outcome, Phase, Run, RunState, Subject, SubjectKind,
+    Action, Batch, BatchProgress, By, Name, Origin, Outcome, Phase, Run, RunId, RunState, Subject, SubjectKind,
 };
 
 use piton_spec::Job;
@@ -192,10 +192,7 @@ impl Engine {
         let job = self.job_object(name).await?;
         let Some(run) = job.run else { return Err(Error::NotRunning(job.subject)) };
         if run.phase() != Phase::Ended {
-            match self.cancel(run.id, by.clone(), None).await {
-                Ok(_) | Err(Error::Illegal(_)) => {}
-                Err(error) => return Err(error),
-            }
+            self.end(run.id, &by).await?;
             self.ended(run.id).await?;
         }
         let mut gone = vec![run.id];
@@ -204,8 +201,7 @@ impl Engine {
             let older = self.0.store.ended_of(&job.subject).await?.into_iter().map(|ended| ended.run.id);
             gone.extend(older.filter(|older| *older != run.id));
         }
-        let removed = self.0.store.remove(gone, by, self.0.clock.now()).await?;
-        self.0.executor.forget(removed).await;
+        self.remove_ended(gone, by).await?;
         if !job.scheduled {
             // Nothing is left that could be held back. A schedule goes on as it stands, without this one of its jobs.
             self.0.store.resume(&job.subject).await?;
@@ -218,21 +214,30 @@ impl Engine {
         let subject = Subject::Job { workspace: None, name: schedule.clone() };
         let live = self.0.store.active_of(&subject).await?;
         for run in &live {
-            match self.cancel(run.id, by.clone(), None).await {
-                Ok(_) | Err(Error::Illegal(_)) => {}
-                Err(error) => return Err(error),
-            }
+            self.end(run.id, &by).await?;
         }
         for run in &live {
             self.ended(run.id).await?;
         }
         let ended = self.0.store.ended_of(&subject).await?;
         if !ended.is_empty() {
-            let gone = ended.into_iter().map(|ended| ended.run.id).collect();
-            let removed = self.0.store.remove(gone, by, self.0.clock.now()).await?;
-            self.0.executor.forget(removed).await;
+            self.remove_ended(ended.into_iter().map(|ended| ended.run.id).collect(), by).await?;
         }
         self.0.store.resume(&subject).await?;
+        Ok(())
+    }
+
+    /// Tells a run to stop, unless it has ended meanwhile.
+    async fn end(&self, run: RunId, by: &By) -> Result<(), Error> {
+        match self.cancel(run, by.clone(), None).await {
+            Ok(_) | Err(Error::Illegal(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn remove_ended(&self, runs: Vec<RunId>, by: By) -> Result<(), Error> {
+        let removed = self.0.store.remove(runs, by, self.0.clock.now()).await?;
+        self.0.executor.forget(removed).await;
         Ok(())
     }
 
