@@ -139,7 +139,7 @@ impl Loader {
     /// Watches until `stop`.
     pub async fn run(mut self, stop: CancellationToken) {
         let (touched, mut touches) = mpsc::channel(1);
-        let mut watching = self.watched();
+        let mut watching = self.watched().await;
         let mut watcher = self.watch(&watching, &touched);
         loop {
             let mut asked = vec![];
@@ -155,13 +155,13 @@ impl Loader {
             // What is read may name further files, which are watched from then on and looked at once more.
             for _ in 0..2 {
                 // A directory that has just appeared, or is another one now, must be watched before it is read.
-                let now = self.watched();
+                let now = self.watched().await;
                 if now != watching || watcher.is_none() {
                     watching = now;
                     watcher = self.watch(&watching, &touched);
                 }
                 self.handle().await;
-                if self.watched() == watching {
+                if self.watched().await == watching {
                     break;
                 }
             }
@@ -174,19 +174,14 @@ impl Loader {
     }
 
     /// What is to be watched now: declarations, the files that they name, and what links among them lead to.
-    fn watched(&self) -> Watched {
-        let loaded = self.loaded.borrow().clone();
-        let mut wanted = self.layout.watched();
-        for file in loaded.catalog.env_files() {
-            if !wanted.contains(file) {
-                wanted.push(file.clone());
-            }
-        }
-        let mut linked = led_to(wanted.iter().cloned().chain(loaded.catalog.files()));
-        linked.retain(|path| !wanted.contains(path));
-        wanted.extend(linked);
-        let places = places(&wanted);
-        Watched { wanted, places }
+    async fn watched(&self) -> Watched {
+        let (layout, loaded) = (self.layout.clone(), self.loaded.borrow().clone());
+        // Each file is asked whether it is a link, and a link may lead to a disk that does not answer.
+        let found = tokio::task::spawn_blocking(move || Watched::find(&layout, &loaded.catalog));
+        found.await.unwrap_or_else(|panic| {
+            tracing::error!(%panic, "looking for what to watch failed");
+            Watched { wanted: vec![], places: vec![] }
+        })
     }
 
     fn watch(&self, watched: &Watched, touched: &mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
@@ -242,6 +237,22 @@ fn report(before: &[Diagnostic], now: &[Diagnostic]) {
 struct Watched {
     wanted: Vec<PathBuf>,
     places: Vec<Place>,
+}
+
+impl Watched {
+    fn find(layout: &Layout, catalog: &Catalog) -> Watched {
+        let mut wanted = layout.watched();
+        for file in catalog.env_files() {
+            if !wanted.contains(file) {
+                wanted.push(file.clone());
+            }
+        }
+        let mut linked = led_to(wanted.iter().cloned().chain(catalog.files()));
+        linked.retain(|path| !wanted.contains(path));
+        wanted.extend(linked);
+        let places = places(&wanted);
+        Watched { wanted, places }
+    }
 }
 
 /// A directory to watch: what it is on disk, and whether all that is below matters.
@@ -379,11 +390,11 @@ mod tests {
         let hand = VirtualClock::at(jiff::Timestamp::UNIX_EPOCH);
         let layout = config.layout(jiff::tz::TimeZone::UTC);
         let loader = Loader::new(layout, hand.clock(), ABSENCE_OF_ALL);
-        assert!(!loader.watched().wanted.contains(&path("a.env")));
+        assert!(!loader.watched().await.wanted.contains(&path("a.env")));
 
         fs::write(path("piton.toml"), format!("env_files = ['a.env']\n{process}")).unwrap();
         handled(&loader, &hand, |_| {}).await;
-        assert!(loader.watched().wanted.contains(&path("a.env")), "{:?}", loader.loaded.borrow().diagnostics);
+        assert!(loader.watched().await.wanted.contains(&path("a.env")), "{:?}", loader.loaded.borrow().diagnostics);
         assert!(loader.loaded.borrow().diagnostics.iter().any(|found| found.file.ends_with("a.env")));
         fs::write(path("a.env"), "A=1\n").unwrap();
         handled(&loader, &hand, |_| {}).await;
@@ -393,8 +404,8 @@ mod tests {
         assert_eq!(web.env["A"].expose(), "1");
     }
 
-    #[test]
-    fn what_links_among_declarations_lead_to_is_watched() {
+    #[tokio::test]
+    async fn what_links_among_declarations_lead_to_is_watched() {
         let site = tempfile::tempdir().unwrap();
         let root = site.path().canonicalize().unwrap();
         let job = r#"{ "type": "command", "command": "true" }"#;
@@ -410,7 +421,7 @@ mod tests {
         }
         let hand = VirtualClock::at(jiff::Timestamp::UNIX_EPOCH);
         let loader = Loader::new(Layout::new(&root, &root.join("data")), hand.clock(), ABSENCE_OF_ALL);
-        let Watched { wanted, places } = loader.watched();
+        let Watched { wanted, places } = loader.watched().await;
         for (path, expected) in [("elsewhere/web", RecursiveMode::Recursive), ("more", RecursiveMode::NonRecursive)] {
             let is_watched = places.iter().any(|(place, _, mode)| *place == root.join(path) && *mode == expected);
             assert!(is_watched, "{path}: {places:?}");
