@@ -43,7 +43,6 @@ pub(crate) async fn find(app: &App, caller: &Caller, text: &str) -> Answer<Run> 
 }
 
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Filter {
     /// What runs are about, such as `workspace` or `job`.

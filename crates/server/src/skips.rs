@@ -23,7 +23,6 @@ pub(crate) fn routes() -> Table {
 }
 
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Filter {
     /// What the runs would have been about, such as `workspace/NAME`.

@@ -83,7 +83,6 @@ async fn find(app: &App, caller: &Caller, text: &str) -> Answer<Run> {
 }
 
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Filter {
     /// `running`, `awaiting_approval`, `success`, `failed` or `cancelled`.

@@ -1,6 +1,7 @@
 //! Parameters of the query: values, or which of them is wrong and what it may be.
 //!
 //! What a parameter may be is read from its description in the OpenAPI document, so that there is one place that says it.
+//! Which parameters there are, the route knows (`route::parameters`).
 
 use std::error::Error as _;
 
@@ -76,10 +77,7 @@ fn unreadable<T: IntoParams>(rejection: &QueryRejection) -> Refusal {
     }
     let names: Vec<&str> = known.iter().filter_map(|parameter| parameter["name"].as_str()).collect();
     let hint = format!("the parameters are {}", names.join(", "));
-    match place.strip_prefix('/') {
-        Some(name) => wrong(name, problem, Some(hint)),
-        None => Refusal::new(StatusCode::BAD_REQUEST, "invalid_query", problem, Some(hint)),
-    }
+    Refusal::new(StatusCode::BAD_REQUEST, "invalid_query", problem, Some(hint))
 }
 
 /// What a parameter may be, in words.
@@ -132,7 +130,6 @@ mod tests {
     }
 
     #[derive(Debug, Deserialize, utoipa::IntoParams)]
-    #[serde(deny_unknown_fields)]
     #[into_params(parameter_in = Query)]
     struct Wanted {
         /// How many at most.
@@ -170,7 +167,6 @@ mod tests {
                 "`stream` is one of `stdout`, `stderr`. Only what went there.",
             ),
             ("stream=", "/stream", "unknown variant ``", "one of `stdout`, `stderr`"),
-            ("limt=1", "/limt", "unknown field `limt`", "limit, since, atomic, stream"),
         ];
         for (query, pointer, detail, hint) in table {
             let problem = problem(query);

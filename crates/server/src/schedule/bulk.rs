@@ -28,7 +28,6 @@ const COLUMNS: [&str; 7] =
     ["job_type", "schedule_time", "timezone", "tags", "applications", "target_user_email", "requested_by"];
 
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct How {
     /// Schedule all of them or none.

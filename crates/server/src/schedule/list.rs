@@ -20,7 +20,6 @@ const USUAL: usize = 100;
 const MOST: usize = 1000;
 
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Filter {
     /// `pending`, `executing`, `completed`, `failed` or `cancelled`.
