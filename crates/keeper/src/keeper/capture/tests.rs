@@ -1,12 +1,19 @@
 //! Pipes and the kernel, without a keeper.
 
+use std::path::PathBuf;
+
 use super::*;
+
+/// A log without limits, and where it is.
+fn log_in(dir: &tempfile::TempDir) -> (PathBuf, LogFile) {
+    let path = dir.path().join("log");
+    (path.clone(), LogFile { path, max_size: 0, max_backups: 0, timestamps: false })
+}
 
 #[test]
 fn a_pipe_that_the_kernel_would_not_watch_is_tried_again() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("log");
-    let settings = LogFile { path: path.clone(), max_size: 0, max_backups: 0, timestamps: false };
+    let (path, settings) = log_in(&dir);
     let mut captures = Captures::new().unwrap();
     let Prepared { id, writer } = captures.prepare(&settings).unwrap();
     assert_eq!(captures.timeout(), None);
@@ -30,8 +37,7 @@ fn a_pipe_that_the_kernel_would_not_watch_is_tried_again() {
 #[test]
 fn a_pipe_with_nothing_in_it_opens_no_file() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("log");
-    let settings = LogFile { path: path.clone(), max_size: 0, max_backups: 0, timestamps: false };
+    let (path, settings) = log_in(&dir);
     let mut captures = Captures::new().unwrap();
     let Prepared { id, writer } = captures.prepare(&settings).unwrap();
     let close = |captures: &mut Captures| {
@@ -62,8 +68,7 @@ fn a_pipe_with_nothing_in_it_opens_no_file() {
 #[test]
 fn who_begins_to_write_begins_a_line() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("log");
-    let settings = LogFile { path: path.clone(), max_size: 0, max_backups: 0, timestamps: false };
+    let (path, settings) = log_in(&dir);
     let mut captures = Captures::new().unwrap();
     let written = || String::from_utf8(std::fs::read(&path).unwrap()).unwrap();
     let Prepared { id, writer } = captures.prepare(&settings).unwrap();
@@ -91,8 +96,7 @@ fn who_begins_to_write_begins_a_line() {
 #[test]
 fn a_log_that_is_moved_away_is_begun_anew() {
     let dir = tempfile::tempdir().unwrap();
-    let (path, aside) = (dir.path().join("log"), dir.path().join("log.1"));
-    let settings = LogFile { path: path.clone(), max_size: 0, max_backups: 0, timestamps: false };
+    let ((path, settings), aside) = (log_in(&dir), dir.path().join("log.1"));
     let mut captures = Captures::new().unwrap();
     let Prepared { id, writer } = captures.prepare(&settings).unwrap();
     let mut say_when_it_is_looked = |text: &str| {
