@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use piton_engine::{Clock, Loader};
+use piton_keeper::footprint::{Ebb, Used, trim_heap};
 use piton_model::Origin;
 use piton_spec::Layout;
 use tokio_util::sync::CancellationToken;
@@ -28,9 +29,9 @@ pub async fn measure(databases: &mut Databases, count: usize, table: &mut Table)
     let before = memory("self")?;
 
     let begun = Instant::now();
-    // As the daemon does.
+    let ebb = tokio::spawn(give_back(clock.clone()));
     let layout = Layout::new(dir.path(), &dir.path().join("data"));
-    let loader = Loader::new(layout, clock.clone(), LOADS).with_rest(piton_keeper::footprint::trim_heap);
+    let loader = Loader::new(layout, clock.clone(), LOADS);
     let catalog = loader.subscribe();
     let declared = catalog.borrow().catalog.jobs.len();
     anyhow::ensure!(declared == count, "{declared} of {count} jobs were loaded");
@@ -55,6 +56,7 @@ pub async fn measure(databases: &mut Databases, count: usize, table: &mut Table)
     let held = memory("self")?;
     let late = Spread::of(bench.executor.take().iter().filter_map(lateness).collect());
     stop.cancel();
+    ebb.abort();
     watching.await?;
     bench.close().await;
 
@@ -68,6 +70,18 @@ pub async fn measure(databases: &mut Databases, count: usize, table: &mut Table)
     let note = format!(" (max {} s, {} fires)", shown(late.max()), late.len());
     table.add(&what("lateness, p99"), seconds(late.percentile(99.0)), &note, Goal::AtMost(1.0), "");
     Ok(())
+}
+
+/// Gives memory back as the daemon does.
+async fn give_back(clock: Clock) {
+    let mut ebb = Ebb::default();
+    loop {
+        clock.sleep(Duration::from_secs(2)).await;
+        if let Some(used) = Used::now().filter(|used| ebb.is_worth_it(*used)) {
+            trim_heap();
+            ebb.left(Used::now().unwrap_or(used));
+        }
+    }
 }
 
 /// From the fire of the schedule to the executor, in seconds.

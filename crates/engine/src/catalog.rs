@@ -40,7 +40,6 @@ pub struct Loader {
     loaded: watch::Sender<Arc<Loaded>>,
     requests: mpsc::Receiver<oneshot::Sender<()>>,
     reload: Reload,
-    rest: fn(),
 }
 
 /// Asks the loader to look at the files at once.
@@ -71,13 +70,7 @@ impl Loader {
         report(&[], &diagnostics);
         let loaded = watch::Sender::new(Arc::new(Loaded { catalog, diagnostics }));
         let (reload, requests) = mpsc::channel(64);
-        Loader { layout, clock, interval, loaded, requests, reload: Reload(reload), rest: || {} }
-    }
-
-    /// Calls `rest` after the load that is done and after each later one: a load takes a lot of memory for a moment.
-    pub fn with_rest(self, rest: fn()) -> Loader {
-        rest();
-        Loader { rest, ..self }
+        Loader { layout, clock, interval, loaded, requests, reload: Reload(reload) }
     }
 
     /// What is loaded, now and after each change.
@@ -168,8 +161,6 @@ impl Loader {
             for request in asked {
                 let _ = request.send(());
             }
-            // Not on a thread that others wait for. A panic there would be the C library's.
-            let _ = tokio::task::spawn_blocking(self.rest).await;
         }
     }
 

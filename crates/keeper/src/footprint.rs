@@ -48,6 +48,54 @@ impl Burst {
     }
 }
 
+/// So much more than after it last gave back is worth the while.
+const MUCH: u64 = 4 * 1024 * 1024;
+/// Whoever has worked for no longer since the last look is at rest.
+const REST: Duration = Duration::from_millis(100);
+
+/// What a process uses.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Used {
+    /// Bytes of memory that are its own, and no file's.
+    pub memory: u64,
+    /// For how long it has worked, all threads together.
+    pub worked: Duration,
+}
+
+impl Used {
+    /// What this process uses now; nothing where the kernel does not say.
+    pub fn now() -> Option<Used> {
+        let statm = fs::read_to_string("/proc/self/statm").ok()?;
+        let mut pages = statm.split_ascii_whitespace().skip(1).map(str::parse::<u64>);
+        let (resident, shared) = (pages.next()?.ok()?, pages.next()?.ok()?);
+        let page = u64::try_from(rustix::param::page_size()).ok()?;
+        let worked = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        let worked = Duration::new(worked.tv_sec.try_into().ok()?, worked.tv_nsec.try_into().ok()?);
+        Some(Used { memory: resident.saturating_sub(shared).saturating_mul(page), worked })
+    }
+}
+
+/// Notices that much memory was needed for what is over: there is more of it than after some was last given back, and
+/// nothing is going on. While something is, what is given back would be needed again at once. Pure.
+#[derive(Debug, Default)]
+pub struct Ebb {
+    low: u64,
+    worked: Duration,
+}
+
+impl Ebb {
+    /// Whether it is worth the while to give back now. To be asked every few seconds.
+    pub fn is_worth_it(&mut self, now: Used) -> bool {
+        let since = now.worked.saturating_sub(std::mem::replace(&mut self.worked, now.worked));
+        since <= REST && now.memory > self.low.saturating_add(MUCH)
+    }
+
+    /// This is what was left.
+    pub fn left(&mut self, now: Used) {
+        self.low = now.memory;
+    }
+}
+
 /// Gives back all that was needed for what is over.
 pub fn give_back() {
     trim_heap();
@@ -138,6 +186,29 @@ Anonymous:             0 kB
         give_back();
         give_back();
         assert_eq!(words.join(" "), "one two");
+    }
+
+    #[test]
+    fn memory_is_given_back_at_rest_and_where_there_is_more_than_was_left() {
+        let used = |memory: u64, millis: u64| Used { memory, worked: Duration::from_millis(millis) };
+        let mut ebb = Ebb::default();
+        assert!(!ebb.is_worth_it(used(MUCH * 10, 5_000)), "it works");
+        assert!(ebb.is_worth_it(used(MUCH * 10, 5_100)), "it rests");
+        ebb.left(used(MUCH * 2, 5_150));
+        assert!(!ebb.is_worth_it(used(MUCH * 3, 5_200)), "not much more");
+        assert!(ebb.is_worth_it(used(MUCH * 3 + 1, 5_200)));
+        ebb.left(used(MUCH * 3, 5_200));
+        assert!(!ebb.is_worth_it(used(MUCH * 4, 5_200)), "all of it is needed");
+    }
+
+    #[test]
+    fn a_process_knows_what_it_uses() {
+        let before = Used::now().unwrap();
+        let much = vec![1_u8; 32 << 20];
+        let after = Used::now().unwrap();
+        assert!(after.memory > before.memory + (16 << 20), "{before:?} {after:?}");
+        assert!(after.worked > before.worked);
+        drop(much);
     }
 
     #[test]

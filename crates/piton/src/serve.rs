@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use piton_engine::Shutdown;
-use piton_keeper::footprint::{self, Burst};
+use piton_keeper::footprint::{self, Burst, Ebb, Used};
 use piton_spec::{LogOutput, Severity};
 use piton_supervisor::Supervisor;
 use sd_notify::NotifyState;
@@ -219,6 +219,7 @@ async fn run(
     let mut looking = tokio::time::interval(LOOK_AFTER);
     let mut looks = 0_u64;
     let (mut burst, mut happened) = (Burst::default(), 0);
+    let mut ebb = Ebb::default();
     let mut failure = None;
     let how = loop {
         tokio::select! {
@@ -237,6 +238,11 @@ async fn run(
                 let is_over = burst.is_over(at.into_std());
                 if looks == SETTLED || is_over {
                     footprint::give_back();
+                }
+                // A load of many declarations, or a great answer.
+                if let Some(used) = Used::now().filter(|used| ebb.is_worth_it(*used)) {
+                    footprint::trim_heap();
+                    ebb.left(Used::now().unwrap_or(used));
                 }
                 if !lock.is_in_place() {
                     let message = format!("the data directory {} is gone", place.data_dir.display());

@@ -18,7 +18,6 @@ use piton_exec::request::Rules;
 use piton_exec::{Confine, Exec, Git, Templates};
 use piton_jobs::Tasks;
 use piton_keeper::client::Client;
-use piton_keeper::footprint;
 use piton_logs::LogStore;
 use piton_model::WorkerId;
 use piton_process::{Environment, Runner};
@@ -238,7 +237,7 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
     let warnings = import_legacy(place, &store, &clock).await?;
 
     let layout = config.layout(TimeZone::system());
-    let loader = Loader::new(layout.clone(), clock.clone(), Duration::from_secs(60)).with_rest(footprint::trim_heap);
+    let loader = Loader::new(layout.clone(), clock.clone(), Duration::from_secs(60));
     let mut settings = piton_engine::Config::new(worker.clone());
     let concurrency = Concurrency::of(config);
     settings.max_concurrent_runs = concurrency.runs;
