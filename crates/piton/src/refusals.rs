@@ -38,7 +38,7 @@ pub fn find(place: &Place, layout: &Layout, catalog: &Catalog) -> Vec<Diagnostic
             JobWork::Script(_) | JobWork::Command(_) | JobWork::Batch(_) => Policy::Job,
         };
         let file = job.file.strip_prefix(&place.root).unwrap_or(&job.file);
-        let env = job.environment.iter().map(|(name, value)| (name.as_str(), value.expose().as_str()));
+        let env = job.extras.environment.iter().map(|(name, value)| (name.as_str(), value.expose().as_str()));
         let field = format!("{}: environment", job.name);
         found.extend(refused_variables(file, &field, env, policy));
     }

@@ -53,14 +53,14 @@ pub(crate) struct ReadConfiguration {
 pub(crate) struct ReadFile {
     pub(crate) stamp: Stamp,
     pub(crate) content: Content,
-    pub(crate) diagnostics: Vec<Diagnostic>,
+    pub(crate) diagnostics: Box<[Diagnostic]>,
 }
 
 /// The content of a file by its kind; none where the file is broken.
 #[derive(Debug)]
 pub(crate) enum Content {
     Workspace(Option<Box<WorkspaceDraft>>),
-    Job(Option<Arc<JobDraft>>),
+    Job(Option<JobDraft>),
     Registry(Option<Box<Registry>>),
     Configuration(Option<Arc<ReadConfiguration>>),
     Variables(Option<Arc<Variables>>),
@@ -80,8 +80,24 @@ pub(crate) struct Stamp {
     device: u64,
     inode: u64,
     size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
+    modified: Nanos,
+    changed: Nanos,
+}
+
+/// A time of a file, in nanoseconds. Until the year 2262 it is exact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Nanos(i64);
+
+impl Nanos {
+    const SECOND: i64 = 1_000_000_000;
+
+    fn of(seconds: i64, nanos: i64) -> Nanos {
+        Nanos(seconds.saturating_mul(Self::SECOND).saturating_add(nanos))
+    }
+
+    fn seconds(self) -> i64 {
+        self.0.div_euclid(Self::SECOND)
+    }
 }
 
 impl Stamp {
@@ -90,8 +106,8 @@ impl Stamp {
             device: metadata.dev(),
             inode: metadata.ino(),
             size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            modified: Nanos::of(metadata.mtime(), metadata.mtime_nsec()),
+            changed: Nanos::of(metadata.ctime(), metadata.ctime_nsec()),
         }
     }
 
@@ -102,12 +118,13 @@ impl Stamp {
     /// Whether the file had been left alone long enough at `now` for a later write to show in its times. File systems
     /// round times; a file written, read and written again within one tick would look unchanged.
     pub(crate) fn is_settled(&self, now: FileTime) -> bool {
-        self.changed.0.saturating_add(2) < now.0
+        self.changed.seconds().saturating_add(2) < now.0
     }
 
     /// The parts that stand for the content of a file that is too large to read.
     pub(crate) fn outline(&self) -> String {
-        format!("{} {}.{:09}", self.size, self.modified.0, self.modified.1)
+        let modified = self.modified;
+        format!("{} {}.{:09}", self.size, modified.seconds(), modified.0.rem_euclid(Nanos::SECOND))
     }
 }
 

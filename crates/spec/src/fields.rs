@@ -100,8 +100,8 @@ impl<'r, 'd> Item<'r, 'd> {
     }
 
     /// Where it stands in the text, and its path.
-    pub(crate) fn stands(&self) -> (Place, Box<str>) {
-        (self.findings.document.place(self.node.start), self.path.as_str().into())
+    pub(crate) fn stands(&self) -> (Place, &str) {
+        (self.findings.document.place(self.node.start), self.path.as_str())
     }
 
     /// The same as a warning.

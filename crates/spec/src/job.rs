@@ -28,8 +28,6 @@ pub struct Job {
     pub file: Arc<Path>,
     /// Whether its triggers are in force; see also [`Catalog::is_enabled`].
     pub enabled: bool,
-    /// What it is for, in its author's words.
-    pub description: Option<String>,
     /// What it does.
     pub work: JobWork,
     /// What starts it by itself; empty for a job that is only started by hand.
@@ -38,20 +36,37 @@ pub struct Job {
     pub time_zone: TimeZone,
     /// What is done about fires that were missed.
     pub catch_up: CatchUp,
-    /// Environment, beside what Piton sets itself.
-    pub environment: BTreeMap<String, Secret<String>>,
-    /// Working directory, relative to the deployment directory or absolute.
-    pub working_dir: Option<PathBuf>,
     /// How long one attempt may take.
     pub timeout: Duration,
-    /// Jobs of the same scope whose last run must have succeeded.
-    pub depends_on: Vec<Name>,
-    /// Words to find it by.
-    pub tags: BTreeSet<String>,
+    /// What else it says.
+    pub extras: Arc<Extras>,
     /// What holds for its runs.
     pub rules: Arc<RunRules>,
     /// Whether `file` is the configuration, in which nothing is changed over the API.
     pub inline: bool,
+}
+
+/// What a job may say and most do not. There may be a hundred thousand of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// What it is for, in its author's words.
+    pub description: Option<String>,
+    /// Environment, beside what Piton sets itself.
+    pub environment: BTreeMap<String, Secret<String>>,
+    /// Working directory, relative to the deployment directory or absolute.
+    pub working_dir: Option<PathBuf>,
+    /// Jobs of the same scope whose last run must have succeeded.
+    pub depends_on: Vec<Name>,
+    /// Words to find it by.
+    pub tags: BTreeSet<String>,
+}
+
+impl Extras {
+    /// Where nothing is said, the one copy that all such jobs have.
+    pub(crate) fn shared(self) -> Arc<Extras> {
+        static NOTHING: LazyLock<Arc<Extras>> = LazyLock::new(Arc::default);
+        if self == **NOTHING { Arc::clone(&NOTHING) } else { Arc::new(self) }
+    }
 }
 
 /// What holds for the runs of a job.
@@ -154,7 +169,10 @@ impl Job {
 
     /// The jobs it depends on.
     pub fn dependencies(&self) -> impl Iterator<Item = Subject> {
-        self.depends_on.iter().map(|name| Subject::Job { workspace: self.workspace().cloned(), name: name.clone() })
+        self.extras
+            .depends_on
+            .iter()
+            .map(|name| Subject::Job { workspace: self.workspace().cloned(), name: name.clone() })
     }
 
     /// The name under which its workspace is known to programs: `_standalone_` where there is none.
@@ -183,9 +201,9 @@ impl Job {
         };
         Action::Command(Command {
             program,
-            env: self.environment.clone(),
+            env: self.extras.environment.clone(),
             deployment: self.deployment(),
-            working_dir: self.working_dir.clone(),
+            working_dir: self.extras.working_dir.clone(),
             timeout: self.timeout,
         })
     }
@@ -202,7 +220,7 @@ impl Job {
             version: workspace.and_then(|workspace| workspace.version.clone()),
             vars: BTreeMap::new(),
             var_files: Vec::new(),
-            env: self.environment.clone(),
+            env: self.extras.environment.clone(),
             approval: ApprovalPolicy::None,
             timeout: self.timeout,
             commands: CustomCommands::default(),

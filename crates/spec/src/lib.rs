@@ -54,7 +54,7 @@ pub use config::{
 };
 pub use diagnostic::{Diagnostic, Place, Severity};
 pub use duration::{InvalidDuration, format_duration, parse_duration};
-pub use job::{Job, JobWork, RunRules, STANDALONE};
+pub use job::{Extras, Job, JobWork, RunRules, STANDALONE};
 pub use layout::{Configuration, Defaults, Layout};
 pub use load::load;
 pub use piton_cron::cronjob::ConcurrencyPolicy;

@@ -99,7 +99,7 @@ impl Loader<'_> {
             None => match read_bounded(path) {
                 Ok(bytes) => {
                     let (content, diagnostics) = read(bytes);
-                    Arc::new(ReadFile { stamp, content, diagnostics })
+                    Arc::new(ReadFile { stamp, content, diagnostics: diagnostics.into() })
                 }
                 Err(diagnostic) => {
                     self.diagnostics.push(*diagnostic);
@@ -326,7 +326,7 @@ impl Loader<'_> {
 
     /// A job whose template is missing does not take its workspace with it.
     fn join_workspace_job(&mut self, draft: &JobDraft) {
-        let missing = draft.template.as_ref().and_then(|reference| self.template_content(reference).err());
+        let missing = draft.template().and_then(|reference| self.template_content(reference).err());
         let subject = &draft.job.subject;
         let kept = self.previous.jobs.get(subject);
         match missing {
@@ -389,7 +389,7 @@ impl Loader<'_> {
                         }
                         draft.share(previous);
                     }
-                    (Content::Job(draft.map(Arc::new)), diagnostics)
+                    (Content::Job(draft), diagnostics)
                 }
                 Err(error) => (Content::Job(None), vec![*error]),
             });
@@ -398,8 +398,8 @@ impl Loader<'_> {
                 Found::Broken => None,
                 Found::Read(file) => match &file.content {
                     Content::Job(Some(draft)) => {
-                        match draft.template.as_ref().and_then(|reference| self.template_content(reference).err()) {
-                            None => Some(Arc::clone(draft)),
+                        match draft.template().and_then(|reference| self.template_content(reference).err()) {
+                            None => Some(draft.clone()),
                             Some(missing) => {
                                 self.diagnostics.push(*missing);
                                 None

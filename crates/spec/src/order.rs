@@ -40,11 +40,11 @@ pub(crate) struct Participant<'a> {
 
 impl<'a> Participant<'a> {
     pub(crate) fn of(draft: &'a JobDraft) -> Participant<'a> {
-        Participant { references: &draft.depends_on, ..Participant::kept(&draft.job) }
+        Participant { references: draft.depends_on(), ..Participant::kept(&draft.job) }
     }
 
     pub(crate) fn kept(job: &'a Job) -> Participant<'a> {
-        Participant { name: &job.name, depends_on: job.depends_on.iter().collect(), references: &[] }
+        Participant { name: &job.name, depends_on: job.extras.depends_on.iter().collect(), references: &[] }
     }
 }
 

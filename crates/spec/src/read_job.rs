@@ -12,39 +12,58 @@ use crate::fields::{Fields, Findings, Item};
 use crate::layout::Defaults;
 use crate::placeholder::fill;
 use crate::schedule::{read_time_zone, read_triggers};
-use crate::{Catalog, CatchUp, Job, JobTrigger, JobWork, RunRules};
+use crate::{Catalog, CatchUp, Extras, Job, JobTrigger, JobWork, RunRules};
 
 /// A job as its file declares it; whether what it refers to exists is not known yet.
 #[derive(Debug, Clone)]
 pub(crate) struct JobDraft {
     pub(crate) job: Arc<Job>,
-    /// What to say if the template it names is missing.
-    pub(crate) template: Option<Box<Reference>>,
-    /// What to say if a job it depends on is missing; in the order of `job.depends_on`.
-    pub(crate) depends_on: Vec<Reference>,
+    /// What it refers to; most refer to nothing.
+    refers: Option<Box<Refers>>,
     /// Where its name stands.
-    pub(crate) named: Named,
+    named: Named,
+}
+
+/// What a job refers to.
+#[derive(Debug, Clone)]
+struct Refers {
+    template: Option<Reference>,
+    depends_on: Vec<Reference>,
 }
 
 /// Where the name of a job stands. Every job has one of these for as long as it is declared.
 #[derive(Debug, Clone)]
 pub(crate) struct Named {
     place: Place,
-    field: Box<str>,
+    /// None where it is the usual one.
+    field: Option<Box<str>>,
 }
+
+/// The field that the name of a job has in a file of its own.
+const NAME: &str = "name";
 
 impl Named {
     /// The name stands where `item` does.
     pub(crate) fn of(item: &Item<'_, '_>) -> Named {
         let (place, field) = item.stands();
-        Named { place, field }
+        Named { place, field: (field != NAME).then(|| field.into()) }
     }
 }
 
 impl JobDraft {
     /// A job that refers to nothing.
     pub(crate) fn alone(job: Job, named: Named) -> JobDraft {
-        JobDraft { job: Arc::new(job), template: None, depends_on: Vec::new(), named }
+        JobDraft { job: Arc::new(job), refers: None, named }
+    }
+
+    /// What to say if the template it names is missing.
+    pub(crate) fn template(&self) -> Option<&Reference> {
+        self.refers.as_ref()?.template.as_ref()
+    }
+
+    /// What to say if a job it depends on is missing; in the order of the job's own list.
+    pub(crate) fn depends_on(&self) -> &[Reference] {
+        self.refers.as_ref().map_or(&[], |refers| &refers.depends_on)
     }
 
     /// Takes the job that is known already where it is the same, so that there are not two of each for as long as both
@@ -60,7 +79,10 @@ impl JobDraft {
         let place = by.map(|by| format!(", in {}", by.display())).unwrap_or_default();
         let message = format!("there is another job with the name `{}`{place}", self.job.name);
         let taken = Diagnostic::error(&*self.job.file, "duplicate_name", message).at(self.named.place);
-        if self.named.field.is_empty() { taken } else { taken.field(&*self.named.field) }
+        match self.named.field.as_deref().unwrap_or(NAME) {
+            "" => taken,
+            field => taken.field(field),
+        }
     }
 }
 
@@ -128,25 +150,30 @@ pub(crate) fn read_job(mut fields: Fields<'_, '_>, around: &Surroundings<'_>) ->
     let name = name?;
     let (work, template) = work?;
     let named = Named::of(name_item.as_ref().unwrap_or(&whole));
+    let extras = Extras {
+        description,
+        environment: environment.unwrap_or_default(),
+        working_dir,
+        depends_on: depends_on.iter().map(|reference| reference.name.clone()).collect(),
+        tags,
+    };
     let job = Job {
         subject: Subject::Job { workspace: around.workspace.cloned(), name: name.clone() },
         name,
         file: Arc::clone(around.file),
         enabled: enabled.unwrap_or(true),
-        description,
         work,
         triggers,
         time_zone: time_zone.unwrap_or_else(|| around.time_zone.clone()),
         catch_up: catch_up.unwrap_or(CatchUp::Skip),
-        environment: environment.unwrap_or_default(),
-        working_dir,
         timeout: timeout.unwrap_or(around.defaults.job_timeout),
-        depends_on: depends_on.iter().map(|reference| reference.name.clone()).collect(),
-        tags,
+        extras: extras.shared(),
         rules: RunRules::usual(),
         inline: false,
     };
-    Some(JobDraft { job: Arc::new(job), template: template.map(Box::new), depends_on, named })
+    let refers = template.is_some() || !depends_on.is_empty();
+    let refers = refers.then(|| Box::new(Refers { template, depends_on }));
+    Some(JobDraft { job: Arc::new(job), refers, named })
 }
 
 /// A standalone job without a name has that of its file.

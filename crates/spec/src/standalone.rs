@@ -23,7 +23,7 @@ pub(crate) struct Joined {
 pub(crate) struct Candidate {
     pub(crate) file: Arc<Path>,
     /// None where it is broken.
-    pub(crate) draft: Option<Arc<JobDraft>>,
+    pub(crate) draft: Option<JobDraft>,
     /// The name of what is broken, where the file declares more than one and it is known.
     pub(crate) name: Option<Name>,
 }
@@ -32,7 +32,7 @@ pub(crate) struct Candidate {
 /// that file declares it or is broken. Paths are shown relative to `root`.
 pub(crate) fn join_standalone_jobs(candidates: Vec<Candidate>, previous: &Catalog, root: &Path) -> Joined {
     let mut joined = Joined::default();
-    let mut drafts: BTreeMap<Name, Arc<JobDraft>> = BTreeMap::new();
+    let mut drafts: BTreeMap<Name, JobDraft> = BTreeMap::new();
     let mut kept: BTreeMap<Name, Arc<Job>> = BTreeMap::new();
     let (mut good, mut broken) = (Vec::new(), Vec::new());
     for Candidate { file, draft, name } in candidates {
@@ -64,11 +64,8 @@ pub(crate) fn join_standalone_jobs(candidates: Vec<Candidate>, previous: &Catalo
         keep(&file, name.as_ref(), previous, &drafts, &mut kept);
     }
     loop {
-        let participants: Vec<Participant<'_>> = drafts
-            .values()
-            .map(|draft| Participant::of(draft))
-            .chain(kept.values().map(|job| Participant::kept(job)))
-            .collect();
+        let participants: Vec<Participant<'_>> =
+            drafts.values().map(Participant::of).chain(kept.values().map(|job| Participant::kept(job))).collect();
         let problems = order::check(&participants, order::JOBS);
         if problems.is_empty() {
             break;
@@ -81,7 +78,7 @@ pub(crate) fn join_standalone_jobs(candidates: Vec<Candidate>, previous: &Catalo
             }
         }
     }
-    joined.jobs = drafts.into_values().map(|draft| draft.job.clone()).chain(kept.into_values()).collect();
+    joined.jobs = drafts.into_values().map(|draft| draft.job).chain(kept.into_values()).collect();
     joined
 }
 
@@ -98,7 +95,7 @@ fn keep(
     file: &Path,
     name: Option<&Name>,
     previous: &Catalog,
-    drafts: &BTreeMap<Name, Arc<JobDraft>>,
+    drafts: &BTreeMap<Name, JobDraft>,
     kept: &mut BTreeMap<Name, Arc<Job>>,
 ) {
     let of_file = |job: &&Arc<Job>| {

@@ -194,8 +194,9 @@ impl Round<'_> {
     /// no other one, is not suspended, and has no run in its way. All else is decided about when it is due.
     async fn ahead(&self, subject: &Subject, loaded: &Loaded, cursor: Option<Timestamp>) -> Result<Verdict, Error> {
         let (Some(job), Some(cursor)) = (loaded.catalog.jobs.get(subject), cursor) else { return Ok(Verdict::InTime) };
-        let free =
-            loaded.catalog.is_enabled(subject) && job.depends_on.is_empty() && !is_suspended(job, self.suspended);
+        let free = loaded.catalog.is_enabled(subject)
+            && job.extras.depends_on.is_empty()
+            && !is_suspended(job, self.suspended);
         if !free {
             return Ok(Verdict::InTime);
         }

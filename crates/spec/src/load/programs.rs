@@ -241,7 +241,7 @@ fn take(draft: &ProgramDraft, origin: DeclaredIn, candidates: &mut Candidates, j
     match draft {
         ProgramDraft::Process(draft) => candidates.drafts.push((Arc::clone(draft), origin)),
         ProgramDraft::Job(draft) => {
-            jobs.push(Candidate { file: Arc::clone(&draft.job.file), draft: Some(Arc::clone(draft)), name: None });
+            jobs.push(Candidate { file: Arc::clone(&draft.job.file), draft: Some(draft.clone()), name: None });
         }
     }
 }

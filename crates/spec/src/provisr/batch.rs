@@ -1,6 +1,5 @@
 //! Tables become jobs of tasks: a Job, or a CronJob with the template of one.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +19,7 @@ use crate::duration::LONGEST;
 use crate::fields::{Fields, Item};
 use crate::read_job::{JobDraft, Named};
 use crate::schedule::{read_time_zone, read_triggers};
-use crate::{CatchUp, Job, JobTrigger, JobWork, RunRules};
+use crate::{CatchUp, Extras, Job, JobTrigger, JobWork, RunRules};
 
 /// Kubernetes' limits of what one job may be.
 const MOST_TASKS: u32 = 100_000;
@@ -142,16 +141,12 @@ fn job(
         name,
         file: Arc::clone(file),
         enabled: true,
-        description: None,
         timeout: batch.active_deadline.unwrap_or(LONGEST),
         work: JobWork::Batch(Arc::new(batch)),
         triggers,
         time_zone: TimeZone::UTC,
         catch_up: CatchUp::Latest,
-        environment: BTreeMap::new(),
-        working_dir: None,
-        depends_on: Vec::new(),
-        tags: BTreeSet::new(),
+        extras: Extras::default().shared(),
         rules: Arc::new(rules),
         inline: reading.inline,
     }

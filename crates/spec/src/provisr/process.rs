@@ -126,7 +126,7 @@ pub(crate) fn read_process(mut fields: Fields<'_, '_>, file: &Arc<Path>, reading
         confinement,
     };
     let depends_on = depends_on.into_iter().map(|(_, reference)| reference).collect();
-    Some(ProcessDraft { process: Arc::new(process), depends_on, file: Arc::clone(file), place, field })
+    Some(ProcessDraft { process: Arc::new(process), depends_on, file: Arc::clone(file), place, field: field.into() })
 }
 
 /// How many instances there shall be. Where programs write, a number that is zero says nothing, and text says it.

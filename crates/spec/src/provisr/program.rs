@@ -43,7 +43,7 @@ impl Kind {
 #[derive(Debug, Clone)]
 pub(crate) enum ProgramDraft {
     Process(Arc<ProcessDraft>),
-    Job(Arc<JobDraft>),
+    Job(JobDraft),
 }
 
 /// Reads a file of a program.
@@ -98,8 +98,8 @@ fn read_spec(spec: &Item<'_, '_>, kind: Kind, file: &Arc<Path>, reading: Reading
     let fields = spec.table()?;
     match kind {
         Kind::Process => read_process(fields, file, reading).map(Arc::new).map(ProgramDraft::Process),
-        Kind::Job => read_job(fields, file, reading).map(Arc::new).map(ProgramDraft::Job),
-        Kind::CronJob => read_cronjob(fields, file, reading).map(Arc::new).map(ProgramDraft::Job),
+        Kind::Job => read_job(fields, file, reading).map(ProgramDraft::Job),
+        Kind::CronJob => read_cronjob(fields, file, reading).map(ProgramDraft::Job),
     }
 }
 
