@@ -134,6 +134,8 @@ impl Loader {
         let (touched, mut touches) = mpsc::channel(1);
         let mut watching = self.watched().await;
         let mut watcher = self.watch(&watching, &touched);
+        // Nobody tells of what was written since the first load, before anything was watched.
+        let _ = touched.try_send(());
         loop {
             let mut asked = vec![];
             tokio::select! {
@@ -362,6 +364,33 @@ mod tests {
         fs::remove_dir_all(&jobs).unwrap();
         assert!(handled(&loader, &hand, |_| {}).await >= back_after);
         assert_eq!(declared(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_was_written_before_anything_was_watched_is_noticed() {
+        let site = tempfile::tempdir().unwrap();
+        fs::create_dir(site.path().join("jobs")).unwrap();
+        let hand = VirtualClock::at(jiff::Timestamp::UNIX_EPOCH);
+        let interval = Duration::from_secs(3600);
+        let loader = Loader::new(Layout::new(site.path(), &site.path().join("data")), hand.clock(), interval);
+        let job = r#"{ "type": "command", "command": "true" }"#;
+        fs::write(site.path().join("jobs/a.json"), job).unwrap();
+        let loaded = loader.subscribe();
+        let work = loader.run(CancellationToken::new());
+        tokio::pin!(work);
+        let found = || !loaded.borrow().catalog.jobs.is_empty();
+        while !found() {
+            tokio::select! {
+                biased;
+                () = &mut work => panic!("it ended"),
+                () = tokio::task::yield_now() => {}
+            }
+            if let Some(next) = hand.next_wake() {
+                let waits = next >= jiff::Timestamp::UNIX_EPOCH + interval;
+                assert!(found() || !waits, "nobody looks before the next round");
+                hand.set(next);
+            }
+        }
     }
 
     /// The file need not have been good, nor been named when the daemon began.
