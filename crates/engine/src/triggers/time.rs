@@ -174,10 +174,11 @@ impl Time {
         failed.map_or(Ok(submitted), Err)
     }
 
-    /// A map that grew in the order of its keys has nodes that are half empty; collected from what is sorted, it has not.
+    /// Maps that grew have nodes that are half empty; collected from what is sorted, they have not.
     fn pack(&mut self) {
         if self.held.len() > self.packed.saturating_mul(2).max(1_000) {
             self.held = std::mem::take(&mut self.held).into_iter().collect();
+            self.queue = std::mem::take(&mut self.queue).into_iter().collect();
             self.packed = self.held.len();
         }
     }
