@@ -106,7 +106,7 @@ mod tests {
             id: RunId::new(at(5), [1; 10]),
             subject: subject.clone(),
             action: Action::Batch(batch.clone()),
-            origin: Origin::Call { by: By::System },
+            origin: Origin::call(By::System),
             due: at(5),
             priority: 0,
             retry: Backoff::NONE,

@@ -174,7 +174,7 @@ impl Engine {
         } else {
             self.0.store.resume(&subject).await?;
         }
-        let run = self.0.new_run(subject, Action::Batch(batch), Origin::Call { by }, self.0.clock.now());
+        let run = self.0.new_run(subject, Action::Batch(batch), Origin::call(by), self.0.clock.now());
         self.submit_one(run).await
     }
 
@@ -330,8 +330,8 @@ impl Engine {
 pub(crate) fn is_of_schedule(run: &Run) -> bool {
     match run.origin {
         Origin::Cron { .. } | Origin::Event { .. } | Origin::Boot { .. } => true,
-        // A job of its own is alone under its name, and holds a lock for that.
-        Origin::Call { .. } => run.lock_key.is_none(),
+        // One of an older version does not tell; but a job of its own is alone under its name, and holds a lock for that.
+        Origin::Call { of_schedule, .. } => of_schedule || run.lock_key.is_none(),
         Origin::At { .. } | Origin::Message { .. } | Origin::Report { .. } | Origin::Change { .. } => false,
     }
 }

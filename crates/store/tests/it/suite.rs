@@ -674,7 +674,7 @@ async fn deployments_wait_in_a_line_of_their_own(fixture: &Fixture) {
         let mut new = deployment("x", at(0));
         new.subject = Subject::Deployment(new.id);
         new.lock_key = Some(new.subject.lock_key());
-        new.origin = Origin::Call { by: By::User(who.to_owned()) };
+        new.origin = Origin::call(By::User(who.to_owned()));
         new
     };
     let many: Vec<_> = (0..4).map(|_| asked("many")).collect();
