@@ -209,19 +209,32 @@ impl Engine {
         Ok(())
     }
 
-    /// Stops all that was made by a schedule which is gone, and removes it.
-    pub async fn delete_jobs_of(&self, schedule: &Name, by: By) -> Result<(), Error> {
+    /// What a schedule has made, and what is kept of that.
+    pub async fn jobs_made_by(&self, schedule: &Name) -> Result<Vec<RunId>, Error> {
         let subject = Subject::Job { workspace: None, name: schedule.clone() };
-        let live = self.0.store.active_of(&subject).await?;
+        let mut made: Vec<RunId> = self.0.store.active_of(&subject).await?.iter().map(|run| run.id).collect();
+        made.extend(self.0.store.ended_of(&subject).await?.iter().map(|ended| ended.run.id));
+        Ok(made)
+    }
+
+    /// Stops all that was made by a schedule which is gone, and removes it. Where its name is declared once more by now, only
+    /// these that were made before are of the one which is gone.
+    pub async fn delete_jobs_of(&self, schedule: &Name, made: &[RunId], by: By) -> Result<(), Error> {
+        let subject = Subject::Job { workspace: None, name: schedule.clone() };
+        let is_declared = self.loaded().catalog.jobs.contains_key(&subject);
+        let goes = |run: &RunId| !is_declared || made.contains(run);
+        let mut live: Vec<RunId> = self.0.store.active_of(&subject).await?.iter().map(|run| run.id).collect();
+        live.retain(goes);
         for run in &live {
-            self.end(run.id, &by).await?;
+            self.end(*run, &by).await?;
         }
         for run in &live {
-            self.ended(run.id).await?;
+            self.ended(*run).await?;
         }
         let ended = self.0.store.ended_of(&subject).await?;
+        let ended: Vec<RunId> = ended.into_iter().map(|ended| ended.run.id).filter(goes).collect();
         if !ended.is_empty() {
-            self.remove_ended(ended.into_iter().map(|ended| ended.run.id).collect(), by).await?;
+            self.remove_ended(ended, by).await?;
         }
         self.0.store.resume(&subject).await?;
         Ok(())
