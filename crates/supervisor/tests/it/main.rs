@@ -55,6 +55,7 @@ fn main() -> ExitCode {
         adoption::a_killed_keeper_costs_no_process,
         adoption::whose_output_died_with_the_keeper_says_so,
         adoption::what_both_left_is_seen_by_who_only_looks,
+        adoption::what_both_left_is_seen_by_its_own_file,
         adoption::an_end_that_another_keeper_tells_before_anything_is_declared_counts,
         adoption::what_was_stopped_by_hand_stays_stopped,
         declarations::what_did_not_change_is_left_alone,
