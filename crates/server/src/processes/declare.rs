@@ -86,7 +86,7 @@ pub(super) async fn start(app: &App, caller: Caller, spec: api::ProcessSpec) -> 
         async move {
             let loaded = app.engine.loaded();
             let known = Name::parse(&spec.name).ok().and_then(|name| loaded.catalog.processes.get(&name).cloned());
-            if !known.is_some_and(|known| files::is_same(known.origin.file(), &spec)) {
+            if !known.is_some_and(|known| files::is_same(&known.process, &spec, &loaded.catalog)) {
                 return declare(&app, &caller, spec).await;
             }
             let started = app.supervisor.start(&Selector::Name(spec.name.clone())).await?;
