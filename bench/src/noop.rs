@@ -123,7 +123,7 @@ pub fn new_run(number: usize, due: Timestamp) -> anyhow::Result<NewRun> {
         lock_key: Some(subject.lock_key()),
         subject,
         action: Action::Command(command),
-        origin: Origin::Call { by: By::System },
+        origin: Origin::call(By::System),
         due,
         priority: 0,
         retry: Backoff::NONE,

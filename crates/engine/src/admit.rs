@@ -180,7 +180,7 @@ mod tests {
             lock_key: Some(subject.lock_key()),
             subject,
             action,
-            origin: Origin::Call { by: piton_model::By::System },
+            origin: Origin::call(piton_model::By::System),
             due: at(0),
             priority: 0,
             retry: Backoff::NONE,

@@ -3,6 +3,7 @@
 use piton_model::{Action, By, Decision, Digest, Event, NewRun, Origin, Phase, Run, RunId, RunState, Subject};
 use piton_store::{Guard, RecordError};
 
+use crate::job_objects::is_of_schedule;
 use crate::{Engine, Error};
 
 impl Engine {
@@ -75,6 +76,7 @@ impl Engine {
             return Ok(run);
         }
         let old = self.run(id).await?;
+        let of_schedule = matches!(old.subject, Subject::Job { .. }) && is_of_schedule(&old);
         match (&old.action, &old.subject) {
             (Action::Remote(_), _) => return Err(Error::RetriedElsewhere(id)),
             // Its row says when and how often it is tried.
@@ -102,7 +104,7 @@ impl Engine {
             lock_key: old.lock_key,
             subject: old.subject,
             action: old.action,
-            origin: Origin::Call { by },
+            origin: Origin::Call { by, of_schedule },
             due: now,
             priority: old.priority,
             retry: old.retry,

@@ -44,7 +44,7 @@ impl Shared {
             lock_key: Some(subject.lock_key()),
             subject,
             action: Action::Iac(Iac { deployment, ..iac }),
-            origin: Origin::Call { by },
+            origin: Origin::call(by),
             due: now,
             priority: 0,
             retry: Backoff::NONE,

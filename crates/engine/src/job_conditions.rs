@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use piton_model::{BatchReason, Outcome, RunState};
+use piton_store::FileHold;
 
 use crate::JobObject;
 
@@ -70,11 +71,13 @@ impl JobObject {
 
     /// Whether it is held back, if it ever was. One that has ended is as it was by then.
     fn suspension(&self) -> Option<JobCondition> {
-        let progress = self.progress();
-        let ended = self.completed_at().is_some();
-        let holds = if ended { progress.suspended } else { self.is_held_back() };
+        let (progress, end) = (self.progress(), self.completed_at());
+        let holds = if end.is_some() { progress.suspended } else { self.is_held_back() };
         // What is told of the time is of the other change while its tasks have not heeded this one.
-        let at = progress.suspension_changed_at.filter(|_| progress.suspended == holds);
+        let heeded = progress.suspension_changed_at.filter(|_| progress.suspended == holds);
+        // Of what was before its tasks, they tell nothing.
+        let is_of_now = |hold: &&FileHold| hold.holds == holds && end.is_none_or(|end| hold.at <= end);
+        let at = heeded.or(self.held_by_file.as_ref().filter(is_of_now).map(|hold| hold.at));
         let (reason, message) = match (holds, at) {
             (true, _) => ("JobSuspended", "the job is suspended"),
             (false, Some(_)) => ("JobResumed", "the job was resumed"),
@@ -87,8 +90,8 @@ impl JobObject {
 #[cfg(test)]
 mod tests {
     use piton_model::{
-        Action, AttemptNo, Backoff, Batch, BatchProgress, By, Event, Name, NewRun, Origin, Program, Report, Run, RunId,
-        Subject, WorkerId,
+        Action, AttemptNo, Backoff, Batch, BatchProgress, By, Digest, Event, Name, NewRun, Origin, Program, Report,
+        Run, RunId, Subject, WorkerId,
     };
 
     use super::*;
@@ -106,7 +109,7 @@ mod tests {
             id: RunId::new(at(5), [1; 10]),
             subject: subject.clone(),
             action: Action::Batch(batch.clone()),
-            origin: Origin::Call { by: By::System },
+            origin: Origin::call(By::System),
             due: at(5),
             priority: 0,
             retry: Backoff::NONE,
@@ -120,7 +123,8 @@ mod tests {
         let suspension_changed_at = changed.map(at);
         let progress = BatchProgress { suspended: told, suspension_changed_at, ..BatchProgress::default() };
         run.report = Report { batch: Some(progress), ..Report::default() };
-        JobObject { name: "import".to_owned(), subject, batch, run: Some(run), suspended, scheduled: false }
+        let name = "import".to_owned();
+        JobObject { name, subject, batch, run: Some(run), suspended, scheduled: false, held_by_file: None }
     }
 
     /// Of a condition its kind, whether it holds, why and since when.
@@ -151,6 +155,28 @@ mod tests {
         assert_eq!(told(&job(true, false, Some(30))), (None, vec![suspended(true, None)]));
         let unbegun = JobObject { run: None, ..job(true, false, None) };
         assert_eq!(told(&unbegun), (None, vec![suspended(true, None)]));
+    }
+
+    /// What was so before it began is told by its file.
+    #[test]
+    fn a_job_that_its_file_held_back_tells_since_when() {
+        let hold = |holds, since| Some(FileHold { declaration: Digest::of(b"import"), holds, at: at(since) });
+        let unbegun = JobObject { run: None, held_by_file: hold(true, 3), ..job(true, false, None) };
+        assert_eq!(told(&unbegun), (None, vec![suspended(true, Some(3))]));
+        let begun = JobObject { held_by_file: hold(false, 9), ..job(false, false, None) };
+        assert_eq!(told(&begun), (Some(at(10)), vec![suspended(false, Some(9))]));
+        // What its tasks have heeded is newer; what they have not is told by nobody else.
+        let resumed = JobObject { held_by_file: hold(false, 9), ..job(false, false, Some(30)) };
+        assert_eq!(told(&resumed), (Some(at(30)), vec![suspended(false, Some(30))]));
+        let by_hand = JobObject { held_by_file: hold(false, 9), ..job(true, false, None) };
+        assert_eq!(told(&by_hand), (None, vec![suspended(true, None)]));
+        let by_file = JobObject { held_by_file: hold(true, 20), ..job(true, false, None) };
+        assert_eq!(told(&by_file), (None, vec![suspended(true, Some(20))]));
+        // What its file said after its end is not about it.
+        let mut ended = JobObject { held_by_file: hold(false, 60), ..job(false, false, None) };
+        let run = ended.run.as_mut().unwrap();
+        run.state = RunState::Ended { outcome: Outcome::Succeeded, at: at(50) };
+        assert_eq!(told(&ended).1.len(), 1);
     }
 
     /// What decides comes first, and the start is told of every job that has ended.

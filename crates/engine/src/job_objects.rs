@@ -1,6 +1,6 @@
 //! Jobs as objects: what Kubernetes calls a Job is a run here, and its name is told by what made it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -9,7 +9,7 @@ use piton_model::{
 };
 
 use piton_spec::Job;
-use piton_store::Submitted;
+use piton_store::{FileHold, Submitted};
 
 use crate::suspend::is_suspended;
 use crate::{Engine, Error};
@@ -29,6 +29,14 @@ pub struct JobObject {
     pub suspended: bool,
     /// Whether a schedule made it.
     pub scheduled: bool,
+    /// What its file says of whether it may begin, where that ever held this declaration back.
+    pub held_by_file: Option<FileHold>,
+}
+
+/// What is held back: by somebody, and by files.
+struct Held {
+    by_hand: BTreeSet<Subject>,
+    by_file: BTreeMap<Subject, FileHold>,
 }
 
 /// Where a job stands, in the words of Kubernetes.
@@ -86,7 +94,7 @@ impl Engine {
     /// CronJob made goes on when that is gone, and is there until it is done.
     pub async fn jobs(&self) -> Result<Vec<JobObject>, Error> {
         let loaded = self.loaded();
-        let suspended = self.0.store.suspended().await?;
+        let held = self.held().await?;
         let mut runs = vec![];
         for run in self.0.store.latest_of_kind(SubjectKind::Job).await? {
             let scheduled = loaded.catalog.jobs.get(&run.subject).is_some_and(|job| job.is_scheduled());
@@ -107,9 +115,9 @@ impl Engine {
             is_job && is_of_schedule(run) && !declared.is_some_and(|job| job.is_scheduled())
         };
         runs.extend(self.0.store.live().await?.into_iter().filter(is_left));
-        let mut jobs: Vec<JobObject> = runs.into_iter().filter_map(|run| self.object(run, &suspended)).collect();
+        let mut jobs: Vec<JobObject> = runs.into_iter().filter_map(|run| self.object(run, &held)).collect();
         for job in loaded.catalog.jobs_of(None).filter(|job| job.runs_once() && !seen.contains(&job.subject)) {
-            jobs.extend(self.unbegun(job, &suspended).await?);
+            jobs.extend(self.unbegun(job, &held).await?);
         }
         jobs.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(jobs)
@@ -120,15 +128,15 @@ impl Engine {
         let not_found = || Error::NotFound { what: "job", name: name.escape_debug().to_string(), nearest: None };
         let subject = standalone(name).ok_or_else(not_found)?;
         let loaded = self.loaded();
-        let suspended = self.0.store.suspended().await?;
+        let held = self.held().await?;
         let declared = loaded.catalog.jobs.get(&subject);
         if declared.is_none_or(|job| !job.is_scheduled()) {
             let latest = self.0.store.latest_of(&subject).await?.filter(|run| !is_of_schedule(run));
-            if let Some(found) = latest.and_then(|run| self.object(run, &suspended)) {
+            if let Some(found) = latest.and_then(|run| self.object(run, &held)) {
                 return Ok(found);
             }
             if let Some(job) = declared
-                && let Some(found) = self.unbegun(job, &suspended).await?
+                && let Some(found) = self.unbegun(job, &held).await?
             {
                 return Ok(found);
             }
@@ -141,7 +149,7 @@ impl Engine {
             runs.extend(self.0.store.ended_of(&subject).await?.into_iter().map(|ended| ended.run));
         }
         runs.into_iter()
-            .filter_map(|run| self.object(run, &suspended))
+            .filter_map(|run| self.object(run, &held))
             .find(|job| job.scheduled && job.name == name)
             .ok_or_else(not_found)
     }
@@ -174,7 +182,7 @@ impl Engine {
         } else {
             self.0.store.resume(&subject).await?;
         }
-        let run = self.0.new_run(subject, Action::Batch(batch), Origin::Call { by }, self.0.clock.now());
+        let run = self.0.new_run(subject, Action::Batch(batch), Origin::call(by), self.0.clock.now());
         self.submit_one(run).await
     }
 
@@ -205,23 +213,37 @@ impl Engine {
         if !job.scheduled {
             // Nothing is left that could be held back. A schedule goes on as it stands, without this one of its jobs.
             self.0.store.resume(&job.subject).await?;
+            self.0.store.forget_hold(&job.subject).await?;
         }
         Ok(())
     }
 
-    /// Stops all that was made by a schedule which is gone, and removes it.
-    pub async fn delete_jobs_of(&self, schedule: &Name, by: By) -> Result<(), Error> {
+    /// What a schedule has made, and what is kept of that.
+    pub async fn jobs_made_by(&self, schedule: &Name) -> Result<Vec<RunId>, Error> {
         let subject = Subject::Job { workspace: None, name: schedule.clone() };
-        let live = self.0.store.active_of(&subject).await?;
+        let mut made: Vec<RunId> = self.0.store.active_of(&subject).await?.iter().map(|run| run.id).collect();
+        made.extend(self.0.store.ended_of(&subject).await?.iter().map(|ended| ended.run.id));
+        Ok(made)
+    }
+
+    /// Stops all that was made by a schedule which is gone, and removes it. Where its name is declared once more by now, only
+    /// these that were made before are of the one which is gone.
+    pub async fn delete_jobs_of(&self, schedule: &Name, made: &[RunId], by: By) -> Result<(), Error> {
+        let subject = Subject::Job { workspace: None, name: schedule.clone() };
+        let is_declared = self.loaded().catalog.jobs.contains_key(&subject);
+        let goes = |run: &RunId| !is_declared || made.contains(run);
+        let mut live: Vec<RunId> = self.0.store.active_of(&subject).await?.iter().map(|run| run.id).collect();
+        live.retain(goes);
         for run in &live {
-            self.end(run.id, &by).await?;
+            self.end(*run, &by).await?;
         }
         for run in &live {
-            self.ended(run.id).await?;
+            self.ended(*run).await?;
         }
         let ended = self.0.store.ended_of(&subject).await?;
+        let ended: Vec<RunId> = ended.into_iter().map(|ended| ended.run.id).filter(goes).collect();
         if !ended.is_empty() {
-            self.remove_ended(ended.into_iter().map(|ended| ended.run.id).collect(), by).await?;
+            self.remove_ended(ended, by).await?;
         }
         self.0.store.resume(&subject).await?;
         Ok(())
@@ -282,6 +304,7 @@ impl Engine {
         let mut live = self.0.store.active_of(subject).await?;
         live.retain(|run| !is_of_schedule(run));
         let now = self.0.clock.now();
+        self.0.note_hold(job, digest, now).await?;
         let run = self.0.new_job_run(job, &loaded.catalog, Origin::Change { digest: digest.clone() }, now);
         let newer = run.id;
         if self.0.store.submit(vec![run], now).await?.iter().any(|submitted| matches!(submitted, Submitted::New(_))) {
@@ -293,7 +316,7 @@ impl Engine {
     }
 
     /// A job that is declared and was not begun. One that was, and whose run is gone, is gone with it.
-    async fn unbegun(&self, job: &Job, suspended: &BTreeSet<Subject>) -> Result<Option<JobObject>, Error> {
+    async fn unbegun(&self, job: &Job, held: &Held) -> Result<Option<JobObject>, Error> {
         let (Some(batch), Some(digest)) = (job.batch(), job.declared()) else { return Ok(None) };
         let key = Origin::Change { digest: digest.clone() }.dedup_key(&job.subject);
         if let Some(key) = key
@@ -306,19 +329,27 @@ impl Engine {
             subject: job.subject.clone(),
             batch: batch.as_ref().clone(),
             run: None,
-            suspended: is_suspended(job, suspended),
+            suspended: is_suspended(job, &held.by_hand),
             scheduled: false,
+            held_by_file: held.by_file.get(&job.subject).cloned(),
         }))
     }
 
-    fn object(&self, run: Run, suspended: &BTreeSet<Subject>) -> Option<JobObject> {
+    async fn held(&self) -> Result<Held, Error> {
+        Ok(Held { by_hand: self.0.store.suspended().await?, by_file: self.0.store.file_holds().await? })
+    }
+
+    fn object(&self, run: Run, held: &Held) -> Option<JobObject> {
         let Action::Batch(batch) = &run.action else { return None };
         let declared = self.loaded().catalog.jobs.get(&run.subject).is_some_and(|job| job.is_scheduled());
         let scheduled = declared || is_of_schedule(&run);
+        let is_of_it =
+            |hold: &&FileHold| matches!(&run.origin, Origin::Change { digest } if *digest == hold.declaration);
         Some(JobObject {
             name: if scheduled { scheduled_name(&run) } else { run.subject.name().into_owned() },
             batch: batch.clone(),
-            suspended: !scheduled && self.0.is_held(&run.subject, suspended),
+            suspended: !scheduled && self.0.is_held(&run.subject, &held.by_hand),
+            held_by_file: held.by_file.get(&run.subject).filter(is_of_it).cloned(),
             subject: run.subject.clone(),
             scheduled,
             run: Some(run),
@@ -330,8 +361,8 @@ impl Engine {
 pub(crate) fn is_of_schedule(run: &Run) -> bool {
     match run.origin {
         Origin::Cron { .. } | Origin::Event { .. } | Origin::Boot { .. } => true,
-        // A job of its own is alone under its name, and holds a lock for that.
-        Origin::Call { .. } => run.lock_key.is_none(),
+        // One of an older version does not tell; but a job of its own is alone under its name, and holds a lock for that.
+        Origin::Call { of_schedule, .. } => of_schedule || run.lock_key.is_none(),
         Origin::At { .. } | Origin::Message { .. } | Origin::Report { .. } | Origin::Change { .. } => false,
     }
 }

@@ -73,7 +73,7 @@ impl Engine {
         if let (Some(run), ConcurrencyPolicy::Forbid) = (live.first(), job.rules.concurrency) {
             return Err(Error::Busy { subject: job.subject.clone(), doing: "running", run: run.id });
         }
-        let origin = Origin::Call { by };
+        let origin = Origin::Call { by, of_schedule: job.is_scheduled() };
         let run = self.0.new_job_run(&job, &self.loaded().catalog, origin, self.0.clock.now());
         let run = self.submit_one(run).await?;
         if job.rules.concurrency == ConcurrencyPolicy::Replace {
@@ -174,7 +174,7 @@ impl Engine {
     }
 
     async fn call(&self, subject: Subject, action: Action, by: By) -> Result<Run, Error> {
-        let run = self.0.new_run(subject, action, Origin::Call { by }, self.0.clock.now());
+        let run = self.0.new_run(subject, action, Origin::call(by), self.0.clock.now());
         self.submit_one(run).await
     }
 

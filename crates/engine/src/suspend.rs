@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use piton_model::{Action, Run, Subject};
+use jiff::Timestamp;
+use piton_model::{Action, Digest, Run, Subject};
 use piton_spec::Job;
 use tokio::sync::watch;
 
@@ -30,6 +31,21 @@ impl Shared {
         let declared = catalog.catalog.jobs.get(&run.subject);
         let scheduled = declared.is_some_and(|job| job.is_scheduled()) || is_of_schedule(run);
         (!scheduled).then(|| run.subject.clone())
+    }
+
+    /// Remembers since when the file of a job that runs once for this declaration holds it back, or lets it begin.
+    pub(crate) async fn note_hold(&self, job: &Job, declaration: &Digest, now: Timestamp) -> Result<(), Error> {
+        let known = self.store.file_hold(&job.subject).await?;
+        let holds = known.as_ref().is_some_and(|known| known.holds);
+        if job.rules.suspended {
+            let is_known = known.is_some_and(|known| known.holds && known.declaration == *declaration);
+            if !is_known {
+                self.store.hold_by_file(&job.subject, declaration, now).await?;
+            }
+        } else if holds {
+            self.store.release_by_file(&job.subject, declaration, now).await?;
+        }
+        Ok(())
     }
 
     /// Tells a run that is about to do a step whether it is held back.

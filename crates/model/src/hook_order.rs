@@ -24,6 +24,8 @@ pub enum HookOutcome {
     NotStarted(String),
     /// It may have run, wholly or in part, and nobody saw how it ended.
     Interrupted(String),
+    /// It was ended, or not begun, because its owner was stopped.
+    Stopped,
 }
 
 /// What follows from the outcome of one try.
@@ -82,6 +84,7 @@ impl fmt::Display for HookOutcome {
             HookOutcome::TimedOut => f.write_str("took too long and was killed"),
             HookOutcome::NotStarted(reason) => write!(f, "could not be started: {reason}"),
             HookOutcome::Interrupted(reason) => write!(f, "interrupted: {reason}"),
+            HookOutcome::Stopped => f.write_str("its process was stopped"),
         }
     }
 }

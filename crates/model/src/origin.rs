@@ -54,10 +54,19 @@ pub enum Origin {
     Call {
         /// Who.
         by: By,
+        /// What was asked for is one more run of a schedule: a job beside the others of that, whatever becomes of it. Those
+        /// of older versions do not tell.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        of_schedule: bool,
     },
 }
 
 impl Origin {
+    /// Somebody asked for it, and it is of no schedule.
+    pub fn call(by: By) -> Origin {
+        Origin::Call { by, of_schedule: false }
+    }
+
     /// The key that keeps this origin from making a second run for `subject`.
     pub fn dedup_key(&self, subject: &Subject) -> Option<DedupKey> {
         match self {
@@ -94,7 +103,7 @@ impl Origin {
     /// Who is behind it.
     pub fn by(&self) -> By {
         match self {
-            Origin::Call { by } => by.clone(),
+            Origin::Call { by, .. } => by.clone(),
             Origin::Cron { .. }
             | Origin::Event { .. }
             | Origin::Boot { .. }
@@ -116,7 +125,7 @@ impl fmt::Display for Origin {
             Origin::Message { delivery } => write!(f, "message {delivery}"),
             Origin::Report { worker } => write!(f, "reported by worker {worker}"),
             Origin::Change { .. } => f.write_str("new or changed configuration"),
-            Origin::Call { by } => write!(f, "asked for by {by}"),
+            Origin::Call { by, .. } => write!(f, "asked for by {by}"),
         }
     }
 }

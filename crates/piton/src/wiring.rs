@@ -24,7 +24,7 @@ use piton_process::{Environment, Runner};
 use piton_server::{About, Admission, App, Applier, Auth, Front, Parts, Probes, ScheduleRules};
 use piton_spec::Diagnostic;
 use piton_store::{Options, Store};
-use piton_supervisor::Supervisor;
+use piton_supervisor::{Declared, Supervisor};
 use piton_tools::Manager;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -278,7 +278,7 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
     if listens_on.is_some() {
         renew_keeper(data_dir).await;
     }
-    let supervisor = supervisor(place, &store, worker.as_str(), listens_on.is_some()).await?;
+    let supervisor = supervisor(place, &store, worker.as_str(), &loader, listens_on.is_some()).await?;
     let applier = Applier::new(supervisor.clone(), loader.subscribe());
     let engine = Engine::new(settings, store, clock.clone(), executor, loader.subscribe());
     let shutdown = CancellationToken::new();
@@ -338,7 +338,13 @@ async fn renew_keeper(data_dir: &Path) {
 }
 
 /// Takes back the processes that the keeper holds. A command only looks at them.
-async fn supervisor(place: &Place, store: &Store, node: &str, serves: bool) -> Result<Supervisor, CommandError> {
+async fn supervisor(
+    place: &Place,
+    store: &Store,
+    node: &str,
+    loader: &Loader,
+    serves: bool,
+) -> Result<Supervisor, CommandError> {
     let (processes, data_dir) = (&place.config.processes, &place.data_dir);
     let settings = piton_supervisor::Settings {
         keeper_dir: data_dir.clone(),
@@ -352,8 +358,13 @@ async fn supervisor(place: &Place, store: &Store, node: &str, serves: bool) -> R
         keep_logs_every: Some(KEEP_LOGS),
     };
     let memory = Arc::new(StoredWishes::new(store.clone(), node.to_owned()));
-    let supervisor =
-        if serves { Supervisor::open(settings, memory).await } else { Supervisor::look(settings, memory).await };
+    let supervisor = if serves {
+        Supervisor::open(settings, memory).await
+    } else {
+        let loaded = loader.subscribe().borrow().clone();
+        let (processes, groups) = (loaded.catalog.supervised(), loaded.catalog.groups.clone());
+        Supervisor::look(settings, memory, &Declared { processes, groups }).await
+    };
     supervisor.map_err(|error| CommandError::new(Exit::Failed, format!("cannot keep processes running: {error}")))
 }
 

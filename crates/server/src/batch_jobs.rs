@@ -74,6 +74,7 @@ async fn change(
     body: Answer<Json<Map<String, Value>>>,
 ) -> Answer<Json<api::BatchJob>> {
     let Json(mut body) = body.map_err(as_provisr)?;
+    app.reload.now().await;
     let old = app.engine.job_object(&name).await.map_err(as_provisr)?;
     check_name(&body, &name)?;
     check_not_scheduled(&old)?;
@@ -99,6 +100,8 @@ async fn change(
 /// Stops a job if it is active, and removes it, with the file that declares it.
 #[utoipa::path(delete, path = "/jobs/{name}", responses((status = 200, description = "The job as it was.", body = api::BatchJob), (status = 400, description = "There is no such job."), (status = 409, description = "It is declared in the configuration.")))]
 async fn remove(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::BatchJob>> {
+    // Its file may declare something else by now, which nobody asked to be removed.
+    app.reload.now().await;
     let last = seen(&app, &name, &caller).await.map_err(as_provisr)?;
     let old = app.engine.job_object(&name).await.map_err(as_provisr)?;
     discard(&app, &caller, &old).await.map_err(unless_in_the_way)?;

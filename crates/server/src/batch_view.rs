@@ -196,6 +196,7 @@ mod tests {
             run: None,
             suspended: false,
             scheduled: false,
+            held_by_file: None,
         };
         let body = stripped(serde_json::to_value(job(&object, &catalog, Secrets::Shown)).unwrap());
         let again = provisr::parse_job(&body, around).unwrap_or_else(|found| panic!("{body}: {found:?}")).0;

@@ -1,5 +1,6 @@
 //! Scheduled jobs, under the name of CronJobs: `NAME`, or `WORKSPACE.NAME` for a job of a workspace.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -300,6 +301,7 @@ async fn change(
     body: Answer<Json<Map<String, Value>>>,
 ) -> Answer<Json<api::Scheduled>> {
     let Json(body) = body.map_err(as_provisr)?;
+    app.reload.now().await;
     let job = find(&app, &caller, &name).map_err(as_provisr)?;
     check_name(&body, &name)?;
     check_no_workspace(&job, &name)?;
@@ -329,16 +331,22 @@ fn check_no_workspace(job: &Job, name: &str) -> Answer<()> {
 /// Removes the file of a standalone job. What a CronJob made is stopped, and goes with it.
 #[utoipa::path(delete, path = "/cronjobs/{name}", responses((status = 200, description = "The job as it was.", body = api::Scheduled), (status = 409, description = "It is declared in a workspace, or in the configuration.")))]
 async fn remove(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::Scheduled>> {
+    // Its file may declare something else by now, which nobody asked to be removed.
+    app.reload.now().await;
     let job = find(&app, &caller, &name)?;
     check_no_workspace(&job, &name)?;
     check_declared_elsewhere(&job)?;
     let last = answer(&app, &job, &caller).await?;
-    tokio::fs::remove_file(&job.file).await.map_err(|error| Refusal::internal(&error))?;
+    let made = app.engine.jobs_made_by(&job.name).await?;
+    match tokio::fs::remove_file(&job.file).await {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(Refusal::internal(&error)),
+        _ => {}
+    }
     app.auth.note(caller.deed(Act::JobDeleted).to(job.subject.to_string())).await;
     app.reload.now().await;
     if job.batch().is_some() {
         // What it made goes with it.
-        app.engine.delete_jobs_of(&job.name, caller.by.clone()).await?;
+        app.engine.delete_jobs_of(&job.name, &made, caller.by.clone()).await?;
     }
     Ok(last)
 }

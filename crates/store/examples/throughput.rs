@@ -143,7 +143,7 @@ fn new_run(next: &mut u64) -> Result<NewRun, Failure> {
     random[2..].copy_from_slice(&next.to_be_bytes());
     let at = at(*next)?;
     let subject = Subject::Job { workspace: None, name: Name::parse(&format!("job-{}", *next % 1_000))? };
-    let origin = Origin::Call { by: By::System };
+    let origin = Origin::call(By::System);
     let command = Command {
         program: Program::Exec { argv: vec!["true".to_owned()] },
         env: std::collections::BTreeMap::new(),

@@ -11,8 +11,8 @@ use crate::events::{self, entry};
 use crate::row;
 use crate::statement::Rows;
 use crate::{
-    Error, Store, accounts, census, claim, followers, process_history, projections, provisions, query, remote, removal,
-    requests, retention, schedules, secrets, tokens, turns, wishes,
+    Error, Store, accounts, census, claim, followers, holds, process_history, projections, provisions, query, remote,
+    removal, requests, retention, schedules, secrets, tokens, turns, wishes,
 };
 
 pub(crate) const ALL_RUNS: &str = "SELECT body, due_at FROM runs UNION ALL SELECT body, NULL FROM run_history";
@@ -184,6 +184,11 @@ fn statements(dialect: Dialect) -> Vec<String> {
         events::OF_TOPIC,
         followers::POSITION,
         followers::MOVE_POSITION,
+        holds::HOLD,
+        holds::RELEASE,
+        holds::FORGET,
+        holds::ONE,
+        holds::ALL,
         process_history::LAST,
         process_history::CUT,
         process_history::FORGET,

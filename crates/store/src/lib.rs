@@ -44,6 +44,7 @@ mod dialect;
 mod error;
 mod events;
 mod followers;
+mod holds;
 mod hurry;
 mod inspect;
 mod migrate;
@@ -90,6 +91,7 @@ pub use claim::Room;
 pub use dialect::Dialect;
 pub use error::Error;
 pub use events::SkipQuery;
+pub use holds::FileHold;
 pub use hurry::hurried;
 #[doc(hidden)]
 pub use inspect::{hot_plans, refused_statements};

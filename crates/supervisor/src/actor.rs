@@ -9,7 +9,7 @@ mod lane;
 mod settle;
 mod watch;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +60,8 @@ pub(crate) enum Message {
     Listed { held: Vec<Child>, gone: Option<u32> },
     /// A phase of hooks is over, with all that ran beside it.
     HooksOver(Phase),
+    /// What a supervisor before has cut short of a phase is gone.
+    HooksCut(Phase),
 }
 
 /// A child that a supervisor before has left with the keeper.
@@ -100,6 +102,8 @@ pub(crate) struct Actor {
     hooking: HashMap<Phase, usize>,
     /// By which those before a start are ended that is not wanted any more.
     cuts: HashMap<Phase, Cut>,
+    /// Those that a supervisor before has cut short, and that are not over yet: their instances wait for that.
+    ending: HashSet<Phase>,
     /// What a supervisor before has left, until the first declaration says what to make of it.
     found: Option<BTreeMap<String, Vec<Found>>>,
     hooks_found: Vec<Child>,
@@ -137,6 +141,7 @@ impl Actor {
             held_back: BTreeMap::new(),
             hooking: HashMap::new(),
             cuts: HashMap::new(),
+            ending: HashSet::new(),
             found: Some(found),
             hooks_found,
             tasks: JoinSet::new(),
@@ -177,6 +182,7 @@ impl Actor {
             Message::Ended(child) => self.ended(&child),
             Message::Listed { held, gone } => self.compare(held, gone),
             Message::HooksOver(of) => self.hooks_over(&of),
+            Message::HooksCut(of) => self.hooks_cut(&of),
         }
         self.settle();
     }

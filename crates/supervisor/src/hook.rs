@@ -4,10 +4,11 @@
 //! that says whose it is, so a supervisor that comes back in the middle of a phase calls [`run_phase`] again: tries that
 //! ended are not made again, those that run are waited for.
 
+mod cut;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::command::DEFAULT_PATH;
 use crate::real_time::{now, pause, timestamp};
+pub(crate) use cut::{Cut, is_mark};
 
 /// Says in the log which hook the output below it is of, then becomes the hook. So the line is there as often as the
 /// hook was started, whoever is killed when.
@@ -76,27 +78,6 @@ pub struct HookFailure {
     pub outcome: HookOutcome,
 }
 
-/// By which a phase is cut short that is not to lead anywhere any more. Clones are the same.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Cut {
-    made: CancellationToken,
-    grace: Arc<OnceLock<Duration>>,
-}
-
-impl Cut {
-    /// The hook that runs is asked to end and killed after this time, with all it started; no other one is begun. Those
-    /// beside the phase go on. The first time counts.
-    pub(crate) fn make(&self, grace: Duration) {
-        // Asked for before: what was said then is in force.
-        let _ = self.grace.set(grace);
-        self.made.cancel();
-    }
-
-    fn grace(&self) -> Duration {
-        self.grace.get().copied().unwrap_or_default()
-    }
-}
-
 /// Runs the hooks of a phase: blocking ones one after the other, asynchronous ones in tasks of `beside`, which go on when
 /// the phase is over and retry and time out by themselves. Dropping the future and the tasks lets what runs go on;
 /// [`Keeping::abandon`] with the prefix ends it.
@@ -123,7 +104,7 @@ pub(crate) async fn run_phase_until(
 ) -> Option<Result<(), HookFailure>> {
     let mut outcomes = Vec::new();
     loop {
-        if cut.made.is_cancelled() {
+        if cut.is_made() {
             return None;
         }
         let next = next_hooks(hooks, &outcomes);
@@ -179,7 +160,7 @@ async fn run_try(
             if !delay.is_zero() && !matches!(keeping.find(&token).await, Ok(Some(_))) {
                 tokio::select! {
                     biased;
-                    () = cut.made.cancelled() => return HookOutcome::NotStarted("its process was stopped".to_owned()),
+                    () = cut.made().cancelled() => return HookOutcome::Stopped,
                     () = pause(delay) => {}
                 }
             }
@@ -217,9 +198,7 @@ async fn execute(
     let ended_at = ended_at(keeping, token).await.unwrap_or_else(now);
     let took = started_at.and_then(|start| Duration::try_from(ended_at.duration_since(start)).ok());
     let outcome = match end {
-        Ok(exit) if exit.stopped && cut.made.is_cancelled() => {
-            HookOutcome::Interrupted("its process was stopped".to_owned())
-        }
+        Ok(exit) if exit.stopped && cut.is_made() => HookOutcome::Stopped,
         Ok(exit) if exit.killed => HookOutcome::TimedOut,
         Ok(exit) => match exit.status {
             // It was us, before we were restarted.
@@ -246,14 +225,27 @@ pub(crate) async fn attend(keeping: &Keeping, child: &Child, timeout: Duration, 
         tokio::select! {
             biased;
             end = &mut attending => return end,
-            () = cut.made.cancelled(), if child.exit().is_none() => {}
+            () = cut.made().cancelled(), if child.exit().is_none() => {}
             () = pause(left), if child.exit().is_none() => {
                 stop.cancel();
                 return attending.await;
             }
         }
     }
-    keeping.attend(child, &StopSequence::job().with_grace(cut.grace().min(left)), &cut.made).await
+    cut::mark(keeping, &child.token).await;
+    {
+        let sequence = StopSequence::job().with_grace(left);
+        let attending = keeping.attend(child, &sequence, cut.made());
+        tokio::pin!(attending);
+        tokio::select! {
+            biased;
+            end = &mut attending => return end,
+            () = cut.over() => {}
+        }
+    }
+    let exit = keeping.attend(child, &StopSequence::kill(), cut.made()).await?;
+    // It was asked before.
+    Ok(Exit { stopped: true, ..exit })
 }
 
 async fn ended_at(keeping: &Keeping, token: &Token) -> Option<Timestamp> {

@@ -364,6 +364,14 @@ impl Instance {
         }
     }
 
+    /// Which child is being started: of that it may be heard later than of the death of the keeper which did it.
+    pub(crate) fn spawning(&self) -> Option<Incarnation> {
+        match &self.state {
+            State::Spawning { of, .. } => Some(*of),
+            _ => None,
+        }
+    }
+
     /// What is to be probed: the child that runs, or what it has left running, as far as a detector sees that.
     pub(crate) fn to_probe(&self) -> Option<Incarnation> {
         match &self.state {

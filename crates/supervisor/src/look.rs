@@ -1,34 +1,53 @@
 //! What a keeper holds, for who only looks.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use piton_keeper::client::{Client, Error as KeeperError};
 use piton_keeper::{Child, State};
+use piton_model::{Name, Process};
 
 use crate::incarnation::Incarnation;
+use crate::launch::Launch;
 use crate::real_time::timestamp;
 use crate::status::UNREAD;
 use crate::{Error, InstanceState, InstanceStatus, Settings, pid_file};
 
-/// The instances that run. No keeper is started to say so: where none is, nothing is held, and something may be left.
-pub(crate) async fn look(settings: &Settings) -> Result<Vec<InstanceStatus>, Error> {
+/// The instances that run. No keeper is started to say so: where none is, nothing is held, and something may be left of these
+/// processes and of others.
+pub(crate) async fn look(
+    settings: &Settings,
+    processes: &BTreeMap<Name, Arc<Process>>,
+) -> Result<Vec<InstanceStatus>, Error> {
     let held = match Client::connect(&settings.keeper_dir).await {
         Ok(client) => client.list().await?,
-        Err(KeeperError::Absent { .. } | KeeperError::Disconnected) => return Ok(left(&settings.pid_dir)),
+        Err(KeeperError::Absent { .. } | KeeperError::Disconnected) => return Ok(left(settings, processes)),
         Err(error) => return Err(error.into()),
     };
     Ok(held.iter().filter_map(seen).collect())
 }
 
-/// What a keeper that was killed has left running, as the files with process ids tell. A file is somebody's claim: it is
-/// shown, and nothing is done because of it.
-fn left(pid_dir: &Path) -> Vec<InstanceStatus> {
-    let Ok(files) = std::fs::read_dir(pid_dir) else { return Vec::new() };
-    files.flatten().filter_map(|file| named(&file.path())).collect()
+/// What a keeper that was killed has left running, as the files with process ids tell: those in their directory, and those
+/// that a process names itself. A file is somebody's claim: it is shown, and nothing is done because of it.
+fn left(settings: &Settings, processes: &BTreeMap<Name, Arc<Process>>) -> Vec<InstanceStatus> {
+    let mut own: BTreeMap<PathBuf, String> = BTreeMap::new();
+    for process in processes.values().filter(|process| process.pid_file.is_some()) {
+        for number in 1..=process.instances {
+            let instance = process.instance_name(number);
+            let file = Launch { settings, process, instance: &instance, number }.pid_file();
+            own.insert(file, instance);
+        }
+    }
+    let files = std::fs::read_dir(&settings.pid_dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let of_others = files.filter(|file| !own.contains_key(file)).filter_map(|file| {
+        let instance = file.file_name()?.to_str()?.strip_suffix(".pid")?;
+        named(instance, &file)
+    });
+    of_others.chain(own.iter().filter_map(|(file, instance)| named(instance, file))).collect()
 }
 
-fn named(file: &Path) -> Option<InstanceStatus> {
-    let instance = file.file_name()?.to_str()?.strip_suffix(".pid")?;
+fn named(instance: &str, file: &Path) -> Option<InstanceStatus> {
     let identity = pid_file::started(file)?;
     Some(InstanceStatus {
         state: InstanceState::Running,

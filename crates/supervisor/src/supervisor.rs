@@ -114,11 +114,14 @@ impl Supervisor {
     }
 
     /// Sees which processes run without taking them back: nothing can be started or stopped through it, and no keeper is
-    /// started for it. An instance is shown as its own process, since nothing is declared.
-    pub async fn look(settings: Settings, memory: Arc<dyn Memory>) -> Result<Supervisor, Error> {
+    /// started for it. An instance is shown as its own process. What is `declared` says where files with process ids lie that
+    /// tell of what runs without a keeper.
+    pub async fn look(settings: Settings, memory: Arc<dyn Memory>, declared: &Declared) -> Result<Supervisor, Error> {
         let settings = Arc::new(settings);
         let board = Arc::new(Board::new(Arc::clone(&settings)));
-        for status in look::look(&settings).await? {
+        // Without them it is seen less.
+        let wishes = memory.load().await.unwrap_or_default();
+        for status in look::look(&settings, &wished(declared, &wishes)).await? {
             board.show(Arc::new(status));
         }
         let (actor, _) = mpsc::unbounded_channel();

@@ -223,11 +223,12 @@ impl Round<'_> {
         loaded: &Loaded,
         cursor: Option<Timestamp>,
     ) -> Result<Verdict, Error> {
+        let shared = &self.time.shared;
+        shared.note_hold(job, digest, self.now).await?;
         if job.rules.suspended {
             // Another declaration lets it begin, and that is news.
             return Ok(Verdict::Nothing);
         }
-        let shared = &self.time.shared;
         let run = shared.new_job_run(job, &loaded.catalog, Origin::Change { digest: digest.clone() }, self.now);
         if let Some(key) = &run.dedup_key
             && shared.store.run_of_key(key).await?.is_some()

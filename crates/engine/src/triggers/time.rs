@@ -254,6 +254,10 @@ impl Time {
             None => {
                 let cursors = self.shared.store.cursors().await?;
                 let news = self.begin(&loaded.catalog, &cursors).await?;
+                let held = self.shared.store.file_holds().await?;
+                for gone in held.keys().filter(|subject| !runs_once(&loaded.catalog, subject)) {
+                    self.shared.store.forget_hold(gone).await?;
+                }
                 // Names are shared: of those in the catalog there are many.
                 let known = |subject: Subject| match loaded.catalog.jobs.get_key_value(&subject) {
                     Some((declared, _)) => declared.clone(),
@@ -264,6 +268,11 @@ impl Time {
                 news
             }
         };
+        for (subject, _) in news.iter().filter(|(_, news)| matches!(news, News::Gone)) {
+            if self.known.as_ref().is_some_and(|known| runs_once(&known.catalog, subject)) {
+                self.shared.store.forget_hold(subject).await?;
+            }
+        }
         self.known = Some(loaded);
         for (subject, news) in news {
             match news {

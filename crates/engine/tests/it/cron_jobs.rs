@@ -273,6 +273,34 @@ async fn jobs_of_a_schedule_that_is_gone_go_on_under_their_names() {
     assert_eq!(simulation.store().audit().await.unwrap(), []);
 }
 
+/// Whatever its policy: one that somebody asked for is a job of the schedule, too.
+#[tokio::test]
+async fn what_was_asked_for_of_a_schedule_that_is_gone_goes_on_under_its_name() {
+    for policy in ["Forbid", "Replace"] {
+        let mut simulation = begin(monday("08:00:00"), |s| {
+            s.scripted.play(|_| lasting(25));
+            cron_job(s, "cx", &format!(r#""schedule": "0 * * * *", "concurrency_policy": "{policy}""#));
+        })
+        .await;
+        simulation.run_until(monday("08:22:00")).await.unwrap();
+        simulation.node(0).run_job(None, "cx", ana()).await.unwrap();
+        simulation.settle().await.unwrap();
+        let once = r#"{"type": "job", "spec": {"name": "cx", "command": "true"}}"#;
+        simulation.write("programs/cx.json", once).unwrap();
+        simulation.reload().unwrap();
+        simulation.run_for(minutes(1)).await.unwrap();
+        // The job that has the name now is another one, which takes nobody's place.
+        let asked = format!("cx-{}", monday("08:22:00").as_second());
+        let both = [("cx".to_owned(), false), (asked.clone(), true)];
+        assert_eq!(jobs(&simulation).await, both, "{policy}");
+        simulation.node(0).stop_job(&asked, ana()).await.unwrap();
+        simulation.run_for(minutes(1)).await.unwrap();
+        let one = [("cx".to_owned(), false)];
+        assert_eq!(jobs(&simulation).await, one, "{policy}: stopping the one leaves the other");
+        assert_eq!(simulation.store().audit().await.unwrap(), []);
+    }
+}
+
 async fn jobs(simulation: &Simulation) -> Vec<(String, bool)> {
     let jobs = simulation.node(0).jobs().await.unwrap();
     jobs.into_iter().map(|job| (job.name, job.scheduled)).collect()

@@ -100,6 +100,45 @@ async fn a_suspended_job_begins_when_it_is_resumed() {
     assert_eq!(told(&simulation).await.matches("submitted").count(), 2);
 }
 
+/// As in Kubernetes: since when it is suspended, and since when no more, over restarts.
+#[tokio::test]
+async fn a_file_that_holds_a_job_back_tells_since_when() {
+    let declare =
+        |s: &Simulation, members: &str| program(s, "job", "asleep", &format!(r#""command": "true"{members}"#));
+    let suspended = async |simulation: &Simulation| {
+        let conditions = simulation.node(0).job_object("asleep").await.unwrap().conditions();
+        let found = conditions.into_iter().find(|condition| condition.kind == "Suspended");
+        found.map(|condition| (condition.holds, condition.reason, condition.at))
+    };
+    let held = |time: &str| Some((true, "JobSuspended".to_owned(), Some(monday(time))));
+    let mut simulation = begin(monday("08:00:00"), |s| declare(s, r#", "suspend": true"#)).await;
+    simulation.run_for(minutes(5)).await.unwrap();
+    assert_eq!(suspended(&simulation).await, held("08:00:00"));
+    simulation.kill(0).await;
+    simulation.start("one").await.unwrap();
+    declare(&simulation, r#", "suspend": true, "parallelism": 2"#);
+    simulation.reload().unwrap();
+    simulation.run_for(minutes(5)).await.unwrap();
+    assert_eq!(suspended(&simulation).await, held("08:00:00"), "it was never let go");
+    declare(&simulation, "");
+    simulation.reload().unwrap();
+    simulation.run_for(minutes(5)).await.unwrap();
+    let released = Some((false, "JobResumed".to_owned(), Some(monday("08:10:00"))));
+    assert_eq!(suspended(&simulation).await, released);
+    assert_eq!(names(&simulation).await, [("asleep".to_owned(), JobPhase::Succeeded)]);
+    // What is declared anew was never held back.
+    declare(&simulation, r#", "parallelism": 3"#);
+    simulation.reload().unwrap();
+    simulation.run_for(minutes(5)).await.unwrap();
+    assert_eq!(suspended(&simulation).await, None);
+    simulation
+        .write("programs/asleep.json", r#"{"type": "process", "spec": {"name": "other", "command": "true"}}"#)
+        .unwrap();
+    simulation.reload().unwrap();
+    simulation.run_for(minutes(5)).await.unwrap();
+    assert_eq!(simulation.store().file_holds().await.unwrap().len(), 0, "what is gone is forgotten");
+}
+
 #[tokio::test]
 async fn to_suspend_a_job_in_its_file_runs_it_no_second_time() {
     let mut simulation = begin(monday("08:00:00"), |s| program(s, "job", "load", r#""command": "true""#)).await;

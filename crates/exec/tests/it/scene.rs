@@ -121,7 +121,7 @@ impl Scene {
             id: RunId::new(now(0), [self.ids.get(); 10]),
             subject,
             action,
-            origin: Origin::Call { by: By::System },
+            origin: Origin::call(By::System),
             due: now(0),
             priority: 0,
             retry: Backoff::NONE,

@@ -36,7 +36,7 @@ pub fn deploy(random: u8, retry: Backoff) -> Run {
         state_at: None,
     });
     let lock_key = Some(subject.lock_key());
-    let origin = Origin::Call { by: By::System };
+    let origin = Origin::call(By::System);
     let id = RunId::new(at(0), [random; 10]);
     let new = NewRun {
         id,

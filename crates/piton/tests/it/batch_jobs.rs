@@ -309,6 +309,39 @@ fn a_cronjob_is_declared_triggered_suspended_and_removed() {
     site.audit();
 }
 
+/// The daemon need not have noticed yet what became of a file.
+#[test]
+fn a_file_that_declares_something_else_by_now_is_not_removed() {
+    let site = Site::new();
+    let (_daemon, address) = site.serve_at();
+    let delete = |path: &str| request(&address, "DELETE", path, &[], "");
+    let cron_job =
+        |name: &str| json!({ "name": name, "schedule": "0 0 29 2 *", "job_template": { "command": "true" } });
+    done(&send(&address, "/api/cronjobs", &cron_job("tick")));
+    let file = site.path().join("programs/tick.cronjob.json");
+    let write = |kind: &str, spec: &Value| fs::write(&file, json!({ "type": kind, "spec": spec }).to_string()).unwrap();
+    write("cronjob", &cron_job("tack"));
+    assert_eq!(delete("/api/cronjobs/tick").status, 404);
+    assert_eq!(done(&get(&address, "/api/cronjobs/tack"))["name"], "tack");
+
+    write("job", &json!({ "name": "load", "command": "true" }));
+    until("it has ended", || get(&address, "/api/jobs/load").json()["status"]["phase"] == "Succeeded");
+    write("process", &json!({ "name": "web", "command": "sleep 100000" }));
+    assert_eq!(delete("/api/jobs/load").status, 200, "what it did is there, and goes");
+    assert!(file.exists());
+    until("the process runs", || get(&address, "/api/processes/web/spec").status == 200);
+    write("process", &json!({ "name": "api", "command": "sleep 100000" }));
+    assert_eq!(request(&address, "POST", "/api/unregister?name=web", &[], "").status, 400);
+    assert!(file.exists());
+    assert_eq!(get(&address, "/api/processes/api/spec").status, 200);
+
+    write("cronjob", &cron_job("tack"));
+    until("it is declared", || get(&address, "/api/cronjobs/tack").status == 200);
+    fs::remove_file(&file).unwrap();
+    assert_eq!(delete("/api/cronjobs/tack").status, 404, "it is gone already");
+    site.audit();
+}
+
 #[test]
 fn what_the_configuration_declares_is_changed_there() {
     let site = Site::new();

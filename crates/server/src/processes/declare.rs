@@ -86,7 +86,7 @@ pub(super) async fn start(app: &App, caller: Caller, spec: api::ProcessSpec) -> 
         async move {
             let loaded = app.engine.loaded();
             let known = Name::parse(&spec.name).ok().and_then(|name| loaded.catalog.processes.get(&name).cloned());
-            if !known.is_some_and(|known| files::is_same(known.origin.file(), &spec)) {
+            if !known.is_some_and(|known| files::is_same(&known.process, &spec, &loaded.catalog)) {
                 return declare(&app, &caller, spec).await;
             }
             let started = app.supervisor.start(&Selector::Name(spec.name.clone())).await?;
@@ -125,6 +125,7 @@ async fn update(
 }
 
 async fn redeclare(app: &App, caller: &Caller, spec: api::ProcessSpec) -> Answer<api::ProcessesDone> {
+    look_again(app).await?;
     let name = spec.name.clone();
     let instances = app.supervisor.instances(&name);
     let changes = app.supervisor.changes();
@@ -156,6 +157,7 @@ async fn unregister(
 }
 
 async fn undeclare(app: &App, caller: &Caller, which: &Selector, wait: Option<Duration>) -> Answer<api::ProcessesDone> {
+    look_again(app).await?;
     let names = read::processes(app, which).map_err(as_provisr)?;
     let loaded = app.engine.loaded();
     for name in &names {
@@ -169,11 +171,18 @@ async fn undeclare(app: &App, caller: &Caller, which: &Selector, wait: Option<Du
         }
     }
     // Those before one that would not go are gone all the same.
+    look_again(app).await?;
+    removed.map(|()| done(app, &[]))
+}
+
+/// Puts in force what the files say now: the one of a process may declare another one since it was read, which is not to
+/// be touched.
+async fn look_again(app: &App) -> Answer<()> {
     app.reload.now().await;
     if app.about.supervises() {
         app.applier.apply().await?;
     }
-    removed.map(|()| done(app, &[]))
+    Ok(())
 }
 
 async fn remove(app: &App, caller: &Caller, name: Name, wait: Option<Duration>) -> Answer<()> {

@@ -1,11 +1,11 @@
 //! Program files that are made, changed and removed on request.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use axum::http::StatusCode;
 use piton_api::{Fault, ProcessSpec};
-use piton_model::{Name, json_pointer};
+use piton_model::{Name, Process, json_pointer};
 use piton_spec::provisr::{self, Kind, WriteError};
 use piton_spec::{Catalog, DeclaredIn, Diagnostic, Layout};
 use serde_json::Value;
@@ -76,12 +76,11 @@ pub(super) fn own_file(catalog: &Catalog, name: &Name) -> Answer<PathBuf> {
     }
 }
 
-/// Whether a file declares exactly this.
-pub(super) fn is_same(path: &Path, spec: &ProcessSpec) -> bool {
-    let written = provisr::read_program(path);
-    written.is_ok_and(|(kind, written)| {
-        kind == Kind::Process && serde_json::to_value(spec).is_ok_and(|spec| spec == written)
-    })
+/// Whether a declaration means this process, in whatever words.
+pub(super) fn is_same(process: &Process, spec: &ProcessSpec, catalog: &Catalog) -> bool {
+    let meant = serde_json::to_value(spec).ok();
+    let meant = meant.and_then(|json| provisr::parse_process(&json, catalog.surroundings()).ok());
+    meant.is_some_and(|(meant, _)| meant == *process)
 }
 
 /// The name and the text of a declaration that is valid among the others.
@@ -167,10 +166,28 @@ mod tests {
         let catalog = load(&layout);
         let declared = &catalog.processes[&Name::parse("web").unwrap()];
         assert_eq!(declared.process.restart.delay, std::time::Duration::from_secs(5));
-        assert!(is_same(declared.origin.file(), &web));
+        assert!(is_same(&declared.process, &web, &catalog));
         assert_eq!(create(&layout, &catalog, &web).unwrap_err().into_problem().code, "process_exists");
         changed.undo().unwrap();
         assert!(load(&layout).processes.is_empty());
+    }
+
+    #[test]
+    fn the_same_is_known_in_other_words() {
+        let (_directory, layout) = site();
+        let text = "type = \"process\"\n[spec]\nname = \"web\"\ncommand = \"sleep 1\"\nrestart_interval = \"5s\"\n";
+        fs::create_dir_all(&layout.programs).unwrap();
+        fs::write(layout.programs.join("web.toml"), text).unwrap();
+        let catalog = load(&layout);
+        let declared = &catalog.processes[&Name::parse("web").unwrap()].process;
+        for (value, same) in [
+            (json!({ "name": "web", "command": "sleep 1", "restart_interval": 5_000_000_000_u64 }), true),
+            (json!({ "restart_interval": "5000ms", "command": "sleep 1", "instances": 1, "name": "web" }), true),
+            (json!({ "name": "web", "command": "sleep 1" }), false),
+            (json!({ "name": "web", "command": "sleep 1", "restart_interval": "5s", "nonsense": 1 }), false),
+        ] {
+            assert_eq!(is_same(declared, &spec(value.clone()), &catalog), same, "{value}");
+        }
     }
 
     #[test]

@@ -94,19 +94,19 @@ async fn show(
     // Where an instance writes is known to whoever supervises it.
     daemon(&app)?;
     let name = plain(&name)?;
-    let log = open(&app, &name, part.stream).await?.with_end(has_ended(&app, &name));
+    let log = open(&app, &name, part.stream).await?;
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     let limit = part.limit();
     if !part.follow && !accept.is_some_and(|accept| accept.contains("text/event-stream")) {
         // Who goes from page to page has to get on.
         let least = usize::from(part.tail.is_none());
-        let page = log.page(part.since, limit.max(least)).await?;
+        let page = read(&log, part.since, limit.max(least), || has_ended(&app, &name)).await?;
         return Ok(Json(view(page)).into_response());
     }
     let resumed = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
     let first = match resumed.or(part.since) {
         Some(since) => MergedPage { next: since, ..MergedPage::default() },
-        None => log.page(None, limit).await?,
+        None => read(&log, None, limit, || has_ended(&app, &name)).await?,
     };
     let body = Body::from_stream(follow(app, name, log, first).map(Ok::<_, Infallible>));
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
@@ -128,6 +128,21 @@ async fn open(app: &App, instance: &str, which: Option<Which>) -> Answer<MergedL
         Some(Which::Stdout) => MergedLog::one(OutputStream::Stdout, stdout, books.join(instance)),
         Some(Which::Stderr) => MergedLog::one(OutputStream::Stderr, stderr, books.join(instance)),
     })
+}
+
+/// A page of a log. Who ends while it is read has its last words in it.
+async fn read(
+    log: &MergedLog,
+    since: Option<u64>,
+    limit: usize,
+    has_ended: impl Fn() -> bool,
+) -> Result<MergedPage, piton_logs::Error> {
+    let ended = has_ended();
+    let page = log.clone().with_end(ended).page(since, limit).await?;
+    if ended || !has_ended() {
+        return Ok(page);
+    }
+    log.clone().with_end(true).page(since, limit).await
 }
 
 /// Whether nothing of an instance runs that could go on with a line.
@@ -189,7 +204,7 @@ fn follow(app: App, instance: String, log: MergedLog, first: MergedPage) -> Feed
     Feed::new(|frames| feed(app, instance, log, first, frames))
 }
 
-async fn feed(app: App, instance: String, mut log: MergedLog, first: MergedPage, frames: Frames) {
+async fn feed(app: App, instance: String, log: MergedLog, first: MergedPage, frames: Frames) {
     let begin = first.lines.first().map_or(first.next, |line| line.offset);
     frames.send(format!("id: {begin}\n\n")).await;
     let mut next = first.next;
@@ -198,8 +213,7 @@ async fn feed(app: App, instance: String, mut log: MergedLog, first: MergedPage,
     }
     let (mut rest, mut quiet_since) = (FIRST_REST, Instant::now());
     while tokio::time::timeout(rest, app.front.ending.cancelled()).await.is_err() {
-        log = log.with_end(has_ended(&app, &instance));
-        let page = match log.page(Some(next), MOST).await {
+        let page = match read(&log, Some(next), MOST, || has_ended(&app, &instance)).await {
             Ok(page) => page,
             Err(error) => {
                 tracing::warn!(%error, "the log of a process cannot be followed");
@@ -233,7 +247,24 @@ fn framed(page: &MergedPage) -> Vec<Bytes> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
+
+    #[tokio::test]
+    async fn who_ends_while_the_log_is_read_has_said_its_last_words() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("web.stdout.log");
+        let log = MergedLog::one(OutputStream::Stdout, &file, directory.path().join("book"));
+        std::fs::write(&file, "first\nlast").unwrap();
+        let texts = |page: MergedPage| page.lines.into_iter().map(|line| line.text).collect::<Vec<_>>();
+        let ended = AtomicBool::new(false);
+        assert_eq!(texts(read(&log, None, 10, || ended.load(Ordering::Relaxed)).await.unwrap()), ["first"]);
+        let page = read(&log, None, 10, || ended.swap(true, Ordering::Relaxed)).await.unwrap();
+        assert_eq!(texts(page), ["first", "last"]);
+        let page = read(&log, Some(6), 10, || true).await.unwrap();
+        assert_eq!(texts(page), ["last"]);
+    }
 
     #[test]
     fn who_names_a_process_is_told_its_instances() {

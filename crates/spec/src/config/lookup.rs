@@ -1,5 +1,7 @@
 //! Which directory and which file.
 
+use std::fs::Metadata;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::Sources;
@@ -20,9 +22,11 @@ pub(super) fn file(sources: &Sources, root: &Path) -> Result<(Option<PathBuf>, V
     if let Some(file) = sources.file.clone().or(variable) {
         let path = sources.current_dir.join(&file);
         // A file that somebody names must be there.
-        if path.is_file() {
+        let found = path.metadata();
+        if found.as_ref().is_ok_and(Metadata::is_file) {
             return Ok((Some(path), Vec::new()));
         }
+        is_there(&file, found)?;
         let missing = Diagnostic::error(file, "missing_config", "there is no such configuration file");
         let hint = "check `--config` and `PITON_CONFIG`; `piton config init` writes an example";
         return Err(Box::new(missing.hint(hint)));
@@ -33,11 +37,15 @@ pub(super) fn file(sources: &Sources, root: &Path) -> Result<(Option<PathBuf>, V
     let system = sources.system_dir.clone().unwrap_or_else(|| PathBuf::from("/etc"));
     let dirs = [Some(root.to_path_buf()), user.map(|dir| dir.join("piton")), Some(system.join("piton"))];
     for dir in dirs.into_iter().flatten() {
-        let mut there = ["piton.toml", "piton.yaml", "piton.yml", "piton.json"]
-            .into_iter()
-            .map(|name| dir.join(name))
+        let mut there = Vec::new();
+        for name in ["piton.toml", "piton.yaml", "piton.yml", "piton.json"] {
+            let path = dir.join(name);
             // Also a directory, or a link that leads nowhere: without what it is to say, other defaults would hold.
-            .filter(|path| path.symlink_metadata().is_ok());
+            if is_there(path.strip_prefix(root).unwrap_or(&path), path.symlink_metadata())? {
+                there.push(path);
+            }
+        }
+        let mut there = there.into_iter();
         if let Some(first) = there.next() {
             let ignored = there.map(|path| {
                 let message = format!("this file is ignored, because there is {}", first.display());
@@ -48,6 +56,20 @@ pub(super) fn file(sources: &Sources, root: &Path) -> Result<(Option<PathBuf>, V
         }
     }
     Ok((None, unread(root)))
+}
+
+/// Whether something is at a path, by what the system says of it. Where it does not let us see that, there may be a file that
+/// says what is to hold.
+fn is_there(path: &Path, found: io::Result<Metadata>) -> Result<bool, Box<Diagnostic>> {
+    match found {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
+        Err(error) => {
+            let message = format!("whether there is a configuration file cannot be seen: {error}");
+            let hint = "let this user search its directory, or name a file with `--config`";
+            Err(Box::new(Diagnostic::error(path, "unreadable", message).hint(hint)))
+        }
+    }
 }
 
 /// Files of the process manager and of the provisioning scheduler, which are read where somebody names them.
@@ -63,4 +85,19 @@ fn unread(root: &Path) -> Vec<Diagnostic> {
 
 fn filled<'a>(sources: &'a Sources, variable: &str) -> Option<&'a str> {
     sources.environment.get(variable).map(String::as_str).filter(|text| !text.trim().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_not_be_seen_is_not_taken_for_missing() {
+        let path = Path::new("/etc/piton/piton.toml");
+        for kind in [ErrorKind::NotFound, ErrorKind::NotADirectory] {
+            assert!(!is_there(path, Err(kind.into())).unwrap());
+        }
+        let told = is_there(path, Err(ErrorKind::PermissionDenied.into())).unwrap_err().to_string();
+        assert!(told.starts_with("/etc/piton/piton.toml: error: ") && told.contains("permission denied"), "{told}");
+    }
 }

@@ -61,17 +61,24 @@ pub(crate) fn join_processes(candidates: Candidates, previous: &Catalog, root: &
             }
         }
     }
-    for (name, problem) in taken_by_instances(&drafts, previous, short) {
-        joined.diagnostics.push(problem);
-        if let Some((draft, origin)) = drafts.remove(&name) {
-            broken.push((Arc::clone(&draft.file), origin.is_configuration().then_some(name)));
-        }
-    }
     let mut kept: BTreeMap<Name, DeclaredProcess> = BTreeMap::new();
     for (file, name) in broken {
         keep(&file, name.as_ref(), previous, &drafts, &mut kept);
     }
     loop {
+        let taken = taken_by_instances(&drafts, &kept, previous, short);
+        if !taken.is_empty() {
+            let mut refused = Vec::new();
+            for (name, problem) in taken {
+                joined.diagnostics.push(problem);
+                refused.extend(drafts.remove(&name).map(|draft| (name, draft)));
+            }
+            for (name, (draft, origin)) in refused {
+                let name = Some(&name).filter(|_| origin.is_configuration());
+                keep(&draft.file, name, previous, &drafts, &mut kept);
+            }
+            continue;
+        }
         let participants: Vec<Participant<'_>> = drafts
             .values()
             .map(|(draft, _)| Participant {
@@ -134,35 +141,47 @@ fn kept_in(name: &Name, broken: &[(Arc<Path>, Option<Name>)], previous: &Catalog
     broken.iter().any(is_broken).then(|| Arc::clone(file))
 }
 
-/// Processes with the name that an instance of another one has. Of two that are in each other's way the one is refused
-/// that was not there before.
+/// Drafts in the way of the name that an instance of another process has, be that a draft or `kept` of a broken file. Of two
+/// that are in each other's way the one is refused that was not there before.
 fn taken_by_instances(
     drafts: &BTreeMap<Name, (Arc<ProcessDraft>, DeclaredIn)>,
+    kept: &BTreeMap<Name, DeclaredProcess>,
     previous: &Catalog,
     short: impl Fn(&Arc<Path>) -> PathBuf,
 ) -> Vec<(Name, Diagnostic)> {
-    let taken = |(name, (draft, _)): (&Name, &(Arc<ProcessDraft>, DeclaredIn))| {
+    let declared = |name: &Name| match drafts.get(name) {
+        Some((draft, _)) => Some((&draft.process, &draft.file)),
+        None => kept.get(name).map(|kept| (&kept.process, kept.origin.file())),
+    };
+    let taken = |name: &Name| {
         let base = Name::parse(name.as_str().rsplit_once('-')?.0).ok()?;
-        let (other, _) = drafts.get(&base)?;
-        if !is_instance(name, &other.process) {
+        let (process, file) = declared(&base)?;
+        if !is_instance(name, process) {
             return None;
         }
-        let count = other.process.instances;
-        if previous.processes.contains_key(name) {
-            let by = short(&draft.file);
-            let mut problem = other.name_taken(&by);
-            let by = by.display();
-            problem.message = format!("`{base}` has {count} instances, and `{name}` is the name of a process, in {by}");
-            return Some((base, problem));
+        let count = process.instances;
+        match (drafts.get(name), drafts.get(&base)) {
+            (Some((draft, _)), other) if other.is_none() || !previous.processes.contains_key(name) => {
+                let by = short(file);
+                let mut problem = draft.name_taken(&by);
+                let by = by.display();
+                problem.message =
+                    format!("`{name}` is the name of an instance of `{base}`, which has {count} of them, in {by}");
+                Some((name.clone(), problem))
+            }
+            (_, Some((other, _))) => {
+                let by = short(declared(name)?.1);
+                let mut problem = other.name_taken(&by);
+                let by = by.display();
+                problem.message =
+                    format!("`{base}` has {count} instances, and `{name}` is the name of a process, in {by}");
+                Some((base, problem))
+            }
+            // They got along when both were good.
+            (_, None) => None,
         }
-        let by = short(&other.file);
-        let mut problem = draft.name_taken(&by);
-        let by = by.display();
-        problem.message =
-            format!("`{name}` is the name of an instance of `{base}`, which has {count} of them, in {by}");
-        Some((name.clone(), problem))
     };
-    drafts.iter().filter_map(taken).collect()
+    drafts.keys().chain(kept.keys()).filter_map(taken).collect()
 }
 
 /// Whether `name` is that of one of several instances of a process.

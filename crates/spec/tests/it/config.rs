@@ -407,6 +407,16 @@ fn a_configuration_that_cannot_be_read_is_not_taken_for_none() {
     std::fs::create_dir(site.path("piton.toml")).unwrap();
     let told = shown(&Config::load(&sources(&site)).unwrap_err());
     assert_eq!(told, "piton.toml: error: this is not a regular file");
+    // Also one of which cannot be seen whether it is there: this directory is a link to itself.
+    site.remove("piton.toml");
+    std::fs::create_dir_all(site.path("etc")).unwrap();
+    std::os::unix::fs::symlink("piton", site.path("etc/piton")).unwrap();
+    let told = shown(&Config::load(&sources(&site)).unwrap_err());
+    let expected = "etc/piton/piton.toml: error: whether there is a configuration file cannot be seen: ";
+    assert!(told.starts_with(expected), "{told}");
+    let named = Sources { file: Some("etc/piton/piton.toml".into()), ..sources(&site) };
+    let told = shown(&Config::load(&named).unwrap_err());
+    assert!(told.starts_with(expected), "{told}");
 }
 
 #[test]

@@ -617,6 +617,42 @@ fn names_are_unique_over_files() {
     assert_eq!(catalog.processes.len(), 2);
 }
 
+/// A file that is broken goes on with what it declared, and so do its instances.
+#[test]
+fn instances_of_a_broken_file_keep_their_names() {
+    let text = |name: &str, rest: &str| format!("type = 'process'\n[spec]\nname = '{name}'\ncommand = 'x'\n{rest}\n");
+    let site = Site::new();
+    site.write("programs/web.toml", text("web", "instances = 3"));
+    let first = site.load_clean();
+    site.write("programs/web.toml", "nonsense").write("programs/a.toml", text("web-2", ""));
+    let (second, found) = site.reload(&first);
+    let told = "programs/a.toml:3:8: error: spec.name: `web-2` is the name of an instance of `web`, which has 3 of them, \
+                in programs/web.toml";
+    assert!(shown(&found).contains(told), "{}", shown(&found));
+    assert!(second.same_processes(&first));
+
+    // The other way round.
+    let site = Site::new();
+    site.write("programs/a.toml", text("web-2", "")).write("programs/web.toml", text("web", ""));
+    let first = site.load_clean();
+    site.write("programs/a.toml", "nonsense").write("programs/web.toml", text("web", "instances = 3"));
+    let (second, found) = site.reload(&first);
+    let told = "programs/web.toml:3:8: error: spec.name: `web` has 3 instances, and `web-2` is the name of a process, in \
+                programs/a.toml";
+    assert!(shown(&found).contains(told), "{}", shown(&found));
+    assert!(second.same_processes(&first));
+
+    // What is kept for another reason counts as well.
+    let site = Site::new();
+    site.write("programs/web.toml", text("web", "instances = 3")).write("programs/db.toml", text("db", ""));
+    let first = site.load_clean();
+    site.write("programs/web.toml", text("web", "depends_on = ['none']")).write("programs/a.toml", text("web-2", ""));
+    let (second, found) = site.reload(&first);
+    let told = "`web-2` is the name of an instance of `web`, which has 3 of them, in programs/web.toml";
+    assert!(shown(&found).contains(told), "{}", shown(&found));
+    assert!(second.same_processes(&first));
+}
+
 /// What runs under a name is nobody else's, wherever another file stands in the order of files.
 #[test]
 fn a_name_stays_with_the_file_that_has_it() {

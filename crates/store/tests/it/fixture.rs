@@ -120,7 +120,7 @@ pub fn new_run(subject: &Subject, due: Timestamp) -> NewRun {
         id: run_id(due),
         subject: subject.clone(),
         action: Action::Command(command),
-        origin: Origin::Call { by: By::User("tester".to_owned()) },
+        origin: Origin::call(By::User("tester".to_owned())),
         due,
         priority: 0,
         retry: Backoff::NONE,

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use piton_model::{
-    AttemptNo, Backoff, By, Decision, Event, FailureClass, JobState, JobStatus, Name, Origin, Outcome, OutcomeKind,
-    Phase, Projection, Record, Resume, Run, RunState, SkipReason, Subject, SubjectKind,
+    AttemptNo, Backoff, By, Decision, Digest, Event, FailureClass, JobState, JobStatus, Name, Origin, Outcome,
+    OutcomeKind, Phase, Projection, Record, Resume, Run, RunState, SkipReason, Subject, SubjectKind,
 };
 use piton_store::{
-    Error, Fire, FireResult, Guard, Options, RecordError, Room, RunQuery, Scope, SkipQuery, Store, Submitted,
+    Error, FileHold, Fire, FireResult, Guard, Options, RecordError, Room, RunQuery, Scope, SkipQuery, Store, Submitted,
 };
 
 use crate::fixture::{
@@ -35,6 +35,7 @@ on_both_engines!(
     due_times_without_a_run_are_found_again,
     a_follower_moves_once,
     suspensions_are_kept,
+    since_when_a_file_holds_a_job_back_is_kept,
     an_import_overwrites_nothing,
     pages_cover_everything_once,
     retention_keeps_the_ledger_sound,
@@ -399,6 +400,31 @@ async fn suspensions_are_kept(fixture: &Fixture) {
     assert_eq!(store.suspended().await.unwrap(), BTreeSet::from([backup]));
 }
 
+async fn since_when_a_file_holds_a_job_back_is_kept(fixture: &Fixture) {
+    let store = fixture.open().await;
+    let (load, other) = (job("load"), job("other"));
+    let (first, second) = (Digest::of(b"first"), Digest::of(b"second"));
+    let hold =
+        |declaration: &Digest, holds, since| Some(FileHold { declaration: declaration.clone(), holds, at: at(since) });
+    store.release_by_file(&load, &first, at(1)).await.unwrap();
+    assert_eq!(store.file_hold(&load).await.unwrap(), None, "it never did");
+    store.hold_by_file(&load, &first, at(2)).await.unwrap();
+    store.hold_by_file(&load, &second, at(3)).await.unwrap();
+    assert_eq!(store.file_hold(&load).await.unwrap(), hold(&second, true, 2));
+    store.release_by_file(&load, &first, at(4)).await.unwrap();
+    store.release_by_file(&load, &second, at(5)).await.unwrap();
+    assert_eq!(store.file_hold(&load).await.unwrap(), hold(&first, false, 4));
+    store.hold_by_file(&load, &first, at(6)).await.unwrap();
+    store.hold_by_file(&other, &second, at(7)).await.unwrap();
+    let all = BTreeMap::from([
+        (load.clone(), hold(&first, true, 6).unwrap()),
+        (other.clone(), hold(&second, true, 7).unwrap()),
+    ]);
+    assert_eq!(store.file_holds().await.unwrap(), all);
+    store.forget_hold(&other).await.unwrap();
+    assert_eq!(store.file_holds().await.unwrap().into_keys().collect::<Vec<_>>(), [load]);
+}
+
 async fn an_import_overwrites_nothing(fixture: &Fixture) {
     let store = fixture.open().await;
     let (known, unknown) = (job("known"), job("unknown"));
@@ -674,7 +700,7 @@ async fn deployments_wait_in_a_line_of_their_own(fixture: &Fixture) {
         let mut new = deployment("x", at(0));
         new.subject = Subject::Deployment(new.id);
         new.lock_key = Some(new.subject.lock_key());
-        new.origin = Origin::Call { by: By::User(who.to_owned()) };
+        new.origin = Origin::call(By::User(who.to_owned()));
         new
     };
     let many: Vec<_> = (0..4).map(|_| asked("many")).collect();

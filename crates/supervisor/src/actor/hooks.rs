@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use piton_keeper::{Child, Token};
-use piton_model::HookPhase;
+use piton_model::{Hook, HookOutcome, HookPhase, RunMode};
+use piton_process::Keeping;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::effect::forget;
 use super::{Actor, Message};
-use crate::hook::{Cut, HookOwner, HookReport, attend, is_try_of, run_phase_until};
+use crate::hook::{Cut, HookOwner, HookReport, attend, is_mark, is_try_of, run_phase_until};
 use crate::incarnation::HOOKS;
 use crate::instance::Event;
 
@@ -114,10 +115,7 @@ impl Actor {
         self.hooking.remove(of);
         self.cuts.remove(of);
         let (keeping, prefix) = (self.keeping.clone(), of.prefix());
-        self.tasks.spawn(async move {
-            // What still runs is forgotten when it ends.
-            let _ = keeping.release(&prefix).await;
-        });
+        self.tasks.spawn(async move { release(&keeping, &prefix).await });
     }
 
     pub(super) fn hook_ended(&mut self, child: &Child) {
@@ -136,11 +134,15 @@ impl Actor {
         }
     }
 
-    /// Hooks that a supervisor before has left before a start are taken back by that start, if there is to be one.
+    /// Hooks that a supervisor before has left before a start are taken back by that start, if there is to be one. Not
+    /// those that it has cut short: they were asked to end, so that how they ended does not tell that they are done.
     pub(super) fn plan_hooks(&mut self, start: &[String]) {
+        let marks = self.hooks_found.iter().filter(|child| is_mark(&child.token));
+        self.ending.extend(marks.filter_map(|mark| Phase::parse(&mark.token)));
         let mut planned: BTreeMap<String, u64> = BTreeMap::new();
         for of in self.hooks_found.iter().filter_map(|child| Phase::parse(&child.token)) {
-            if of.phase == HookPhase::PreStart && start.contains(&of.instance) {
+            let is_wanted = of.phase == HookPhase::PreStart && !self.ending.contains(&of);
+            if is_wanted && start.contains(&of.instance) {
                 let number = planned.entry(of.instance).or_default();
                 *number = of.number.max(*number);
             }
@@ -162,54 +164,90 @@ impl Actor {
         }
     }
 
+    /// Those that a supervisor before has cut short are gone, and their instance need not wait any more.
+    pub(super) fn hooks_cut(&mut self, of: &Phase) {
+        if self.ending.remove(of) {
+            self.changed.push_back(of.instance.clone());
+        }
+    }
+
     /// Sees to it that what a supervisor before has left ends in its time, also if nobody takes it back.
     pub(super) fn attend_left_hooks(&mut self) {
-        let mut phases: HashMap<Phase, Vec<(Child, Duration)>> = HashMap::new();
+        let mut phases: HashMap<Phase, Vec<Child>> = HashMap::new();
         for child in std::mem::take(&mut self.hooks_found) {
             match Phase::parse(&child.token) {
-                Some(of) => {
-                    let timeout = self.time_of(&of, &child.token);
-                    phases.entry(of).or_default().push((child, timeout));
-                }
+                Some(of) => phases.entry(of).or_default().push(child),
                 None if child.exit().is_some() => self.hook_ended(&child),
                 None => {}
             }
         }
-        for (of, children) in phases {
+        for (of, mut children) in phases {
+            children.retain(|child| !is_mark(&child.token));
             *self.hooking.entry(of.clone()).or_default() += 1;
-            let (keeping, outbox) = (self.keeping.clone(), self.outbox.clone());
+            let cut = Cut::default();
+            let is_cut = self.ending.contains(&of);
+            if is_cut {
+                // Whoever has cut it short may not have come as far as to ask it, or to kill it.
+                let entry = self.entries.get(&of.instance);
+                cut.make(entry.map_or(USUAL, |entry| entry.process.stop.first_wait()));
+            }
+            let (mut in_turn, mut beside) = (JoinSet::new(), JoinSet::new());
+            for child in children {
+                let hook = self.hook_of(&of, &child.token);
+                let timeout = hook.map_or(USUAL, |hook| hook.timeout);
+                if hook.is_some_and(|hook| hook.run_mode == RunMode::Async) {
+                    beside.spawn(attend_left(self.keeping.clone(), child, timeout, Cut::default()));
+                } else {
+                    in_turn.spawn(attend_left(self.keeping.clone(), child, timeout, cut.clone()));
+                }
+            }
+            let outbox = self.outbox.clone();
             self.tasks.spawn(async move {
-                let attended = children.into_iter().map(|(child, timeout)| {
-                    let keeping = keeping.clone();
-                    async move {
-                        if let Err(problem) = attend(&keeping, &child, timeout, &Cut::default()).await {
-                            let token = child.token.as_str();
-                            warn!(token, %problem, "nobody knows how a hook ended that was left behind");
-                        }
-                    }
-                });
-                let mut attended: JoinSet<()> = attended.collect();
-                while attended.join_next().await.is_some() {}
+                while in_turn.join_next().await.is_some() {}
                 // Without an actor there is nobody to tell.
+                if is_cut {
+                    let _ = outbox.send(Message::HooksCut(of.clone()));
+                }
+                while beside.join_next().await.is_some() {}
                 let _ = outbox.send(Message::HooksOver(of));
             });
         }
     }
 
-    /// How long a hook may take, going by what is declared now.
-    fn time_of(&self, of: &Phase, token: &Token) -> Duration {
-        let hooks = self.entries.get(&of.instance).map(|entry| entry.process.hooks.of(of.phase));
-        let mut hooks = hooks.unwrap_or_default().iter();
+    /// The hook that this is a try of, going by what is declared now.
+    fn hook_of(&self, of: &Phase, token: &Token) -> Option<&Hook> {
+        let hooks = self.entries.get(&of.instance)?.process.hooks.of(of.phase);
         let prefix = of.owner_prefix();
-        hooks.find(|hook| is_try_of(token, &prefix, of.phase, &hook.name)).map_or(USUAL, |hook| hook.timeout)
+        hooks.iter().find(|hook| is_try_of(token, &prefix, of.phase, &hook.name))
+    }
+}
+
+/// Attends a hook of a supervisor before.
+async fn attend_left(keeping: Keeping, child: Child, timeout: Duration, cut: Cut) {
+    if let Err(problem) = attend(&keeping, &child, timeout, &cut).await {
+        let token = child.token.as_str();
+        warn!(token, %problem, "nobody knows how a hook ended that was left behind");
+    }
+}
+
+/// Lets the keeper forget all hooks of a phase, and only then that they were cut short. What still runs is forgotten when
+/// it ends.
+async fn release(keeping: &Keeping, prefix: &str) {
+    let Ok(mut held) = keeping.held().await else { return };
+    held.retain(|child| child.token.as_str().starts_with(prefix));
+    held.sort_by_key(|child| is_mark(&child.token));
+    for child in held {
+        let _ = keeping.forget(&child.token).await;
     }
 }
 
 /// Also of those whose failure changes nothing.
 async fn tell_failures(mut told: mpsc::UnboundedReceiver<HookReport>) {
     while let Some(HookReport { owner, phase, hook, attempt, outcome, .. }) = told.recv().await {
-        if !outcome.success() {
-            warn!(instance = owner, %phase, %hook, attempt, %outcome, "a hook failed");
+        match outcome {
+            HookOutcome::Stopped => info!(instance = owner, %phase, %hook, attempt, %outcome, "a hook was stopped"),
+            _ if outcome.success() => {}
+            _ => warn!(instance = owner, %phase, %hook, attempt, %outcome, "a hook failed"),
         }
     }
 }

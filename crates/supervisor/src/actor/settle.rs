@@ -118,7 +118,7 @@ impl Actor {
     /// Lets an instance start if nothing keeps it from that any more.
     pub(super) fn check_waiting(&mut self, name: &str) {
         let Some(entry) = self.entries.get(name).filter(|entry| entry.instance.state == State::Waiting) else { return };
-        match self.met(&entry.process.clone()) {
+        match self.met(name, &entry.process) {
             Met::Yes => self.step(name, Event::Met),
             Met::No { reason, at, .. } => {
                 self.unmet_at.extend(at);
@@ -135,10 +135,14 @@ impl Actor {
     /// Whether an instance waits although all is there that it waits for.
     pub(super) fn waits_for_nothing(&self, name: &str) -> bool {
         let waits = self.entries.get(name).filter(|entry| entry.instance.state == State::Waiting);
-        waits.is_some_and(|entry| matches!(self.met(&entry.process), Met::Yes))
+        waits.is_some_and(|entry| matches!(self.met(name, &entry.process), Met::Yes))
     }
 
-    fn met(&self, process: &Process) -> Met {
+    fn met(&self, instance: &str, process: &Process) -> Met {
+        if self.ending.iter().any(|of| of.instance == instance) {
+            let reason = "waits for its hooks to end that were stopped before".to_owned();
+            return Met::No { reason, hopeless: false, at: None };
+        }
         if let Some(name) = self.retiring.get(&process.name).and_then(BTreeSet::first) {
             return Met::No { reason: format!("waits for `{name}` to be gone"), hopeless: false, at: None };
         }
@@ -303,7 +307,7 @@ impl Actor {
         }
         let reason = || Some(entry.instance.reason.clone().unwrap_or_else(|| "it ended".to_owned()));
         match &entry.instance.state {
-            State::Waiting => match self.met(&entry.process) {
+            State::Waiting => match self.met(name, &entry.process) {
                 Met::No { reason, hopeless: true, .. } => Some(Some(reason)),
                 _ => None,
             },

@@ -105,13 +105,16 @@ impl Actor {
     fn mark_unread(&mut self, held: &BTreeMap<Token, Child>, is_another: bool) -> Vec<String> {
         let mut unread = Vec::new();
         for (name, entry) in &mut self.entries {
-            let Some(of) = entry.instance.printing() else { continue };
+            let printing = entry.instance.printing();
+            let Some(of) = printing.or_else(|| entry.instance.spawning()) else { continue };
             let child = of.token(name).ok().and_then(|token| held.get(&token));
             let is_unread = match child.map(|child| child.state) {
                 Some(State::Running) => false,
-                Some(State::Orphaned) | None => true,
+                Some(State::Orphaned) => true,
+                // One that is being started may not be there yet.
+                None => printing.is_some(),
                 // What it has left behind prints where it did.
-                Some(State::Exited { .. }) => is_another && entry.instance.up().is_none(),
+                Some(State::Exited { .. }) => is_another && printing.is_some() && entry.instance.up().is_none(),
             };
             if is_unread {
                 entry.unread = Some(of.number);
@@ -134,8 +137,10 @@ impl Actor {
                 if now.iter().any(|now| now.of == known.of) || !is_alive(&known.child.identity) {
                     continue;
                 }
-                let (outbox, child) = (self.outbox.clone(), known.child.clone());
-                now.push(known);
+                // The keeper that knew it is gone, and with it who read what it prints.
+                let child = Child { state: State::Orphaned, ..known.child };
+                let outbox = self.outbox.clone();
+                now.push(Found { of: known.of, child: child.clone() });
                 now.sort_by_key(|found| found.of.number);
                 self.tasks.spawn(async move {
                     let at_unix_us = gone(&child.identity).await.as_microsecond();
@@ -187,10 +192,15 @@ mod tests {
 
     use piton_keeper::Output;
 
+    use piton_model::{Name, Process, Program};
+
     use super::*;
     use crate::Settings;
+    use crate::actor::entry::{Entry, up_of};
     use crate::board::Board;
     use crate::incarnation::Digest;
+    use crate::instance::State as Life;
+    use crate::status::UNREAD;
 
     fn actor(held: Vec<Child>) -> Actor {
         let settings = Arc::new(Settings {
@@ -236,8 +246,27 @@ mod tests {
         actor.compare(held, Some(7));
         let found = actor.found.unwrap();
         let states: Vec<_> = found.iter().map(|(name, found)| (name.as_str(), found[0].child.state)).collect();
-        assert_eq!(states, [("ended", exited), ("new", State::Orphaned), ("unknown", State::Running)]);
+        assert_eq!(states, [("ended", exited), ("new", State::Orphaned), ("unknown", State::Orphaned)]);
         assert_eq!(actor.hooks_found, [hook]);
         assert_eq!(actor.tasks.len(), 1, "the one that no keeper tells of is watched");
+    }
+
+    /// The answer to a start may be behind the word that its keeper has died.
+    #[tokio::test]
+    async fn who_was_just_started_by_a_keeper_that_died_prints_unread() {
+        for (held, reason) in [(State::Orphaned, Some(UNREAD)), (State::Running, None)] {
+            let mut actor = actor(Vec::new());
+            actor.found = None;
+            let program = Program::Shell { line: "true".to_owned() };
+            let process = Arc::new(Process::new(Name::parse("web").unwrap(), program));
+            let mut entry = Entry::new("web", process, Digest::default(), 1);
+            let of = Incarnation { number: 1, restarts: 0, digest: Digest::default() };
+            entry.instance.state = Life::Spawning { of, cancelled: None, wait: None, early: None };
+            actor.entries.insert("web".to_owned(), Box::new(entry));
+            actor.compare(vec![child("web", true, held)], Some(7));
+            let started = child("web", true, State::Running);
+            actor.step("web", Event::Spawned(up_of(of, &started, Now::read())));
+            assert_eq!(actor.board.one("web").unwrap().reason.as_deref(), reason, "{held:?}");
+        }
     }
 }

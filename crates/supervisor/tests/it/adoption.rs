@@ -8,7 +8,7 @@ use piton_model::RestartWhen;
 use piton_supervisor::{FileMemory, InstanceState, InstanceStatus, Selector, Supervisor};
 use rustix::process::Signal;
 
-use crate::scene::{Scene, idle, kill, lives, name_of, process, send, settings, until};
+use crate::scene::{Scene, declared, idle, kill, lives, name_of, process, send, settings, until};
 
 pub(crate) async fn a_supervisor_that_comes_back_finds_everything_as_it_was() {
     let declared = || {
@@ -166,10 +166,31 @@ pub(crate) async fn what_both_left_is_seen_by_who_only_looks() {
     until("its death", || !lives(api)).await;
     let wishes = scene.file("wishes.json");
     let settings = settings(wishes.parent().unwrap());
-    let looking = Supervisor::look(settings, Arc::new(FileMemory::new(wishes))).await.unwrap();
+    let looking = Supervisor::look(settings, Arc::new(FileMemory::new(wishes)), &declared([])).await.unwrap();
     let seen = looking.status(&Selector::All).unwrap();
     let seen: Vec<_> = seen.iter().map(|status| (status.name.as_str(), status.state, status.pid)).collect();
     assert_eq!(seen, [("web", InstanceState::Running, Some(web))]);
+}
+
+pub(crate) async fn what_both_left_is_seen_by_its_own_file() {
+    let scene = Scene::new().await;
+    let mut web = idle("web");
+    web.pid_file = Some(scene.file("own.pid"));
+    scene.apply([web.clone()]).await;
+    scene.supervisor.scale("web", 2).await.unwrap();
+    let mut pids = Vec::new();
+    for name in ["web-1", "web-2"] {
+        scene.until_state(name, InstanceState::Running).await;
+        pids.push((name.to_owned(), Some(scene.pid(name))));
+    }
+    scene.supervisor.leave();
+    scene.kill_keeper().await;
+    let wishes = scene.file("wishes.json");
+    let settings = settings(wishes.parent().unwrap());
+    let looking = Supervisor::look(settings, Arc::new(FileMemory::new(wishes)), &declared([web])).await.unwrap();
+    let seen = looking.status(&Selector::All).unwrap();
+    let seen: Vec<_> = seen.into_iter().map(|status| (status.name, status.pid)).collect();
+    assert_eq!(seen, pids);
 }
 
 pub(crate) async fn an_end_that_another_keeper_tells_before_anything_is_declared_counts() {

@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use piton_keeper::Output;
-use piton_model::{FailureMode, Hook, HookOutcome, HookPhase, RunMode, Secret};
+use piton_model::{FailureMode, Hook, HookOutcome, HookPhase, Process, RunMode, Secret};
 use piton_supervisor::InstanceState;
 use piton_supervisor::hook::{HookOwner, HookReport, run_phase};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -362,5 +362,70 @@ pub(crate) async fn those_before_a_start_end_with_a_stop() {
     }
     assert_eq!(scene.read("ran"), "asked\n", "it was asked before it was killed, and none followed");
     until("all of them to be gone", || !pids.iter().any(|pid| lives(*pid))).await;
+    scene.until_no_hook_is_held().await;
+}
+
+/// It ends well after it was asked to, which says nothing of what it was for.
+fn ends_well_when_asked() -> [Process; 1] {
+    let mut web = idle("web");
+    web.stop.stages[0].wait = Duration::from_secs(600);
+    let command = "echo $$ >> ran; [ -e go ] && exit 0; \
+        trap 'echo asked > asked; until [ -e go ]; do sleep 0.01; done; exit 0' TERM; while :; do sleep 0.02; done";
+    web.hooks.pre_start = vec![hook("h", command)];
+    [web]
+}
+
+/// The scene in which that one was asked to end by a restart, and its process id.
+async fn cut_short() -> (Scene, u32) {
+    let scene = Scene::with(ends_well_when_asked()).await;
+    let pid = scene.pid_in("ran").await;
+    let supervisor = scene.supervisor.clone();
+    let restarting = tokio::spawn(async move { supervisor.restart(&name_of("web"), None).await });
+    until("the hook to be asked", || scene.read("asked") == "asked\n").await;
+    restarting.abort();
+    assert!(restarting.await.unwrap_err().is_cancelled());
+    (scene, pid)
+}
+
+pub(crate) async fn one_that_was_cut_short_is_done_for_no_later_supervisor() {
+    let (scene, pid) = cut_short().await;
+    let scene = scene
+        .go_and_come_back_when(|dir| {
+            fs::write(dir.join("go"), "").unwrap();
+            move || !lives(pid)
+        })
+        .await;
+    scene.apply(ends_well_when_asked()).await;
+    scene.until_state("web", InstanceState::Running).await;
+    assert_eq!(scene.read("ran").lines().count(), 2, "it was run once more");
+    scene.until_no_hook_is_held().await;
+}
+
+pub(crate) async fn a_later_supervisor_waits_for_one_that_was_cut_short() {
+    let (scene, pid) = cut_short().await;
+    let scene = scene.come_back().await;
+    scene.apply(ends_well_when_asked()).await;
+    let waits = scene.until_state("web", InstanceState::Waiting).await;
+    assert_eq!(waits.reason.unwrap(), "waits for its hooks to end that were stopped before");
+    assert_eq!((scene.read("ran").lines().count(), lives(pid)), (1, true));
+    scene.touch("go");
+    scene.until_state("web", InstanceState::Running).await;
+    assert_eq!((scene.read("ran").lines().count(), lives(pid)), (2, false));
+    scene.until_no_hook_is_held().await;
+}
+
+pub(crate) async fn less_patience_with_one_before_a_start_may_be_asked_for_later() {
+    let mut web = idle("web");
+    web.stop.stages[0].wait = Duration::from_secs(600);
+    let deaf = "trap 'echo asked > asked' TERM; echo $$ > deaf; while :; do sleep 0.02; done";
+    web.hooks.pre_start = vec![Hook { timeout: Duration::from_secs(3600), ..hook("h", deaf) }];
+    let scene = Scene::with([web]).await;
+    let pid = scene.pid_in("deaf").await;
+    let supervisor = scene.supervisor.clone();
+    let patient = tokio::spawn(async move { supervisor.stop(&name_of("web"), None).await });
+    until("the hook to be asked", || scene.read("asked") == "asked\n").await;
+    let stopped = scene.supervisor.stop(&name_of("web"), Some(Duration::from_millis(50))).await.unwrap();
+    assert_eq!((stopped[0].state, lives(pid)), (InstanceState::Stopped, false));
+    assert_eq!(patient.await.unwrap().unwrap()[0].state, InstanceState::Stopped);
     scene.until_no_hook_is_held().await;
 }

@@ -44,7 +44,7 @@ fn accepted() -> Run {
         id,
         subject: Subject::Deployment(id),
         action: Action::Iac(iac),
-        origin: Origin::Call { by: By::User("ada".to_owned()) },
+        origin: Origin::call(By::User("ada".to_owned())),
         due: at(0),
         priority: 0,
         retry: Backoff::NONE,
