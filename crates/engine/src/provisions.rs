@@ -51,11 +51,13 @@ pub(crate) struct Provisions {
     pause: Duration,
     /// Where the last take came to an end, if there may be more after that, and since when takes have gone on from there.
     last: Option<(ProvisionPlace, Moment)>,
+    /// When to let rows catch up again, if some of them may have been held the last time.
+    astray: Option<Timestamp>,
 }
 
 impl Provisions {
     pub(crate) fn new(shared: Arc<Shared>) -> Provisions {
-        Provisions { shared, unsure: false, pause: FIRST_PAUSE, last: None }
+        Provisions { shared, unsure: false, pause: FIRST_PAUSE, last: None, astray: None }
     }
 
     /// When to look again after a look that was of no use.
@@ -128,10 +130,11 @@ impl Provisions {
     }
 
     /// Takes back what other programs have written about rows that are under way.
-    async fn heed_others(&self) -> Result<(), Error> {
+    async fn heed_others(&mut self) -> Result<(), Error> {
         let shared = &self.shared;
         stop_unwanted(shared).await?;
-        shared.store.catch_up_provisions(shared.clock.now()).await?;
+        let found = shared.store.catch_up_provisions(shared.clock.now()).await?;
+        self.astray = (found > 0).then(|| after(shared.clock.now(), LONGEST_PAUSE));
         Ok(())
     }
 
@@ -187,13 +190,14 @@ impl Provisions {
                 continue;
             }
             let backstop = after(shared.clock.now(), shared.config.check_interval);
-            let wake = if let Next::At(at) = next { at.min(backstop) } else { backstop };
+            let heed = self.astray.map_or(backstop, |again| again.min(backstop));
+            let wake = if let Next::At(at) = next { at.min(heed) } else { heed };
             news = tokio::select! {
                 () = shared.stages.closing.cancelled() => return,
                 () = self.room(), if next == Next::WithRoom => false,
                 changed = changes.changed() => changed.is_ok(),
                 // Perhaps nobody heard of what was new.
-                () = shared.clock.sleep_until(wake) => wake == backstop || !heeded,
+                () = shared.clock.sleep_until(wake) => wake == heed || !heeded,
             };
         }
     }

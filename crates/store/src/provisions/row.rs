@@ -93,6 +93,17 @@ pub(super) fn provision(row: &Row) -> Result<ScheduledProvision, Error> {
     })
 }
 
+/// The run of which a row does not know that it ended, because somebody held the row or the table when it did, and wrote
+/// into the row that it waits. Only for rows with which it was asked when their runs ended.
+///
+/// A row forgets its first run when it is over, and has the end of a run after which it waits again as the time of its
+/// last call.
+pub(super) fn unheard(row: &Row) -> Result<Option<RunId>, Error> {
+    let (Some(run), Some(ended)) = (row.maybe_text(20)?, row.maybe_int(22)?) else { return Ok(None) };
+    let is_known = row.maybe_int(15)? == Some(ended);
+    Ok(run.parse().ok().filter(|_| !is_known))
+}
+
 /// A row whose numbers are those that were written: the target must not be told of others.
 pub(super) fn exact(row: ScheduledProvision) -> Result<ScheduledProvision, Error> {
     match row.wanted.inexact() {

@@ -17,7 +17,7 @@ const FOLLOW_COLUMNS: &[Column] = &[Text, Text, Int, Text, Int, Int, Int, Text, 
 
 /// The statements in one dialect.
 pub(crate) struct Statements {
-    /// Rows that are due by their own time: until when, how many.
+    /// Rows that are due by their own time, and when their runs ended: until when, how many.
     pub(crate) due: String,
     /// The same, of those that come after a row: until when, how many, its time and id.
     pub(crate) due_after: String,
@@ -27,7 +27,7 @@ pub(crate) struct Statements {
     pub(crate) next: String,
     /// One row.
     pub(crate) one: String,
-    /// One row that nobody else is changing.
+    /// One row that nobody else is changing, and when its run ended.
     pub(crate) one_to_change: String,
     /// A row that waited, as it is after somebody altered it: id, schedule time, zone, status, approval, who approved,
     /// error, next attempt, first run, now, retry count, reason of who approved.
@@ -160,16 +160,18 @@ fn write(words: &Words, dialect: Dialect) -> Statements {
          AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.lock_key = 'provision/' || {} AND r.phase IN ('running', 'gated'))",
         text("s.id"),
     );
+    // What takes or alters a row also asks when its run ended, of a row that is in the midst of its tries.
+    let ended = "(SELECT h.ended_at FROM run_history h WHERE h.id = s.last_run AND s.first_run IS NOT NULL)";
     let (now, limit) = (to_time("$1"), "$2");
     let due = |after: &str| {
         format!(
-            "SELECT {columns} FROM scheduled_provisions s WHERE {takeable} AND s.next_attempt_at IS NULL \
+            "SELECT {columns}, {ended} FROM scheduled_provisions s WHERE {takeable} AND s.next_attempt_at IS NULL \
              AND s.schedule_time <= {now}{after} ORDER BY s.schedule_time, s.id LIMIT {limit}{lock}"
         )
     };
     let after = format!(" AND (s.schedule_time, s.id) > ({}, {})", to_time("$3"), cast("$4", "UUID"));
     let again = format!(
-        "SELECT {columns} FROM scheduled_provisions s WHERE {takeable} AND s.next_attempt_at IS NOT NULL \
+        "SELECT {columns}, {ended} FROM scheduled_provisions s WHERE {takeable} AND s.next_attempt_at IS NOT NULL \
          AND s.next_attempt_at <= {now} ORDER BY s.next_attempt_at, s.id LIMIT {limit}{lock}"
     );
     let next = format!(
@@ -218,7 +220,7 @@ fn write(words: &Words, dialect: Dialect) -> Statements {
         due_after: due(&after),
         again,
         next,
-        one_to_change: format!("{one}{lock}"),
+        one_to_change: format!("SELECT {columns}, {ended} FROM scheduled_provisions s WHERE s.id = {id}{lock}"),
         one,
         alter,
         behind,

@@ -474,6 +474,120 @@ async fn a_row_that_somebody_holds_is_waited_for_by_nobody() {
     fixture.audited().await;
 }
 
+const LOCK_TABLE: &str = "LOCK TABLE scheduled_provisions IN ACCESS EXCLUSIVE MODE";
+
+fn lock_row(id: ScheduleId) -> String {
+    format!("SELECT 1 FROM scheduled_provisions WHERE id = '{id}' FOR UPDATE")
+}
+
+/// Another program changes a row that is being executed, and keeps it or the table locked while its run ends.
+async fn end_unheard(store: &Store, outsider: &mut PgConnection, set: &str, lock: &str, ended: (&Run, Event)) {
+    let (run, event) = ended;
+    let statement = format!("UPDATE scheduled_provisions SET {set} WHERE id = '{}'", of(run));
+    outsider.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
+    let mut open = outsider.begin().await.unwrap();
+    open.execute(sqlx::AssertSqlSafe(lock.to_owned())).await.unwrap();
+    store.record(run.id, event, guard(run), at(30)).await.unwrap();
+    open.rollback().await.unwrap();
+    assert_eq!(row(store, of(run)).await.status, ScheduleStatus::Pending, "it has not heard how its run ended");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_put_back_and_held_until_its_run_has_ended_is_not_executed_twice() {
+    let fixture = Fixture::postgres().await;
+    let store = fixture.open().await;
+    let mut outsider = outsider(&fixture).await;
+    for locks_table in [false, true] {
+        let lock = |id| if locks_table { LOCK_TABLE.to_owned() } else { lock_row(id) };
+        let put_back = "status = 'pending'";
+        let id = insert(&mut outsider, COLUMNS, VALUES).await;
+        let run = take_one(&store, at(20)).await;
+        end_unheard(&store, &mut outsider, put_back, &lock(id), (&run, done())).await;
+        assert!(take(&store, 10, at(40)).await.is_empty(), "it is done");
+        let over = row(&store, id).await;
+        assert_eq!(
+            (over.status, over.last_run, over.executed_at),
+            (ScheduleStatus::Completed, Some(run.id), Some(at(30)))
+        );
+        // What is put back after that is wanted once more.
+        let statement = format!("UPDATE scheduled_provisions SET {put_back} WHERE id = '{id}'");
+        outsider.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
+        let run = take_one(&store, at(50)).await;
+        assert_eq!((of(&run), run.retry_of), (id, None));
+        store.record(run.id, done(), guard(&run), at(51)).await.unwrap();
+
+        // One that did not succeed is tried again, as the same.
+        let id = insert(&mut outsider, COLUMNS, VALUES).await;
+        let first = take_one(&store, at(20)).await;
+        let failed = failed(FailureClass::Transient);
+        end_unheard(&store, &mut outsider, put_back, &lock(id), (&first, failed)).await;
+        assert!(take(&store, 10, at(40)).await.is_empty(), "first it hears of it");
+        let again = row(&store, id).await;
+        assert_eq!((again.status, again.retry_count), (ScheduleStatus::Pending, 1));
+        let second = take_one(&store, at(100)).await;
+        assert_eq!((of(&second), second.retry_of), (id, Some(first.id)));
+        store.record(second.id, done(), guard(&second), at(101)).await.unwrap();
+        assert_eq!(row(&store, id).await.status, ScheduleStatus::Completed);
+
+        // Nor is one altered that is done, whenever it would be due.
+        let id = insert(&mut outsider, COLUMNS, VALUES).await;
+        let run = take_one(&store, at(20)).await;
+        let later = "status = 'pending', schedule_time = '2033-05-18T03:33:20Z'";
+        end_unheard(&store, &mut outsider, later, &lock(id), (&run, done())).await;
+        let refused = store.alter_provision(id, Alteration::ExecuteNow, bob(), at(40)).await.unwrap_err();
+        assert_eq!(refused, AlterError::Refused(NotAltered::NoLongerPending(ScheduleStatus::Completed)));
+        assert_eq!(row(&store, id).await.status, ScheduleStatus::Completed);
+    }
+    outsider.close().await.unwrap();
+    store.close().await;
+    fixture.audited().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_stays_held_is_no_news_each_time_that_it_is_looked_at() {
+    let fixture = Fixture::postgres().await;
+    let (store, waits) = (fixture.open().await, fixture.open().await);
+    let mut outsider = outsider(&fixture).await;
+    let held = insert(&mut outsider, COLUMNS, VALUES).await;
+    let run = take_one(&store, at(20)).await;
+    let heard = async || {
+        let head = store.head().await.unwrap();
+        until(|| !waits.may_have_grown(head)).await;
+        *waits.provision_changes().borrow()
+    };
+    let before = heard().await;
+    let mut open = outsider.begin().await.unwrap();
+    open.execute(sqlx::AssertSqlSafe(lock_row(held))).await.unwrap();
+    store.record(run.id, done(), guard(&run), at(30)).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(store.catch_up_provisions(at(31)).await.unwrap(), 1, "it is found each time");
+    }
+    assert_eq!(row(&store, held).await.status, ScheduleStatus::Executing);
+    store.submit(vec![new_run(&job("a"), at(32))], at(32)).await.unwrap();
+    assert_eq!(heard().await - before, 1, "only the end of the run is news");
+    open.rollback().await.unwrap();
+    assert_eq!(store.catch_up_provisions(at(33)).await.unwrap(), 1);
+    assert_eq!(row(&store, held).await.status, ScheduleStatus::Completed);
+    outsider.close().await.unwrap();
+    store.close().await;
+    waits.close().await;
+    fixture.audited().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_with_a_run_that_is_none_does_not_keep_others_from_catching_up() {
+    let fixture = Fixture::postgres().await;
+    let store = fixture.open().await;
+    let mut outsider = outsider(&fixture).await;
+    let odd =
+        insert(&mut outsider, &format!("{COLUMNS}, status, last_run"), &format!("{VALUES}, 'executing', '?'")).await;
+    assert_eq!(store.catch_up_provisions(at(20)).await.unwrap(), 1);
+    assert_eq!(row(&store, odd).await.status, ScheduleStatus::Failed);
+    assert_eq!(store.catch_up_provisions(at(21)).await.unwrap(), 0);
+    outsider.close().await.unwrap();
+    store.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_that_somebody_locks_holds_up_only_what_needs_it() {
     let fixture = Fixture::postgres().await;
