@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use piton_model::FailureClass::{Permanent, Transient};
 use piton_model::JobType;
-use piton_provision::{Request, Settings};
+use piton_provision::{BreakerRules, Request, Settings};
 use serde_json::{Value, json};
 
+use crate::fake::{Fake, Reply};
 use crate::fake_google::{Google, error};
-use crate::scene::{Scene, kind, request};
+use crate::scene::{Scene, kind, request, settings};
 
 const ADA: &str = "ada@example.org";
 
@@ -149,6 +150,26 @@ async fn tokens_are_kept_until_they_end_and_replaced_when_they_are_refused() {
     google.fail_once("PUT", 401, error(401, "global", "authError", "Invalid Credentials"));
     google.fail_once("PUT", 401, error(401, "global", "authError", "Invalid Credentials"));
     assert_eq!(kind(&scene.failure(&suspend).await), (Permanent, "provider_credentials"));
+}
+
+#[tokio::test]
+async fn what_is_not_called_after_something_was_counts_as_a_try() {
+    let google = Google::start().await;
+    let target = Fake::start(|_| Reply::text(200, "ok")).await;
+    let breaker = BreakerRules { failures: 1, ..BreakerRules::default() };
+    let scene = Scene::new(Settings { google: Some(google.settings()), breaker, ..settings(&target.url) });
+    google.lives_by(&scene.clock);
+    with_ada(&google, &scene).await;
+    let alone = about(JobType::Suspend, Value::Null);
+    google.fail_once("PUT", 500, error(500, "global", "backendError", "Backend Error"));
+    assert_eq!(kind(&scene.failure(&alone).await), (Transient, "target_failed"));
+    assert_eq!(kind(&scene.failure(&alone).await), (Transient, "target_open"));
+    let mut both = alone;
+    both.body["applications"] = json!({"google": true, "slack": true});
+    let failed = scene.carry_out(&both).await.unwrap_err();
+    assert_eq!(kind(&failed.failure), (Transient, "target_busy"), "what was posted is posted again");
+    assert!(failed.retry_after.is_some_and(|after| !after.is_zero()), "{:?}", failed.retry_after);
+    assert_eq!(target.lines(), ["POST /"]);
 }
 
 #[tokio::test]
