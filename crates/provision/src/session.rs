@@ -105,7 +105,7 @@ impl<D: Dialect> Session<'_, D> {
                 shown: body.cloned(),
             };
             let incoming = self.send(outgoing).await?;
-            let answer = json(&incoming);
+            let answer = self.answer(&incoming);
             match answer.status {
                 401 if refused.is_none() => refused = Some(token),
                 401 => {
@@ -157,6 +157,14 @@ impl<D: Dialect> Session<'_, D> {
         }
     }
 
+    /// What came. A refusal without secrets, before only the beginning of what it says is taken: the beginning of a secret
+    /// would be found by nobody.
+    fn answer(&self, incoming: &Incoming) -> ApiAnswer {
+        let body = serde_json::from_slice(&incoming.body).unwrap_or(Value::Null);
+        let answer = ApiAnswer { status: incoming.status, body };
+        if answer.is_success() { answer } else { ApiAnswer { body: self.tape.masker.value(&answer.body), ..answer } }
+    }
+
     async fn send(&mut self, outgoing: Outgoing) -> Result<Incoming, Problem> {
         let host = place(&outgoing.url);
         let sent = self.wire.send(outgoing, LONGEST_ANSWER, self.tape, self.stop).await;
@@ -204,7 +212,7 @@ impl<D: Dialect> Session<'_, D> {
         };
         let asked = self.wire.clock.uptime();
         let incoming = self.send(outgoing).await?;
-        let answer = json(&incoming);
+        let answer = self.answer(&incoming);
         match answer.status {
             200..=299 => {}
             300..=399 | 408 | 425 | 429 | 500.. => return Err(self.judged(&url, &incoming, &answer)),
@@ -272,10 +280,6 @@ fn bearer(token: &Secret<String>) -> Result<HeaderValue, Problem> {
     })?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-fn json(incoming: &Incoming) -> ApiAnswer {
-    ApiAnswer { status: incoming.status, body: serde_json::from_slice(&incoming.body).unwrap_or(Value::Null) }
 }
 
 /// An error as OAuth 2.0 tells it.

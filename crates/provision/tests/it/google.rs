@@ -223,6 +223,12 @@ async fn a_password_is_reset_and_not_kept() {
     let user = google.user(ADA);
     assert_eq!((&user["password"], &user["changePasswordAtNextLogin"]), (&json!("correct horse"), &json!(false)));
     assert!(!serde_json::to_string(&answer).unwrap().contains("correct horse"));
+    // Nor is its beginning, where a long message is cut in the midst of it.
+    let said = format!("{} correct horse", "x".repeat(503));
+    google.fail_once("PUT", 400, error(400, "global", "invalid", &said));
+    let failure = scene.failure(&reset).await;
+    assert_eq!(kind(&failure), (Permanent, "target_refused"));
+    assert!(failure.message.contains("xxx") && !failure.message.contains("cor"), "{}", failure.message);
 }
 
 #[tokio::test]
