@@ -243,6 +243,7 @@ impl State {
                 }
                 reply(200, &asked.json())
             }
+            ("GET", []) => reply(200, &json!({"members": []})),
             ("DELETE", [member]) => {
                 if members.remove(*member) {
                     return Reply::Answer(204, Vec::new(), String::new());

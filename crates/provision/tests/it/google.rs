@@ -91,6 +91,20 @@ async fn an_attempt_goes_on_where_the_last_one_stopped() {
 }
 
 #[tokio::test]
+async fn a_new_account_that_is_not_known_everywhere_is_waited_for() {
+    let (google, scene) = scene().await;
+    google.state.lock().unwrap().groups = [("eng@example.org".to_owned(), [].into())].into();
+    let unknown = error(404, "global", "notFound", "Resource Not Found: memberKey");
+    google.fail_once("POST /admin/directory/v1/groups/eng@", 404, unknown);
+    assert_eq!(kind(&scene.failure(&provision()).await), (Transient, "provider_settling"));
+    // A group that there is not does not come by itself.
+    assert_eq!(kind(&scene.failure(&provision()).await), (Permanent, "group_missing"));
+    assert!(google.state.lock().unwrap().groups["eng@example.org"].contains(ADA));
+    with_groups(&google);
+    scene.carry_out(&provision()).await.unwrap();
+}
+
+#[tokio::test]
 async fn another_persons_account_is_left_alone() {
     let (google, scene) = scene().await;
     let bob = json!({"id": "7", "primaryEmail": ADA, "name": {"givenName": "Adam", "familyName": "Smith"}});
