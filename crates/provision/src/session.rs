@@ -1,6 +1,7 @@
 //! Talking to the API of a provider: tokens, quotas and the errors that all of its calls have in common.
 
 use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -65,11 +66,23 @@ impl ApiAnswer {
     }
 }
 
-/// Tokens that were given out, by their scope.
+/// Tokens that were given out, by their scope. Who waits for one holds only its own place: the other scopes' tokens are as
+/// good as before, however long the provider thinks about this one.
 #[derive(Debug, Default)]
-pub(crate) struct Tokens(Mutex<HashMap<String, Token>>);
+pub(crate) struct Tokens(std::sync::Mutex<HashMap<String, Place>>);
 
-#[derive(Debug, Clone)]
+/// The token of one scope.
+type Place = Arc<Mutex<Option<Token>>>;
+
+impl Tokens {
+    fn of(&self, scope: &str) -> Place {
+        // Each of its changes is whole.
+        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(places.entry(scope.to_owned()).or_default())
+    }
+}
+
+#[derive(Debug)]
 struct Token {
     value: Secret<String>,
     until: Duration,
@@ -171,11 +184,11 @@ impl<D: Dialect> Session<'_, D> {
         sent.map_err(|unanswered| unanswered.problem(&host))
     }
 
-    /// A token that is good for a while, and is not `refused`. One at a time asks for one; the others wait for that.
+    /// A token that is good for a while, and is not `refused`. One at a time asks for one; who needs the same waits for that.
     async fn token(&mut self, refused: Option<&Secret<String>>) -> Result<Secret<String>, Problem> {
-        let tokens = self.tokens;
+        let place = self.tokens.of(&self.scope);
         let mut known = tokio::select! {
-            known = tokens.0.lock() => known,
+            known = place.lock() => known,
             () = self.stop.cancelled() => {
                 let message = format!("stopped before a token of {} was there", D::NAME);
                 return Err(Failure::new(FailureClass::Interrupted, "stopped", message).into());
@@ -185,17 +198,18 @@ impl<D: Dialect> Session<'_, D> {
                 return Err(Failure::new(FailureClass::Transient, Unsent::Crowded.code(), message).into());
             }
         };
-        if let Some(token) = known.get(&self.scope)
+        if let Some(token) = known.as_ref()
             && self.wire.clock.uptime() < token.until
             && refused != Some(&token.value)
         {
             self.tape.masker.learn([token.value.expose().as_str()]);
             return Ok(token.value.clone());
         }
-        known.remove(&self.scope);
+        *known = None;
         let token = self.new_token().await?;
-        known.insert(self.scope.clone(), token.clone());
-        Ok(token.value)
+        let value = token.value.clone();
+        *known = Some(token);
+        Ok(value)
     }
 
     async fn new_token(&mut self) -> Result<Token, Problem> {

@@ -38,6 +38,8 @@ pub struct State {
     pub transfers: Vec<Value>,
     /// What is answered to the next call whose line contains this.
     pub faults: VecDeque<(&'static str, u16, Value)>,
+    /// Whoever asks for a token with this scope hears nothing, ever.
+    pub hangs: Option<&'static str>,
     /// Scopes that were delegated.
     pub delegated: Option<Vec<&'static str>>,
     /// Tokens, until when they are good, and for what.
@@ -178,6 +180,9 @@ impl State {
             let said = "Client is unauthorized to retrieve access tokens using this method, or client not authorized for \
                         any of the scopes requested.";
             return reply(401, &json!({"error": "unauthorized_client", "error_description": said}));
+        }
+        if self.hangs.is_some_and(|hangs| scope.contains(hangs)) {
+            return Reply::Never;
         }
         self.issued += 1;
         let token = format!("ya29.token-{}", self.issued);

@@ -167,6 +167,19 @@ async fn tokens_are_kept_until_they_end_and_replaced_when_they_are_refused() {
 }
 
 #[tokio::test]
+async fn a_token_that_does_not_come_keeps_nobody_from_those_that_are_there() {
+    let (google, scene) = scene().await;
+    with_ada(&google, &scene).await;
+    google.state.lock().unwrap().hangs = Some("apps.licensing");
+    let waiting = scene.spawn(about(JobType::ModifyLicense, json!({"add": ["Google-Apps/new"]})));
+    google.fake.wait_for(1).await;
+    let suspend = about(JobType::Suspend, Value::Null);
+    let suspended = tokio::time::timeout(Duration::from_secs(30), scene.carry_out(&suspend)).await;
+    suspended.expect("nobody waits for the token of another scope").unwrap();
+    waiting.abort();
+}
+
+#[tokio::test]
 async fn what_is_not_called_after_something_was_counts_as_a_try() {
     let google = Google::start().await;
     let target = Fake::start(|_| Reply::text(200, "ok")).await;
