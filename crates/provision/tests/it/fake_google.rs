@@ -38,6 +38,8 @@ pub struct State {
     pub transfers: Vec<Value>,
     /// What is answered to the next call whose line contains this.
     pub faults: VecDeque<(&'static str, u16, Value)>,
+    /// The list of roles has no last page.
+    pub endless: bool,
     /// Whoever asks for a token with this scope hears nothing, ever.
     pub hangs: Option<&'static str>,
     /// Scopes that were delegated.
@@ -267,6 +269,7 @@ impl State {
                     200,
                     &json!({"items": [{"roleId": "1", "roleName": "_SEED_ADMIN_ROLE"}], "nextPageToken": "p2"}),
                 ),
+                Some(_) if self.endless => reply(200, &json!({"items": [], "nextPageToken": "p2"})),
                 Some(_) => reply(200, &json!({"items": [{"roleId": "2", "roleName": "Help Desk"}]})),
             },
             ("GET", ["roleassignments"]) => {

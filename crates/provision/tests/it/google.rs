@@ -292,6 +292,16 @@ async fn groups_licences_and_roles_are_given_and_taken_twice_over() {
 }
 
 #[tokio::test]
+async fn a_list_without_an_end_is_not_read_for_ever() {
+    let (google, scene) = scene().await;
+    with_ada(&google, &scene).await;
+    google.state.lock().unwrap().endless = true;
+    let request = about(JobType::ModifyRole, json!({"add": ["Help Desk"]}));
+    let failure = tokio::time::timeout(Duration::from_secs(60), scene.failure(&request)).await;
+    assert_eq!(kind(&failure.expect("it comes to an end")), (Transient, "target_failed"));
+}
+
+#[tokio::test]
 async fn files_are_handed_over_once() {
     let (google, scene) = scene().await;
     with_ada(&google, &scene).await;
