@@ -259,11 +259,11 @@ impl Batch {
         // Of several changes of one row the last one counts.
         let latest: BTreeMap<ScheduleId, Following> =
             self.following.drain(..).map(|following| (following.id(), following)).collect();
-        let waits_again = latest.values().any(Following::waits_again);
+        let may_wait_again = latest.values().any(Following::may_wait_again);
         let params = latest.values().flat_map(|following| following.params(now)).collect();
         let follow = &provisions::statements(self.conn.dialect()).follow;
         let followed = self.conn.write_rows_returning(follow, params).await?;
-        if waits_again {
+        if may_wait_again {
             self.provisions = true;
         }
         Ok(followed.len() == latest.len())

@@ -221,9 +221,9 @@ impl Following {
         Following { id, change: RowChange::Failed { at, error }, first_run: None, last_run: None }
     }
 
-    /// Whether the row waits again then.
-    pub(crate) fn waits_again(&self) -> bool {
-        matches!(self.change, RowChange::Again { .. })
+    /// Whether the row may wait again then: what is cancelled does where another program has put it back.
+    pub(crate) fn may_wait_again(&self) -> bool {
+        matches!(self.change, RowChange::Again { .. } | RowChange::Cancelled { .. })
     }
 
     pub(crate) fn params(&self, now: Timestamp) -> Vec<Param<'static>> {

@@ -268,12 +268,15 @@ fn insert(words: &Words) -> Rows {
 fn follow(words: &Words) -> Rows {
     let Words { to_time, cast, lock, materialized, returned, .. } = words;
     let id = cast("v.id", "UUID");
+    // What another program wrote last counts where the run has done nothing: nobody tries again what it cancelled, and what it
+    // put back to waiting is wanted although its run was cancelled.
     // What is written of a row goes with it through the lock: to join the two afterwards, without statistics, is to compare
     // each with each.
     let tail = format!(
         "), free AS {materialized}(SELECT s.id AS row_id, v.* FROM v JOIN scheduled_provisions s ON s.id = {id}{lock}) \
          UPDATE scheduled_provisions AS s SET \
-         status = CASE WHEN s.status = 'cancelled' AND v.status = 'pending' THEN s.status ELSE v.status END, \
+         status = CASE WHEN s.status = 'cancelled' AND v.status = 'pending' THEN s.status \
+         WHEN s.status = 'pending' AND v.status = 'cancelled' THEN s.status ELSE v.status END, \
          executed_at = COALESCE({executed}, s.executed_at), \
          error_message = CASE WHEN {keep} = 1 THEN s.error_message ELSE v.error END, \
          retry_count = COALESCE({retries}, s.retry_count), \

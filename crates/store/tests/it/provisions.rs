@@ -429,6 +429,19 @@ async fn other_programs_write_the_table() {
     store.record(run.id, done(), guard(&run), at(60)).await.unwrap();
     assert_eq!(row(&store, cancelled).await.status, ScheduleStatus::Completed);
 
+    // Cancelled while it is executed, and put back to waiting before it was stopped, it is executed anew.
+    let wanted = insert(&mut outsider, COLUMNS, VALUES).await;
+    let run = take_one(&store, at(62)).await;
+    let cancel = Event::CancelAsked { by: By::System, reason: None, superseded_by: None };
+    store.record(run.id, cancel, guard(&run), at(63)).await.unwrap();
+    let statement = format!("UPDATE scheduled_provisions SET status = 'pending' WHERE id = '{wanted}'");
+    outsider.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
+    store.record(run.id, failed(FailureClass::Interrupted), guard(&run), at(64)).await.unwrap();
+    assert_eq!(row(&store, wanted).await.status, ScheduleStatus::Pending);
+    let run = take_one(&store, at(65)).await;
+    assert_eq!((of(&run), run.retry_of), (wanted, None));
+    store.record(run.id, done(), guard(&run), at(66)).await.unwrap();
+
     // Deleted while it is executed.
     let deleted = insert(&mut outsider, COLUMNS, VALUES).await;
     let run = take_one(&store, at(70)).await;
