@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use piton_model::{Backoff, By, SubjectKind};
 use piton_store::{ProvisionPlace, Taking};
+use tokio::sync::watch;
 
 use crate::claim::{drive, free_slot, overlooked};
 use crate::clock::{Moment, after};
@@ -174,9 +175,9 @@ impl Provisions {
     pub(crate) async fn run(mut self) {
         let shared = self.shared.clone();
         let mut changes = shared.store.provision_changes();
-        let mut news = true;
+        let (mut news, mut heard) = (true, 0);
         loop {
-            changes.mark_unchanged();
+            news |= hears(&mut changes, &mut heard);
             let (next, heeded) = match self.round(news).await {
                 Ok(next) => (next, true),
                 Err(error) => {
@@ -226,6 +227,31 @@ enum Next {
     WithNews,
 }
 
+/// Whether something has changed since this was asked last, also what nobody waited for just then.
+fn hears(changes: &mut watch::Receiver<u64>, heard: &mut u64) -> bool {
+    let count = *changes.borrow_and_update();
+    std::mem::replace(heard, count) != count
+}
+
 fn before(due: Timestamp, ahead: Duration) -> Timestamp {
     due.checked_sub(ahead).unwrap_or(Timestamp::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_while_there_is_other_work_is_heard_of_once() {
+        let (sender, mut changes) = watch::channel(7);
+        let mut heard = 0;
+        assert!(hears(&mut changes, &mut heard), "what was there before is news at first");
+        assert!(!hears(&mut changes, &mut heard));
+        // Nobody waits for it, and it comes twice.
+        sender.send_modify(|count| *count += 1);
+        sender.send_modify(|count| *count += 1);
+        assert!(hears(&mut changes, &mut heard));
+        assert!(!hears(&mut changes, &mut heard));
+        assert!(!changes.has_changed().unwrap(), "nor is it waited for any more");
+    }
 }
