@@ -93,6 +93,12 @@ pub(super) fn provision(row: &Row) -> Result<ScheduledProvision, Error> {
     })
 }
 
+/// How many bytes the documents of a row have.
+pub(super) fn weight(row: &Row) -> usize {
+    let documents = [2, 3, 4].into_iter().filter_map(|index| row.maybe_text(index).ok().flatten());
+    documents.map(|document| document.len()).sum()
+}
+
 /// The run of which a row does not know that it ended, because somebody held the row or the table when it did, and wrote
 /// into the row that it waits. Only for rows with which it was asked when their runs ended.
 ///

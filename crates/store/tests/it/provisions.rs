@@ -101,6 +101,7 @@ on_both_engines![
     rows_follow_their_runs,
     what_people_do_to_rows,
     lists_have_filters_and_pages,
+    a_page_of_large_rows_ends_early,
     many_are_scheduled_at_once,
     a_nul_stops_nothing,
     a_row_that_cannot_be_read_says_where,
@@ -296,6 +297,32 @@ async fn lists_have_filters_and_pages(fixture: &Fixture) {
     }
     assert_eq!(seen, every, "page after page, each is seen once");
     assert_eq!(list(&store, ProvisionQuery { offset: 9, ..ProvisionQuery::default() }).await, every[9..]);
+    store.close().await;
+}
+
+async fn a_page_of_large_rows_ends_early(fixture: &Fixture) {
+    let store = fixture.open().await;
+    let large = Secret::new(json!({"note": "x".repeat(9 << 20)}));
+    let mut all = Vec::new();
+    for second in 0..3 {
+        all.push(schedule(&store, NewProvision { employee: large.clone(), ..new(at(second)) }).await);
+    }
+    all.reverse();
+    let query = ProvisionQuery { limit: 1000, ..ProvisionQuery::default() };
+    let page = store.provisions(&query).await.unwrap();
+    let ids = |rows: &[ScheduledProvision]| rows.iter().map(|row| row.wanted.id).collect::<Vec<_>>();
+    assert_eq!((ids(&page.provisions), page.next), (all[..2].to_vec(), Some((at(1), all[1]))));
+    let page = store.provisions(&ProvisionQuery { after: page.next, ..query }).await.unwrap();
+    assert_eq!((ids(&page.provisions), page.next), (all[2..].to_vec(), None));
+
+    // Small ones come on one page, however often it is read for that.
+    let small: Vec<NewProvision> = (0..450).map(|second| new(at(1000 + second))).collect();
+    store.schedule_provisions(small, bob(), at(0)).await.unwrap();
+    for limit in [99, 100, 101, 450] {
+        let page = store.provisions(&ProvisionQuery { limit, ..ProvisionQuery::default() }).await.unwrap();
+        assert_eq!(page.provisions.len(), limit);
+        assert_eq!(page.next, page.provisions.last().map(|row| (row.wanted.schedule_time, row.wanted.id)));
+    }
     store.close().await;
 }
 
