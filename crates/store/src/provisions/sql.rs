@@ -269,7 +269,8 @@ fn follow(words: &Words) -> Rows {
     let Words { to_time, cast, lock, materialized, returned, .. } = words;
     let id = cast("v.id", "UUID");
     // What another program wrote last counts where the run has done nothing: nobody tries again what it cancelled, and what it
-    // put back to waiting is wanted although its run was cancelled.
+    // put back to waiting is wanted although its run was cancelled. Where it said for when, that counts if it is later than the
+    // next try.
     // What is written of a row goes with it through the lock: to join the two afterwards, without statistics, is to compare
     // each with each.
     let tail = format!(
@@ -280,7 +281,8 @@ fn follow(words: &Words) -> Rows {
          executed_at = COALESCE({executed}, s.executed_at), \
          error_message = CASE WHEN {keep} = 1 THEN s.error_message ELSE v.error END, \
          retry_count = COALESCE({retries}, s.retry_count), \
-         next_attempt_at = CASE WHEN s.status = 'executing' THEN {next} END, \
+         next_attempt_at = CASE WHEN s.status = 'executing' OR s.status = 'pending' AND {next} > s.schedule_time \
+         THEN {next} END, \
          first_run = v.first_run, last_run = v.last_run, updated_at = {now} \
          FROM free AS v WHERE s.id = v.row_id RETURNING {returned}",
         executed = to_time("v.executed"),

@@ -469,6 +469,16 @@ async fn other_programs_write_the_table() {
     assert_eq!((of(&run), run.retry_of), (wanted, None));
     store.record(run.id, done(), guard(&run), at(66)).await.unwrap();
 
+    // Put back while it is executed, for another time, it is tried again at that time.
+    let postponed = insert(&mut outsider, COLUMNS, VALUES).await;
+    let run = take_one(&store, at(67)).await;
+    let later = "status = 'pending', schedule_time = '2033-05-18T03:33:20Z'";
+    let statement = format!("UPDATE scheduled_provisions SET {later} WHERE id = '{postponed}'");
+    outsider.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
+    store.record(run.id, failed(FailureClass::Transient), guard(&run), at(68)).await.unwrap();
+    let found = row(&store, postponed).await;
+    assert_eq!((found.status, found.retry_count, found.next_attempt_at), (ScheduleStatus::Pending, 1, None));
+
     // Deleted while it is executed.
     let deleted = insert(&mut outsider, COLUMNS, VALUES).await;
     let run = take_one(&store, at(70)).await;
@@ -559,11 +569,12 @@ async fn what_is_put_back_and_held_until_its_run_has_ended_is_not_executed_twice
         // One that did not succeed is tried again, as the same.
         let id = insert(&mut outsider, COLUMNS, VALUES).await;
         let first = take_one(&store, at(20)).await;
-        let failed = failed(FailureClass::Transient);
-        end_unheard(&store, &mut outsider, put_back, &lock(id), (&first, failed)).await;
+        let busy = failed(FailureClass::Transient);
+        end_unheard(&store, &mut outsider, put_back, &lock(id), (&first, busy)).await;
         assert!(take(&store, 10, at(40)).await.is_empty(), "first it hears of it");
         let again = row(&store, id).await;
         assert_eq!((again.status, again.retry_count), (ScheduleStatus::Pending, 1));
+        assert!(again.next_attempt_at.is_some_and(|next| next >= at(60)), "{:?}: not at once", again.next_attempt_at);
         let second = take_one(&store, at(100)).await;
         assert_eq!((of(&second), second.retry_of), (id, Some(first.id)));
         store.record(second.id, done(), guard(&second), at(101)).await.unwrap();
