@@ -152,8 +152,8 @@ impl Provisioner {
     }
 }
 
-/// A call that was not made although those before it were. The next attempt makes those again, so that this one counts as
-/// a try: else they would be made for as long as this one cannot be.
+/// A call that was not made although those before it were. The next attempt makes those again, so that this one counts
+/// as a try: else they would be made for as long as this one cannot be.
 fn counted(problem: Problem) -> Problem {
     let Problem { failure, retry_after } = problem;
     let is_unsent = Unsent::ALL.iter().any(|unsent| unsent.code() == failure.code);

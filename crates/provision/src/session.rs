@@ -66,8 +66,8 @@ impl ApiAnswer {
     }
 }
 
-/// Tokens that were given out, by their scope. Who waits for one holds only its own place: the other scopes' tokens are as
-/// good as before, however long the provider thinks about this one.
+/// Tokens that were given out, by their scope. Who waits for one holds only its own place: the other scopes' tokens are
+/// as good as before, however long the provider thinks about this one.
 #[derive(Debug, Default)]
 pub(crate) struct Tokens(std::sync::Mutex<HashMap<String, Place>>);
 
@@ -170,8 +170,8 @@ impl<D: Dialect> Session<'_, D> {
         }
     }
 
-    /// What came. A refusal without secrets, before only the beginning of what it says is taken: the beginning of a secret
-    /// would be found by nobody.
+    /// What came. A refusal without secrets, before only the beginning of what it says is taken: the beginning of a
+    /// secret would be found by nobody.
     fn answer(&self, incoming: &Incoming) -> ApiAnswer {
         let body = serde_json::from_slice(&incoming.body).unwrap_or(Value::Null);
         let answer = ApiAnswer { status: incoming.status, body };
@@ -184,7 +184,8 @@ impl<D: Dialect> Session<'_, D> {
         sent.map_err(|unanswered| unanswered.problem(&host))
     }
 
-    /// A token that is good for a while, and is not `refused`. One at a time asks for one; who needs the same waits for that.
+    /// A token that is good for a while, and is not `refused`. One at a time asks for one; who needs the same waits for
+    /// that.
     async fn token(&mut self, refused: Option<&Secret<String>>) -> Result<Secret<String>, Problem> {
         let place = self.tokens.of(&self.scope);
         let mut known = tokio::select! {

@@ -1,11 +1,11 @@
 //! The table `scheduled_provisions`: accounts that are made, changed or removed at a time that somebody chose.
 //!
-//! A row is the truth while it waits; whoever may write the table may change it. The transaction that takes a row
-//! that is due submits its run and claims it, and each transaction that changes the run changes the row. A row that
-//! another program holds locked is not waited for, because everybody else would have to wait too: it is taken, or
-//! made to follow its run, a little later ([`Store::catch_up_provisions`]); one that was put back to waiting meanwhile
-//! follows its run before it is taken or altered. A table that it holds locked is waited for shortly: then what needs it
-//! fails with [`Error::Locked`], and everything else goes on.
+//! A row is the truth while it waits; whoever may write the table may change it. The transaction that takes a row that
+//! is due submits its run and claims it, and each transaction that changes the run changes the row. A row that another
+//! program holds locked is not waited for, because everybody else would have to wait too: it is taken, or made to
+//! follow its run, a little later ([`Store::catch_up_provisions`]); one that was put back to waiting meanwhile follows
+//! its run before it is taken or altered. A table that it holds locked is waited for shortly: then what needs it fails
+//! with [`Error::Locked`], and everything else goes on.
 
 mod copy;
 mod list;
@@ -335,7 +335,8 @@ impl Operation for CatchUp {
             let following = followed(batch, id, run, self.at).await?;
             batch.follow(following);
         }
-        // Nobody is told of those that are still held: whoever waits would try again at once, for as long as that lasts.
+        // Nobody is told of those that are still held: whoever waits would try again at once, for as long as that
+        // lasts.
         batch.follow_runs(self.at).await?;
         let never = batch.conn().rows(sql.never.as_str(), params![]).await?;
         for found in &never {

@@ -1,10 +1,10 @@
 //! What a client knows of an object, compared with what is there: `ETag`, `If-None-Match`, `If-Match`.
 //!
-//! The tag of an object is the digest of what is sent of it. Packed, that is another sequence of bytes, and has another tag;
-//! of the forms that a client may be sent, it is told of the one that it has already (RFC 9110, 8.8.3 and 13.1.2). Whoever
-//! changes an object under `If-Match` is refused unless it is still what they saw, in either form: the object is asked for
-//! as they would ask for it, right before. What must hold in the very moment of the change, such as which plan is approved,
-//! is judged by the engine and not here.
+//! The tag of an object is the digest of what is sent of it. Packed, that is another sequence of bytes, and has another
+//! tag; of the forms that a client may be sent, it is told of the one that it has already (RFC 9110, 8.8.3 and 13.1.2).
+//! Whoever changes an object under `If-Match` is refused unless it is still what they saw, in either form: the object
+//! is asked for as they would ask for it, right before. What must hold in the very moment of the change, such as which
+//! plan is approved, is judged by the engine and not here.
 
 use axum::Router;
 use axum::body::{Body, to_bytes};

@@ -18,8 +18,8 @@ use crate::state::App;
 
 /// The largest file.
 pub(crate) const LARGEST: usize = 64 * 1024 * 1024;
-/// How many requests a file may have. Of whole ones there is no room for more in the largest file; of lines with next to
-/// nothing in them there is, and each takes many times as much memory as it has bytes.
+/// How many requests a file may have. Of whole ones there is no room for more in the largest file; of lines with next
+/// to nothing in them there is, and each takes many times as much memory as it has bytes.
 const MOST: usize = 500_000;
 /// How many mistakes are told where nothing is scheduled.
 const TOLD: usize = 1000;

@@ -1,7 +1,8 @@
-//! What is wrong with a request is known by its place; whoever sent the request wants a pointer (RFC 6901) to the member.
+//! What is wrong with a request is known by its place; whoever sent the request wants a pointer (RFC 6901) to the
+//! member.
 //!
-//! The field of a finding is for people: keys that hold a dot or a bracket are not told apart in it, and a key that nobody
-//! knows has none.
+//! The field of a finding is for people: keys that hold a dot or a bracket are not told apart in it, and a key that
+//! nobody knows has none.
 
 use std::fmt::Write as _;
 

@@ -14,8 +14,8 @@ use crate::{Error, Store};
 /// How many rows are looked through at once.
 const STRIDE: i64 = 500;
 
-/// How many rows of a page are read at once, and how often that is done for one page: a table in which thousands cannot be
-/// read gives pages that are not full, but in time.
+/// How many rows of a page are read at once, and how often that is done for one page: a table in which thousands cannot
+/// be read gives pages that are not full, but in time.
 const MORE: usize = 100;
 const ROUNDS: usize = 50;
 

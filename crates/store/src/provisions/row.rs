@@ -99,8 +99,8 @@ pub(super) fn weight(row: &Row) -> usize {
     documents.map(|document| document.len()).sum()
 }
 
-/// The run of which a row does not know that it ended, because somebody held the row or the table when it did, and wrote
-/// into the row that it waits. Only for rows with which it was asked when their runs ended.
+/// The run of which a row does not know that it ended, because somebody held the row or the table when it did, and
+/// wrote into the row that it waits. Only for rows with which it was asked when their runs ended.
 ///
 /// A row forgets its first run when it is over, and has the end of a run after which it waits again as the time of its
 /// last call.

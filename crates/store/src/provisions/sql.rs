@@ -268,11 +268,10 @@ fn insert(words: &Words) -> Rows {
 fn follow(words: &Words) -> Rows {
     let Words { to_time, cast, lock, materialized, returned, .. } = words;
     let id = cast("v.id", "UUID");
-    // What another program wrote last counts where the run has done nothing: nobody tries again what it cancelled, and what it
-    // put back to waiting is wanted although its run was cancelled. Where it said for when, that counts if it is later than the
-    // next try.
-    // What is written of a row goes with it through the lock: to join the two afterwards, without statistics, is to compare
-    // each with each.
+    // What another program wrote last counts where the run has done nothing: nobody tries again what it cancelled, and
+    // what it put back to waiting is wanted although its run was cancelled. Where it said for when, that counts if it
+    // is later than the next try. What is written of a row goes with it through the lock: to join the two afterwards,
+    // without statistics, is to compare each with each.
     let tail = format!(
         "), free AS {materialized}(SELECT s.id AS row_id, v.* FROM v JOIN scheduled_provisions s ON s.id = {id}{lock}) \
          UPDATE scheduled_provisions AS s SET \
