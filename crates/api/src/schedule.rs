@@ -131,6 +131,7 @@ pub struct Reschedule {
 
 /// Agrees, or refuses.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ApprovalRequest {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]

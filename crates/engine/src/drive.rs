@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use piton_model::{
-    AttemptNo, BatchProgress, By, Event, Failure, FailureClass, Lease, NewRun, Record, Report, Run, RunState, Step,
-    Subject, SubjectKind, Uptime,
+    AttemptNo, BatchProgress, By, Event, Failure, FailureClass, LEASE_NOT_RENEWED, Lease, NewRun, Record, Report, Run,
+    RunState, Step, Subject, SubjectKind, Uptime,
 };
 use piton_store::{Guard, RecordError};
 use tokio::sync::watch;
@@ -477,7 +477,7 @@ fn classify(failure: Failure, step: Step, why: Stopped) -> Failure {
         // What has changed nothing is tried again; where something may be half done, a person decides.
         Stopped::Unrenewed => Failure {
             class: if step.may_have_effect() { FailureClass::Interrupted } else { FailureClass::Transient },
-            code: "lease_not_renewed".to_owned(),
+            code: LEASE_NOT_RENEWED.to_owned(),
             message: format!("stopped during `{step}`, because the database did not answer in time to renew the lease"),
             hint: Some("see why the database was away, then run it again".to_owned()),
             exit_code: failure.exit_code,

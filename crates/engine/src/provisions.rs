@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use piton_model::{Backoff, By, SubjectKind};
 use piton_store::{ProvisionPlace, Taking};
+use tokio::sync::watch;
 
 use crate::claim::{drive, free_slot, overlooked};
 use crate::clock::{Moment, after};
@@ -51,11 +52,13 @@ pub(crate) struct Provisions {
     pause: Duration,
     /// Where the last take came to an end, if there may be more after that, and since when takes have gone on from there.
     last: Option<(ProvisionPlace, Moment)>,
+    /// When to let rows catch up again, if some of them may have been held the last time.
+    astray: Option<Timestamp>,
 }
 
 impl Provisions {
     pub(crate) fn new(shared: Arc<Shared>) -> Provisions {
-        Provisions { shared, unsure: false, pause: FIRST_PAUSE, last: None }
+        Provisions { shared, unsure: false, pause: FIRST_PAUSE, last: None, astray: None }
     }
 
     /// When to look again after a look that was of no use.
@@ -128,10 +131,11 @@ impl Provisions {
     }
 
     /// Takes back what other programs have written about rows that are under way.
-    async fn heed_others(&self) -> Result<(), Error> {
+    async fn heed_others(&mut self) -> Result<(), Error> {
         let shared = &self.shared;
         stop_unwanted(shared).await?;
-        shared.store.catch_up_provisions(shared.clock.now()).await?;
+        let found = shared.store.catch_up_provisions(shared.clock.now()).await?;
+        self.astray = (found > 0).then(|| after(shared.clock.now(), LONGEST_PAUSE));
         Ok(())
     }
 
@@ -171,9 +175,9 @@ impl Provisions {
     pub(crate) async fn run(mut self) {
         let shared = self.shared.clone();
         let mut changes = shared.store.provision_changes();
-        let mut news = true;
+        let (mut news, mut heard) = (true, 0);
         loop {
-            changes.mark_unchanged();
+            news |= hears(&mut changes, &mut heard);
             let (next, heeded) = match self.round(news).await {
                 Ok(next) => (next, true),
                 Err(error) => {
@@ -187,13 +191,14 @@ impl Provisions {
                 continue;
             }
             let backstop = after(shared.clock.now(), shared.config.check_interval);
-            let wake = if let Next::At(at) = next { at.min(backstop) } else { backstop };
+            let heed = self.astray.map_or(backstop, |again| again.min(backstop));
+            let wake = if let Next::At(at) = next { at.min(heed) } else { heed };
             news = tokio::select! {
                 () = shared.stages.closing.cancelled() => return,
                 () = self.room(), if next == Next::WithRoom => false,
                 changed = changes.changed() => changed.is_ok(),
                 // Perhaps nobody heard of what was new.
-                () = shared.clock.sleep_until(wake) => wake == backstop || !heeded,
+                () = shared.clock.sleep_until(wake) => wake == heed || !heeded,
             };
         }
     }
@@ -222,6 +227,31 @@ enum Next {
     WithNews,
 }
 
+/// Whether something has changed since this was asked last, also what nobody waited for just then.
+fn hears(changes: &mut watch::Receiver<u64>, heard: &mut u64) -> bool {
+    let count = *changes.borrow_and_update();
+    std::mem::replace(heard, count) != count
+}
+
 fn before(due: Timestamp, ahead: Duration) -> Timestamp {
     due.checked_sub(ahead).unwrap_or(Timestamp::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_while_there_is_other_work_is_heard_of_once() {
+        let (sender, mut changes) = watch::channel(7);
+        let mut heard = 0;
+        assert!(hears(&mut changes, &mut heard), "what was there before is news at first");
+        assert!(!hears(&mut changes, &mut heard));
+        // Nobody waits for it, and it comes twice.
+        sender.send_modify(|count| *count += 1);
+        sender.send_modify(|count| *count += 1);
+        assert!(hears(&mut changes, &mut heard));
+        assert!(!hears(&mut changes, &mut heard));
+        assert!(!changes.has_changed().unwrap(), "nor is it waited for any more");
+    }
 }

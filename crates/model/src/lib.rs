@@ -82,8 +82,8 @@ pub use process::{
 };
 pub use projection::{JobState, JobStatus, Projection, WorkspacePhase, WorkspaceState};
 pub use provision::{
-    Alteration, Answer, ApprovalStatus, Exchange, JobType, NewProvision, NotAltered, Provision, RowChange, ScheduleId,
-    ScheduleStatus, ScheduledProvision, UnknownWord, Unsent, inexact,
+    Alteration, Answer, ApprovalStatus, Exchange, JobType, LEASE_NOT_RENEWED, NewProvision, NotAltered, Provision,
+    RowChange, ScheduleId, ScheduleStatus, ScheduledProvision, UnknownWord, Unsent, inexact,
 };
 pub use remote::{Hearing, Remote, RemoteNews, RemoteStatus, RemoteWord};
 pub use report::{OutputValue, PlanSummary, Report, ResourceChange, ToolUsed};

@@ -23,7 +23,7 @@ use crate::{Action, Backoff, DedupKey, Digest, NewRun, Origin, RunId, Secret, Su
 pub use alteration::{Alteration, NotAltered};
 pub use answer::{Answer, Exchange};
 pub(crate) use change::LEASE_LOST;
-pub use change::{RowChange, Unsent};
+pub use change::{LEASE_NOT_RENEWED, RowChange, Unsent};
 pub use exact::inexact;
 pub use words::{ApprovalStatus, JobType, ScheduleStatus, UnknownWord};
 

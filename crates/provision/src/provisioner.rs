@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use piton_model::{Answer, Failure, FailureClass};
+use piton_model::{Answer, Failure, FailureClass, Unsent};
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use serde_json::Value;
@@ -71,30 +71,34 @@ impl Provisioner {
             google: self.targets.google.is_some(),
             microsoft: self.targets.microsoft.is_some(),
         };
+        let mut is_first = true;
         for call in plan(request, configured)? {
             if stop.is_cancelled() {
                 let message = "stopped before everything was asked for";
                 return Err(Failure::new(FailureClass::Interrupted, "stopped", message).into());
             }
-            match call {
+            let made = match call {
                 Call::Http(body) => {
-                    self.post(request, body, tape, stop).await?;
-                    tape.settle();
+                    let posted = self.post(request, body, tape, stop).await;
+                    if posted.is_ok() {
+                        tape.settle();
+                    }
+                    posted
                 }
                 Call::Provider(provider) => {
                     let wanted = Wanted::of(request, provider);
                     match (provider, &self.targets.google, &self.targets.microsoft) {
-                        (Provider::Google, Some(google), _) => {
-                            google.carry_out(&wanted, &self.wire, tape, stop).await?;
-                        }
+                        (Provider::Google, Some(google), _) => google.carry_out(&wanted, &self.wire, tape, stop).await,
                         (Provider::Microsoft, _, Some(microsoft)) => {
-                            microsoft.carry_out(&wanted, &self.wire, tape, stop).await?;
+                            microsoft.carry_out(&wanted, &self.wire, tape, stop).await
                         }
                         // The plan names no provider that is not configured.
-                        (Provider::Google, None, _) | (Provider::Microsoft, _, None) => {}
+                        (Provider::Google, None, _) | (Provider::Microsoft, _, None) => Ok(()),
                     }
                 }
-            }
+            };
+            made.map_err(|problem| if is_first { problem } else { counted(problem) })?;
+            is_first = false;
         }
         Ok(())
     }
@@ -146,6 +150,15 @@ impl Provisioner {
             said: &excerpt(said, 300),
         })
     }
+}
+
+/// A call that was not made although those before it were. The next attempt makes those again, so that this one counts
+/// as a try: else they would be made for as long as this one cannot be.
+fn counted(problem: Problem) -> Problem {
+    let Problem { failure, retry_after } = problem;
+    let is_unsent = Unsent::ALL.iter().any(|unsent| unsent.code() == failure.code);
+    let failure = if is_unsent { Failure { code: "target_busy".to_owned(), ..failure } } else { failure };
+    Problem { failure, retry_after }
 }
 
 /// A masker that hides what the targets are shown of us.

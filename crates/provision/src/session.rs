@@ -1,6 +1,7 @@
 //! Talking to the API of a provider: tokens, quotas and the errors that all of its calls have in common.
 
 use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -65,11 +66,23 @@ impl ApiAnswer {
     }
 }
 
-/// Tokens that were given out, by their scope.
+/// Tokens that were given out, by their scope. Who waits for one holds only its own place: the other scopes' tokens are
+/// as good as before, however long the provider thinks about this one.
 #[derive(Debug, Default)]
-pub(crate) struct Tokens(Mutex<HashMap<String, Token>>);
+pub(crate) struct Tokens(std::sync::Mutex<HashMap<String, Place>>);
 
-#[derive(Debug, Clone)]
+/// The token of one scope.
+type Place = Arc<Mutex<Option<Token>>>;
+
+impl Tokens {
+    fn of(&self, scope: &str) -> Place {
+        // Each of its changes is whole.
+        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(places.entry(scope.to_owned()).or_default())
+    }
+}
+
+#[derive(Debug)]
 struct Token {
     value: Secret<String>,
     until: Duration,
@@ -105,7 +118,7 @@ impl<D: Dialect> Session<'_, D> {
                 shown: body.cloned(),
             };
             let incoming = self.send(outgoing).await?;
-            let answer = json(&incoming);
+            let answer = self.answer(&incoming);
             match answer.status {
                 401 if refused.is_none() => refused = Some(token),
                 401 => {
@@ -157,17 +170,26 @@ impl<D: Dialect> Session<'_, D> {
         }
     }
 
+    /// What came. A refusal without secrets, before only the beginning of what it says is taken: the beginning of a
+    /// secret would be found by nobody.
+    fn answer(&self, incoming: &Incoming) -> ApiAnswer {
+        let body = serde_json::from_slice(&incoming.body).unwrap_or(Value::Null);
+        let answer = ApiAnswer { status: incoming.status, body };
+        if answer.is_success() { answer } else { ApiAnswer { body: self.tape.masker.value(&answer.body), ..answer } }
+    }
+
     async fn send(&mut self, outgoing: Outgoing) -> Result<Incoming, Problem> {
         let host = place(&outgoing.url);
         let sent = self.wire.send(outgoing, LONGEST_ANSWER, self.tape, self.stop).await;
         sent.map_err(|unanswered| unanswered.problem(&host))
     }
 
-    /// A token that is good for a while, and is not `refused`. One at a time asks for one; the others wait for that.
+    /// A token that is good for a while, and is not `refused`. One at a time asks for one; who needs the same waits for
+    /// that.
     async fn token(&mut self, refused: Option<&Secret<String>>) -> Result<Secret<String>, Problem> {
-        let tokens = self.tokens;
+        let place = self.tokens.of(&self.scope);
         let mut known = tokio::select! {
-            known = tokens.0.lock() => known,
+            known = place.lock() => known,
             () = self.stop.cancelled() => {
                 let message = format!("stopped before a token of {} was there", D::NAME);
                 return Err(Failure::new(FailureClass::Interrupted, "stopped", message).into());
@@ -177,17 +199,18 @@ impl<D: Dialect> Session<'_, D> {
                 return Err(Failure::new(FailureClass::Transient, Unsent::Crowded.code(), message).into());
             }
         };
-        if let Some(token) = known.get(&self.scope)
+        if let Some(token) = known.as_ref()
             && self.wire.clock.uptime() < token.until
             && refused != Some(&token.value)
         {
             self.tape.masker.learn([token.value.expose().as_str()]);
             return Ok(token.value.clone());
         }
-        known.remove(&self.scope);
+        *known = None;
         let token = self.new_token().await?;
-        known.insert(self.scope.clone(), token.clone());
-        Ok(token.value)
+        let value = token.value.clone();
+        *known = Some(token);
+        Ok(value)
     }
 
     async fn new_token(&mut self) -> Result<Token, Problem> {
@@ -204,7 +227,7 @@ impl<D: Dialect> Session<'_, D> {
         };
         let asked = self.wire.clock.uptime();
         let incoming = self.send(outgoing).await?;
-        let answer = json(&incoming);
+        let answer = self.answer(&incoming);
         match answer.status {
             200..=299 => {}
             300..=399 | 408 | 425 | 429 | 500.. => return Err(self.judged(&url, &incoming, &answer)),
@@ -272,10 +295,6 @@ fn bearer(token: &Secret<String>) -> Result<HeaderValue, Problem> {
     })?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-fn json(incoming: &Incoming) -> ApiAnswer {
-    ApiAnswer { status: incoming.status, body: serde_json::from_slice(&incoming.body).unwrap_or(Value::Null) }
 }
 
 /// An error as OAuth 2.0 tells it.

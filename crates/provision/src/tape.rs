@@ -94,9 +94,12 @@ impl Tape {
     }
 }
 
-/// `url` without its query, where people put tokens.
+/// `url` without its query, where people put tokens, and without a user and a password.
 pub(crate) fn plain(url: &Url) -> String {
     let mut url = url.clone();
+    // Only addresses that can have neither refuse.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
     url.set_query(None);
     url.set_fragment(None);
     url.into()

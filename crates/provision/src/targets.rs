@@ -114,13 +114,17 @@ pub struct Targets {
 }
 
 /// Headers that are Piton's own, or the connection's.
-const OWN_HEADERS: [&str; 8] = [
+const OWN_HEADERS: [&str; 12] = [
     "content-type",
     "content-length",
     "host",
     "connection",
     "transfer-encoding",
     "idempotency-key",
+    "x-piton-schedule",
+    "x-piton-job-type",
+    "x-piton-attempt",
+    "x-piton-due",
     crate::sign::TIMED,
     crate::sign::PLAIN,
 ];
@@ -226,6 +230,7 @@ mod tests {
         assert!(webhook.starts_with("`webhooks.suspend`"), "{webhook}");
         for (name, value, told) in [
             ("Idempotency-Key", "x", "is set by Piton"),
+            ("X-Piton-Attempt", "1", "is set by Piton"),
             ("no name", "x", "is not the name of a header"),
             ("Authorization", "hunter22\n", "has a value that no header can have"),
         ] {

@@ -24,7 +24,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use piton_engine::Engine;
@@ -99,7 +99,7 @@ impl Front {
             .layer(from_fn(move |request, next| host::check(hosts.clone(), request, next)))
             .layer(from_fn(headers::add));
         // Outermost, since a problem is written once more when the id of its request is put into it.
-        self.inward(routes).layer(CompressionLayer::new())
+        self.inward(routes).layer(CompressionLayer::new()).layer(map_response(condition::retagged))
     }
 
     /// The same for those who own the data directory: no browser is among them.

@@ -45,6 +45,9 @@ pub struct Diagnostic {
     /// The field it is about, such as `jobs[2].schedule`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// Where that is in a request (RFC 6901), if it came with one.
+    #[serde(skip)]
+    pub pointer: Option<String>,
     /// One sentence.
     pub message: String,
     /// What to write instead, or what to do.
@@ -63,6 +66,7 @@ impl Diagnostic {
             line: None,
             column: None,
             field: None,
+            pointer: None,
             message: message.into(),
             hint: None,
             code,

@@ -247,27 +247,26 @@ impl Batch {
     }
 
     /// Writes the rows that have to follow their runs. One that another program holds has to do so later, and so have
-    /// all where it holds the table: whoever waits for provisions lets them catch up.
-    pub(crate) async fn follow_runs(&mut self, now: Timestamp) -> Result<(), Error> {
+    /// all where it holds the table. Whether all could.
+    pub(crate) async fn follow_runs(&mut self, now: Timestamp) -> Result<bool, Error> {
         if self.following.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         if !self.follows {
             self.following.clear();
-            self.provisions = true;
-            return Ok(());
+            return Ok(false);
         }
         // Of several changes of one row the last one counts.
         let latest: BTreeMap<ScheduleId, Following> =
             self.following.drain(..).map(|following| (following.id(), following)).collect();
-        let waits_again = latest.values().any(Following::waits_again);
+        let may_wait_again = latest.values().any(Following::may_wait_again);
         let params = latest.values().flat_map(|following| following.params(now)).collect();
         let follow = &provisions::statements(self.conn.dialect()).follow;
         let followed = self.conn.write_rows_returning(follow, params).await?;
-        if waits_again || followed.len() < latest.len() {
+        if may_wait_again {
             self.provisions = true;
         }
-        Ok(())
+        Ok(followed.len() == latest.len())
     }
 
     /// Loads what several operations need with one statement each.
@@ -493,8 +492,11 @@ impl Batch {
         }
         self.announce = true;
         let history = self.flush_runs().await?;
-        if let Some(last) = self.entries.last() {
-            self.follow_runs(last.at).await?;
+        if let Some(last) = self.entries.last()
+            && !self.follow_runs(last.at).await?
+        {
+            // Whoever waits for provisions lets them catch up.
+            self.provisions = true;
         }
         let keys = self.new_keys.drain(..).flat_map(|(key, run)| params![key.to_string(), run.to_string()]).collect();
         let mut projections = Vec::new();

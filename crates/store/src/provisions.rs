@@ -1,10 +1,11 @@
 //! The table `scheduled_provisions`: accounts that are made, changed or removed at a time that somebody chose.
 //!
-//! A row is the truth while it waits; whoever may write the table may change it. The transaction that takes a row
-//! that is due submits its run and claims it, and each transaction that changes the run changes the row. A row that
-//! another program holds locked is not waited for, because everybody else would have to wait too: it is taken, or
-//! made to follow its run, a little later ([`Store::catch_up_provisions`]). A table that it holds locked is waited
-//! for shortly: then what needs it fails with [`Error::Locked`], and everything else goes on.
+//! A row is the truth while it waits; whoever may write the table may change it. The transaction that takes a row that
+//! is due submits its run and claims it, and each transaction that changes the run changes the row. A row that another
+//! program holds locked is not waited for, because everybody else would have to wait too: it is taken, or made to
+//! follow its run, a little later ([`Store::catch_up_provisions`]); one that was put back to waiting meanwhile follows
+//! its run before it is taken or altered. A table that it holds locked is waited for shortly: then what needs it fails
+//! with [`Error::Locked`], and everything else goes on.
 
 mod copy;
 mod list;
@@ -119,7 +120,7 @@ impl Store {
     }
 
     /// Lets rows follow their runs that could not when those changed, and gives up those that wait for a time that never
-    /// comes. How many that were.
+    /// comes. How many there were of either kind: where there were some, others may be left, or still be held.
     pub async fn catch_up_provisions(&self, at: Timestamp) -> Result<usize, Error> {
         if self.readers().row(statements(self.dialect()).astray.as_str(), params![]).await?.is_none() {
             return Ok(0);
@@ -205,6 +206,13 @@ impl Operation for Take {
             let found = batch.conn().rows(text.as_str(), params).await?;
             let is_full = i64::try_from(found.len()).is_ok_and(|found| found == limit);
             for found in &found {
+                if let Some(run) = row::unheard(found)? {
+                    // Its run has ended: to take it would be to do again what may have been done.
+                    let following = followed(batch, row::id(found)?, Some(run), self.at).await?;
+                    batch.follow(following);
+                    batch.follow_runs(self.at).await?;
+                    continue;
+                }
                 let provision = match row::provision(found).and_then(row::exact) {
                     Ok(provision) => provision,
                     Err(error) => {
@@ -228,6 +236,24 @@ impl Operation for Take {
         }
         Ok(Taken { runs: taken, last })
     }
+}
+
+/// What a row is to be after its run, which has ended; none where nobody knows of one.
+async fn followed(batch: &mut Batch, id: ScheduleId, run: Option<RunId>, at: Timestamp) -> Result<Following, Error> {
+    let found = match run {
+        Some(run) => batch.run(run).await,
+        None => Ok(None),
+    };
+    let following = match found {
+        Ok(found) => found.and_then(Following::run),
+        // It must not keep the other rows from following theirs.
+        Err(error @ Error::Unreadable { .. }) => {
+            tracing::error!(provision = %id, %error, "nobody can read how a scheduled provision ended");
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(following.unwrap_or_else(|| Following::lost(id, at)))
 }
 
 /// A row that cannot be read would otherwise be found again for ever.
@@ -258,7 +284,13 @@ impl Operation for Alter {
         batch.flush().await?;
         let sql = statements(batch.conn().dialect());
         let id = self.id.to_string();
-        let found = batch.conn().rows(sql.one_to_change.as_str(), params![id.as_str()]).await?;
+        let mut found = batch.conn().rows(sql.one_to_change.as_str(), params![id.as_str()]).await?;
+        if let Some(run) = found.first().map(row::unheard).transpose()?.flatten() {
+            let following = followed(batch, self.id, Some(run), self.at).await?;
+            batch.follow(following);
+            batch.follow_runs(self.at).await?;
+            found = batch.conn().rows(sql.one_to_change.as_str(), params![id.as_str()]).await?;
+        }
         let Some(found) = found.first() else {
             let there = !batch.conn().rows(sql.one.as_str(), params![id]).await?.is_empty();
             return Ok(Err(if there { AlterError::Busy(self.id) } else { AlterError::NotFound(self.id) }));
@@ -298,13 +330,13 @@ impl Operation for CatchUp {
         let behind = batch.conn().rows(sql.behind.as_str(), params![]).await?;
         for found in &behind {
             let id = row::id(found)?;
-            let ended = found.maybe_text(1)?.map(|run| run_id(&run)).transpose()?;
-            let run = match ended {
-                Some(run) => batch.run(run).await?.and_then(Following::run),
-                None => None,
-            };
-            batch.follow(run.unwrap_or_else(|| Following::lost(id, self.at)));
+            // Another program may have written anything there.
+            let run = found.maybe_text(1)?.and_then(|run| run.parse().ok());
+            let following = followed(batch, id, run, self.at).await?;
+            batch.follow(following);
         }
+        // Nobody is told of those that are still held: whoever waits would try again at once, for as long as that
+        // lasts.
         batch.follow_runs(self.at).await?;
         let never = batch.conn().rows(sql.never.as_str(), params![]).await?;
         for found in &never {

@@ -9,6 +9,8 @@ use crate::{Action, Failure, FailureClass, Outcome, Run, RunId, RunState};
 
 /// The code of the failure of a try whose worker was lost.
 pub(crate) const LEASE_LOST: &str = "lease_lost";
+/// The code of the failure of a step that was stopped because its worker could not renew its lease.
+pub const LEASE_NOT_RENEWED: &str = "lease_not_renewed";
 
 /// Nobody is asked again sooner than this, whatever is said of when.
 const A_MOMENT: Duration = Duration::from_secs(1);
@@ -118,7 +120,7 @@ impl Provision {
         if failure.class != FailureClass::Transient {
             return None;
         }
-        if failure.code == LEASE_LOST {
+        if matches!(failure.code.as_str(), LEASE_LOST | LEASE_NOT_RENEWED) {
             // Not the provisioning API's fault, and nobody is helped by waiting.
             return Some((self.retries, SignedDuration::ZERO));
         }

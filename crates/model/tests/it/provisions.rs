@@ -110,10 +110,13 @@ fn what_an_outcome_makes_of_the_row() {
     assert_eq!(of(Outcome::TimedOut { failure: failure(FailureClass::TimedOut) }), failed);
     assert_eq!(of(Outcome::Indeterminate { failure: failure(FailureClass::Uncertain) }), failed);
     assert!(matches!(of(Outcome::Cancelled { by: By::System, reason: None }), RowChange::Cancelled { .. }));
-    // Nobody's fault but that of a worker: at once, and for nothing.
-    let lost = Failure::new(FailureClass::Transient, "lease_lost", "the worker was lost");
-    let again = of(Outcome::Failed { failure: lost });
-    assert!(matches!(again, RowChange::Again { at: again, retry_count: 2, .. } if again == at(200)), "{again:?}");
+    // Nobody's fault but that of a worker or of the database: at once, and for nothing, also where there is no retry.
+    for code in ["lease_lost", "lease_not_renewed"] {
+        let lost = Failure::new(FailureClass::Transient, code, "the worker was lost");
+        let run = ended(&row, [1; 10], Backoff::NONE, Outcome::Failed { failure: lost });
+        let again = RowChange::of(&run).unwrap();
+        assert!(matches!(again, RowChange::Again { at: again, retry_count: 2, .. } if again == at(200)), "{again:?}");
+    }
 }
 
 #[test]

@@ -208,7 +208,7 @@ fn what_is_wrong_with_a_body_is_pointed_at() {
     let (_daemon, address) = site.serve_at();
     let template = json!({ "command": "true" });
     let table = [
-        ("/api/jobs", json!({ "name": "x", "command": "true", "paralelism": 2 }), ""),
+        ("/api/jobs", json!({ "name": "x", "command": "true", "paralelism": 2 }), "/paralelism"),
         ("/api/jobs", json!({ "name": "x", "command": "true", "completions": 0 }), "/completions"),
         ("/api/jobs", json!({ "name": "../x", "command": "true" }), "/name"),
         ("/api/jobs", json!({ "name": "x", "command": "true", "completion_mode": "Numbered" }), "/completion_mode"),
@@ -217,6 +217,11 @@ fn what_is_wrong_with_a_body_is_pointed_at() {
             "/api/cronjobs",
             json!({ "name": "x", "schedule": "0 2 * * *", "job_template": { "command": "true", "completions": "all" } }),
             "/job_template/completions",
+        ),
+        (
+            "/api/cronjobs",
+            json!({ "name": "x", "schedule": "0 2 * * *", "job_template": { "command": "true", "comletions": 1 } }),
+            "/job_template/comletions",
         ),
         (
             "/api/cronjobs",

@@ -311,6 +311,39 @@ fn answers_carry_ids_tags_and_careful_headers() {
     assert!(get(&address, "/docs").header("content-security-policy").unwrap().contains("style-src"));
 }
 
+/// Packed, an object is another sequence of bytes.
+#[test]
+fn each_form_of_an_object_has_its_own_tag() {
+    let site = Site::new();
+    site.workspace("everest", r#"{ "enabled": true }"#, "output \"x\" { value = 1 }\n");
+    let daemon = site.serve();
+    let address = daemon.address();
+    let path = "/api/workspaces/everest";
+    let ask = |headers: &[(&str, &str)]| request(&address, "GET", path, headers, "");
+    let gzip = ("Accept-Encoding", "gzip");
+    let plain = ask(&[]);
+    let packed = ask(&[gzip]);
+    assert_eq!((plain.header("content-encoding"), packed.header("content-encoding")), (None, Some("gzip")));
+    let (plain_tag, packed_tag) = (plain.header("etag").unwrap(), packed.header("etag").unwrap());
+    assert_ne!(plain_tag, packed_tag);
+    let same = [
+        ask(&[("If-None-Match", plain_tag)]),
+        ask(&[("If-None-Match", plain_tag), gzip]),
+        ask(&[("If-None-Match", packed_tag), gzip]),
+    ];
+    let tags: Vec<_> = same.iter().map(|reply| (reply.status, reply.header("etag").unwrap())).collect();
+    assert_eq!(tags, [(304, plain_tag), (304, plain_tag), (304, packed_tag)]);
+    let unreadable = ask(&[("If-None-Match", packed_tag)]);
+    assert_eq!((unreadable.status, unreadable.header("etag")), (200, Some(plain_tag)), "it could not be read");
+    for reply in [&plain, &packed, &unreadable].into_iter().chain(&same) {
+        assert_eq!(reply.header("vary"), Some("accept-encoding"));
+    }
+    let deploy = |tag: &str| request(&address, "POST", "/api/workspaces/everest/deploy", &[("If-Match", tag)], "{}");
+    assert_eq!(deploy("\"0123456789abcdef0123456789abcdef-gzip\"").status, 412);
+    let packed = ask(&[gzip]);
+    assert_eq!(deploy(packed.header("etag").unwrap()).status, 202, "whichever form was seen, it is what it was");
+}
+
 /// Objects are changed only by those who know what they are.
 #[test]
 fn what_is_not_as_the_client_saw_it_is_not_changed() {

@@ -240,7 +240,7 @@ fn nonsense_is_refused_with_its_place() {
         (json!({ "name": "a", "command": "x", "work_dir": "relative" }), "/work_dir"),
         (json!({ "name": "a", "command": "x", "work_dir": "/a/../b" }), "/work_dir"),
         (json!({ "name": "a", "command": "x", "pid_file": "a.pid" }), "/pid_file"),
-        (json!({ "name": "a", "command": "x", "autorestrat": true }), ""),
+        (json!({ "name": "a", "command": "x", "autorestrat": true }), "/autorestrat"),
         (json!({ "name": "a", "command": "x", "instances": -1 }), "/instances"),
         (json!({ "name": "a", "command": "x", "depends_on": ["none"] }), "/depends_on/0"),
         (json!({ "name": "../a", "command": "x" }), "/name"),

@@ -299,6 +299,9 @@ fn some_need_somebody_who_agrees() {
     assert_eq!((&row["approval_status"], &row["requested_by"]), (&json!("pending_approval"), &json!("ada")));
     let unkept = admin.send("POST", &format!("{path}/approve"), "{\"reason\": \"a\\u0000b\"}");
     assert_eq!((unkept.status, unkept.code().as_str()), (400, "invalid_field"));
+    let mistyped = admin.send("POST", &format!("{path}/approve"), r#"{"reson": "fine"}"#);
+    assert_eq!((mistyped.status, mistyped.code().as_str()), (400, "invalid_body"), "{}", mistyped.text());
+    assert_eq!(mistyped.json()["errors"][0]["pointer"], "/reson");
     let early = ada.send("POST", &format!("{path}/execute"), "");
     assert_eq!((early.status, early.code().as_str()), (409, "approval_required"));
     let own = ada.send("POST", &format!("{path}/approve"), "");

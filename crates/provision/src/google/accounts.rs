@@ -44,7 +44,7 @@ pub(super) async fn provision(session: &mut Session<'_>, wanted: &Wanted<'_>, us
         _ => return Err(refusal::<Google>(&made, &format!("make the account {user}"))),
     }
     for group in groups {
-        groups::add(session, &group, user).await?;
+        groups::add(session, &group, user, true).await?;
     }
     for license in licenses {
         licenses::assign(session, &license, user, true).await?;

@@ -1,5 +1,6 @@
 //! Administrative roles.
 
+use piton_model::{Failure, FailureClass};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -7,6 +8,9 @@ use super::{Google, Session, id_of};
 use crate::answer::Problem;
 use crate::session::{asking, below, permanent, refusal};
 use crate::wanted::{Wanted, texts};
+
+/// A customer has some hundred roles at most, and a page a hundred of them.
+const MOST_PAGES: usize = 100;
 
 pub(super) async fn modify(session: &mut Session<'_>, wanted: &Wanted<'_>, user: &str) -> Result<(), Problem> {
     let (add, remove) = wanted.changes("roles")?;
@@ -58,7 +62,15 @@ async fn assignments(session: &mut Session<'_>, id: &str, role: &str) -> Result<
 async fn pages(session: &mut Session<'_>, url: reqwest::Url, doing: &str) -> Result<Vec<Value>, Problem> {
     let mut found = Vec::new();
     let mut next = Some(url.clone());
+    let mut left = MOST_PAGES;
     while let Some(page) = next {
+        if left == 0 {
+            let message = format!("Google does not come to an end where it is to {doing}");
+            return Err(Failure::new(FailureClass::Transient, "target_failed", message)
+                .hint("it is tried again; look at the answers, which are kept with the run")
+                .into());
+        }
+        left -= 1;
         let mut body = session.must(Method::GET, page, None, doing).await?;
         if let Some(items) = body["items"].as_array_mut() {
             found.append(items);

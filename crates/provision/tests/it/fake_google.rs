@@ -38,6 +38,10 @@ pub struct State {
     pub transfers: Vec<Value>,
     /// What is answered to the next call whose line contains this.
     pub faults: VecDeque<(&'static str, u16, Value)>,
+    /// The list of roles has no last page.
+    pub endless: bool,
+    /// Whoever asks for a token with this scope hears nothing, ever.
+    pub hangs: Option<&'static str>,
     /// Scopes that were delegated.
     pub delegated: Option<Vec<&'static str>>,
     /// Tokens, until when they are good, and for what.
@@ -179,6 +183,9 @@ impl State {
                         any of the scopes requested.";
             return reply(401, &json!({"error": "unauthorized_client", "error_description": said}));
         }
+        if self.hangs.is_some_and(|hangs| scope.contains(hangs)) {
+            return Reply::Never;
+        }
         self.issued += 1;
         let token = format!("ya29.token-{}", self.issued);
         self.tokens.insert(token.clone(), (self.now() + Duration::from_secs(3599), scope));
@@ -243,6 +250,7 @@ impl State {
                 }
                 reply(200, &asked.json())
             }
+            ("GET", []) => reply(200, &json!({"members": []})),
             ("DELETE", [member]) => {
                 if members.remove(*member) {
                     return Reply::Answer(204, Vec::new(), String::new());
@@ -261,6 +269,7 @@ impl State {
                     200,
                     &json!({"items": [{"roleId": "1", "roleName": "_SEED_ADMIN_ROLE"}], "nextPageToken": "p2"}),
                 ),
+                Some(_) if self.endless => reply(200, &json!({"items": [], "nextPageToken": "p2"})),
                 Some(_) => reply(200, &json!({"items": [{"roleId": "2", "roleName": "Help Desk"}]})),
             },
             ("GET", ["roleassignments"]) => {

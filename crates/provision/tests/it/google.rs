@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use piton_model::FailureClass::{Permanent, Transient};
 use piton_model::JobType;
-use piton_provision::{Request, Settings};
+use piton_provision::{BreakerRules, Request, Settings};
 use serde_json::{Value, json};
 
+use crate::fake::{Fake, Reply};
 use crate::fake_google::{Google, error};
-use crate::scene::{Scene, kind, request};
+use crate::scene::{Scene, kind, request, settings};
 
 const ADA: &str = "ada@example.org";
 
@@ -90,6 +91,20 @@ async fn an_attempt_goes_on_where_the_last_one_stopped() {
 }
 
 #[tokio::test]
+async fn a_new_account_that_is_not_known_everywhere_is_waited_for() {
+    let (google, scene) = scene().await;
+    google.state.lock().unwrap().groups = [("eng@example.org".to_owned(), [].into())].into();
+    let unknown = error(404, "global", "notFound", "Resource Not Found: memberKey");
+    google.fail_once("POST /admin/directory/v1/groups/eng@", 404, unknown);
+    assert_eq!(kind(&scene.failure(&provision()).await), (Transient, "provider_settling"));
+    // A group that there is not does not come by itself.
+    assert_eq!(kind(&scene.failure(&provision()).await), (Permanent, "group_missing"));
+    assert!(google.state.lock().unwrap().groups["eng@example.org"].contains(ADA));
+    with_groups(&google);
+    scene.carry_out(&provision()).await.unwrap();
+}
+
+#[tokio::test]
 async fn another_persons_account_is_left_alone() {
     let (google, scene) = scene().await;
     let bob = json!({"id": "7", "primaryEmail": ADA, "name": {"givenName": "Adam", "familyName": "Smith"}});
@@ -152,6 +167,39 @@ async fn tokens_are_kept_until_they_end_and_replaced_when_they_are_refused() {
 }
 
 #[tokio::test]
+async fn a_token_that_does_not_come_keeps_nobody_from_those_that_are_there() {
+    let (google, scene) = scene().await;
+    with_ada(&google, &scene).await;
+    google.state.lock().unwrap().hangs = Some("apps.licensing");
+    let waiting = scene.spawn(about(JobType::ModifyLicense, json!({"add": ["Google-Apps/new"]})));
+    google.fake.wait_for(1).await;
+    let suspend = about(JobType::Suspend, Value::Null);
+    let suspended = tokio::time::timeout(Duration::from_secs(30), scene.carry_out(&suspend)).await;
+    suspended.expect("nobody waits for the token of another scope").unwrap();
+    waiting.abort();
+}
+
+#[tokio::test]
+async fn what_is_not_called_after_something_was_counts_as_a_try() {
+    let google = Google::start().await;
+    let target = Fake::start(|_| Reply::text(200, "ok")).await;
+    let breaker = BreakerRules { failures: 1, ..BreakerRules::default() };
+    let scene = Scene::new(Settings { google: Some(google.settings()), breaker, ..settings(&target.url) });
+    google.lives_by(&scene.clock);
+    with_ada(&google, &scene).await;
+    let alone = about(JobType::Suspend, Value::Null);
+    google.fail_once("PUT", 500, error(500, "global", "backendError", "Backend Error"));
+    assert_eq!(kind(&scene.failure(&alone).await), (Transient, "target_failed"));
+    assert_eq!(kind(&scene.failure(&alone).await), (Transient, "target_open"));
+    let mut both = alone;
+    both.body["applications"] = json!({"google": true, "slack": true});
+    let failed = scene.carry_out(&both).await.unwrap_err();
+    assert_eq!(kind(&failed.failure), (Transient, "target_busy"), "what was posted is posted again");
+    assert!(failed.retry_after.is_some_and(|after| !after.is_zero()), "{:?}", failed.retry_after);
+    assert_eq!(target.lines(), ["POST /"]);
+}
+
+#[tokio::test]
 async fn bad_credentials_are_told() {
     let (google, _) = scene().await;
     let settings = piton_provision::GoogleSettings { admin: "gone@example.org".to_owned(), ..google.settings() };
@@ -202,6 +250,12 @@ async fn a_password_is_reset_and_not_kept() {
     let user = google.user(ADA);
     assert_eq!((&user["password"], &user["changePasswordAtNextLogin"]), (&json!("correct horse"), &json!(false)));
     assert!(!serde_json::to_string(&answer).unwrap().contains("correct horse"));
+    // Nor is its beginning, where a long message is cut in the midst of it.
+    let said = format!("{} correct horse", "x".repeat(503));
+    google.fail_once("PUT", 400, error(400, "global", "invalid", &said));
+    let failure = scene.failure(&reset).await;
+    assert_eq!(kind(&failure), (Permanent, "target_refused"));
+    assert!(failure.message.contains("xxx") && !failure.message.contains("cor"), "{}", failure.message);
 }
 
 #[tokio::test]
@@ -235,6 +289,16 @@ async fn groups_licences_and_roles_are_given_and_taken_twice_over() {
     ] {
         assert_eq!(kind(&scene.failure(&about(job_type, payload)).await), (Permanent, code));
     }
+}
+
+#[tokio::test]
+async fn a_list_without_an_end_is_not_read_for_ever() {
+    let (google, scene) = scene().await;
+    with_ada(&google, &scene).await;
+    google.state.lock().unwrap().endless = true;
+    let request = about(JobType::ModifyRole, json!({"add": ["Help Desk"]}));
+    let failure = tokio::time::timeout(Duration::from_secs(60), scene.failure(&request)).await;
+    assert_eq!(kind(&failure.expect("it comes to an end")), (Transient, "target_failed"));
 }
 
 #[tokio::test]

@@ -120,7 +120,8 @@ pub(crate) fn refused(code: &str, found: &[Diagnostic]) -> Refusal {
     let hint = errors().find_map(|found| found.hint.clone());
     let refusal = Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail, hint);
     errors().fold(refusal, |refusal, found| {
-        let pointer = found.field.as_deref().map(pointer).unwrap_or_default();
+        let known = found.pointer.clone();
+        let pointer = known.unwrap_or_else(|| found.field.as_deref().map(pointer).unwrap_or_default());
         refusal.at(Fault { pointer, detail: found.message.clone() })
     })
 }
@@ -219,7 +220,14 @@ mod tests {
         let (_directory, layout) = site();
         let table = [
             (json!({ "name": "web", "command": "x", "work_dir": "relative" }), "/work_dir"),
-            (json!({ "name": "web", "command": "x", "instancse": 2 }), ""),
+            (json!({ "name": "web", "command": "x", "instancse": 2 }), "/instancse"),
+            (json!({ "name": "web", "command": "x", "a.b/c[0]": 2 }), "/a.b~1c[0]"),
+            (json!({ "name": "web", "command": "x", "log": { "file": { "dri": "/x" } } }), "/log/file/dri"),
+            (json!({ "name": "web", "command": "x", "instances": "many" }), "/instances"),
+            (
+                json!({ "name": "web", "command": "x", "depends_on": [{ "name": "api", "contidion": "x" }] }),
+                "/depends_on/0/contidion",
+            ),
             (json!({ "name": "../web", "command": "x" }), "/name"),
             (json!({ "name": "web", "command": "x", "depends_on": ["none"] }), "/depends_on/0"),
         ];

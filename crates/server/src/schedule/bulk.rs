@@ -18,6 +18,9 @@ use crate::state::App;
 
 /// The largest file.
 pub(crate) const LARGEST: usize = 64 * 1024 * 1024;
+/// How many requests a file may have. Of whole ones there is no room for more in the largest file; of lines with next
+/// to nothing in them there is, and each takes many times as much memory as it has bytes.
+const MOST: usize = 500_000;
 /// How many mistakes are told where nothing is scheduled.
 const TOLD: usize = 1000;
 
@@ -71,9 +74,9 @@ pub(crate) async fn bulk(
     let body = extract::body(body).await?;
     let (shared, by) = (app.clone(), caller.by.clone());
     // What ids the requests get depends on whose task this is.
-    let ids = app.engine.new_schedule_ids(count(format, &body));
+    let ids = app.engine.new_schedule_ids(count(format, &body).min(MOST));
     let checked = tokio::task::spawn_blocking(move || {
-        let lines = lines(format, &body).map_err(|mistake| refused(vec![mistake]))?;
+        let lines = lines(format, &body, MOST)?;
         let name = caller.by.to_string();
         let by = measure(&shared, &caller, &name);
         let check = |(line, id): (Line, _)| {
@@ -143,18 +146,25 @@ fn count(format: Format, body: &Bytes) -> usize {
     }
 }
 
-fn lines(format: Format, body: &[u8]) -> Result<Vec<Line>, Mistake> {
+fn lines(format: Format, body: &[u8], most: usize) -> Answer<Vec<Line>> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    match format {
-        Format::Csv => csv_lines(body),
-        Format::JsonLines => Ok(json_lines(body)),
+    // One more tells that there are too many.
+    let found = match format {
+        Format::Csv => csv_lines(body, most + 1).map_err(|mistake| refused(vec![mistake]))?,
+        Format::JsonLines => json_lines(body, most + 1),
+    };
+    if found.len() > most {
+        let detail = format!("the file has more than {most} requests");
+        let hint = Some("send it in parts".to_owned());
+        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail, hint));
     }
+    Ok(found)
 }
 
-fn json_lines(body: &[u8]) -> Vec<Line> {
+fn json_lines(body: &[u8], most: usize) -> Vec<Line> {
     let numbered = (1..).zip(body.split(|byte| *byte == b'\n'));
     let each = numbered.filter(|(_, text)| !text.trim_ascii().is_empty());
-    let read = each.map(|(number, text)| {
+    let read = each.take(most).map(|(number, text)| {
         let members = match serde_json::from_slice(text) {
             Ok(Value::Object(members)) => once(None, text, members),
             Ok(_) => Err(mistake("invalid_row", "", "a line must be a JSON object")),
@@ -178,7 +188,7 @@ fn once(field: Option<&str>, text: &[u8], members: Map<String, Value>) -> Result
     }
 }
 
-fn csv_lines(body: &[u8]) -> Result<Vec<Line>, Mistake> {
+fn csv_lines(body: &[u8], most: usize) -> Result<Vec<Line>, Mistake> {
     let unreadable = |what: String| mistake("invalid_csv", "", what);
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(body);
     let titles = reader.headers().map_err(|error| unreadable(format!("the titles cannot be read: {error}")))?;
@@ -194,7 +204,7 @@ fn csv_lines(body: &[u8]) -> Result<Vec<Line>, Mistake> {
     }
     let mut found = Vec::new();
     let (mut number, mut seen) = (1, 0);
-    for record in reader.byte_records() {
+    for record in reader.byte_records().take(most) {
         let record = record.map_err(|error| unreadable(error.to_string()))?;
         // The reader counts a line only when it has read past both of its ends, which is too late.
         let begins = record.position().and_then(|position| usize::try_from(position.byte()).ok()).unwrap_or(seen);
@@ -293,7 +303,7 @@ mod tests {
     use super::*;
 
     fn read(format: Format, text: &str) -> Vec<(u64, Result<Value, &'static str>)> {
-        let lines = lines(format, text.as_bytes()).unwrap();
+        let lines = lines(format, text.as_bytes(), MOST).unwrap();
         assert!(lines.len() <= count(format, &Bytes::copy_from_slice(text.as_bytes())), "there is an id for each");
         let members = |line: Line| (line.number, line.members.map(Value::Object).map_err(|mistake| mistake.code));
         lines.into_iter().map(members).collect()
@@ -340,7 +350,7 @@ mod tests {
             (Format::JsonLines, r#"{"a":[{"b/c~":1,"b/c~":2}]}"#, "a.0.b/c~"),
             (Format::Csv, "schedule_time,payload\nx,\"{\"\"a\"\":1,\"\"a\"\":1}\"\n", "payload.a"),
         ] {
-            let found = lines(format, text.as_bytes()).unwrap().remove(0).members.unwrap_err();
+            let found = lines(format, text.as_bytes(), MOST).unwrap().remove(0).members.unwrap_err();
             let detail = format!("the member `{place}` stands twice");
             assert_eq!((found.field, found.detail), (place.to_owned(), detail), "{text}");
         }
@@ -357,7 +367,19 @@ mod tests {
     #[test]
     fn a_table_needs_its_titles() {
         for bad in ["", "a,b\n1,2\n", "schedule_time,fullName,employee.fullName\n", "schedule_time,Schedule_Time\n"] {
-            assert_eq!(lines(Format::Csv, bad.as_bytes()).unwrap_err().code, "invalid_csv", "{bad}");
+            let problem = lines(Format::Csv, bad.as_bytes(), MOST).unwrap_err().into_problem();
+            assert_eq!(problem.code, "invalid_csv", "{bad}");
+        }
+    }
+
+    #[test]
+    fn there_are_not_more_requests_than_may_be() {
+        for (format, text) in
+            [(Format::JsonLines, "{}\n\n{}\r\n\n{}\n\n"), (Format::Csv, "schedule_time\r\na\r\n\r\nb\r\nc\r\n")]
+        {
+            assert_eq!(lines(format, text.as_bytes(), 3).unwrap().len(), 3, "what is blank is none");
+            let problem = lines(format, text.as_bytes(), 2).unwrap_err().into_problem();
+            assert_eq!((problem.status, problem.code.as_str()), (413, "body_too_large"), "{}", problem.detail);
         }
     }
 }

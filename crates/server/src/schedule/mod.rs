@@ -201,7 +201,7 @@ async fn postpone(app: &App, caller: Caller, id: ScheduleId, body: &Map<String, 
 }
 
 /// Agrees to a scheduled provision that needs it, which then shows who did and the reason.
-#[utoipa::path(post, path = "/schedule/{id}/approve", responses(
+#[utoipa::path(post, path = "/schedule/{id}/approve", request_body = api::ApprovalRequest, responses(
     (status = 200, body = api::Schedule),
     (status = 403, description = "Whoever asked for it may not approve it, or the role does not allow it."),
     (status = 409, description = "Nobody is asked to agree, or it does not wait any more.")))]
@@ -209,22 +209,24 @@ async fn approve(
     State(app): State<App>,
     Path(id): Path<String>,
     caller: Caller,
-    Json(request): Json<api::ApprovalRequest>,
+    body: Answer<Json<api::ApprovalRequest>>,
 ) -> Answer<Json<api::Schedule>> {
+    let Json(request) = body.map_err(unless_in_the_way)?;
     let (by, reason) = (caller.by.to_string(), reason(request)?);
     alter(&app, caller, id_of(&id)?, Alteration::Approve { by, reason }).await
 }
 
 /// Refuses a scheduled provision that needs somebody who agrees. It is cancelled, and shows the reason.
-#[utoipa::path(post, path = "/schedule/{id}/reject", responses(
+#[utoipa::path(post, path = "/schedule/{id}/reject", request_body = api::ApprovalRequest, responses(
     (status = 200, body = api::Schedule),
     (status = 409, description = "Nobody is asked to agree, or it does not wait any more.")))]
 async fn reject(
     State(app): State<App>,
     Path(id): Path<String>,
     caller: Caller,
-    Json(request): Json<api::ApprovalRequest>,
+    body: Answer<Json<api::ApprovalRequest>>,
 ) -> Answer<Json<api::Schedule>> {
+    let Json(request) = body.map_err(unless_in_the_way)?;
     let (by, reason) = (caller.by.to_string(), reason(request)?);
     alter(&app, caller, id_of(&id)?, Alteration::Reject { by, reason }).await
 }

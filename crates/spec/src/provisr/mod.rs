@@ -14,6 +14,7 @@ pub(crate) mod join;
 mod json;
 mod mask;
 mod output;
+mod pointers;
 mod policy;
 mod probes;
 pub(crate) mod process;

@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use super::batch::{read_cronjob, read_job};
 use super::items::{Form, Reading, without_places};
 use super::join::WORDS;
+use super::pointers::point;
 use super::process::read_process;
 use super::surroundings::Surroundings;
 use crate::diagnostic::Diagnostic;
@@ -53,7 +54,9 @@ fn parse<T>(
     let reading = Reading { around, form: Form::Request, inline: false };
     let read = findings.table().and_then(|fields| read(fields, &file, reading));
     let read = read.filter(|_| !findings.any_error());
-    let found: Vec<Diagnostic> = findings.into_diagnostics().into_iter().map(without_places).collect();
+    let mut found = findings.into_diagnostics();
+    point(&document, &mut found);
+    let found: Vec<Diagnostic> = found.into_iter().map(without_places).collect();
     match read {
         Some(read) => Ok((read, found)),
         None => Err(found),

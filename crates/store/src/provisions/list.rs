@@ -12,12 +12,16 @@ use crate::row::micros;
 use crate::{Error, Store};
 
 /// How many rows are looked through at once.
-const STRIDE: i64 = 5_000;
+const STRIDE: i64 = 500;
 
-/// How many more rows are read at once where some that were read cannot be shown, and how often that is done for one
-/// page: a table in which thousands cannot be read gives pages that are not full, but in time.
-const MORE: usize = 200;
-const ROUNDS: usize = 25;
+/// How many rows of a page are read at once, and how often that is done for one page: a table in which thousands cannot
+/// be read gives pages that are not full, but in time.
+const MORE: usize = 100;
+const ROUNDS: usize = 50;
+
+/// A page whose documents have more bytes than this ends there: what people may write into one row, times the rows of a
+/// page, would be more than there is memory.
+const HEAVIEST: usize = 16 * 1024 * 1024;
 
 /// Which scheduled provisions, the latest due first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -53,16 +57,20 @@ impl Store {
     pub async fn provisions(&self, query: &ProvisionQuery) -> Result<ProvisionPage, Error> {
         let mut page = ProvisionPage { provisions: Vec::new(), next: None, left_out: 0 };
         // One more tells whether there is another page.
-        let mut part = ProvisionQuery { limit: query.limit.saturating_add(1), ..query.clone() };
+        let mut part = ProvisionQuery { limit: query.limit.saturating_add(1).min(MORE), ..query.clone() };
+        let mut bytes = 0;
         for _ in 0..ROUNDS {
             let (sql, params) = part.statement(self.dialect());
             let rows = self.readers().rows(sql, params).await?;
             for found in &rows {
-                if page.provisions.len() == query.limit {
+                if page.provisions.len() == query.limit || bytes > HEAVIEST {
                     return Ok(page);
                 }
                 match row::provision(found) {
-                    Ok(provision) => page.provisions.push(provision),
+                    Ok(provision) => {
+                        bytes += row::weight(found);
+                        page.provisions.push(provision);
+                    }
                     Err(error) => {
                         page.left_out += 1;
                         tracing::warn!(%error, "a scheduled provision is left out of a list");
@@ -78,8 +86,7 @@ impl Store {
                 page.next = None;
                 return Ok(page);
             }
-            let missing = query.limit - page.provisions.len();
-            part = ProvisionQuery { after: page.next, offset: 0, limit: missing.saturating_add(1).max(MORE), ..part };
+            part = ProvisionQuery { after: page.next, offset: 0, limit: MORE, ..part };
         }
         Ok(page)
     }

@@ -93,6 +93,23 @@ pub(super) fn provision(row: &Row) -> Result<ScheduledProvision, Error> {
     })
 }
 
+/// How many bytes the documents of a row have.
+pub(super) fn weight(row: &Row) -> usize {
+    let documents = [2, 3, 4].into_iter().filter_map(|index| row.maybe_text(index).ok().flatten());
+    documents.map(|document| document.len()).sum()
+}
+
+/// The run of which a row does not know that it ended, because somebody held the row or the table when it did, and
+/// wrote into the row that it waits. Only for rows with which it was asked when their runs ended.
+///
+/// A row forgets its first run when it is over, and has the end of a run after which it waits again as the time of its
+/// last call.
+pub(super) fn unheard(row: &Row) -> Result<Option<RunId>, Error> {
+    let (Some(run), Some(ended)) = (row.maybe_text(20)?, row.maybe_int(22)?) else { return Ok(None) };
+    let is_known = row.maybe_int(15)? == Some(ended);
+    Ok(run.parse().ok().filter(|_| !is_known))
+}
+
 /// A row whose numbers are those that were written: the target must not be told of others.
 pub(super) fn exact(row: ScheduledProvision) -> Result<ScheduledProvision, Error> {
     match row.wanted.inexact() {
@@ -210,9 +227,9 @@ impl Following {
         Following { id, change: RowChange::Failed { at, error }, first_run: None, last_run: None }
     }
 
-    /// Whether the row waits again then.
-    pub(crate) fn waits_again(&self) -> bool {
-        matches!(self.change, RowChange::Again { .. })
+    /// Whether the row may wait again then: what is cancelled does where another program has put it back.
+    pub(crate) fn may_wait_again(&self) -> bool {
+        matches!(self.change, RowChange::Again { .. } | RowChange::Cancelled { .. })
     }
 
     pub(crate) fn params(&self, now: Timestamp) -> Vec<Param<'static>> {

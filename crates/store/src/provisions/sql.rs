@@ -17,7 +17,7 @@ const FOLLOW_COLUMNS: &[Column] = &[Text, Text, Int, Text, Int, Int, Int, Text, 
 
 /// The statements in one dialect.
 pub(crate) struct Statements {
-    /// Rows that are due by their own time: until when, how many.
+    /// Rows that are due by their own time, and when their runs ended: until when, how many.
     pub(crate) due: String,
     /// The same, of those that come after a row: until when, how many, its time and id.
     pub(crate) due_after: String,
@@ -27,7 +27,7 @@ pub(crate) struct Statements {
     pub(crate) next: String,
     /// One row.
     pub(crate) one: String,
-    /// One row that nobody else is changing.
+    /// One row that nobody else is changing, and when its run ended.
     pub(crate) one_to_change: String,
     /// A row that waited, as it is after somebody altered it: id, schedule time, zone, status, approval, who approved,
     /// error, next attempt, first run, now, retry count, reason of who approved.
@@ -160,16 +160,18 @@ fn write(words: &Words, dialect: Dialect) -> Statements {
          AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.lock_key = 'provision/' || {} AND r.phase IN ('running', 'gated'))",
         text("s.id"),
     );
+    // What takes or alters a row also asks when its run ended, of a row that is in the midst of its tries.
+    let ended = "(SELECT h.ended_at FROM run_history h WHERE h.id = s.last_run AND s.first_run IS NOT NULL)";
     let (now, limit) = (to_time("$1"), "$2");
     let due = |after: &str| {
         format!(
-            "SELECT {columns} FROM scheduled_provisions s WHERE {takeable} AND s.next_attempt_at IS NULL \
+            "SELECT {columns}, {ended} FROM scheduled_provisions s WHERE {takeable} AND s.next_attempt_at IS NULL \
              AND s.schedule_time <= {now}{after} ORDER BY s.schedule_time, s.id LIMIT {limit}{lock}"
         )
     };
     let after = format!(" AND (s.schedule_time, s.id) > ({}, {})", to_time("$3"), cast("$4", "UUID"));
     let again = format!(
-        "SELECT {columns} FROM scheduled_provisions s WHERE {takeable} AND s.next_attempt_at IS NOT NULL \
+        "SELECT {columns}, {ended} FROM scheduled_provisions s WHERE {takeable} AND s.next_attempt_at IS NOT NULL \
          AND s.next_attempt_at <= {now} ORDER BY s.next_attempt_at, s.id LIMIT {limit}{lock}"
     );
     let next = format!(
@@ -218,7 +220,7 @@ fn write(words: &Words, dialect: Dialect) -> Statements {
         due_after: due(&after),
         again,
         next,
-        one_to_change: format!("{one}{lock}"),
+        one_to_change: format!("SELECT {columns}, {ended} FROM scheduled_provisions s WHERE s.id = {id}{lock}"),
         one,
         alter,
         behind,
@@ -266,16 +268,20 @@ fn insert(words: &Words) -> Rows {
 fn follow(words: &Words) -> Rows {
     let Words { to_time, cast, lock, materialized, returned, .. } = words;
     let id = cast("v.id", "UUID");
-    // What is written of a row goes with it through the lock: to join the two afterwards, without statistics, is to compare
-    // each with each.
+    // What another program wrote last counts where the run has done nothing: nobody tries again what it cancelled, and
+    // what it put back to waiting is wanted although its run was cancelled. Where it said for when, that counts if it
+    // is later than the next try. What is written of a row goes with it through the lock: to join the two afterwards,
+    // without statistics, is to compare each with each.
     let tail = format!(
         "), free AS {materialized}(SELECT s.id AS row_id, v.* FROM v JOIN scheduled_provisions s ON s.id = {id}{lock}) \
          UPDATE scheduled_provisions AS s SET \
-         status = CASE WHEN s.status = 'cancelled' AND v.status = 'pending' THEN s.status ELSE v.status END, \
+         status = CASE WHEN s.status = 'cancelled' AND v.status = 'pending' THEN s.status \
+         WHEN s.status = 'pending' AND v.status = 'cancelled' THEN s.status ELSE v.status END, \
          executed_at = COALESCE({executed}, s.executed_at), \
          error_message = CASE WHEN {keep} = 1 THEN s.error_message ELSE v.error END, \
          retry_count = COALESCE({retries}, s.retry_count), \
-         next_attempt_at = CASE WHEN s.status = 'executing' THEN {next} END, \
+         next_attempt_at = CASE WHEN s.status = 'executing' OR s.status = 'pending' AND {next} > s.schedule_time \
+         THEN {next} END, \
          first_run = v.first_run, last_run = v.last_run, updated_at = {now} \
          FROM free AS v WHERE s.id = v.row_id RETURNING {returned}",
         executed = to_time("v.executed"),

@@ -101,6 +101,7 @@ on_both_engines![
     rows_follow_their_runs,
     what_people_do_to_rows,
     lists_have_filters_and_pages,
+    a_page_of_large_rows_ends_early,
     many_are_scheduled_at_once,
     a_nul_stops_nothing,
     a_row_that_cannot_be_read_says_where,
@@ -299,6 +300,32 @@ async fn lists_have_filters_and_pages(fixture: &Fixture) {
     store.close().await;
 }
 
+async fn a_page_of_large_rows_ends_early(fixture: &Fixture) {
+    let store = fixture.open().await;
+    let large = Secret::new(json!({"note": "x".repeat(9 << 20)}));
+    let mut all = Vec::new();
+    for second in 0..3 {
+        all.push(schedule(&store, NewProvision { employee: large.clone(), ..new(at(second)) }).await);
+    }
+    all.reverse();
+    let query = ProvisionQuery { limit: 1000, ..ProvisionQuery::default() };
+    let page = store.provisions(&query).await.unwrap();
+    let ids = |rows: &[ScheduledProvision]| rows.iter().map(|row| row.wanted.id).collect::<Vec<_>>();
+    assert_eq!((ids(&page.provisions), page.next), (all[..2].to_vec(), Some((at(1), all[1]))));
+    let page = store.provisions(&ProvisionQuery { after: page.next, ..query }).await.unwrap();
+    assert_eq!((ids(&page.provisions), page.next), (all[2..].to_vec(), None));
+
+    // Small ones come on one page, however often it is read for that.
+    let small: Vec<NewProvision> = (0..450).map(|second| new(at(1000 + second))).collect();
+    store.schedule_provisions(small, bob(), at(0)).await.unwrap();
+    for limit in [99, 100, 101, 450] {
+        let page = store.provisions(&ProvisionQuery { limit, ..ProvisionQuery::default() }).await.unwrap();
+        assert_eq!(page.provisions.len(), limit);
+        assert_eq!(page.next, page.provisions.last().map(|row| (row.wanted.schedule_time, row.wanted.id)));
+    }
+    store.close().await;
+}
+
 async fn many_are_scheduled_at_once(fixture: &Fixture) {
     let store = fixture.open().await;
     let many: Vec<NewProvision> = (0..2500).map(|second| new(at(second))).collect();
@@ -429,6 +456,29 @@ async fn other_programs_write_the_table() {
     store.record(run.id, done(), guard(&run), at(60)).await.unwrap();
     assert_eq!(row(&store, cancelled).await.status, ScheduleStatus::Completed);
 
+    // Cancelled while it is executed, and put back to waiting before it was stopped, it is executed anew.
+    let wanted = insert(&mut outsider, COLUMNS, VALUES).await;
+    let run = take_one(&store, at(62)).await;
+    let cancel = Event::CancelAsked { by: By::System, reason: None, superseded_by: None };
+    store.record(run.id, cancel, guard(&run), at(63)).await.unwrap();
+    let statement = format!("UPDATE scheduled_provisions SET status = 'pending' WHERE id = '{wanted}'");
+    outsider.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
+    store.record(run.id, failed(FailureClass::Interrupted), guard(&run), at(64)).await.unwrap();
+    assert_eq!(row(&store, wanted).await.status, ScheduleStatus::Pending);
+    let run = take_one(&store, at(65)).await;
+    assert_eq!((of(&run), run.retry_of), (wanted, None));
+    store.record(run.id, done(), guard(&run), at(66)).await.unwrap();
+
+    // Put back while it is executed, for another time, it is tried again at that time.
+    let postponed = insert(&mut outsider, COLUMNS, VALUES).await;
+    let run = take_one(&store, at(67)).await;
+    let later = "status = 'pending', schedule_time = '2033-05-18T03:33:20Z'";
+    let statement = format!("UPDATE scheduled_provisions SET {later} WHERE id = '{postponed}'");
+    outsider.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
+    store.record(run.id, failed(FailureClass::Transient), guard(&run), at(68)).await.unwrap();
+    let found = row(&store, postponed).await;
+    assert_eq!((found.status, found.retry_count, found.next_attempt_at), (ScheduleStatus::Pending, 1, None));
+
     // Deleted while it is executed.
     let deleted = insert(&mut outsider, COLUMNS, VALUES).await;
     let run = take_one(&store, at(70)).await;
@@ -472,6 +522,121 @@ async fn a_row_that_somebody_holds_is_waited_for_by_nobody() {
     outsider.close().await.unwrap();
     store.close().await;
     fixture.audited().await;
+}
+
+const LOCK_TABLE: &str = "LOCK TABLE scheduled_provisions IN ACCESS EXCLUSIVE MODE";
+
+fn lock_row(id: ScheduleId) -> String {
+    format!("SELECT 1 FROM scheduled_provisions WHERE id = '{id}' FOR UPDATE")
+}
+
+/// Another program changes a row that is being executed, and keeps it or the table locked while its run ends.
+async fn end_unheard(store: &Store, outsider: &mut PgConnection, set: &str, lock: &str, ended: (&Run, Event)) {
+    let (run, event) = ended;
+    let statement = format!("UPDATE scheduled_provisions SET {set} WHERE id = '{}'", of(run));
+    outsider.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
+    let mut open = outsider.begin().await.unwrap();
+    open.execute(sqlx::AssertSqlSafe(lock.to_owned())).await.unwrap();
+    store.record(run.id, event, guard(run), at(30)).await.unwrap();
+    open.rollback().await.unwrap();
+    assert_eq!(row(store, of(run)).await.status, ScheduleStatus::Pending, "it has not heard how its run ended");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_put_back_and_held_until_its_run_has_ended_is_not_executed_twice() {
+    let fixture = Fixture::postgres().await;
+    let store = fixture.open().await;
+    let mut outsider = outsider(&fixture).await;
+    for locks_table in [false, true] {
+        let lock = |id| if locks_table { LOCK_TABLE.to_owned() } else { lock_row(id) };
+        let put_back = "status = 'pending'";
+        let id = insert(&mut outsider, COLUMNS, VALUES).await;
+        let run = take_one(&store, at(20)).await;
+        end_unheard(&store, &mut outsider, put_back, &lock(id), (&run, done())).await;
+        assert!(take(&store, 10, at(40)).await.is_empty(), "it is done");
+        let over = row(&store, id).await;
+        assert_eq!(
+            (over.status, over.last_run, over.executed_at),
+            (ScheduleStatus::Completed, Some(run.id), Some(at(30)))
+        );
+        // What is put back after that is wanted once more.
+        let statement = format!("UPDATE scheduled_provisions SET {put_back} WHERE id = '{id}'");
+        outsider.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
+        let run = take_one(&store, at(50)).await;
+        assert_eq!((of(&run), run.retry_of), (id, None));
+        store.record(run.id, done(), guard(&run), at(51)).await.unwrap();
+
+        // One that did not succeed is tried again, as the same.
+        let id = insert(&mut outsider, COLUMNS, VALUES).await;
+        let first = take_one(&store, at(20)).await;
+        let busy = failed(FailureClass::Transient);
+        end_unheard(&store, &mut outsider, put_back, &lock(id), (&first, busy)).await;
+        assert!(take(&store, 10, at(40)).await.is_empty(), "first it hears of it");
+        let again = row(&store, id).await;
+        assert_eq!((again.status, again.retry_count), (ScheduleStatus::Pending, 1));
+        assert!(again.next_attempt_at.is_some_and(|next| next >= at(60)), "{:?}: not at once", again.next_attempt_at);
+        let second = take_one(&store, at(100)).await;
+        assert_eq!((of(&second), second.retry_of), (id, Some(first.id)));
+        store.record(second.id, done(), guard(&second), at(101)).await.unwrap();
+        assert_eq!(row(&store, id).await.status, ScheduleStatus::Completed);
+
+        // Nor is one altered that is done, whenever it would be due.
+        let id = insert(&mut outsider, COLUMNS, VALUES).await;
+        let run = take_one(&store, at(20)).await;
+        let later = "status = 'pending', schedule_time = '2033-05-18T03:33:20Z'";
+        end_unheard(&store, &mut outsider, later, &lock(id), (&run, done())).await;
+        let refused = store.alter_provision(id, Alteration::ExecuteNow, bob(), at(40)).await.unwrap_err();
+        assert_eq!(refused, AlterError::Refused(NotAltered::NoLongerPending(ScheduleStatus::Completed)));
+        assert_eq!(row(&store, id).await.status, ScheduleStatus::Completed);
+    }
+    outsider.close().await.unwrap();
+    store.close().await;
+    fixture.audited().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_stays_held_is_no_news_each_time_that_it_is_looked_at() {
+    let fixture = Fixture::postgres().await;
+    let (store, waits) = (fixture.open().await, fixture.open().await);
+    let mut outsider = outsider(&fixture).await;
+    let held = insert(&mut outsider, COLUMNS, VALUES).await;
+    let run = take_one(&store, at(20)).await;
+    let heard = async || {
+        let head = store.head().await.unwrap();
+        until(|| !waits.may_have_grown(head)).await;
+        *waits.provision_changes().borrow()
+    };
+    let before = heard().await;
+    let mut open = outsider.begin().await.unwrap();
+    open.execute(sqlx::AssertSqlSafe(lock_row(held))).await.unwrap();
+    store.record(run.id, done(), guard(&run), at(30)).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(store.catch_up_provisions(at(31)).await.unwrap(), 1, "it is found each time");
+    }
+    assert_eq!(row(&store, held).await.status, ScheduleStatus::Executing);
+    store.submit(vec![new_run(&job("a"), at(32))], at(32)).await.unwrap();
+    assert_eq!(heard().await - before, 1, "only the end of the run is news");
+    open.rollback().await.unwrap();
+    assert_eq!(store.catch_up_provisions(at(33)).await.unwrap(), 1);
+    assert_eq!(row(&store, held).await.status, ScheduleStatus::Completed);
+    outsider.close().await.unwrap();
+    store.close().await;
+    waits.close().await;
+    fixture.audited().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_with_a_run_that_is_none_does_not_keep_others_from_catching_up() {
+    let fixture = Fixture::postgres().await;
+    let store = fixture.open().await;
+    let mut outsider = outsider(&fixture).await;
+    let odd =
+        insert(&mut outsider, &format!("{COLUMNS}, status, last_run"), &format!("{VALUES}, 'executing', '?'")).await;
+    assert_eq!(store.catch_up_provisions(at(20)).await.unwrap(), 1);
+    assert_eq!(row(&store, odd).await.status, ScheduleStatus::Failed);
+    assert_eq!(store.catch_up_provisions(at(21)).await.unwrap(), 0);
+    outsider.close().await.unwrap();
+    store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
