@@ -560,7 +560,7 @@ async fn what_is_removed_stays_told(fixture: &Fixture) {
     assert_eq!(found, [(busy, Phase::Pending), (other, Phase::Ended)]);
     assert_eq!(store.remove(oldest, By::System, at(40)).await.unwrap(), []);
     // A declared job is not run again because its run is gone.
-    let origin = Origin::Change { digest: piton_model::Digest::of(b"one") };
+    let origin = Origin::Change { digest: Digest::of(b"one") };
     let subject = job("declared");
     let key = origin.dedup_key(&subject);
     let declared = piton_model::NewRun { dedup_key: key.clone(), origin, ..new_run(&subject, at(50)) };
