@@ -40,10 +40,11 @@ pub(crate) async fn execute(pass: &Pass<'_>, batch: &Batch) -> Result<Passed, Fa
     let hooks = place.hooks();
     let mut crew = Crew::assemble(&place, &hooks).await?;
     let end = crew.work().await;
+    let exited_at = end.as_ref().ok().and_then(|end| crew.ended_with(end));
     drop(crew);
     hooks.all(HookPhase::PostStop).await;
     match end?.failure() {
-        Some(failure) => Err(failure),
-        None => Ok(Passed::Done(Report { exit_code: Some(0), ..Report::default() })),
+        Some(failure) => Err(Failure { exited_at, ..failure }),
+        None => Ok(Passed::Done(Report { exit_code: Some(0), exited_at, ..Report::default() })),
     }
 }

@@ -28,8 +28,9 @@ pub(crate) async fn execute(pass: &Pass<'_>, command: &Command) -> Result<Passed
     let child =
         Child { what: "execute", doing: Doing::Job, custom: true, argv, env, cwd: working_dir(pass, command)?, header };
     pass.begin_effect(child.what, child.doing).await?;
-    pass.child(&log, &child).await?;
-    Ok(Passed::Done(Report { exit_code: Some(0), ..Report::default() }))
+    let finished = pass.child(&log, &child).await?;
+    let exited_at = Some(finished.ended_at);
+    Ok(Passed::Done(Report { exit_code: Some(0), exited_at, ..Report::default() }))
 }
 
 fn environment_of(pass: &Pass<'_>, command: &Command) -> Result<BTreeMap<String, String>, Failure> {

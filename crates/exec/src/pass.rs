@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use piton_logs::{Redactor, RunLog};
 use piton_model::{Failure, FailureClass};
 use piton_process::identity::BootId;
@@ -47,6 +48,7 @@ pub(crate) struct Child {
 /// A child that did what it should.
 pub(crate) struct Finished {
     pub(crate) passed: Passed,
+    pub(crate) ended_at: Timestamp,
 }
 
 /// A child that did not, and what it printed last.
@@ -156,9 +158,9 @@ impl Pass<'_> {
         }
         let invocation = self.invocation(child);
         let ended = self.world.runner.run(&invocation, self.input.run.id, log, stop).await;
-        let exit = exit_of(child.doing, ended)?;
+        let ended = self::ended(child.doing, ended)?;
         let output = tail(&self.world.logs.raw_path(self.input.run.id, &invocation.token));
-        judge(child, exit, log, output)
+        judge(child, ended, log, output)
     }
 
     /// Runs a child whose output is for Piton.
@@ -172,9 +174,9 @@ impl Pass<'_> {
             Ok(captured) => (Ok(captured.exit), Some((captured.stdout, captured.stderr))),
             Err(error) => (Err(error), None),
         };
-        let exit = exit_of(child.doing, ended)?;
+        let ended = self::ended(child.doing, ended)?;
         let Some((stdout, stderr)) = files else { return Ok(Vec::new()) };
-        judge(child, exit, log, tail(&stderr))?;
+        judge(child, ended, log, tail(&stderr))?;
         std::fs::read(&stdout).map_err(|error| failing::io("read", &stdout, &error).into())
     }
 }
@@ -183,16 +185,22 @@ pub(crate) fn log_failure(error: &piton_logs::Error) -> Failure {
     Failure::new(FailureClass::Transient, "log_failed", format!("the run's log cannot be written: {error}"))
 }
 
-/// None where nobody saw it.
-fn exit_of(doing: Doing, ended: Result<Exit, Error>) -> Result<Option<Exit>, Failure> {
+/// The end of a child.
+struct Ended {
+    /// None where nobody saw it.
+    exit: Option<Exit>,
+    at: Timestamp,
+}
+
+fn ended(doing: Doing, ended: Result<Exit, Error>) -> Result<Ended, Failure> {
     match ended {
-        Ok(exit) => Ok(Some(exit)),
-        Err(Error::Lost { .. }) => Ok(None),
+        Ok(exit) => Ok(Ended { exit: Some(exit), at: exit.ended_at }),
+        Err(Error::Lost { ended_at, .. }) => Ok(Ended { exit: None, at: ended_at }),
         Err(error) => Err(runner_failure(doing, error)),
     }
 }
 
-fn judge(child: &Child, exit: Option<Exit>, log: &RunLog, output: String) -> Result<Finished, Refused> {
+fn judge(child: &Child, Ended { exit, at }: Ended, log: &RunLog, output: String) -> Result<Finished, Refused> {
     let output = log.redactor().redact(&output);
     let left_lock = match child.doing {
         Doing::Apply => left_lock(&child.cwd),
@@ -208,8 +216,8 @@ fn judge(child: &Child, exit: Option<Exit>, log: &RunLog, output: String) -> Res
         left_lock: left_lock.as_ref(),
     };
     match verdict::judge(&ending) {
-        Ok(passed) => Ok(Finished { passed }),
-        Err(failure) => Err(Refused { failure: Box::new(failure), output }),
+        Ok(passed) => Ok(Finished { passed, ended_at: at }),
+        Err(failure) => Err(Refused { failure: Box::new(failure.exited_at(at)), output }),
     }
 }
 

@@ -34,7 +34,7 @@ impl Projection {
     /// What is seen after `event`, which made `run` what it is now.
     pub fn after(&self, run: &Run, event: &Event, at: Timestamp) -> Projection {
         match self {
-            Projection::Workspace(state) => Projection::Workspace(state.after(run, event, at)),
+            Projection::Workspace(state) => Projection::Workspace(state.after(run, event)),
             Projection::Job(state) => Projection::Job(state.after(run, event, at)),
         }
     }
@@ -143,7 +143,7 @@ impl WorkspaceState {
         self.settled == WorkspacePhase::Failed && self.last_deploy_error.is_some()
     }
 
-    fn after(&self, run: &Run, event: &Event, at: Timestamp) -> WorkspaceState {
+    fn after(&self, run: &Run, event: &Event) -> WorkspaceState {
         let mut next = self.clone();
         next.last_run = Some(run.id);
         let Action::Iac(iac) = &run.action else { return next };
@@ -158,11 +158,11 @@ impl WorkspaceState {
                 next.active = Some((run.id, iac.operation.clone()));
             }
             (RunState::Pending { .. }, Event::Failed { .. } | Event::LeaseLost) => next.active = None,
-            (RunState::Ended { outcome, .. }, _) => {
+            (RunState::Ended { outcome, at: ended }, _) => {
                 if next.active.as_ref().is_some_and(|(id, _)| *id == run.id) {
                     next.active = None;
                 }
-                next.settle(run, &iac.operation, outcome, at);
+                next.settle(run, &iac.operation, outcome, *ended);
             }
             _ => {}
         }
@@ -307,12 +307,12 @@ impl JobState {
             }
             // A run that was stopped before it began says nothing about the job.
             (RunState::Ended { .. }, _) if run.started_at.is_none() => {}
-            (RunState::Ended { outcome, .. }, _) => {
+            (RunState::Ended { outcome, at: ended }, _) => {
                 next.last_exit_code = run.report.exit_code;
                 if *outcome == Outcome::Succeeded {
                     next.status = JobStatus::Success;
                     next.success_count += 1;
-                    next.last_success = Some(at);
+                    next.last_success = Some(*ended);
                     next.last_error = None;
                 } else {
                     next.status = match outcome {
@@ -320,7 +320,7 @@ impl JobState {
                         _ => JobStatus::Failed,
                     };
                     next.failure_count += 1;
-                    next.last_failure = Some(at);
+                    next.last_failure = Some(*ended);
                     next.last_error = Some(outcome.sentence());
                 }
             }

@@ -6,7 +6,7 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use jiff::Timestamp;
 use piton_model::batch::{Next, Task, TaskExit, TaskId, TaskState, Tasks};
-use piton_model::{BatchEnd, Failure, HookPhase, Report};
+use piton_model::{BatchEnd, BatchReason, Failure, HookPhase, Report, RunMode};
 use piton_process::{Child, Error, Exit, ExitStatus, State};
 use tokio_util::sync::CancellationToken;
 
@@ -320,6 +320,23 @@ impl<'a> Crew<'a> {
             // What was done by the time it was told to stop is done.
             (None, None) => self.done().ok_or_else(|| failing::stopped_before("the job was done")),
         }
+    }
+
+    /// When the last task ended, where that ended the job, be it that nobody looked for long. A deadline passes by itself,
+    /// and hooks go on after the tasks.
+    pub(super) fn ended_with(&self, end: &BatchEnd) -> Option<Timestamp> {
+        let hooks = self.hooks.hooks;
+        let later = [HookPhase::PostStart, HookPhase::PreStop, HookPhase::PostStop];
+        let go_on = later.into_iter().any(|phase| !hooks.of(phase).is_empty())
+            || hooks.of(HookPhase::PreStart).iter().any(|hook| hook.run_mode == RunMode::Async);
+        if go_on || end.reason == BatchReason::DeadlineExceeded {
+            return None;
+        }
+        let ends = self.tasks.all.iter().filter_map(|task| match task.state {
+            TaskState::Ended { at, .. } => Some(at),
+            TaskState::Running => None,
+        });
+        ends.max()
     }
 
     fn done(&self) -> Option<BatchEnd> {

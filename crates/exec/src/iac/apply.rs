@@ -138,7 +138,7 @@ async fn finish(bench: &Workbench<'_>, plan_file: PathBuf, report: Report) -> Re
     let child = child(bench, &plan_file)?;
     pass.begin_effect(child.what, child.doing).await?;
     match pass.child(&log, &child).await {
-        Ok(_) => Ok(Passed::Next(report)),
+        Ok(finished) => Ok(Passed::Next(Report { exited_at: Some(finished.ended_at), ..report })),
         Err(refused) => Err(rescue_state(bench, &log, refused.into()).await),
     }
 }
@@ -169,6 +169,8 @@ async fn rescue_state(bench: &Workbench<'_>, log: &RunLog, failure: Failure) -> 
         return failure;
     }
     let args = vec!["state".to_owned(), "push".to_owned(), ERRORED_STATE.to_owned()];
+    // The run goes on longer than the apply did.
+    let failure = Failure { exited_at: None, ..failure };
     let pushed = match bench.tool("state-push", Doing::PushState, args) {
         Ok(child) => {
             let unstoppable = CancellationToken::new();

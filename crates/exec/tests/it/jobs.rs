@@ -74,6 +74,22 @@ pub(crate) async fn exit_codes() {
     assert_eq!(failed(script("#!/no/such/interpreter\n")).await.code, "spawn_failed");
 }
 
+/// However late it is asked for.
+pub(crate) async fn the_time_of_an_exit() {
+    for code in [0, 3] {
+        let mut scene = Scene::new(None);
+        let begun = scene.run_of(job(None), Action::Command(shell(&format!("exit {code}"))));
+        let at_once = scene.step(&begun, false).await;
+        scene.restart_daemon();
+        let later = scene.step(&begun, true).await;
+        let exited = scene.runner.held().await.unwrap().iter().find_map(piton_process::Child::exited).unwrap();
+        for run in [at_once, later] {
+            assert_eq!(run.report.exit_code, Some(code));
+            assert_eq!(run.report.exited_at.unwrap().as_microsecond(), exited.at_unix_us);
+        }
+    }
+}
+
 pub(crate) async fn working_directories() {
     let scene = Scene::new(None);
     let within = |dir: PathBuf| Command { working_dir: Some(dir), ..shell("pwd") };

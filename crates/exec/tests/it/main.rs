@@ -104,6 +104,7 @@ fn main() -> ExitCode {
         jobs::scripts_lines_and_programs,
         jobs::the_environment_of_a_job,
         jobs::exit_codes,
+        jobs::the_time_of_an_exit,
         jobs::working_directories,
         jobs::a_job_is_stopped,
         jobs::secrets_are_masked,
