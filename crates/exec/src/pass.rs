@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use piton_logs::{Redactor, RunLog};
 use piton_model::{Failure, FailureClass};
 use piton_process::identity::BootId;
-use piton_process::{Error, Exit, ExitStatus, Invocation, Limits, RefusalKind};
+use piton_process::{Attended, Error, Exit, ExitStatus, Invocation, Limits, RefusalKind};
 use tokio_util::sync::CancellationToken;
 
 use crate::plain::read_plain;
@@ -49,6 +49,8 @@ pub(crate) struct Child {
 pub(crate) struct Finished {
     pub(crate) passed: Passed,
     pub(crate) ended_at: Timestamp,
+    /// Why the log is not complete, where it is not.
+    pub(crate) unwritten: Option<String>,
 }
 
 /// A child that did not, and what it printed last.
@@ -121,6 +123,10 @@ impl Pass<'_> {
             )
             .hint("check what exists, then run it again"));
         }
+        // What is under way already is not given up for a disk that is full by now.
+        if of_this_boot() {
+            return Ok(());
+        }
         durable::write(&mark, boot.as_bytes(), 0o600).map_err(|error| failing::io("write", &mark, &error))
     }
 
@@ -158,7 +164,10 @@ impl Pass<'_> {
         }
         let invocation = self.invocation(child);
         let ended = self.world.runner.run(&invocation, self.input.run.id, log, stop).await;
-        let ended = self::ended(child.doing, ended)?;
+        let ended = ended_of(child.doing, ended)?;
+        if let Some(error) = &ended.unwritten {
+            tracing::warn!(run = %self.input.run.id, %error, "the log of a run is not complete");
+        }
         let output = tail(&self.world.logs.raw_path(self.input.run.id, &invocation.token));
         judge(child, ended, log, output)
     }
@@ -171,10 +180,13 @@ impl Pass<'_> {
         let invocation = self.invocation(child);
         let captured = self.world.runner.capture(&invocation, self.input.run.id, &self.input.stop).await;
         let (ended, files) = match captured {
-            Ok(captured) => (Ok(captured.exit), Some((captured.stdout, captured.stderr))),
+            Ok(captured) => {
+                let attended = Attended { exit: captured.exit, unwritten: None };
+                (Ok(attended), Some((captured.stdout, captured.stderr)))
+            }
             Err(error) => (Err(error), None),
         };
-        let ended = self::ended(child.doing, ended)?;
+        let ended = ended_of(child.doing, ended)?;
         let Some((stdout, stderr)) = files else { return Ok(Vec::new()) };
         judge(child, ended, log, tail(&stderr))?;
         std::fs::read(&stdout).map_err(|error| failing::io("read", &stdout, &error).into())
@@ -190,17 +202,26 @@ struct Ended {
     /// None where nobody saw it.
     exit: Option<Exit>,
     at: Timestamp,
+    unwritten: Option<String>,
 }
 
-fn ended(doing: Doing, ended: Result<Exit, Error>) -> Result<Ended, Failure> {
+fn ended_of(doing: Doing, ended: Result<Attended, Error>) -> Result<Ended, Failure> {
     match ended {
-        Ok(exit) => Ok(Ended { exit: Some(exit), at: exit.ended_at }),
-        Err(Error::Lost { ended_at, .. }) => Ok(Ended { exit: None, at: ended_at }),
+        Ok(Attended { exit, unwritten }) => {
+            let unwritten = unwritten.map(|error| error.to_string());
+            Ok(Ended { exit: Some(exit), at: exit.ended_at, unwritten })
+        }
+        Err(Error::Lost { ended_at, .. }) => Ok(Ended { exit: None, at: ended_at, unwritten: None }),
         Err(error) => Err(runner_failure(doing, error)),
     }
 }
 
-fn judge(child: &Child, Ended { exit, at }: Ended, log: &RunLog, output: String) -> Result<Finished, Refused> {
+fn judge(
+    child: &Child,
+    Ended { exit, at, unwritten }: Ended,
+    log: &RunLog,
+    output: String,
+) -> Result<Finished, Refused> {
     let output = log.redactor().redact(&output);
     let left_lock = match child.doing {
         Doing::Apply => left_lock(&child.cwd),
@@ -216,8 +237,21 @@ fn judge(child: &Child, Ended { exit, at }: Ended, log: &RunLog, output: String)
         left_lock: left_lock.as_ref(),
     };
     match verdict::judge(&ending) {
-        Ok(passed) => Ok(Finished { passed, ended_at: at }),
-        Err(failure) => Err(Refused { failure: Box::new(failure.exited_at(at)), output }),
+        Ok(passed) => Ok(Finished { passed, ended_at: at, unwritten }),
+        Err(failure) => {
+            let failure = with_unwritten(failure.exited_at(at), unwritten.as_deref());
+            Err(Refused { failure: Box::new(failure), output })
+        }
+    }
+}
+
+/// What could not be written is told beside the outcome, and takes nothing from it.
+pub(crate) fn with_unwritten(failure: Failure, unwritten: Option<&str>) -> Failure {
+    match unwritten {
+        Some(error) => {
+            Failure { message: format!("{} (the log is not complete: {error})", failure.message), ..failure }
+        }
+        None => failure,
     }
 }
 
@@ -233,7 +267,7 @@ pub(crate) fn runner_failure(doing: Doing, error: Error) -> Failure {
                 _ => failure,
             };
         }
-        Error::Log(_) => "log_failed",
+        Error::Log(error) => return log_failure(&error),
         _ => "keeper_lost",
     };
     // A child may have been started, or may run on, and its end was not seen.

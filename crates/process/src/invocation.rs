@@ -57,6 +57,15 @@ impl Exit {
     }
 }
 
+/// A command that ended whose output belongs into a log.
+#[derive(Debug)]
+pub struct Attended {
+    /// Its end, which is known whatever became of the log.
+    pub exit: Exit,
+    /// Why the log is not complete, where it is not.
+    pub unwritten: Option<piton_logs::Error>,
+}
+
 /// How a command ended whose output is meant for a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Captured {

@@ -187,6 +187,7 @@ pub(crate) fn run(run: &Run) -> api::Run {
             path: tool.path.clone(),
         }),
         exit_code: run.report.exit_code,
+        unwritten: run.report.unwritten.clone(),
         repository: run.report.repository.as_ref().map(|repository| api::ScaffoldedRepository {
             url: repository.url.clone(),
             name: repository.name.clone(),

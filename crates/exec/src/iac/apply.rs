@@ -138,7 +138,10 @@ async fn finish(bench: &Workbench<'_>, plan_file: PathBuf, report: Report) -> Re
     let child = child(bench, &plan_file)?;
     pass.begin_effect(child.what, child.doing).await?;
     match pass.child(&log, &child).await {
-        Ok(finished) => Ok(Passed::Next(Report { exited_at: Some(finished.ended_at), ..report })),
+        Ok(finished) => {
+            let (exited_at, unwritten) = (Some(finished.ended_at), finished.unwritten);
+            Ok(Passed::Next(Report { exited_at, unwritten, ..report }))
+        }
         Err(refused) => Err(rescue_state(bench, &log, refused.into()).await),
     }
 }

@@ -105,6 +105,7 @@ fn main() -> ExitCode {
         jobs::the_environment_of_a_job,
         jobs::exit_codes,
         jobs::the_time_of_an_exit,
+        jobs::a_log_that_cannot_be_written_hides_no_exit,
         jobs::working_directories,
         jobs::a_job_is_stopped,
         jobs::secrets_are_masked,
