@@ -67,6 +67,14 @@ pub enum Error {
         /// What there is to choose from.
         modes: Vec<Mode>,
     },
+    /// Several jobs have this name where it is put together of that of a workspace and their own.
+    #[error("'{name}' may mean {}", any_of(.meant))]
+    AmbiguousName {
+        /// The name.
+        name: String,
+        /// What it may mean.
+        meant: Vec<Subject>,
+    },
     /// There is such a job already.
     #[error("{} exists already", quoted(.0))]
     JobExists(Subject),
@@ -179,6 +187,7 @@ impl Error {
             Error::Busy { .. } => "busy",
             Error::ModeRequired { .. } => "mode_required",
             Error::UnknownMode { .. } => "unknown_mode",
+            Error::AmbiguousName { .. } => "ambiguous_name",
             Error::JobExists(_) => "job_exists",
             Error::OfSchedule { .. } => "job_of_schedule",
             Error::NotRunning(_) => "not_running",
@@ -217,6 +226,10 @@ impl Error {
                 Some("put its directory back: the commands that destroy it were declared there".to_owned())
             }
             Error::Disabled(_) => Some("set \"enabled\": true in its configuration".to_owned()),
+            Error::AmbiguousName { meant, .. } => {
+                let exact: Vec<String> = meant.iter().filter_map(Subject::exact_job_name).collect();
+                Some(format!("say which: {}", exact.join(", ")))
+            }
             Error::JobExists(_) => Some("delete it first, or choose another name".to_owned()),
             Error::OfSchedule { schedule, .. } => {
                 Some(format!("suspend or resume its schedule, '{schedule}', or stop the job"))
@@ -256,6 +269,10 @@ fn quoted(subject: &Subject) -> String {
         Subject::Provision(id) => format!("scheduled provision '{id}'"),
         Subject::Scaffold(id) => format!("scaffold '{id}'"),
     }
+}
+
+fn any_of(subjects: &[Subject]) -> String {
+    subjects.iter().map(quoted).collect::<Vec<_>>().join(" or ")
 }
 
 fn list(modes: &[Mode]) -> String {
