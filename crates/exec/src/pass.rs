@@ -224,7 +224,7 @@ fn judge(
 ) -> Result<Finished, Refused> {
     let output = log.redactor().redact(&output);
     let left_lock = match child.doing {
-        Doing::Apply => left_lock(&child.cwd),
+        Doing::Apply | Doing::Destroy => left_lock(&child.cwd),
         _ => None,
     };
     let ending = Ending {
@@ -271,7 +271,7 @@ pub(crate) fn runner_failure(doing: Doing, error: Error) -> Failure {
         _ => "keeper_lost",
     };
     // A child may have been started, or may run on, and its end was not seen.
-    if matches!(doing, Doing::Apply | Doing::Job) {
+    if doing.applies() || doing == Doing::Job {
         return Failure::new(FailureClass::Uncertain, code, message).hint("check what exists, then run it again");
     }
     Failure::new(FailureClass::Transient, code, message)

@@ -147,8 +147,12 @@ async fn finish(bench: &Workbench<'_>, plan_file: PathBuf, report: Report) -> Re
 }
 
 fn child(bench: &Workbench<'_>, plan_file: &std::path::Path) -> Result<Child, Failure> {
+    let doing = match bench.iac.operation {
+        Operation::Destroy => Doing::Destroy,
+        Operation::Deploy { .. } | Operation::Plan { .. } => Doing::Apply,
+    };
     if let Some(line) = &bench.iac.commands.apply {
-        return bench.custom("apply", Doing::Apply, line, plan_file);
+        return bench.custom("apply", doing, line, plan_file);
     }
     let mut args = vec!["apply".to_owned(), "-input=false".to_owned(), bench.lock_timeout()];
     if bench.iac.commands.plan.is_some() && !plan_file.exists() {
@@ -161,7 +165,7 @@ fn child(bench: &Workbench<'_>, plan_file: &std::path::Path) -> Result<Child, Fa
     } else {
         args.push(plan_file.display().to_string());
     }
-    bench.tool("apply", Doing::Apply, args)
+    bench.tool("apply", doing, args)
 }
 
 /// The tool could not save the state where it belongs and left it in a file: it is pushed from there. Nobody may stop
