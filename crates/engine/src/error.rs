@@ -92,8 +92,8 @@ pub enum Error {
     /// The run is in a state that does not allow it.
     #[error("this cannot be done to a run that is {}: {}", .0.phase, .0.why)]
     Illegal(#[from] IllegalTransition),
-    /// An approval without the plan it is for.
-    #[error("run {0} has no plan that could be approved")]
+    /// An answer where nothing is asked.
+    #[error("run {0} has no plan that waits for approval")]
     NothingToApprove(RunId),
     /// An approval of something else than what is asked now.
     #[error("run {run} asks about plan {}, which is another one", .asked.short())]
@@ -241,7 +241,9 @@ impl Error {
             Error::OfProvision { schedule, .. } => Some(format!("piton schedule retry {schedule}")),
             Error::Sealed { .. } => Some(SEALED.to_owned()),
             Error::Forgotten(_) => Some("ask for it again, with its credentials and variables".to_owned()),
-            Error::NothingToApprove(_) => Some("only a run that waits at a gate can be approved".to_owned()),
+            Error::NothingToApprove(_) => {
+                Some("only a run that waits for approval can be approved or rejected".to_owned())
+            }
             Error::ProvisionBusy(_) => Some("try again in a moment".to_owned()),
             Error::ShareFull { .. } => Some("wait until some have begun, or cancel some".to_owned()),
             Error::QueueFull { .. } => Some("try again later, or raise iac.max_queued_deployments".to_owned()),
