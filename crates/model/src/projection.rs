@@ -110,6 +110,9 @@ pub struct WorkspaceState {
     /// Why the last deployment failed; none after a success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_deploy_error: Option<String>,
+    /// The mode in which the last deployment failed, where it has one; none after a success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_mode: Option<Mode>,
     /// Why the last destroy failed; none after a success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_destroy_error: Option<String>,
@@ -181,22 +184,22 @@ impl WorkspaceState {
             (Outcome::Succeeded, Operation::Deploy { mode }) => {
                 self.settled = WorkspacePhase::Deployed { mode: mode.clone() };
                 self.last_deployed = Some(at);
-                self.last_deploy_error = None;
+                (self.last_deploy_error, self.failed_mode) = (None, None);
                 self.attempt(iac);
             }
             (Outcome::Succeeded, Operation::Destroy) => {
                 self.settled = WorkspacePhase::Destroyed;
                 self.last_destroyed = Some(at);
                 self.last_destroy_error = None;
-                self.last_deploy_error = None;
+                (self.last_deploy_error, self.failed_mode) = (None, None);
                 (self.attempted, self.attempted_declaration, self.state_at) = (None, None, None);
             }
             (
                 Outcome::Failed { .. } | Outcome::TimedOut { .. } | Outcome::Indeterminate { .. },
-                Operation::Deploy { .. },
+                Operation::Deploy { mode },
             ) => {
                 self.settled = WorkspacePhase::Failed;
-                self.last_deploy_error = Some(outcome.sentence());
+                (self.last_deploy_error, self.failed_mode) = (Some(outcome.sentence()), mode.clone());
                 self.attempt(iac);
             }
             (Outcome::Failed { .. } | Outcome::TimedOut { .. } | Outcome::Indeterminate { .. }, Operation::Destroy) => {
@@ -204,9 +207,9 @@ impl WorkspaceState {
                 self.last_destroy_error = Some(outcome.sentence());
             }
             // Stopped by a person: before the apply nothing has changed, during it nobody knows.
-            (Outcome::Cancelled { .. } | Outcome::Superseded { .. }, Operation::Deploy { .. }) if began_to_apply => {
+            (Outcome::Cancelled { .. } | Outcome::Superseded { .. }, Operation::Deploy { mode }) if began_to_apply => {
                 self.settled = WorkspacePhase::Failed;
-                self.last_deploy_error = Some(outcome.sentence());
+                (self.last_deploy_error, self.failed_mode) = (Some(outcome.sentence()), mode.clone());
                 self.attempt(iac);
             }
             (Outcome::Cancelled { .. } | Outcome::Superseded { .. }, Operation::Destroy) if began_to_apply => {

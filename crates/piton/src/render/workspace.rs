@@ -123,6 +123,7 @@ pub fn status(workspace: &Workspace, clock: &Clock, voice: Voice) -> String {
         .maybe("Last Destroy Error", workspace.last_destroy_error.as_ref());
     if voice == Voice::Piton {
         fields
+            .maybe("Waits", workspace.waits.as_ref())
             .maybe("Jobs", (!workspace.jobs.is_empty()).then(|| workspace.jobs.join(", ")))
             .maybe("Tags", (!workspace.tags.is_empty()).then(|| workspace.tags.join(", ")))
             .maybe("Active Run", workspace.active_run.as_ref())
