@@ -53,7 +53,8 @@ pub(super) async fn after_success(bench: &Workbench<'_>) -> Result<Option<Output
             }
             .await;
             if let Err(error) = noted {
-                tracing::warn!(run = %bench.pass.input.run.id, error = %error.message, "{text}");
+                let run = bench.pass.input.run.id;
+                tracing::warn!(%run, text, error = %error.message, "could not note that outputs are not known");
             }
             Ok(None)
         }
