@@ -69,6 +69,9 @@ pub struct Run {
     /// Exit code of the program that a job ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
+    /// Why the log is not complete, where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unwritten: Option<String>,
     /// The repository that it made of a blueprint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<ScaffoldedRepository>,

@@ -53,6 +53,9 @@ pub struct Workspace {
     /// Why the last destroy failed.
     #[serde(default)]
     pub last_destroy_error: Option<String>,
+    /// Why its schedule deploys nothing at present, and what to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<String>,
     /// The run that is under way.
     #[serde(default)]
     pub active_run: Option<String>,

@@ -65,7 +65,10 @@ impl Engine {
 
     /// Refuses the plan that a run shows.
     pub async fn reject(&self, id: RunId, by: By, reason: Option<String>) -> Result<Run, Error> {
-        let run = self.decide(id, Event::Decided { decision: Decision::Reject { reason }, by }).await?;
+        let run = match self.decide(id, Event::Decided { decision: Decision::Reject { reason }, by }).await {
+            Err(Error::Illegal(_)) => return Err(Error::NothingToApprove(id)),
+            decided => decided?,
+        };
         self.cleanup(&run).await;
         Ok(run)
     }

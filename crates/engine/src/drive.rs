@@ -481,6 +481,7 @@ fn classify(failure: Failure, step: Step, why: Stopped) -> Failure {
             message: format!("stopped during `{step}`, because the database did not answer in time to renew the lease"),
             hint: Some("see why the database was away, then run it again".to_owned()),
             exit_code: failure.exit_code,
+            exited_at: failure.exited_at,
             retry_after: None,
         },
         Stopped::Late(limit) => Failure {
@@ -489,6 +490,7 @@ fn classify(failure: Failure, step: Step, why: Stopped) -> Failure {
             message: format!("took longer than {}s and was stopped during `{step}`", limit.as_secs()),
             hint: Some("raise `timeout` if it needs longer".to_owned()),
             exit_code: failure.exit_code,
+            exited_at: failure.exited_at,
             retry_after: None,
         },
     }

@@ -67,6 +67,14 @@ pub enum Error {
         /// What there is to choose from.
         modes: Vec<Mode>,
     },
+    /// Several jobs have this name where it is put together of that of a workspace and their own.
+    #[error("'{name}' may mean {}", any_of(.meant))]
+    AmbiguousName {
+        /// The name.
+        name: String,
+        /// What it may mean.
+        meant: Vec<Subject>,
+    },
     /// There is such a job already.
     #[error("{} exists already", quoted(.0))]
     JobExists(Subject),
@@ -84,8 +92,8 @@ pub enum Error {
     /// The run is in a state that does not allow it.
     #[error("this cannot be done to a run that is {}: {}", .0.phase, .0.why)]
     Illegal(#[from] IllegalTransition),
-    /// An approval without the plan it is for.
-    #[error("run {0} has no plan that could be approved")]
+    /// An answer where nothing is asked.
+    #[error("run {0} has no plan that waits for approval")]
     NothingToApprove(RunId),
     /// An approval of something else than what is asked now.
     #[error("run {run} asks about plan {}, which is another one", .asked.short())]
@@ -179,6 +187,7 @@ impl Error {
             Error::Busy { .. } => "busy",
             Error::ModeRequired { .. } => "mode_required",
             Error::UnknownMode { .. } => "unknown_mode",
+            Error::AmbiguousName { .. } => "ambiguous_name",
             Error::JobExists(_) => "job_exists",
             Error::OfSchedule { .. } => "job_of_schedule",
             Error::NotRunning(_) => "not_running",
@@ -217,6 +226,10 @@ impl Error {
                 Some("put its directory back: the commands that destroy it were declared there".to_owned())
             }
             Error::Disabled(_) => Some("set \"enabled\": true in its configuration".to_owned()),
+            Error::AmbiguousName { meant, .. } => {
+                let exact: Vec<String> = meant.iter().filter_map(Subject::exact_job_name).collect();
+                Some(format!("say which: {}", exact.join(", ")))
+            }
             Error::JobExists(_) => Some("delete it first, or choose another name".to_owned()),
             Error::OfSchedule { schedule, .. } => {
                 Some(format!("suspend or resume its schedule, '{schedule}', or stop the job"))
@@ -228,7 +241,9 @@ impl Error {
             Error::OfProvision { schedule, .. } => Some(format!("piton schedule retry {schedule}")),
             Error::Sealed { .. } => Some(SEALED.to_owned()),
             Error::Forgotten(_) => Some("ask for it again, with its credentials and variables".to_owned()),
-            Error::NothingToApprove(_) => Some("only a run that waits at a gate can be approved".to_owned()),
+            Error::NothingToApprove(_) => {
+                Some("only a run that waits for approval can be approved or rejected".to_owned())
+            }
             Error::ProvisionBusy(_) => Some("try again in a moment".to_owned()),
             Error::ShareFull { .. } => Some("wait until some have begun, or cancel some".to_owned()),
             Error::QueueFull { .. } => Some("try again later, or raise iac.max_queued_deployments".to_owned()),
@@ -256,6 +271,10 @@ fn quoted(subject: &Subject) -> String {
         Subject::Provision(id) => format!("scheduled provision '{id}'"),
         Subject::Scaffold(id) => format!("scaffold '{id}'"),
     }
+}
+
+fn any_of(subjects: &[Subject]) -> String {
+    subjects.iter().map(quoted).collect::<Vec<_>>().join(" or ")
 }
 
 fn list(modes: &[Mode]) -> String {

@@ -177,6 +177,9 @@ fn explain(run: &Run, others: &[Run], now: Timestamp, full: Option<&str>) -> Exp
                 let look = if run.subject.kind() == SubjectKind::Provision { "show" } else { "logs" };
                 hints.push(format!("piton run {look} {}", run.id));
             }
+            if let Some(error) = &run.report.unwritten {
+                reasons.push(format!("its log is not complete: {error}"));
+            }
             match outcome {
                 Outcome::Succeeded
                 | Outcome::Failed { .. }

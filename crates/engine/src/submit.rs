@@ -100,20 +100,20 @@ impl Engine {
 
     /// Stops what still runs of a job that is declared no more, by the name that it had: `NAME` or `WORKSPACE.NAME`.
     pub async fn kill_undeclared_job(&self, name: &str, by: By) -> Result<Vec<RunId>, Error> {
-        // Names may hold dots, so every dot may be the one between them.
-        let mut subjects: Vec<Subject> = name
-            .match_indices('.')
-            .filter_map(|(place, _)| {
-                let (workspace, name) = (Name::parse(&name[..place]).ok()?, Name::parse(&name[place + 1..]).ok()?);
-                Some(Subject::Job { workspace: Some(workspace), name })
-            })
-            .collect();
-        subjects.extend(Name::parse(name).ok().map(|name| Subject::Job { workspace: None, name }));
-        let mut stopped = vec![];
-        for subject in &subjects {
-            for run in self.0.store.active_of(subject).await? {
-                stopped.push(self.cancel(run.id, by.clone(), None).await?.id);
+        let mut found = vec![];
+        for subject in Subject::jobs_called(name) {
+            let active = self.0.store.active_of(&subject).await?;
+            if !active.is_empty() {
+                found.push((subject, active));
             }
+        }
+        if found.len() > 1 {
+            let meant = found.into_iter().map(|(subject, _)| subject).collect();
+            return Err(Error::AmbiguousName { name: name.to_owned(), meant });
+        }
+        let mut stopped = vec![];
+        for run in found.into_iter().flat_map(|(_, active)| active) {
+            stopped.push(self.cancel(run.id, by.clone(), None).await?.id);
         }
         Ok(stopped)
     }

@@ -6,7 +6,7 @@ mod workplace;
 
 use piton_model::{Batch, Failure, HookPhase, Report};
 
-use crate::pass::Pass;
+use crate::pass::{Pass, with_unwritten};
 use crate::step::Passed;
 use crew::Crew;
 use workplace::Workplace;
@@ -40,10 +40,12 @@ pub(crate) async fn execute(pass: &Pass<'_>, batch: &Batch) -> Result<Passed, Fa
     let hooks = place.hooks();
     let mut crew = Crew::assemble(&place, &hooks).await?;
     let end = crew.work().await;
+    let exited_at = end.as_ref().ok().and_then(|end| crew.ended_with(end));
+    let unwritten = crew.unwritten();
     drop(crew);
     hooks.all(HookPhase::PostStop).await;
     match end?.failure() {
-        Some(failure) => Err(failure),
-        None => Ok(Passed::Done(Report { exit_code: Some(0), ..Report::default() })),
+        Some(failure) => Err(with_unwritten(Failure { exited_at, ..failure }, unwritten.as_deref())),
+        None => Ok(Passed::Done(Report { exit_code: Some(0), exited_at, unwritten, ..Report::default() })),
     }
 }

@@ -28,8 +28,9 @@ pub(crate) async fn execute(pass: &Pass<'_>, command: &Command) -> Result<Passed
     let child =
         Child { what: "execute", doing: Doing::Job, custom: true, argv, env, cwd: working_dir(pass, command)?, header };
     pass.begin_effect(child.what, child.doing).await?;
-    pass.child(&log, &child).await?;
-    Ok(Passed::Done(Report { exit_code: Some(0), ..Report::default() }))
+    let finished = pass.child(&log, &child).await?;
+    let (exited_at, unwritten) = (Some(finished.ended_at), finished.unwritten);
+    Ok(Passed::Done(Report { exit_code: Some(0), exited_at, unwritten, ..Report::default() }))
 }
 
 fn environment_of(pass: &Pass<'_>, command: &Command) -> Result<BTreeMap<String, String>, Failure> {
@@ -93,7 +94,10 @@ pub(crate) fn program(pass: &Pass<'_>, program: &Program) -> Result<(Vec<String>
         }
         Program::Script { text } => {
             let path = pass.files.script();
-            run_files::write(&path, text.as_bytes(), 0o700)?;
+            // It is there already where it runs already, and the disk may be full by now.
+            if !std::fs::read(&path).is_ok_and(|there| there == text.as_bytes()) {
+                run_files::write(&path, text.as_bytes(), 0o700)?;
+            }
             let mut argv = interpreter(text);
             argv.push(path.display().to_string());
             Ok((argv, "$ ./script".to_owned()))

@@ -114,6 +114,12 @@ impl HookRunner<'_> {
                 work.await
             }
         };
+        let ended = ended.map(|attended| {
+            if let Some(error) = attended.unwritten {
+                tracing::warn!(run = %input.run.id, %error, "the log of a run is not complete");
+            }
+            attended.exit
+        });
         judge(phase, hook, ended, late)
     }
 

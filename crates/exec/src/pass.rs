@@ -5,10 +5,11 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use piton_logs::{Redactor, RunLog};
 use piton_model::{Failure, FailureClass};
 use piton_process::identity::BootId;
-use piton_process::{Error, Exit, ExitStatus, Invocation, Limits, RefusalKind};
+use piton_process::{Attended, Error, Exit, ExitStatus, Invocation, Limits, RefusalKind};
 use tokio_util::sync::CancellationToken;
 
 use crate::plain::read_plain;
@@ -47,6 +48,9 @@ pub(crate) struct Child {
 /// A child that did what it should.
 pub(crate) struct Finished {
     pub(crate) passed: Passed,
+    pub(crate) ended_at: Timestamp,
+    /// Why the log is not complete, where it is not.
+    pub(crate) unwritten: Option<String>,
 }
 
 /// A child that did not, and what it printed last.
@@ -119,6 +123,10 @@ impl Pass<'_> {
             )
             .hint("check what exists, then run it again"));
         }
+        // What is under way already is not given up for a disk that is full by now.
+        if of_this_boot() {
+            return Ok(());
+        }
         durable::write(&mark, boot.as_bytes(), 0o600).map_err(|error| failing::io("write", &mark, &error))
     }
 
@@ -156,9 +164,12 @@ impl Pass<'_> {
         }
         let invocation = self.invocation(child);
         let ended = self.world.runner.run(&invocation, self.input.run.id, log, stop).await;
-        let exit = exit_of(child.doing, ended)?;
+        let ended = ended_of(child.doing, ended)?;
+        if let Some(error) = &ended.unwritten {
+            tracing::warn!(run = %self.input.run.id, %error, "the log of a run is not complete");
+        }
         let output = tail(&self.world.logs.raw_path(self.input.run.id, &invocation.token));
-        judge(child, exit, log, output)
+        judge(child, ended, log, output)
     }
 
     /// Runs a child whose output is for Piton.
@@ -169,12 +180,15 @@ impl Pass<'_> {
         let invocation = self.invocation(child);
         let captured = self.world.runner.capture(&invocation, self.input.run.id, &self.input.stop).await;
         let (ended, files) = match captured {
-            Ok(captured) => (Ok(captured.exit), Some((captured.stdout, captured.stderr))),
+            Ok(captured) => {
+                let attended = Attended { exit: captured.exit, unwritten: None };
+                (Ok(attended), Some((captured.stdout, captured.stderr)))
+            }
             Err(error) => (Err(error), None),
         };
-        let exit = exit_of(child.doing, ended)?;
+        let ended = ended_of(child.doing, ended)?;
         let Some((stdout, stderr)) = files else { return Ok(Vec::new()) };
-        judge(child, exit, log, tail(&stderr))?;
+        judge(child, ended, log, tail(&stderr))?;
         std::fs::read(&stdout).map_err(|error| failing::io("read", &stdout, &error).into())
     }
 }
@@ -183,19 +197,34 @@ pub(crate) fn log_failure(error: &piton_logs::Error) -> Failure {
     Failure::new(FailureClass::Transient, "log_failed", format!("the run's log cannot be written: {error}"))
 }
 
-/// None where nobody saw it.
-fn exit_of(doing: Doing, ended: Result<Exit, Error>) -> Result<Option<Exit>, Failure> {
+/// The end of a child.
+struct Ended {
+    /// None where nobody saw it.
+    exit: Option<Exit>,
+    at: Timestamp,
+    unwritten: Option<String>,
+}
+
+fn ended_of(doing: Doing, ended: Result<Attended, Error>) -> Result<Ended, Failure> {
     match ended {
-        Ok(exit) => Ok(Some(exit)),
-        Err(Error::Lost { .. }) => Ok(None),
+        Ok(Attended { exit, unwritten }) => {
+            let unwritten = unwritten.map(|error| error.to_string());
+            Ok(Ended { exit: Some(exit), at: exit.ended_at, unwritten })
+        }
+        Err(Error::Lost { ended_at, .. }) => Ok(Ended { exit: None, at: ended_at, unwritten: None }),
         Err(error) => Err(runner_failure(doing, error)),
     }
 }
 
-fn judge(child: &Child, exit: Option<Exit>, log: &RunLog, output: String) -> Result<Finished, Refused> {
+fn judge(
+    child: &Child,
+    Ended { exit, at, unwritten }: Ended,
+    log: &RunLog,
+    output: String,
+) -> Result<Finished, Refused> {
     let output = log.redactor().redact(&output);
     let left_lock = match child.doing {
-        Doing::Apply => left_lock(&child.cwd),
+        Doing::Apply | Doing::Destroy => left_lock(&child.cwd),
         _ => None,
     };
     let ending = Ending {
@@ -208,8 +237,21 @@ fn judge(child: &Child, exit: Option<Exit>, log: &RunLog, output: String) -> Res
         left_lock: left_lock.as_ref(),
     };
     match verdict::judge(&ending) {
-        Ok(passed) => Ok(Finished { passed }),
-        Err(failure) => Err(Refused { failure: Box::new(failure), output }),
+        Ok(passed) => Ok(Finished { passed, ended_at: at, unwritten }),
+        Err(failure) => {
+            let failure = with_unwritten(failure.exited_at(at), unwritten.as_deref());
+            Err(Refused { failure: Box::new(failure), output })
+        }
+    }
+}
+
+/// What could not be written is told beside the outcome, and takes nothing from it.
+pub(crate) fn with_unwritten(failure: Failure, unwritten: Option<&str>) -> Failure {
+    match unwritten {
+        Some(error) => {
+            Failure { message: format!("{} (the log is not complete: {error})", failure.message), ..failure }
+        }
+        None => failure,
     }
 }
 
@@ -225,11 +267,11 @@ pub(crate) fn runner_failure(doing: Doing, error: Error) -> Failure {
                 _ => failure,
             };
         }
-        Error::Log(_) => "log_failed",
+        Error::Log(error) => return log_failure(&error),
         _ => "keeper_lost",
     };
     // A child may have been started, or may run on, and its end was not seen.
-    if matches!(doing, Doing::Apply | Doing::Job) {
+    if doing.applies() || doing == Doing::Job {
         return Failure::new(FailureClass::Uncertain, code, message).hint("check what exists, then run it again");
     }
     Failure::new(FailureClass::Transient, code, message)

@@ -21,6 +21,8 @@ pub enum Doing {
     Show,
     /// `apply` of a saved plan.
     Apply,
+    /// The same of a plan that destroys.
+    Destroy,
     /// `output -json`
     Outputs,
     /// `state push` of a state that the tool could not save.
@@ -37,6 +39,7 @@ impl Doing {
             Doing::Plan => "plan",
             Doing::Show => "show",
             Doing::Apply => "apply",
+            Doing::Destroy => "destroy",
             Doing::Outputs => "output",
             Doing::PushState => "state push",
             Doing::Job => "command",
@@ -47,7 +50,7 @@ impl Doing {
     /// an `init` does not always heed the first signal.
     pub(crate) fn stop(self, grace: Duration) -> StopSequence {
         match self {
-            Doing::Apply | Doing::PushState => StopSequence::infrastructure().with_grace(grace),
+            Doing::Apply | Doing::Destroy | Doing::PushState => StopSequence::infrastructure().with_grace(grace),
             Doing::Init | Doing::Plan | Doing::Show | Doing::Outputs => {
                 StopSequence::infrastructure().with_grace(grace.min(HARMLESS_GRACE))
             }
@@ -55,12 +58,17 @@ impl Doing {
         }
     }
 
+    /// Whether it carries out a plan.
+    pub(crate) fn applies(self) -> bool {
+        matches!(self, Doing::Apply | Doing::Destroy)
+    }
+
     fn failed_code(self) -> &'static str {
         match self {
             Doing::Init => "init_failed",
             Doing::Plan => "plan_failed",
             Doing::Show => "plan_unreadable",
-            Doing::Apply => "apply_failed",
+            Doing::Apply | Doing::Destroy => "apply_failed",
             Doing::Outputs => "outputs_failed",
             Doing::PushState => "state_push_failed",
             Doing::Job => "command_failed",
@@ -116,11 +124,11 @@ pub fn judge(ending: &Ending<'_>) -> Result<Passed, Failure> {
         Status::Code(0) => Ok(Passed::Well),
         Status::Code(2) if ending.doing == Doing::Plan && !ending.custom => Ok(Passed::WithChanges),
         Status::Unknown => Err(unseen(ending)),
-        Status::Signal(signal) if ending.doing == Doing::Apply && (!ending.stopped || ending.killed) => {
+        Status::Signal(signal) if ending.doing.applies() && (!ending.stopped || ending.killed) => {
             Err(killed_mid_apply(ending, signal))
         }
         // A shell reports the death of the tool it ran as 128 + signal.
-        Status::Code(137) if ending.doing == Doing::Apply && !ending.stopped => Err(killed_mid_apply(ending, 9)),
+        Status::Code(137) if ending.doing.applies() && !ending.stopped => Err(killed_mid_apply(ending, 9)),
         status if ending.stopped => Err(stopped(ending, status)),
         Status::Signal(signal) => Err(by_signal(ending, signal)),
         Status::Code(code) => Err(by_code(ending, code).exit_code(code)),
@@ -131,7 +139,7 @@ fn unseen(ending: &Ending<'_>) -> Failure {
     let doing = ending.doing.as_str();
     let message = format!("{doing} ended, but nobody saw how");
     match ending.doing {
-        Doing::Apply | Doing::Job | Doing::PushState => {
+        Doing::Apply | Doing::Destroy | Doing::Job | Doing::PushState => {
             with_lock(Failure::new(FailureClass::Uncertain, "exit_unseen", message), ending)
         }
         Doing::Init | Doing::Plan | Doing::Show | Doing::Outputs => {
@@ -142,7 +150,8 @@ fn unseen(ending: &Ending<'_>) -> Failure {
 
 fn killed_mid_apply(ending: &Ending<'_>, signal: i32) -> Failure {
     let by = if ending.killed { "it did not stop when asked to, and was killed" } else { "it was killed from outside" };
-    let message = format!("the tool died of {} in the middle of the apply: {by}", signal_name(signal));
+    let (name, doing) = (signal_name(signal), ending.doing.as_str());
+    let message = format!("the tool died of {name} in the middle of the {doing}: {by}");
     let failure = Failure::new(FailureClass::Uncertain, "tool_killed", message).exit_code(128 + signal);
     with_lock(failure, ending)
 }
@@ -160,7 +169,9 @@ fn with_lock(failure: Failure, ending: &Ending<'_>) -> Failure {
 fn stopped(ending: &Ending<'_>, status: Status) -> Failure {
     let doing = ending.doing.as_str();
     let message = match (ending.killed, ending.doing) {
-        (false, Doing::Apply) => format!("stopped during {doing}; what was done until then is in the state"),
+        (false, Doing::Apply | Doing::Destroy) => {
+            format!("stopped during {doing}; what was done until then is in the state")
+        }
         (false, _) => format!("stopped during {doing}"),
         (true, _) => format!("stopped during {doing}; it did not listen, and was killed"),
     };
@@ -269,16 +280,18 @@ fn hint(doing: Doing, plain: &str) -> Option<&'static str> {
         Doing::Init if says("init -upgrade") => {
             Some("the lock file forbids the version that the code asks for; update the lock file that the code ships")
         }
-        Doing::Plan | Doing::Apply if says("Value for undeclared variable") => {
+        Doing::Plan | Doing::Apply | Doing::Destroy if says("Value for undeclared variable") => {
             Some("declare the variable in the code, or do not set it; modes need `variable \"deployment_mode\"`")
         }
-        Doing::Plan | Doing::Apply if says("No value for required variable") => {
+        Doing::Plan | Doing::Apply | Doing::Destroy if says("No value for required variable") => {
             Some("set it in `vars`, a file of `var_files`, or give it a default")
         }
-        Doing::Plan | Doing::Apply if says("Inconsistent dependency lock file") => {
+        Doing::Plan | Doing::Apply | Doing::Destroy if says("Inconsistent dependency lock file") => {
             Some("the lock file and the code disagree; run `init` in the source and commit the lock file")
         }
-        Doing::Apply if says("errored.tfstate") => Some("the state could not be saved; see errored.tfstate"),
+        Doing::Apply | Doing::Destroy if says("errored.tfstate") => {
+            Some("the state could not be saved; see errored.tfstate")
+        }
         _ => None,
     }
 }

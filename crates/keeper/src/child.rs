@@ -29,11 +29,25 @@ pub struct Child {
 impl Child {
     /// How it ended, if it did.
     pub fn exit(&self) -> Option<ExitStatus> {
+        self.exited().map(|exited| exited.status)
+    }
+
+    /// How and when it ended, if it did.
+    pub fn exited(&self) -> Option<Exited> {
         match self.state {
-            State::Exited { status, .. } => Some(status),
+            State::Exited { status, at_unix_us } => Some(Exited { status, at_unix_us }),
             State::Running | State::Orphaned => None,
         }
     }
+}
+
+/// The end of a child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exited {
+    /// How.
+    pub status: ExitStatus,
+    /// When this was noticed, in microseconds since 1970.
+    pub at_unix_us: i64,
 }
 
 /// Where a child is in its life.

@@ -15,7 +15,7 @@ use crate::frame::FrameError;
 use crate::protocol::{
     LIMITS_SINCE, PROTOCOL_VERSION, Refusal, RefusalKind, Reply, Request, SweepReport, Target, Welcome,
 };
-use crate::{Child, ExitStatus, Output, Signal, Spec, Token};
+use crate::{Child, ExitStatus, Exited, Output, Signal, Spec, Token};
 use link::Link;
 use tokio::sync::mpsc;
 
@@ -187,10 +187,15 @@ impl Client {
     /// [`Error::Disconnected`] says nothing about the child: whether it lives is for [`is_alive`](crate::is_alive) to
     /// say, how it ended perhaps for the next keeper.
     pub async fn wait(&self, token: &Token) -> Result<ExitStatus, Error> {
+        Ok(self.wait_for_end(token).await?.status)
+    }
+
+    /// The same for those who want to know when it was as well: it may be long ago.
+    pub async fn wait_for_end(&self, token: &Token) -> Result<Exited, Error> {
         // Registered before asking: an end between the two would otherwise be missed.
         let ended = self.link.watch(token)?;
-        if let Some(status) = self.get(token).await?.exit() {
-            return Ok(status);
+        if let Some(exited) = self.get(token).await?.exited() {
+            return Ok(exited);
         }
         ended.await
     }

@@ -83,7 +83,7 @@ mod signal;
 mod spec;
 mod token;
 
-pub use child::{Child, ExitStatus, State};
+pub use child::{Child, ExitStatus, Exited, State};
 pub use identity::{BootId, ProcessIdentity, is_alive};
 pub use keeper::{Error, run};
 pub use launch::launch_if_asked;

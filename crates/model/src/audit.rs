@@ -116,7 +116,7 @@ impl Auditor<'_> {
         if let Event::Submitted { due } = event {
             let mut run = stored.clone();
             run.state = RunState::Pending { due: *due, resume: Resume::Fresh };
-            (run.started_at, run.attempts, run.failures, run.reached) = (None, 0, 0, None);
+            (run.started_at, run.changed_at, run.attempts, run.failures, run.reached) = (None, None, 0, 0, None);
             run.report = crate::Report::default();
             if self.folded.insert(*id, run).is_some() {
                 let problem = "it was submitted twice".to_owned();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Why a step failed.
@@ -19,6 +20,9 @@ pub struct Failure {
     /// The exit code of the program that failed, where one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
+    /// When that program ended, which may be before anybody heard of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exited_at: Option<Timestamp>,
     /// How long whoever refused wants to be left alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<Duration>,
@@ -43,7 +47,15 @@ pub enum FailureClass {
 impl Failure {
     /// A failure of `class`, of which no more is known.
     pub fn new(class: FailureClass, code: impl Into<String>, message: impl Into<String>) -> Failure {
-        Failure { class, code: code.into(), message: message.into(), hint: None, exit_code: None, retry_after: None }
+        Failure {
+            class,
+            code: code.into(),
+            message: message.into(),
+            hint: None,
+            exit_code: None,
+            exited_at: None,
+            retry_after: None,
+        }
     }
 
     /// Adds what to try.
@@ -61,6 +73,12 @@ impl Failure {
     /// Adds the exit code of the program that failed.
     pub fn exit_code(mut self, code: i32) -> Failure {
         self.exit_code = Some(code);
+        self
+    }
+
+    /// Adds when the program ended that failed.
+    pub fn exited_at(mut self, at: Timestamp) -> Failure {
+        self.exited_at = Some(at);
         self
     }
 }

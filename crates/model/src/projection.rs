@@ -34,7 +34,7 @@ impl Projection {
     /// What is seen after `event`, which made `run` what it is now.
     pub fn after(&self, run: &Run, event: &Event, at: Timestamp) -> Projection {
         match self {
-            Projection::Workspace(state) => Projection::Workspace(state.after(run, event, at)),
+            Projection::Workspace(state) => Projection::Workspace(state.after(run, event)),
             Projection::Job(state) => Projection::Job(state.after(run, event, at)),
         }
     }
@@ -110,6 +110,9 @@ pub struct WorkspaceState {
     /// Why the last deployment failed; none after a success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_deploy_error: Option<String>,
+    /// The mode in which the last deployment failed, where it has one; none after a success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_mode: Option<Mode>,
     /// Why the last destroy failed; none after a success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_destroy_error: Option<String>,
@@ -143,7 +146,7 @@ impl WorkspaceState {
         self.settled == WorkspacePhase::Failed && self.last_deploy_error.is_some()
     }
 
-    fn after(&self, run: &Run, event: &Event, at: Timestamp) -> WorkspaceState {
+    fn after(&self, run: &Run, event: &Event) -> WorkspaceState {
         let mut next = self.clone();
         next.last_run = Some(run.id);
         let Action::Iac(iac) = &run.action else { return next };
@@ -158,11 +161,11 @@ impl WorkspaceState {
                 next.active = Some((run.id, iac.operation.clone()));
             }
             (RunState::Pending { .. }, Event::Failed { .. } | Event::LeaseLost) => next.active = None,
-            (RunState::Ended { outcome, .. }, _) => {
+            (RunState::Ended { outcome, at: ended }, _) => {
                 if next.active.as_ref().is_some_and(|(id, _)| *id == run.id) {
                     next.active = None;
                 }
-                next.settle(run, &iac.operation, outcome, at);
+                next.settle(run, &iac.operation, outcome, *ended);
             }
             _ => {}
         }
@@ -181,22 +184,22 @@ impl WorkspaceState {
             (Outcome::Succeeded, Operation::Deploy { mode }) => {
                 self.settled = WorkspacePhase::Deployed { mode: mode.clone() };
                 self.last_deployed = Some(at);
-                self.last_deploy_error = None;
+                (self.last_deploy_error, self.failed_mode) = (None, None);
                 self.attempt(iac);
             }
             (Outcome::Succeeded, Operation::Destroy) => {
                 self.settled = WorkspacePhase::Destroyed;
                 self.last_destroyed = Some(at);
                 self.last_destroy_error = None;
-                self.last_deploy_error = None;
+                (self.last_deploy_error, self.failed_mode) = (None, None);
                 (self.attempted, self.attempted_declaration, self.state_at) = (None, None, None);
             }
             (
                 Outcome::Failed { .. } | Outcome::TimedOut { .. } | Outcome::Indeterminate { .. },
-                Operation::Deploy { .. },
+                Operation::Deploy { mode },
             ) => {
                 self.settled = WorkspacePhase::Failed;
-                self.last_deploy_error = Some(outcome.sentence());
+                (self.last_deploy_error, self.failed_mode) = (Some(outcome.sentence()), mode.clone());
                 self.attempt(iac);
             }
             (Outcome::Failed { .. } | Outcome::TimedOut { .. } | Outcome::Indeterminate { .. }, Operation::Destroy) => {
@@ -204,9 +207,9 @@ impl WorkspaceState {
                 self.last_destroy_error = Some(outcome.sentence());
             }
             // Stopped by a person: before the apply nothing has changed, during it nobody knows.
-            (Outcome::Cancelled { .. } | Outcome::Superseded { .. }, Operation::Deploy { .. }) if began_to_apply => {
+            (Outcome::Cancelled { .. } | Outcome::Superseded { .. }, Operation::Deploy { mode }) if began_to_apply => {
                 self.settled = WorkspacePhase::Failed;
-                self.last_deploy_error = Some(outcome.sentence());
+                (self.last_deploy_error, self.failed_mode) = (Some(outcome.sentence()), mode.clone());
                 self.attempt(iac);
             }
             (Outcome::Cancelled { .. } | Outcome::Superseded { .. }, Operation::Destroy) if began_to_apply => {
@@ -307,12 +310,12 @@ impl JobState {
             }
             // A run that was stopped before it began says nothing about the job.
             (RunState::Ended { .. }, _) if run.started_at.is_none() => {}
-            (RunState::Ended { outcome, .. }, _) => {
+            (RunState::Ended { outcome, at: ended }, _) => {
                 next.last_exit_code = run.report.exit_code;
                 if *outcome == Outcome::Succeeded {
                     next.status = JobStatus::Success;
                     next.success_count += 1;
-                    next.last_success = Some(at);
+                    next.last_success = Some(*ended);
                     next.last_error = None;
                 } else {
                     next.status = match outcome {
@@ -320,7 +323,7 @@ impl JobState {
                         _ => JobStatus::Failed,
                     };
                     next.failure_count += 1;
-                    next.last_failure = Some(at);
+                    next.last_failure = Some(*ended);
                     next.last_error = Some(outcome.sentence());
                 }
             }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{Answer, BatchProgress, Digest, RemoteNews, ScaffoldedRepository};
@@ -24,6 +25,12 @@ pub struct Report {
     /// Exit code of the last program that a command ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
+    /// When that program ended, which may be before anybody heard of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exited_at: Option<Timestamp>,
+    /// Why what its programs said is not in the log, where that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unwritten: Option<String>,
     /// What became of the tasks of a job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<BatchProgress>,
@@ -41,12 +48,15 @@ pub struct Report {
 impl Report {
     /// Takes over whatever `newer` knows.
     pub fn merge(&mut self, newer: Report) {
-        let Report { tool, commit, plan, outputs, exit_code, batch, answer, repository, remote } = newer;
+        let Report { tool, commit, plan, outputs, exit_code, exited_at, unwritten, batch, answer, repository, remote } =
+            newer;
         self.tool = tool.or(self.tool.take());
         self.commit = commit.or(self.commit.take());
         self.plan = plan.or(self.plan.take());
         self.outputs = outputs.or(self.outputs.take());
         self.exit_code = exit_code.or(self.exit_code);
+        self.exited_at = exited_at.or(self.exited_at);
+        self.unwritten = unwritten.or(self.unwritten.take());
         self.batch = batch.or(self.batch.take());
         self.answer = answer.or(self.answer.take());
         self.repository = repository.or(self.repository.take());

@@ -74,6 +74,9 @@ pub struct Run {
     /// When it was first claimed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
+    /// When it was last changed, but for news of how far it has come: those tell of what was before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_at: Option<Timestamp>,
     /// How often it was claimed.
     #[serde(default)]
     pub attempts: u32,
@@ -237,6 +240,7 @@ impl Run {
             lock_key,
             submitted_at: at,
             started_at: None,
+            changed_at: None,
             attempts: 0,
             failures: 0,
             reached: None,
@@ -292,7 +296,11 @@ impl Run {
     /// What the run is after `event` happened at `at`. The only way the state of a run changes.
     pub fn apply(&self, event: &Event, at: Timestamp) -> Result<Run, IllegalTransition> {
         let illegal = |why| Err(IllegalTransition { phase: self.phase(), event: event.as_str(), why });
+        let end = self.ends(event, at);
         let mut run = self.clone();
+        if !matches!(event, Event::Progressed { .. }) {
+            run.changed_at = self.changed_at.max(Some(at));
+        }
         run.state = match (&self.state, event) {
             (RunState::Pending { due, resume }, Event::Claimed { worker, attempt, lease_until, uptime }) => {
                 if *attempt != AttemptNo::after(self.attempts) {
@@ -319,7 +327,7 @@ impl Run {
                 RunState::Running { lease, step, approval, cancel: None }
             }
             (RunState::Pending { .. }, Event::CancelAsked { by, reason, superseded_by }) => {
-                RunState::Ended { outcome: cancelled(by, reason.as_ref(), *superseded_by), at }
+                RunState::Ended { outcome: cancelled(by, reason.as_ref(), *superseded_by), at: end }
             }
             (RunState::Pending { .. }, _) => return illegal("nobody holds it"),
 
@@ -331,8 +339,8 @@ impl Run {
                 run.report.merge(report.clone());
                 match cancel {
                     // What was asked to stop begins nothing new, and what is done already stays done.
-                    Some(_) if step.may_have_effect() => RunState::Ended { outcome: Outcome::Succeeded, at },
-                    Some(request) => RunState::Ended { outcome: request.outcome(), at },
+                    Some(_) if step.may_have_effect() => RunState::Ended { outcome: Outcome::Succeeded, at: end },
+                    Some(request) => RunState::Ended { outcome: request.outcome(), at: end },
                     None => {
                         run.reached = Some(next);
                         let (lease, approval) = (lease.clone(), approval.clone());
@@ -351,29 +359,30 @@ impl Run {
             (RunState::Running { cancel, .. }, Event::GateReached { gate, expires, report }) => {
                 run.report.merge(report.clone());
                 match cancel {
-                    Some(request) => RunState::Ended { outcome: request.outcome(), at },
+                    Some(request) => RunState::Ended { outcome: request.outcome(), at: end },
                     None => RunState::Gated { gate: gate.clone(), expires: *expires },
                 }
             }
             (RunState::Running { cancel, .. }, Event::Failed { failure }) => {
                 run.failures += 1;
                 run.report.exit_code = failure.exit_code.or(run.report.exit_code);
-                self.after_failure(run.failures, failure, cancel.as_ref(), at)
+                run.report.exited_at = failure.exited_at.or(run.report.exited_at);
+                self.after_failure(run.failures, failure, cancel.as_ref(), at, end)
             }
             (RunState::Running { step, cancel, .. }, Event::LeaseLost) => match cancel {
                 // The row goes on, with a run of its own; what somebody asked to stop may have been done.
                 None if matches!(step, Step::Provision(_)) => {
-                    RunState::Ended { outcome: Outcome::Failed { failure: call_lost() }, at }
+                    RunState::Ended { outcome: Outcome::Failed { failure: call_lost() }, at: end }
                 }
                 Some(_) if matches!(step, Step::Provision(_)) => {
-                    RunState::Ended { outcome: Outcome::Indeterminate { failure: lease_lost(*step) }, at }
+                    RunState::Ended { outcome: Outcome::Indeterminate { failure: lease_lost(*step) }, at: end }
                 }
                 _ if step.may_have_effect() => {
-                    RunState::Ended { outcome: Outcome::Indeterminate { failure: lease_lost(*step) }, at }
+                    RunState::Ended { outcome: Outcome::Indeterminate { failure: lease_lost(*step) }, at: end }
                 }
                 // The effect was seen to succeed; doing it again to read the outputs would be worse than not reading them.
-                _ if step.follows_effect() => RunState::Ended { outcome: Outcome::Succeeded, at },
-                Some(request) => RunState::Ended { outcome: request.outcome(), at },
+                _ if step.follows_effect() => RunState::Ended { outcome: Outcome::Succeeded, at: end },
+                Some(request) => RunState::Ended { outcome: request.outcome(), at: end },
                 None => RunState::Pending { due: at, resume: Resume::Fresh },
             },
             (RunState::Running { lease, step, approval, cancel }, Event::CancelAsked { by, reason, superseded_by }) => {
@@ -389,7 +398,7 @@ impl Run {
             // A cancel request that comes when the work is already done does not undo it.
             (RunState::Running { .. }, Event::Done { report }) => {
                 run.report.merge(report.clone());
-                RunState::Ended { outcome: Outcome::Succeeded, at }
+                RunState::Ended { outcome: Outcome::Succeeded, at: end }
             }
             (RunState::Running { .. }, Event::Decided { .. }) => return illegal("no decision is owed"),
             (RunState::Running { .. }, _) => return illegal("a worker holds it"),
@@ -402,16 +411,16 @@ impl Run {
                 RunState::Pending { due: at, resume: Resume::Approved { approval } }
             }
             (RunState::Gated { .. }, Event::Decided { decision: Decision::Reject { reason }, by }) => {
-                RunState::Ended { outcome: Outcome::Rejected { by: by.clone(), reason: reason.clone() }, at }
+                RunState::Ended { outcome: Outcome::Rejected { by: by.clone(), reason: reason.clone() }, at: end }
             }
             (RunState::Gated { expires, .. }, Event::Decided { decision: Decision::Expire, .. }) => {
                 if at < *expires {
                     return illegal("there is time left to decide");
                 }
-                RunState::Ended { outcome: Outcome::Expired, at }
+                RunState::Ended { outcome: Outcome::Expired, at: end }
             }
             (RunState::Gated { .. }, Event::CancelAsked { by, reason, superseded_by }) => {
-                RunState::Ended { outcome: cancelled(by, reason.as_ref(), *superseded_by), at }
+                RunState::Ended { outcome: cancelled(by, reason.as_ref(), *superseded_by), at: end }
             }
             (RunState::Gated { .. }, _) => return illegal("it waits for a decision"),
 
@@ -426,8 +435,9 @@ impl Run {
         failure: &Failure,
         cancel: Option<&CancelRequest>,
         at: Timestamp,
+        end: Timestamp,
     ) -> RunState {
-        let ended = |outcome| RunState::Ended { outcome, at };
+        let ended = |outcome| RunState::Ended { outcome, at: end };
         let failure = failure.clone();
         // What nobody saw stays uncertain, even if someone had asked to stop it.
         match (failure.class, cancel) {
@@ -444,6 +454,19 @@ impl Run {
                 None => ended(Outcome::Failed { failure }),
             },
         }
+    }
+
+    /// When the run has ended, if `event`, which is recorded at `at`, ends it: when its program did, of which nobody may
+    /// have heard for long. Whatever the clocks say, not before it began, nor before anything else that changed it.
+    fn ends(&self, event: &Event, at: Timestamp) -> Timestamp {
+        let exited = match event {
+            Event::Done { report } | Event::StepPassed { report, .. } => report.exited_at,
+            Event::Failed { failure } => failure.exited_at,
+            _ => None,
+        };
+        let before = [self.started_at, self.lease().map(|lease| lease.since), self.changed_at];
+        let end = exited.map_or(at, |exited| exited.min(at));
+        before.into_iter().flatten().fold(end, Ord::max)
     }
 }
 

@@ -99,6 +99,29 @@ impl Subject {
         }
     }
 
+    /// The jobs that a name in a path may mean: `NAME` or `WORKSPACE.NAME`. Names may hold dots, so that every dot may be
+    /// the one between them; `WORKSPACE~NAME` and `~NAME` have one meaning, since no name holds a tilde.
+    pub fn jobs_called(name: &str) -> Vec<Subject> {
+        let job = |workspace: Option<&str>, name: &str| {
+            let workspace = workspace.map(Name::parse).transpose().ok()?;
+            Some(Subject::Job { workspace, name: Name::parse(name).ok()? })
+        };
+        if let Some((workspace, name)) = name.split_once('~') {
+            return job(Some(workspace).filter(|workspace| !workspace.is_empty()), name).into_iter().collect();
+        }
+        let dots = name.match_indices('.').filter_map(|(place, _)| job(Some(&name[..place]), &name[place + 1..]));
+        job(None, name).into_iter().chain(dots).collect()
+    }
+
+    /// The name that means this job and no other, where it is a job: see [`Subject::jobs_called`].
+    pub fn exact_job_name(&self) -> Option<String> {
+        match self {
+            Subject::Job { workspace: Some(workspace), name } => Some(format!("{workspace}~{name}")),
+            Subject::Job { workspace: None, name } => Some(format!("~{name}")),
+            Subject::Workspace(_) | Subject::Deployment(_) | Subject::Provision(_) | Subject::Scaffold(_) => None,
+        }
+    }
+
     /// The lock that keeps two runs of this subject from being active at once.
     pub fn lock_key(&self) -> LockKey {
         LockKey::new(self.to_string())
@@ -170,6 +193,20 @@ mod tests {
         }
         for bad in ["", "workspace", "workspace/", "workspace/../x", "job/a/b/c", "process/x", "deployment/everest"] {
             assert!(bad.parse::<Subject>().is_err(), "{bad:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn a_name_with_dots_may_mean_several_jobs_and_one_with_a_tilde_means_one() {
+        let called = |name| Subject::jobs_called(name).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(called("a.b.c"), ["job/a.b.c", "job/a/b.c", "job/a.b/c"]);
+        assert_eq!(called("backup"), ["job/backup"]);
+        for (name, job) in [("a~b.c", "job/a/b.c"), ("a.b~c", "job/a.b/c"), ("~a.b.c", "job/a.b.c")] {
+            assert_eq!(called(name), [job]);
+            assert_eq!(job.parse::<Subject>().unwrap().exact_job_name().as_deref(), Some(name));
+        }
+        for nothing in ["", "a~", "~", "a~b~c", "a/b"] {
+            assert_eq!(called(nothing), [""; 0], "{nothing:?}");
         }
     }
 }

@@ -75,6 +75,17 @@ impl Output {
         }
     }
 
+    /// How wide the terminal is that shows the results. None where they go elsewhere, and nothing may be cut.
+    pub fn width(&self) -> Option<usize> {
+        match self.data {
+            Target::File => None,
+            Target::Plain | Target::Colours => {
+                let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+                Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+            }
+        }
+    }
+
     /// What empties a terminal; nothing where the results go elsewhere.
     pub fn clear_screen(&self) -> &'static str {
         match self.data {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use piton_model::Source;
 use piton_process::{Environment, Policy};
-use piton_spec::{Catalog, Diagnostic, JobWork, Layout, Workspace};
+use piton_spec::{Catalog, Diagnostic, Job, JobWork, Layout, Step, Workspace, locate};
 use piton_tools::{Error, Place as Written, Want};
 
 use crate::place::Place;
@@ -20,16 +20,18 @@ pub fn find(place: &Place, layout: &Layout, catalog: &Catalog) -> Vec<Diagnostic
         found.push(place.config.fault("iac.version", "invalid_version", problem).hint(hint));
     }
     for workspace in catalog.workspaces.values() {
-        let file = workspace.dir.join("config.json");
-        let file = file.strip_prefix(&place.root).unwrap_or(&file);
+        let path = workspace.dir.join("config.json");
+        let file = path.strip_prefix(&place.root).unwrap_or(&path);
         // What the configuration says was looked at.
         if let Some(version) = workspace.version.as_deref().filter(|version| Some(*version) != usual)
             && let Some((problem, hint)) = problem_of(version)
         {
-            found.push(Diagnostic::error(file, "invalid_version", problem).field("version").hint(hint));
+            let told = Diagnostic::error(file, "invalid_version", problem).field("version").hint(hint);
+            found.push(located(told, &path, &[Step::Key("version")]));
         }
         let env = workspace.env.iter().map(|(name, value)| (name.as_str(), value.expose().as_str()));
-        found.extend(refused_variables(file, "env", env, Policy::Infrastructure));
+        let refused = refused_variables(file, "env", env, Policy::Infrastructure);
+        found.extend(refused.map(|(name, told)| located(told, &path, &[Step::Key("env"), Step::Key(name)])));
         found.extend(missing_files(file, workspace, layout));
     }
     for job in catalog.jobs.values() {
@@ -40,7 +42,8 @@ pub fn find(place: &Place, layout: &Layout, catalog: &Catalog) -> Vec<Diagnostic
         let file = job.file.strip_prefix(&place.root).unwrap_or(&job.file);
         let env = job.extras.environment.iter().map(|(name, value)| (name.as_str(), value.expose().as_str()));
         let field = format!("{}: environment", job.name);
-        found.extend(refused_variables(file, &field, env, policy));
+        let refused = refused_variables(file, &field, env, policy);
+        found.extend(refused.map(|(name, told)| located(told, &job.file, &way_to_variable(job, name))));
     }
     found
 }
@@ -55,17 +58,34 @@ fn problem_of(version: &str) -> Option<(String, String)> {
     Some((problem, error.hint()))
 }
 
+/// The variables that are refused, with what is to be said of them.
 fn refused_variables<'a>(
     file: &Path,
     field: &str,
     declared: impl IntoIterator<Item = (&'a str, &'a str)>,
     policy: Policy,
-) -> Vec<Diagnostic> {
-    let refused = |(name, value)| {
+) -> impl Iterator<Item = (&'a str, Diagnostic)> {
+    let refused = move |(name, value): (&'a str, &'a str)| {
         let error = Environment::default().declare([(name, value)], policy).err()?;
-        Some(Diagnostic::error(file, "env_refused", error.to_string()).field(field))
+        Some((name, Diagnostic::error(file, "env_refused", error.to_string()).field(field)))
     };
-    declared.into_iter().filter_map(refused).collect()
+    declared.into_iter().filter_map(refused)
+}
+
+/// Adds line and column of what these steps lead to, where the file says it like that.
+fn located(told: Diagnostic, path: &Path, way: &[Step<'_>]) -> Diagnostic {
+    match locate(path, way) {
+        Some(place) => told.at(place),
+        None => told,
+    }
+}
+
+fn way_to_variable<'a>(job: &'a Job, variable: &'a str) -> Vec<Step<'a>> {
+    let within = [Step::Key("environment"), Step::Key(variable)];
+    match job.workspace() {
+        Some(_) => [Step::Key("jobs"), Step::Named(job.name.as_str())].into_iter().chain(within).collect(),
+        None => within.to_vec(),
+    }
 }
 
 /// A variable file may still be written before the next run, so this is no error.

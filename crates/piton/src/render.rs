@@ -16,9 +16,6 @@ use jiff::Timestamp;
 
 use crate::clock::Clock;
 
-/// How long an error may be in a table.
-const ERROR_WIDTH: usize = 60;
-
 /// A time in a table.
 fn minute_or_never(clock: &Clock, at: Option<Timestamp>) -> String {
     at.map_or_else(|| "Never".to_owned(), |at| clock.minute(at))

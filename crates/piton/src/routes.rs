@@ -57,10 +57,10 @@ pub fn client(id: &str) -> String {
     format!("/auth/clients/{}", segment(id))
 }
 
-/// The name of a job in paths: `NAME`, or `WORKSPACE.NAME`.
+/// The name of a job in paths: `NAME`, or `WORKSPACE~NAME`, which means one job whatever dots the names hold.
 pub fn job_name(workspace: Option<&str>, name: &str) -> String {
     match workspace {
-        Some(workspace) => segment(&format!("{workspace}.{name}")),
+        Some(workspace) => segment(&format!("{workspace}~{name}")),
         None => segment(name),
     }
 }
@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(workspace("web-1.x_y"), "/workspaces/web-1.x_y");
         assert_eq!(workspace("../x?y#z %"), "/workspaces/..%2Fx%3Fy%23z%20%25");
         assert_eq!(template("\u{e9}"), "/templates/%C3%A9");
-        assert_eq!(job_name(Some("web"), "backup"), "web.backup");
+        assert_eq!(job_name(Some("web"), "backup"), "web~backup");
     }
 
     #[test]

@@ -32,6 +32,9 @@ use traces::Traces;
 pub enum Purpose {
     /// It reads only: no run is begun.
     Look,
+    /// It reads, and waits for the end of a run, which somebody has to bring about. Where there are no runs yet, it is a
+    /// look.
+    Follow,
     /// It may begin runs.
     Act,
 }
@@ -69,6 +72,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long repositories are fetched and code is checked, at most.
 const LONG: Duration = Duration::from_secs(15 * 60);
 const PAUSE: Duration = Duration::from_millis(50);
+
+impl Purpose {
+    /// What it comes to at this place.
+    fn at(self, place: &Place) -> Purpose {
+        let database = place.config.store_url.expose().strip_prefix("sqlite:").map(Path::new);
+        let is_within = database.is_some_and(|database| database.starts_with(&place.data_dir));
+        match self {
+            Purpose::Follow if is_within && Traces::expected(place).is_some() => Purpose::Look,
+            Purpose::Follow => Purpose::Act,
+            Purpose::Look | Purpose::Act => self,
+        }
+    }
+}
 
 impl Session {
     /// A session with a server elsewhere.
@@ -108,6 +124,7 @@ impl Session {
                     None => {}
                 }
             }
+            let purpose = purpose.at(&place);
             let for_a_look = if purpose == Purpose::Look { Traces::expected(&place) } else { None };
             match DataLock::take(&place.data_dir, "a piton command") {
                 Ok(lock) => {

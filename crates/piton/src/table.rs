@@ -2,7 +2,12 @@
 
 use std::fmt::Write as _;
 
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// What stands for the rest of a text.
+const DOTS: &str = "...";
+/// So much of a last column is shown however narrow a terminal is.
+const LEAST_ROOM: usize = 20;
 
 /// A piece of text, and the colours it has on a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +44,21 @@ impl Cell {
 
     fn width(&self) -> usize {
         self.text.width()
+    }
+
+    /// Cuts it visibly where it is wider than `room`.
+    fn cut(&mut self, room: usize) {
+        if self.width() <= room {
+            return;
+        }
+        let mut kept = String::new();
+        for c in self.text.chars() {
+            if kept.width() + c.width().unwrap_or(0) > room.saturating_sub(DOTS.len()) {
+                break;
+            }
+            kept.push(c);
+        }
+        self.text = format!("{}{DOTS}", kept.trim_end());
     }
 }
 
@@ -98,15 +118,32 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// The table as text.
-    pub fn render(&self) -> String {
-        let widths: Vec<usize> = (0..self.columns.len())
+    /// The table as text, for a terminal that is `width` wide: the last column is cut where it does not fit. What goes
+    /// elsewhere is whole.
+    pub fn render_within(&self, width: Option<usize>) -> String {
+        let Some((width, last)) = width.zip(self.columns.len().checked_sub(1)) else { return self.render() };
+        let before: usize = self.widths().iter().take(last).map(|width| width + self.gap).sum();
+        let room = width.saturating_sub(before).max(LEAST_ROOM);
+        let mut rows = self.rows.clone();
+        for cell in rows.iter_mut().filter_map(|row| row.get_mut(last)) {
+            cell.cut(room);
+        }
+        Table { columns: self.columns.clone(), rows, gap: self.gap }.render()
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        (0..self.columns.len())
             .map(|index| {
                 let cells = self.rows.iter().filter_map(|row| row.get(index)).map(Cell::width);
                 let title = self.columns[index].title.width();
                 cells.chain([title, self.columns[index].least, self.columns[index].dashes]).max().unwrap_or(0)
             })
-            .collect();
+            .collect()
+    }
+
+    /// The table as text.
+    pub fn render(&self) -> String {
+        let widths = self.widths();
         let mut text = String::new();
         let titles: Vec<Cell> = self.columns.iter().map(|column| Cell::from(column.title)).collect();
         self.line(&titles, &widths, &mut text);
@@ -186,6 +223,20 @@ much-longer
 \u{5bbd}\u{5bbd}         y      z
 ";
         assert_eq!(table.render(), wanted);
+    }
+
+    #[test]
+    fn only_a_terminal_cuts_and_only_the_last_column() {
+        let mut table = Table::new(&["NAME", "NOTE"]);
+        let note = "a note that is longer than a narrow terminal is wide";
+        table.row(["web".into(), note.into()]);
+        table.row(["api".into(), "\u{5bbd}".repeat(20).into()]);
+        let lines = |width| table.render_within(width).lines().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(lines(None), ["NAME  NOTE", &format!("web   {note}"), &format!("api   {}", "\u{5bbd}".repeat(20))]);
+        assert_eq!(lines(Some(200)), lines(None));
+        let wide = format!("api   {}...", "\u{5bbd}".repeat(10));
+        assert_eq!(lines(Some(30)), ["NAME  NOTE", "web   a note that is longer...", &wide]);
+        assert_eq!(lines(Some(5))[1], "web   a note that is lo...");
     }
 
     #[test]

@@ -58,7 +58,7 @@ async fn rate(dir: &Path, mib: u64, secrets: u32) -> Result<f64, Failure> {
     };
     runner.held().await?;
     let start = Instant::now();
-    let exit = runner.run(&invocation, run, &log, &CancellationToken::new()).await?;
+    let exit = runner.run(&invocation, run, &log, &CancellationToken::new()).await?.exit;
     let seconds = start.elapsed().as_secs_f64();
     let length = logs.read(run, 0, 0).await?.end;
     if !exit.success() || length < mib << 20 {

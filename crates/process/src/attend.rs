@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use piton_keeper::client::Error as KeeperError;
 use piton_keeper::protocol::{RefusalKind, SweepReport};
-use piton_keeper::{Child, ExitStatus, Signal, State, is_alive};
+use piton_keeper::{Child, ExitStatus, Exited, Signal, is_alive};
 use piton_logs::RunLog;
 use rustix::io::Errno;
 use tokio::time::timeout;
@@ -38,7 +38,7 @@ pub(crate) struct End {
 }
 
 enum Ending {
-    Seen(ExitStatus),
+    Seen(ExitStatus, Timestamp),
     Unseen(Timestamp),
 }
 
@@ -75,9 +75,9 @@ impl Attendance<'_> {
         };
         let swept = sweep.as_ref().map_or(0, |report| report.killed as usize);
         let exit = match ending {
-            Ending::Seen(status) => {
+            Ending::Seen(status, ended_at) => {
                 let killed = asked.killed && status == ExitStatus::Signal(Signal::Kill.number());
-                Ok(Exit { status, stopped: asked.stopped, killed, swept })
+                Ok(Exit { status, ended_at, stopped: asked.stopped, killed, swept })
             }
             Ending::Unseen(ended_at) => Err(Error::Lost { identity: self.child.identity.clone(), ended_at }),
         };
@@ -88,9 +88,14 @@ impl Attendance<'_> {
         let token = &self.child.token;
         let mut searches = 0;
         loop {
-            match self.keeping.ask(|keeper| async move { keeper.wait(token).await }).await {
-                Ok(ExitStatus::Unknown) => return Ok(Ending::Unseen(self.noticed_at().await)),
-                Ok(status) => return Ok(Ending::Seen(status)),
+            match self.keeping.ask(|keeper| async move { keeper.wait_for_end(token).await }).await {
+                Ok(Exited { status, at_unix_us }) => {
+                    let ended_at = Timestamp::from_microsecond(at_unix_us).unwrap_or_else(|_| now());
+                    return Ok(match status {
+                        ExitStatus::Unknown => Ending::Unseen(ended_at),
+                        ExitStatus::Code(_) | ExitStatus::Signal(_) => Ending::Seen(status, ended_at),
+                    });
+                }
                 Err(error) if error.refusal() == Some(RefusalKind::UnknownToken) => {
                     // Its journal is gone as well. The process itself cannot lie about being there.
                     orphan::gone(&self.child.identity).await;
@@ -108,14 +113,6 @@ impl Attendance<'_> {
                     pause(Duration::from_millis(500)).await;
                 }
             }
-        }
-    }
-
-    async fn noticed_at(&self) -> Timestamp {
-        let child = self.keeping.ask(|keeper| async move { keeper.get(&self.child.token).await }).await;
-        match child.map(|child| child.state) {
-            Ok(State::Exited { at_unix_us, .. }) => Timestamp::from_microsecond(at_unix_us).unwrap_or_else(|_| now()),
-            _ => now(),
         }
     }
 

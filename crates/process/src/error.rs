@@ -39,7 +39,7 @@ pub enum Error {
     /// The keeper cannot be reached, or refuses.
     #[error(transparent)]
     Keeper(#[from] client::Error),
-    /// The log cannot be written.
+    /// The log cannot be written, so nothing was started.
     #[error(transparent)]
     Log(#[from] piton_logs::Error),
     /// The file system refuses.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use piton_keeper::{ExitStatus, Limits};
 
 use crate::StopSequence;
@@ -39,6 +40,8 @@ impl std::fmt::Debug for Invocation {
 pub struct Exit {
     /// Its status; never [`ExitStatus::Unknown`], which is [`Error::Lost`](crate::Error::Lost).
     pub status: ExitStatus,
+    /// When, as its keeper noticed it: that may be long before anybody asked.
+    pub ended_at: Timestamp,
     /// It was sent a signal because it was to be stopped.
     pub stopped: bool,
     /// It took SIGKILL from us: nothing was saved, and nothing may be assumed.
@@ -52,6 +55,15 @@ impl Exit {
     pub fn success(self) -> bool {
         self.status.success()
     }
+}
+
+/// A command that ended whose output belongs into a log.
+#[derive(Debug)]
+pub struct Attended {
+    /// Its end, which is known whatever became of the log.
+    pub exit: Exit,
+    /// Why the log is not complete, where it is not.
+    pub unwritten: Option<piton_logs::Error>,
 }
 
 /// How a command ended whose output is meant for a program.

@@ -28,6 +28,7 @@
 //! - [`Error::Lost`] comes after the end of the process, never before (`keeper_dies::*`).
 //! - The end of the main process is the end: a grandchild that holds the output open delays nothing (`tree::*`).
 //! - The log has the whole output, once, in order (`output::*`, `attach::*`).
+//! - A log that cannot be written hides no exit, and keeps nobody from attending to what runs (`unlogged::*`).
 //! - SIGKILL is sent only as the last stage of a stop, or to what the main process left behind (`stop::*`, `tree::*`).
 //! - Nothing is inherited from the daemon's environment but what is listed (`environment::tests`).
 //!
@@ -59,7 +60,7 @@ pub mod identity {
 pub use accounts::{AccountError, User};
 pub use environment::{Environment, EnvironmentError, Policy};
 pub use error::Error;
-pub use invocation::{Captured, Exit, Invocation};
+pub use invocation::{Attended, Captured, Exit, Invocation};
 pub use keeping::Keeping;
 pub use limits::limits_of;
 pub use piton_keeper::client::Error as KeeperError;

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::attend::{Attendance, End};
-use crate::{Captured, Error, Exit, Invocation, Keeping};
+use crate::{Attended, Captured, Error, Invocation, Keeping};
 
 /// Runs commands through the keeper of one data directory. Clones share the connection.
 #[derive(Clone)]
@@ -43,22 +43,30 @@ impl Runner {
     /// Idempotent by token: a command that was started before is found again, be it running or ended. Once `stop` is
     /// cancelled the command is stopped; the result is then its end all the same. Dropping the future lets the command
     /// go on.
+    ///
+    /// Without a log nothing is started. What was started is attended to without one, and its end is what counts.
     pub async fn run(
         &self,
         invocation: &Invocation,
         run: RunId,
         log: &RunLog,
         stop: &CancellationToken,
-    ) -> Result<Exit, Error> {
+    ) -> Result<Attended, Error> {
         let token: Token = invocation.token.parse()?;
         self.unless_stopped(&token, stop).await?;
         let raw = absolute(&self.logs.raw_path(run, token.as_str()))?;
-        let section = log.section(token.as_str(), &invocation.header).await?;
+        let section = log.section(token.as_str(), &invocation.header).await;
+        let known = section.is_ok() || self.knows(token.as_str()).await?;
+        let section = match section {
+            Err(error) if !known => return Err(error.into()),
+            section => section,
+        };
         let output = Output::File(raw.clone());
         let child = match self.start(&token, invocation, output.clone(), output).await {
             Ok(child) => child,
             Err(error) => {
-                log.note(&format!("{}/start", invocation.token), &format!("piton: {error}")).await?;
+                // Why it does not run matters more than that the log does not say so.
+                let _ = log.note(&format!("{}/start", invocation.token), &format!("piton: {error}")).await;
                 return Err(error);
             }
         };
@@ -79,13 +87,15 @@ impl Runner {
         // A log that cannot be written must not leave the command unattended: its error has to wait.
         let pump = async {
             let noted = note_warnings(log, &child).await;
-            Ok((noted, section.pump(&raw, output_ended).await))
+            let pumped = match section {
+                Ok(section) => section.pump(&raw, output_ended).await.map(drop),
+                Err(error) => Err(error),
+            };
+            Ok(pumped.and(noted))
         };
-        let (end, (noted, pumped)) = tokio::try_join!(live, pump)?;
-        note_leftovers(log, &invocation.token, &end).await?;
-        noted?;
-        pumped?;
-        end.exit
+        let (end, logged) = tokio::try_join!(live, pump)?;
+        let swept = note_leftovers(log, &invocation.token, &end).await;
+        Ok(Attended { exit: end.exit?, unwritten: logged.and(swept).err() })
     }
 
     /// Runs a command whose output is meant for a program, such as `show -json`: it goes to files and not to a log.
@@ -170,7 +180,7 @@ impl Runner {
 }
 
 /// What the command has to do without.
-async fn note_warnings(log: &RunLog, child: &Child) -> Result<(), Error> {
+async fn note_warnings(log: &RunLog, child: &Child) -> Result<(), piton_logs::Error> {
     for (number, warning) in child.warnings.iter().enumerate() {
         let key = format!("{}/warning/{number}", child.token.as_str());
         log.note(&key, &format!("piton: {warning}")).await?;
@@ -178,7 +188,7 @@ async fn note_warnings(log: &RunLog, child: &Child) -> Result<(), Error> {
     Ok(())
 }
 
-async fn note_leftovers(log: &RunLog, token: &str, end: &End) -> Result<(), Error> {
+async fn note_leftovers(log: &RunLog, token: &str, end: &End) -> Result<(), piton_logs::Error> {
     let notice = match &end.sweep {
         Ok(report) if report.killed == 0 && report.survivors.is_empty() => return Ok(()),
         Ok(report) if report.survivors.is_empty() => format!("piton: killed {}", processes(report.killed as usize)),
@@ -193,7 +203,7 @@ async fn note_leftovers(log: &RunLog, token: &str, end: &End) -> Result<(), Erro
         }
         Err(error) => format!("piton: could not look for leftover processes: {error}"),
     };
-    Ok(log.note(&format!("{token}/sweep"), &notice).await?)
+    log.note(&format!("{token}/sweep"), &notice).await
 }
 
 fn processes(count: usize) -> String {

@@ -1,4 +1,5 @@
-//! Scheduled jobs, under the name of CronJobs: `NAME`, or `WORKSPACE.NAME` for a job of a workspace.
+//! Scheduled jobs, under the name of CronJobs: `NAME`, or `WORKSPACE.NAME` for a job of a workspace. Where that may mean
+//! several, `WORKSPACE~NAME` and `~NAME` do not.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -87,6 +88,8 @@ async fn list(
 }
 
 /// One scheduled job: `NAME`, or `WORKSPACE.NAME`.
+///
+/// Names may hold dots. Where several jobs could be meant, that is refused, and `WORKSPACE~NAME` or `~NAME` says which.
 #[utoipa::path(get, path = "/cronjobs/{name}", responses((status = 200, body = api::Scheduled)))]
 async fn show(State(app): State<App>, Path(name): Path<String>, caller: Caller) -> Answer<Json<api::Scheduled>> {
     let job = find(&app, &caller, &name)?;
@@ -125,31 +128,25 @@ async fn full(app: &App, job: &Job) -> Answer<api::Job> {
     Ok(view)
 }
 
-/// A job that there is for whoever asks.
+/// A job that there is for whoever asks: a standalone one, or one of a workspace.
 fn find(app: &App, caller: &Caller, name: &str) -> Answer<Arc<Job>> {
-    let found = look_up(app, name);
-    if caller.bound().is_none() {
-        return found;
-    }
-    // What is said of a name that nothing has speaks of those that there are.
-    found.ok().filter(|job| caller.sees_subject(&job.subject)).ok_or_else(|| bound::missing("job", name))
-}
-
-/// A standalone job, or a job of a workspace: names may hold dots, so every dot may be the one between them.
-fn look_up(app: &App, name: &str) -> Answer<Arc<Job>> {
-    let standalone = app.engine.job(None, name);
-    if standalone.is_ok() {
-        return Ok(standalone?);
-    }
-    let mut places = name.match_indices('.').map(|(place, _)| (&name[..place], &name[place + 1..]));
-    let found = places.find_map(|(workspace, job)| app.engine.job(Some(workspace), job).ok());
-    match found {
-        Some(job) => Ok(job),
-        None => match name.split_once('.') {
-            Some((workspace, job)) if app.engine.workspace(workspace).is_ok() => {
-                Ok(app.engine.job(Some(workspace), job)?)
+    let loaded = app.engine.loaded();
+    let seen = Subject::jobs_called(name).into_iter().filter(|subject| caller.sees_subject(subject));
+    let mut found: Vec<Arc<Job>> = seen.filter_map(|subject| loaded.catalog.jobs.get(&subject).cloned()).collect();
+    match (found.pop(), found.is_empty()) {
+        (Some(job), true) => Ok(job),
+        (Some(job), false) => {
+            let meant = found.iter().chain([&job]).map(|job| job.subject.clone()).collect();
+            Err(piton_engine::Error::AmbiguousName { name: name.to_owned(), meant }.into())
+        }
+        // What is said of a name that nothing has speaks of those that there are.
+        (None, _) if caller.bound().is_some() => Err(bound::missing("job", name)),
+        (None, _) => match name.split_once('~').or_else(|| name.split_once('.')) {
+            Some((workspace, job)) if name.contains('~') || app.engine.workspace(workspace).is_ok() => {
+                let workspace = Some(workspace).filter(|workspace| !workspace.is_empty());
+                Ok(app.engine.job(workspace, job)?)
             }
-            Some(_) | None => Ok(standalone?),
+            Some(_) | None => Ok(app.engine.job(None, name)?),
         },
     }
 }
@@ -175,7 +172,7 @@ async fn kill(State(app): State<App>, Path(name): Path<String>, caller: Caller) 
     let job = match find(&app, &caller, &name) {
         Ok(job) => job,
         // One that somebody made, or that a schedule made.
-        Err(refusal) if caller.bound().is_some() => return Err(refusal),
+        Err(refusal) if caller.bound().is_some() || refusal.status() != 404 => return Err(refusal),
         Err(refusal) => match app.engine.stop_job(&name, caller.by.clone()).await {
             Ok(run) => return Ok(Json(vec![run.id.to_string()])),
             // Its declaration may be gone while it runs.
@@ -249,6 +246,7 @@ async fn history(
     }
     let subject = Some(job.subject.clone());
     let page = app.engine.store().runs(&RunQuery { subject, limit, ..RunQuery::default() }).await?;
+    let name = workspace.map_or_else(|| short.to_owned(), |workspace| format!("{workspace}.{short}"));
     Ok(Json(api::Page {
         items: page.runs.iter().map(|run| batch_view::cron_run(run, name.clone())).collect(),
         next: None,

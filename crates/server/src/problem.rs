@@ -99,6 +99,7 @@ impl From<piton_engine::Error> for Refusal {
             | E::Busy { .. }
             | E::NotRunning(_)
             | E::JobExists(_)
+            | E::AmbiguousName { .. }
             | E::OfSchedule { .. }
             | E::Illegal(_)
             | E::NothingToApprove(_)

@@ -29,6 +29,7 @@ pub(crate) fn workspace(workspace: &Workspace, state: &WorkspaceState) -> api::W
         last_destroyed: state.last_destroyed,
         last_deploy_error: state.last_deploy_error.clone(),
         last_destroy_error: state.last_destroy_error.clone(),
+        waits: waits(workspace, state),
         active_run: state.active.as_ref().map(|(run, _)| run.to_string()),
         last_run: state.last_run.map(|run| run.to_string()),
         next: None,
@@ -36,6 +37,25 @@ pub(crate) fn workspace(workspace: &Workspace, state: &WorkspaceState) -> api::W
         skipped: vec![],
         directory: workspace.dir.display().to_string(),
     }
+}
+
+/// What keeps the schedule from deploying it, and what to do about that: a deployment that failed, in whichever mode.
+fn waits(workspace: &Workspace, state: &WorkspaceState) -> Option<String> {
+    let is_scheduled = workspace.lines.iter().any(|line| matches!(line.effect, Effect::Deploy(_)));
+    let unchanged = state.attempted.as_ref() == Some(&workspace.digest);
+    if !is_scheduled || !unchanged || !state.deploy_failed() || state.active.is_some() {
+        return None;
+    }
+    let (failed, nothing, mode) = match &state.failed_mode {
+        Some(mode) => (format!("the deployment in mode '{mode}' failed"), "no other mode either", format!(" {mode}")),
+        None if workspace.modes.is_empty() => ("the last deployment failed".to_owned(), "nothing", String::new()),
+        None => ("the last deployment failed".to_owned(), "no mode", " MODE".to_owned()),
+    };
+    Some(format!(
+        "{failed}, so the schedule deploys {nothing} until the configuration, code or template changes, or somebody \
+         deploys: piton workspace deploy {}{mode}",
+        workspace.name
+    ))
 }
 
 /// A workspace that is deployed although nothing declares it.
@@ -58,6 +78,7 @@ pub(crate) fn leftover(name: &Name, state: &WorkspaceState, directory: &Path) ->
         last_destroyed: state.last_destroyed,
         last_deploy_error: state.last_deploy_error.clone(),
         last_destroy_error: state.last_destroy_error.clone(),
+        waits: None,
         active_run: state.active.as_ref().map(|(run, _)| run.to_string()),
         last_run: state.last_run.map(|run| run.to_string()),
         next: None,
@@ -187,6 +208,7 @@ pub(crate) fn run(run: &Run) -> api::Run {
             path: tool.path.clone(),
         }),
         exit_code: run.report.exit_code,
+        unwritten: run.report.unwritten.clone(),
         repository: run.report.repository.as_ref().map(|repository| api::ScaffoldedRepository {
             url: repository.url.clone(),
             name: repository.name.clone(),

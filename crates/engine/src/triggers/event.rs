@@ -1,17 +1,20 @@
 //! Events in the ledger that jobs listen to: `@deployment`, `@destroy` and their failures.
 
+mod audience;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use piton_model::{
-    Action, JobStatus, LedgerEntry, Name, NewRun, Operation, Origin, Outcome, Record, Run, Seq, SkipReason, Subject,
+    Action, JobStatus, LedgerEntry, NewRun, Operation, Origin, Outcome, Record, Run, Seq, SkipReason, Subject,
     SubjectKind, TriggerWord,
 };
-use piton_spec::{Catalog, Job, JobTrigger};
+use piton_spec::{Catalog, Job};
 use piton_store::{RunQuery, grown};
 
+use self::audience::Audience;
 use super::time::listening;
 use crate::catalog::Loaded;
 use crate::clock::{RETRY, after};
@@ -65,7 +68,7 @@ impl Events {
             return Ok(is_full);
         }
         let loaded = self.shared.catalog.borrow().clone();
-        let audience = self.audience(&loaded);
+        let audience = self.audience(&loaded, cursor);
         let now = self.shared.clock.now();
         let mut submit = vec![];
         let mut skipped = vec![];
@@ -75,7 +78,7 @@ impl Events {
             let about = About { catalog: &loaded.catalog, seq: entry.seq, run: &run, outcome: &outcome };
             let heard = match word_of(&run, &outcome) {
                 Some(word) => self.hear(&about, word).await?,
-                None => self.hear_dependency(&about).await?,
+                None => self.hear_dependency(&about, &audience).await?,
             };
             let suspended = match &mut suspended {
                 Some(known) => known,
@@ -94,12 +97,17 @@ impl Events {
         Ok(is_full)
     }
 
-    fn audience(&self, loaded: &Arc<Loaded>) -> Arc<Audience> {
+    /// Who listens by the present declarations, where all entries up to `acted` were acted on by earlier ones.
+    fn audience(&self, loaded: &Arc<Loaded>, acted: Seq) -> Arc<Audience> {
         let mut known = self.audience.lock().unwrap_or_else(PoisonError::into_inner);
         match &*known {
             Some((of, audience)) if Arc::ptr_eq(of, loaded) => audience.clone(),
-            _ => {
-                let audience = Arc::new(Audience::of(&loaded.catalog));
+            before => {
+                let audience = Audience::of(&loaded.catalog);
+                let audience = Arc::new(match before {
+                    Some((of, before)) => audience.following(&loaded.catalog, before, &of.catalog, acted),
+                    None => audience,
+                });
                 *known = Some((loaded.clone(), audience.clone()));
                 audience
             }
@@ -152,15 +160,19 @@ impl Events {
         Ok(heard)
     }
 
-    /// The jobs that heard the same word as the job that has just ended, and depend on it.
-    async fn hear_dependency(&self, about: &About<'_>) -> Result<Vec<Heard>, Error> {
+    /// The jobs that heard the same word as the job that has just ended, and depend on it, or did so when they heard it: it
+    /// may have been removed since, or what they depend on may have been declared otherwise, and they would wait for ever.
+    async fn hear_dependency(&self, about: &About<'_>, audience: &Audience) -> Result<Vec<Heard>, Error> {
         let Origin::Event { seq, word } = about.run.origin else { return Ok(vec![]) };
         let mut heard = vec![];
         for job in listening(about.catalog, word) {
-            if !job.dependencies().any(|dependency| dependency == about.run.subject) {
-                continue;
-            }
             let origin = Origin::Event { seq, word };
+            if !job.dependencies().any(|dependency| dependency == about.run.subject) {
+                let waited = audience.waited(&job.subject, seq, &about.run.subject);
+                if !waited || self.made_by(&origin, &job.subject).await?.is_some() {
+                    continue;
+                }
+            }
             match self.dependencies(about, job, &origin).await? {
                 Dependencies::Unfinished => {}
                 Dependencies::Succeeded => heard.push((job.clone(), origin, Ok(()))),
@@ -243,33 +255,6 @@ fn may_be_heard(entry: &LedgerEntry) -> bool {
             SubjectKind::Deployment | SubjectKind::Scaffold | SubjectKind::Provision => false,
         },
         Record::Run { .. } | Record::Skipped { .. } | Record::Removed { .. } | Record::Audit(_) => false,
-    }
-}
-
-/// The subjects whose end somebody may hear: so that the runs of all others need not be read.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Audience {
-    workspaces: BTreeSet<Name>,
-    dependencies: BTreeSet<Subject>,
-}
-
-impl Audience {
-    fn of(catalog: &Catalog) -> Audience {
-        let mut audience = Audience::default();
-        let listens = |job: &&Arc<Job>| job.triggers.iter().any(|trigger| matches!(trigger, JobTrigger::Word(_)));
-        for job in catalog.jobs.values().filter(listens) {
-            audience.workspaces.extend(job.workspace().cloned());
-            audience.dependencies.extend(job.dependencies());
-        }
-        audience
-    }
-
-    fn hears(&self, entry: &LedgerEntry) -> bool {
-        match &entry.record {
-            Record::Run { subject: Subject::Workspace(name), outcome: Some(_), .. } => self.workspaces.contains(name),
-            Record::Run { subject, outcome: Some(_), .. } => self.dependencies.contains(subject),
-            Record::Run { .. } | Record::Skipped { .. } | Record::Removed { .. } | Record::Audit(_) => false,
-        }
     }
 }
 

@@ -263,10 +263,11 @@ impl Round<'_> {
     async fn was_held_up(&self, job: &Job, fire: Timestamp) -> Result<bool, Error> {
         for subject in job.dependencies() {
             let latest = self.time.shared.store.latest_of(&subject).await?;
-            if let Some(RunState::Ended { at, .. }) = latest.map(|run| run.state)
-                && at > fire
-                && !self.is_late(at)
-            {
+            let Some(run) = latest else { continue };
+            let RunState::Ended { at, .. } = run.state else { continue };
+            // What counts is when this was noticed: a run may end while no daemon looks.
+            let noticed = run.changed_at.unwrap_or(at);
+            if noticed > fire && !self.is_late(noticed) {
                 return Ok(true);
             }
         }

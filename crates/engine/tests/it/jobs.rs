@@ -155,6 +155,74 @@ async fn a_chain_ends_where_a_job_fails_and_says_so_once_for_each_job() {
 }
 
 #[tokio::test]
+async fn a_job_does_not_wait_for_what_was_removed_meanwhile() {
+    let mut simulation = begin(monday("08:00:00"), |s| {
+        s.scripted.play(|task| {
+            let is_job = task.run.subject.to_string().starts_with("job/");
+            if is_job { lasting(20) } else { lasting(1) }
+        });
+        chain(s);
+    })
+    .await;
+    simulation.node(0).deploy("everest", None, ana()).await.unwrap();
+    simulation.run_until(monday("08:10:00")).await.unwrap();
+    // What it waits for, by way of `index`, goes on to its end, and is nothing to it any more.
+    let jobs = r#"[{"name": "notify", "type": "command", "command": "true", "schedule": "@deployment"}]"#;
+    workspace(&simulation, "everest", &format!(r#"{{"jobs": {jobs}}}"#));
+    simulation.reload().unwrap();
+    simulation.run_until(monday("09:00:00")).await.unwrap();
+    assert_story(
+        &told(&simulation).await,
+        r"
+        Mon 02 08:00:00 workspace/everest #1 submitted to deploy: asked for by ana
+        Mon 02 08:00:00 workspace/everest #1 claimed by one, attempt 1
+        Mon 02 08:05:00 workspace/everest #1 done -> succeeded
+        Mon 02 08:05:00 job/everest/smoke #2 submitted to run: @deployment
+        Mon 02 08:05:00 job/everest/smoke #2 claimed by one, attempt 1
+        Mon 02 08:25:00 job/everest/smoke #2 done -> succeeded
+        Mon 02 08:25:00 job/everest/notify #3 submitted to run: @deployment
+        Mon 02 08:25:00 job/everest/notify #3 claimed by one, attempt 1
+        Mon 02 08:45:00 job/everest/notify #3 done -> succeeded
+    ",
+    );
+}
+
+#[tokio::test]
+async fn a_job_is_told_when_what_it_waits_for_will_not_come() {
+    let jobs = |schedule: &str| {
+        format!(
+            r#"{{"jobs": [
+                {{"name": "smoke", "type": "command", "command": "true", "schedule": "@deployment"}},
+                {{"name": "index", "type": "command", "command": "true", "schedule": "{schedule}", "depends_on": ["smoke"]}},
+                {{"name": "notify", "type": "command", "command": "true", "schedule": "@deployment", "depends_on": ["index"]}}
+            ]}}"#
+        )
+    };
+    let mut simulation = begin(monday("08:00:00"), |s| {
+        s.scripted.play(|_| lasting(1));
+        workspace(s, "everest", &jobs("@deployment"));
+    })
+    .await;
+    simulation.node(0).deploy("everest", None, ana()).await.unwrap();
+    simulation.run_until(monday("08:05:30")).await.unwrap();
+    workspace(&simulation, "everest", &jobs("0 0 1 1 *"));
+    simulation.reload().unwrap();
+    simulation.run_until(monday("09:00:00")).await.unwrap();
+    assert_story(
+        &told(&simulation).await,
+        r"
+        Mon 02 08:00:00 workspace/everest #1 submitted to deploy: asked for by ana
+        Mon 02 08:00:00 workspace/everest #1 claimed by one, attempt 1
+        Mon 02 08:05:00 workspace/everest #1 done -> succeeded
+        Mon 02 08:05:00 job/everest/smoke #2 submitted to run: @deployment
+        Mon 02 08:05:00 job/everest/smoke #2 claimed by one, attempt 1
+        Mon 02 08:06:00 job/everest/smoke #2 done -> succeeded
+        Mon 02 08:06:00 job/everest/notify skipped 1 of `@deployment` until Mon 02 08:06:00: job `index`, on which it depends, has not succeeded
+    ",
+    );
+}
+
+#[tokio::test]
 async fn a_suspended_job_is_skipped_until_it_is_resumed() {
     let mut simulation = begin(monday("08:00:00"), |s| job(s, "report", r#""schedule": "0 * * * *""#)).await;
     simulation.node(0).suspend_job(None, "report", ana()).await.unwrap();

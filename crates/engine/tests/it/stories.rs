@@ -249,6 +249,10 @@ async fn only_the_plan_that_was_shown_can_be_approved() {
     let refused = simulation.node(0).deploy("everest", None, ana()).await.unwrap().id;
     simulation.run_for(hours(1)).await.unwrap();
     simulation.node(0).reject(refused, ana(), None).await.unwrap();
+    let node = simulation.node(0);
+    for answer in [node.approve(refused, None, ana()).await, node.reject(refused, ana(), None).await] {
+        assert_eq!(answer.unwrap_err().code(), "nothing_to_approve");
+    }
     assert_story(
         &told(&simulation).await,
         r"

@@ -6,8 +6,8 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use jiff::Timestamp;
 use piton_model::batch::{Next, Task, TaskExit, TaskId, TaskState, Tasks};
-use piton_model::{BatchEnd, Failure, HookPhase, Report};
-use piton_process::{Child, Error, Exit, ExitStatus, State};
+use piton_model::{BatchEnd, BatchReason, Failure, HookPhase, Report, RunMode};
+use piton_process::{Attended, Child, Error, ExitStatus, State};
 use tokio_util::sync::CancellationToken;
 
 use super::journal::Journal;
@@ -26,7 +26,7 @@ pub(super) struct Crew<'a> {
     time: RealTime,
     tasks: Tasks,
     journal: Journal,
-    running: FuturesUnordered<BoxFuture<'a, (TaskId, Result<Exit, Error>)>>,
+    running: FuturesUnordered<BoxFuture<'a, (TaskId, Result<Attended, Error>)>>,
     stops: BTreeMap<TaskId, CancellationToken>,
     /// What goes on beside the tasks.
     beside: FuturesUnordered<BoxFuture<'a, Beside>>,
@@ -37,6 +37,8 @@ pub(super) struct Crew<'a> {
     farewell: Farewell,
     /// Why the job cannot go on, for a reason that is not its tasks'.
     trouble: Option<Failure>,
+    /// What could not be written first, though the job went on.
+    unwritten: Option<String>,
 }
 
 /// Something that goes on beside the tasks has ended.
@@ -85,6 +87,7 @@ impl<'a> Crew<'a> {
             greeted: false,
             farewell: Farewell::NotYet,
             trouble: None,
+            unwritten: None,
         };
         if resumed {
             crew.take_back().await?;
@@ -164,8 +167,11 @@ impl<'a> Crew<'a> {
                     return again;
                 }
                 Next::Finish { end, stop } => {
-                    let noted = self.journal.decide(&end, &stop);
-                    self.note(noted);
+                    match self.journal.decide(&end, &stop) {
+                        // Nothing follows from it but the end, and whoever looks again decides the same.
+                        Err(failure) if stop.is_empty() => self.miss(failure.message),
+                        noted => self.note(noted),
+                    }
                 }
             }
         }
@@ -221,7 +227,11 @@ impl<'a> Crew<'a> {
         self.running.push(Box::pin(end.map(move |result| (id, result))));
     }
 
-    fn run(&self, id: TaskId, stop: CancellationToken) -> impl Future<Output = Result<Exit, Error>> + Send + use<'a> {
+    fn run(
+        &self,
+        id: TaskId,
+        stop: CancellationToken,
+    ) -> impl Future<Output = Result<Attended, Error>> + Send + use<'a> {
         let (place, invocation) = (self.place, self.place.invocation(id));
         async move {
             let (runner, run) = (&place.pass.world.runner, place.pass.input.run.id);
@@ -229,10 +239,15 @@ impl<'a> Crew<'a> {
         }
     }
 
-    fn ended(&mut self, id: TaskId, result: Result<Exit, Error>) {
+    fn ended(&mut self, id: TaskId, result: Result<Attended, Error>) {
         self.stops.remove(&id);
         let exit = match result {
-            Ok(exit) => Some(exit_of(exit.status)),
+            Ok(Attended { exit, unwritten }) => {
+                if let Some(error) = unwritten {
+                    self.miss(error.to_string());
+                }
+                Some(exit_of(exit.status))
+            }
             // It may have run: that counts as a try.
             Err(Error::Lost { .. } | Error::StartUncertain(_)) => Some(TaskExit::Unseen),
             // It was told to stop before it began, which the journal knows and a later daemon reads there: it counts against
@@ -285,6 +300,16 @@ impl<'a> Crew<'a> {
         }
     }
 
+    /// What could not be written, where all goes on without.
+    fn miss(&mut self, error: String) {
+        tracing::warn!(run = %self.place.pass.input.run.id, error, "what is told of a job is not complete");
+        self.unwritten.get_or_insert(error);
+    }
+
+    pub(super) fn unwritten(&self) -> Option<String> {
+        self.unwritten.clone()
+    }
+
     fn note(&mut self, result: Result<(), Failure>) {
         if let Err(failure) = result {
             self.trouble.get_or_insert(failure);
@@ -320,6 +345,23 @@ impl<'a> Crew<'a> {
             // What was done by the time it was told to stop is done.
             (None, None) => self.done().ok_or_else(|| failing::stopped_before("the job was done")),
         }
+    }
+
+    /// When the last task ended, where that ended the job, be it that nobody looked for long. A deadline passes by itself,
+    /// and hooks go on after the tasks.
+    pub(super) fn ended_with(&self, end: &BatchEnd) -> Option<Timestamp> {
+        let hooks = self.hooks.hooks;
+        let later = [HookPhase::PostStart, HookPhase::PreStop, HookPhase::PostStop];
+        let go_on = later.into_iter().any(|phase| !hooks.of(phase).is_empty())
+            || hooks.of(HookPhase::PreStart).iter().any(|hook| hook.run_mode == RunMode::Async);
+        if go_on || end.reason == BatchReason::DeadlineExceeded {
+            return None;
+        }
+        let ends = self.tasks.all.iter().filter_map(|task| match task.state {
+            TaskState::Ended { at, .. } => Some(at),
+            TaskState::Running => None,
+        });
+        ends.max()
     }
 
     fn done(&self) -> Option<BatchEnd> {

@@ -138,14 +138,21 @@ async fn finish(bench: &Workbench<'_>, plan_file: PathBuf, report: Report) -> Re
     let child = child(bench, &plan_file)?;
     pass.begin_effect(child.what, child.doing).await?;
     match pass.child(&log, &child).await {
-        Ok(_) => Ok(Passed::Next(report)),
+        Ok(finished) => {
+            let (exited_at, unwritten) = (Some(finished.ended_at), finished.unwritten);
+            Ok(Passed::Next(Report { exited_at, unwritten, ..report }))
+        }
         Err(refused) => Err(rescue_state(bench, &log, refused.into()).await),
     }
 }
 
 fn child(bench: &Workbench<'_>, plan_file: &std::path::Path) -> Result<Child, Failure> {
+    let doing = match bench.iac.operation {
+        Operation::Destroy => Doing::Destroy,
+        Operation::Deploy { .. } | Operation::Plan { .. } => Doing::Apply,
+    };
     if let Some(line) = &bench.iac.commands.apply {
-        return bench.custom("apply", Doing::Apply, line, plan_file);
+        return bench.custom("apply", doing, line, plan_file);
     }
     let mut args = vec!["apply".to_owned(), "-input=false".to_owned(), bench.lock_timeout()];
     if bench.iac.commands.plan.is_some() && !plan_file.exists() {
@@ -158,7 +165,7 @@ fn child(bench: &Workbench<'_>, plan_file: &std::path::Path) -> Result<Child, Fa
     } else {
         args.push(plan_file.display().to_string());
     }
-    bench.tool("apply", Doing::Apply, args)
+    bench.tool("apply", doing, args)
 }
 
 /// The tool could not save the state where it belongs and left it in a file: it is pushed from there. Nobody may stop
@@ -169,6 +176,8 @@ async fn rescue_state(bench: &Workbench<'_>, log: &RunLog, failure: Failure) -> 
         return failure;
     }
     let args = vec!["state".to_owned(), "push".to_owned(), ERRORED_STATE.to_owned()];
+    // The run goes on longer than the apply did.
+    let failure = Failure { exited_at: None, ..failure };
     let pushed = match bench.tool("state-push", Doing::PushState, args) {
         Ok(child) => {
             let unstoppable = CancellationToken::new();

@@ -46,8 +46,16 @@ pub(super) async fn after_success(bench: &Workbench<'_>) -> Result<Option<Output
             Ok(Some(redacted(outputs, &Redactor::new(secrets))))
         }
         Err(failure) => {
-            let log = bench.log_after_plan().await?;
-            bench.pass.note(&log, "outputs", &format!("the outputs are not known: {}", failure.message)).await?;
+            let text = format!("the outputs are not known: {}", failure.message);
+            let noted: Result<(), Failure> = async {
+                let log = bench.log_after_plan().await?;
+                bench.pass.note(&log, "outputs", &text).await
+            }
+            .await;
+            if let Err(error) = noted {
+                let run = bench.pass.input.run.id;
+                tracing::warn!(%run, text, error = %error.message, "could not note that outputs are not known");
+            }
             Ok(None)
         }
     }

@@ -49,6 +49,18 @@ fn exits_of_tools() {
 }
 
 #[test]
+fn a_destroy_is_told_as_one() {
+    let of = |doing, status| judge(&ending(doing, status, "Error: Bad")).unwrap_err();
+    assert!(of(Doing::Destroy, Status::Code(1)).message.starts_with("destroy failed: "));
+    for status in [Status::Code(1), Status::Code(137), Status::Signal(9), Status::Unknown] {
+        let (apply, destroy) = (of(Doing::Apply, status), of(Doing::Destroy, status));
+        let told = |failure: &Failure| (failure.class, failure.code.clone(), failure.hint.clone(), failure.exit_code);
+        assert_eq!(told(&apply), told(&destroy), "{status:?}");
+        assert_eq!(apply.message.replace("apply", "destroy"), destroy.message);
+    }
+}
+
+#[test]
 fn a_custom_plan_has_no_exit_code_two() {
     let ending = Ending { custom: true, ..ending(Doing::Plan, Status::Code(2), "make: *** Error") };
     let failure = judge(&ending).unwrap_err();
@@ -102,7 +114,7 @@ fn locks_are_shown_with_their_holder() {
 #[test]
 fn only_what_changes_something_is_waited_for_long() {
     let first = |doing: Doing| doing.stop(Duration::from_secs(300)).0.first().unwrap().wait;
-    for doing in [Doing::Apply, Doing::PushState] {
+    for doing in [Doing::Apply, Doing::Destroy, Doing::PushState] {
         assert_eq!(first(doing), Duration::from_secs(300), "{doing:?}");
     }
     for doing in [Doing::Init, Doing::Plan, Doing::Show, Doing::Outputs] {

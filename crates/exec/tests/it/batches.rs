@@ -196,6 +196,9 @@ pub(crate) async fn an_end_that_the_daemon_missed_is_found() {
     // And it is found again and again.
     let again = scene.drive(scene.step(&begun, true).await).await;
     assert_eq!((again.outcome(), lines(&scene, "tries").len()), (run.outcome(), 2));
+    let ends = scene.runner.held().await.unwrap().into_iter().filter_map(|child| child.exited());
+    let last = ends.map(|exited| exited.at_unix_us).max();
+    assert_eq!(again.report.exited_at.map(jiff::Timestamp::as_microsecond), last, "it ended when its last task did");
 }
 
 pub(crate) async fn a_task_that_was_stopped_before_it_began_gets_a_new_number() {

@@ -1,5 +1,7 @@
 //! Scripts and commands.
 
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
 use piton_model::{Action, Command, FailureClass, Outcome, Program, Run, Subject};
@@ -74,6 +76,54 @@ pub(crate) async fn exit_codes() {
     assert_eq!(failed(script("#!/no/such/interpreter\n")).await.code, "spawn_failed");
 }
 
+/// However late it is asked for.
+pub(crate) async fn the_time_of_an_exit() {
+    for code in [0, 3] {
+        let mut scene = Scene::new(None);
+        let begun = scene.run_of(job(None), Action::Command(shell(&format!("exit {code}"))));
+        let at_once = scene.step(&begun, false).await;
+        scene.restart_daemon();
+        let later = scene.step(&begun, true).await;
+        let exited = scene.runner.held().await.unwrap().iter().find_map(piton_process::Child::exited).unwrap();
+        for run in [at_once, later] {
+            assert_eq!(run.report.exit_code, Some(code));
+            assert_eq!(run.report.exited_at.unwrap().as_microsecond(), exited.at_unix_us);
+        }
+    }
+}
+
+/// The disk was filled while it ran and nobody looked.
+pub(crate) async fn a_log_that_cannot_be_written_hides_no_exit() {
+    for code in [0, 3] {
+        let mut scene = Scene::new(None);
+        let dir = scene.path("").display().to_string();
+        let line = format!("touch {dir}/started; until [ -e {dir}/go ]; do sleep 0.02; done; exit {code}");
+        let begun = scene.run_of(job(None), Action::Command(shell(&line)));
+        tokio::select! {
+            run = scene.step(&begun, false) => panic!("it should not end: {:?}", run.state),
+            () = scene.until("the job", || scene.path("started").exists()) => {}
+        }
+        scene.restart_daemon();
+        let log = scene.logs.run_dir(begun.id).join("log");
+        fs::remove_file(&log).unwrap();
+        symlink("/dev/full", &log).unwrap();
+        fs::write(scene.path("go"), "").unwrap();
+        let run = scene.step(&begun, true).await;
+        assert_eq!(run.report.exit_code, Some(code), "{:?}", run.state);
+        if code == 0 {
+            assert_eq!(run.outcome(), Some(&Outcome::Succeeded));
+            assert!(run.report.unwritten.unwrap().contains("log"));
+        } else {
+            let failure = failure(&run);
+            assert_eq!((failure.code.as_str(), failure.class), ("command_failed", FailureClass::Permanent));
+            assert!(
+                failure.message.starts_with("Command failed: exit status 3 (the log is not complete: "),
+                "{failure:?}"
+            );
+        }
+    }
+}
+
 pub(crate) async fn working_directories() {
     let scene = Scene::new(None);
     let within = |dir: PathBuf| Command { working_dir: Some(dir), ..shell("pwd") };
@@ -82,7 +132,7 @@ pub(crate) async fn working_directories() {
     let missing = failure(&run(&scene, within("sub".into())).await);
     assert_eq!(missing.code, "working_dir_missing");
     assert!(missing.message.contains("deployments/everest/sub"), "{}", missing.message);
-    std::fs::create_dir(scene.deployment().join("sub")).unwrap();
+    fs::create_dir(scene.deployment().join("sub")).unwrap();
     let there = run(&scene, within("sub".into())).await;
     assert!(scene.log(&there).contains("deployments/everest/sub\n"));
     let standalone = scene.drive(scene.run_of(job(None), Action::Command(within("own/dir".into())))).await;

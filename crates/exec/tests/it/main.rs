@@ -104,6 +104,8 @@ fn main() -> ExitCode {
         jobs::scripts_lines_and_programs,
         jobs::the_environment_of_a_job,
         jobs::exit_codes,
+        jobs::the_time_of_an_exit,
+        jobs::a_log_that_cannot_be_written_hides_no_exit,
         jobs::working_directories,
         jobs::a_job_is_stopped,
         jobs::secrets_are_masked,

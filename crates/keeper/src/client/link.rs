@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::Error;
 use crate::frame::{self, Decoder};
 use crate::protocol::{Event, Hello, Refusal, Reply, Request, ToClient, ToKeeper, Welcome};
-use crate::{Child, ExitStatus, SOCKET_NAME, Token};
+use crate::{Child, Exited, SOCKET_NAME, Token};
 
 /// So much is read at once.
 const CHUNK: usize = 16 * 1024;
@@ -42,7 +42,7 @@ pub(super) struct Link {
 struct Book {
     closed: bool,
     answers: HashMap<u64, oneshot::Sender<Result<Reply, Refusal>>>,
-    ends: HashMap<Token, Vec<oneshot::Sender<ExitStatus>>>,
+    ends: HashMap<Token, Vec<oneshot::Sender<Exited>>>,
     /// Those who want to know of every end.
     listeners: Vec<mpsc::UnboundedSender<Child>>,
 }
@@ -97,10 +97,7 @@ impl Link {
     }
 
     /// The end of this child, if it comes from now on.
-    pub(super) fn watch(
-        &self,
-        token: &Token,
-    ) -> Result<impl Future<Output = Result<ExitStatus, Error>> + use<>, Error> {
+    pub(super) fn watch(&self, token: &Token) -> Result<impl Future<Output = Result<Exited, Error>> + use<>, Error> {
         let (sender, end) = oneshot::channel();
         let mut book = lock(&self.book);
         if book.closed {
@@ -159,9 +156,9 @@ async fn read_frames(mut reader: OwnedReadHalf, mut decoder: Decoder, book: Arc<
             ToClient::Reply { id, reply } => book.answer(id, Ok(reply)),
             ToClient::Failed { id, refusal } => book.answer(id, Err(refusal)),
             ToClient::Event(Event::Exited(child)) => {
-                if let Some(status) = child.exit() {
+                if let Some(exited) = child.exited() {
                     for watcher in book.ends.remove(&child.token).unwrap_or_default() {
-                        let _ = watcher.send(status);
+                        let _ = watcher.send(exited);
                     }
                 }
                 book.listeners.retain(|listener| listener.send(child.clone()).is_ok());

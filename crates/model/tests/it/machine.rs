@@ -175,6 +175,38 @@ fn only_code_from_git_is_checked_out() {
 }
 
 #[test]
+fn a_run_ends_when_its_program_did() {
+    let run = deploy(1, Backoff::NONE);
+    let planned = [passed(IacStep::Prepare), passed(IacStep::Init), passed(IacStep::Plan)];
+    let running = drive(drive(run.clone(), &[claimed(&run, 1)]), &planned);
+    // News is recorded when somebody looks again, and tells of what was before.
+    let running = running.apply(&Event::Progressed { report: Report::default() }, at(90)).unwrap();
+    let failed = || Failure::new(FailureClass::Permanent, "apply_failed", "no");
+    for (exited, recorded, end) in [
+        (None, 100, 100),
+        (Some(7), 100, 7),
+        // Not before what is known of the run, nor after it was recorded, wherever clocks were set to.
+        (Some(2), 100, 3),
+        (Some(-5), 100, 3),
+        (Some(200), 100, 100),
+        (None, 2, 3),
+    ] {
+        let exited_at = exited.map(at);
+        let report = Report { exited_at, ..Report::default() };
+        for event in [Event::Failed { failure: Failure { exited_at, ..failed() } }, Event::Done { report }] {
+            let ended = running.apply(&event, at(recorded)).unwrap();
+            let RunState::Ended { at: found, .. } = ended.state else { panic!("{ended:?}") };
+            assert_eq!(found, at(end), "{exited:?}, recorded at {recorded}: {event:?}");
+        }
+    }
+    // What was heard of an earlier step says nothing about the end of a later one.
+    let report = Report { exited_at: Some(at(7)), ..Report::default() };
+    let applied = running.apply(&Event::StepPassed { step: Step::Iac(IacStep::Apply), report }, at(100)).unwrap();
+    let ended = applied.apply(&Event::Done { report: Report::default() }, at(101)).unwrap();
+    assert!(matches!(ended.state, RunState::Ended { at: found, .. } if found == at(101)));
+}
+
+#[test]
 fn what_is_claimed_ahead_begins_when_it_is_due_and_ages_from_then() {
     let (due, boot) = (at(100), "boot");
     let run = deploy(1, RETRY);

@@ -39,7 +39,7 @@ async fn status(context: &Context, group: &WhichGroup) -> Result<Exit, Failure> 
             let members: BTreeMap<String, Vec<ProcessStatus>> = session.client().get(&path).await?;
             context.out.show(&members, || {
                 let instances: Vec<ProcessStatus> = members.values().flatten().cloned().collect();
-                render::process::table(&instances, context.clock.now)
+                render::process::table(&instances, context.clock.now, context.out.width())
             })?;
             Ok(Exit::Ok)
         })

@@ -62,7 +62,7 @@ async fn list(context: &Context, scope: Scope<'_>) -> Result<Exit, Failure> {
     context
         .with_session(Purpose::Look, async |session| {
             let jobs = all(session, scope).await?;
-            context.out.show(&jobs, || render::job::list(&jobs, scope, context.out.voice))?;
+            context.out.show(&jobs, || render::job::list(&jobs, scope, context.out.voice, context.out.width()))?;
             Ok(Exit::Ok)
         })
         .await

@@ -26,7 +26,7 @@ pub struct Part {
 impl Part {
     /// Without a daemon nobody but this process brings a run to the end that is waited for.
     pub fn purpose(self) -> Purpose {
-        if self.follow { Purpose::Act } else { Purpose::Look }
+        if self.follow { Purpose::Follow } else { Purpose::Look }
     }
 }
 

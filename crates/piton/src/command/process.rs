@@ -61,7 +61,7 @@ async fn list(context: &Context, args: &ManyArgs) -> Result<Exit, Failure> {
                 return watch(context, session, &args.which()).await;
             }
             let found = all(session, &args.which()).await?;
-            context.out.show(&found, || render::process::table(&found, context.clock.now))?;
+            context.out.show(&found, || render::process::table(&found, context.clock.now, context.out.width()))?;
             Ok(Exit::Ok)
         })
         .await
@@ -82,7 +82,7 @@ async fn watch(context: &Context, session: &Session, which: &WhichArgs) -> Resul
         if context.out.is_table() {
             crate::output::raw(context.out.clear_screen().as_bytes())?;
         }
-        context.out.show(&found, || render::process::table(&found, now))?;
+        context.out.show(&found, || render::process::table(&found, now, context.out.width()))?;
     }
 }
 
@@ -97,7 +97,7 @@ async fn status(context: &Context, args: &ManyArgs) -> Result<Exit, Failure> {
             let found = all(session, &which).await?;
             show(context, &found, || match found.as_slice() {
                 [one] => render::process::status(one, &context.clock),
-                several => render::process::table(several, context.clock.now),
+                several => render::process::table(several, context.clock.now, context.out.width()),
             })?;
             Ok(Exit::Ok)
         })
@@ -227,7 +227,9 @@ async fn scale(context: &Context, name: &str, instances: u32) -> Result<Exit, Fa
         .with_session(Purpose::Look, async |session| {
             let wanted = json!({ "instances": instances });
             let done: ProcessesDone = session.patient_client().post(&path, &wanted).await?;
-            show(context, &done.processes, || render::process::table(&done.processes, context.clock.now))?;
+            show(context, &done.processes, || {
+                render::process::table(&done.processes, context.clock.now, context.out.width())
+            })?;
             Ok(Exit::Ok)
         })
         .await

@@ -93,7 +93,7 @@ async fn list(context: &Context, detailed: bool) -> Result<Exit, Failure> {
                 if detailed {
                     render::template::detailed(&templates, &context.clock, context.out.voice)
                 } else {
-                    render::template::list(&templates)
+                    render::template::list(&templates, context.out.width())
                 }
             })?;
             Ok(Exit::Ok)

@@ -51,7 +51,9 @@ async fn list(context: &Context) -> Result<Exit, Failure> {
     context
         .with_session(Purpose::Look, async |session| {
             let workspaces = all(session).await?;
-            context.out.show(&workspaces, || render::workspace::list(&workspaces, context.out.voice))?;
+            context
+                .out
+                .show(&workspaces, || render::workspace::list(&workspaces, context.out.voice, context.out.width()))?;
             Ok(Exit::Ok)
         })
         .await
@@ -61,7 +63,8 @@ async fn statuses(context: &Context) -> Result<Exit, Failure> {
     context
         .with_session(Purpose::Look, async |session| {
             let workspaces = all(session).await?;
-            let text = || render::workspace::statuses(&workspaces, &context.clock, context.out.voice);
+            let text =
+                || render::workspace::statuses(&workspaces, &context.clock, context.out.voice, context.out.width());
             context.out.show(&workspaces, text)?;
             Ok(Exit::Ok)
         })
@@ -85,7 +88,7 @@ async fn list_detailed(context: &Context) -> Result<Exit, Failure> {
             let workspaces = all(session).await?;
             context.out.show(&workspaces, || {
                 if workspaces.is_empty() {
-                    return render::workspace::list(&workspaces, context.out.voice);
+                    return render::workspace::list(&workspaces, context.out.voice, context.out.width());
                 }
                 let texts =
                     workspaces.iter().map(|it| render::workspace::status(it, &context.clock, context.out.voice));

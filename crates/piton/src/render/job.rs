@@ -7,9 +7,7 @@ use crate::clock::Clock;
 use crate::output::Voice;
 use crate::table::{Cell, Fields, Table};
 
-/// How long a description may be in a table.
-const DESCRIPTION_WIDTH: usize = 60;
-/// How long the workspace scheduler lets it be.
+/// How long the workspace scheduler lets a description be in a table.
 const SCHEDULER_DESCRIPTION_WIDTH: usize = 30;
 
 /// Which jobs a list is about.
@@ -42,7 +40,7 @@ impl Scope<'_> {
 }
 
 /// What is declared.
-pub fn list(jobs: &[Job], scope: Scope<'_>, voice: Voice) -> String {
+pub fn list(jobs: &[Job], scope: Scope<'_>, voice: Voice, width: Option<usize>) -> String {
     if jobs.is_empty() {
         return scope.nothing();
     }
@@ -75,10 +73,10 @@ pub fn list(jobs: &[Job], scope: Scope<'_>, voice: Voice) -> String {
                     (&job.kind).into(),
                     enabled,
                     if job.schedule.is_empty() { "-".into() } else { job.schedule.join(", ").into() },
-                    first_line(job.description.as_deref().unwrap_or_default(), DESCRIPTION_WIDTH).into(),
+                    job.description.as_deref().unwrap_or_default().into(),
                 ]);
             }
-            table.render()
+            table.render_within(width)
         }
     }
 }
@@ -242,7 +240,7 @@ JOB NAME             TYPE       ENABLED         DESCRIPTION
 --------             ----       -------         -----------
 system-health        script     true            Looks at disks, memory and...
 ";
-        assert_eq!(list(&[job(json!({}))], Scope::Standalone, Voice::Scheduler), wanted);
+        assert_eq!(list(&[job(json!({}))], Scope::Standalone, Voice::Scheduler, None), wanted);
         let wanted = "\
 Standalone jobs:
 
@@ -257,7 +255,7 @@ system-health        success      14       1        2025-09-27 12:00
 
     #[test]
     fn nothing_is_said_in_words() {
-        assert_eq!(list(&[], Scope::Standalone, Voice::Scheduler), "No standalone jobs configured\n");
+        assert_eq!(list(&[], Scope::Standalone, Voice::Scheduler, None), "No standalone jobs configured\n");
         assert_eq!(
             statuses(&[], Scope::Workspace("web"), &clock(), Voice::Piton),
             "No jobs defined for workspace 'web'\n"
@@ -276,6 +274,6 @@ backup         web        pending  0        0       Never             suspended
 JOB NAME  WORKSPACE  TYPE     ENABLED    SCHEDULE  DESCRIPTION
 backup    web        command  suspended  -
 ";
-        assert_eq!(plain(list(&[fresh()], Scope::All, Voice::Piton)), wanted);
+        assert_eq!(plain(list(&[fresh()], Scope::All, Voice::Piton, None)), wanted);
     }
 }

@@ -3,14 +3,12 @@
 use jiff::Timestamp;
 use piton_api::{ProcessGroup, ProcessStatus};
 
-use super::{first_line, second_or_never};
+use super::second_or_never;
 use crate::clock::{Clock, length};
 use crate::table::{Cell, Fields, Table};
 
-const NOTE_WIDTH: usize = 60;
-
 /// All instances at `now`.
-pub fn table(instances: &[ProcessStatus], now: Timestamp) -> String {
+pub fn table(instances: &[ProcessStatus], now: Timestamp, width: Option<usize>) -> String {
     if instances.is_empty() {
         return "No processes\n".to_owned();
     }
@@ -28,7 +26,7 @@ pub fn table(instances: &[ProcessStatus], now: Timestamp) -> String {
             Cell::from(note(instance, now)),
         ]);
     }
-    table.render()
+    table.render_within(width)
 }
 
 /// Everything about one instance.
@@ -109,7 +107,7 @@ fn note(instance: &ProcessStatus, now: Timestamp) -> String {
         parts.push(format!("again in {}", length(now, next)));
     }
     parts.extend(instance.reason.clone());
-    first_line(&parts.join(", "), NOTE_WIDTH)
+    parts.join(", ")
 }
 
 /// `512 B`, `3.4 MiB`
@@ -169,8 +167,8 @@ NAME   STATE    PID   UPTIME  RESTARTS  CPU     MEMORY   NOTE
 web-1  running  4321  2 h     0         12.3 %  3.0 MiB
 web-2  backoff                3                          exit status 3, again in 4 s
 ";
-        assert_eq!(plain(&table(&all, clock().now)), wanted);
-        assert_eq!(table(&[], clock().now), "No processes\n");
+        assert_eq!(plain(&table(&all, clock().now, None)), wanted);
+        assert_eq!(table(&[], clock().now, None), "No processes\n");
     }
 
     #[test]

@@ -52,6 +52,7 @@ pub fn show(run: &Run, clock: &Clock, piton: &str) -> String {
         .maybe("Worker", run.worker.as_ref())
         .maybe("Tool", run.tool.as_ref().map(|tool| format!("{} {} ({})", tool.name, tool.version, tool.path)))
         .maybe("Exit Code", run.exit_code.map(|code| code.to_string()))
+        .maybe("Not Logged", run.unwritten.as_ref())
         .maybe("Retry Of", run.retry_of.as_ref());
     if let Some(failure) = &run.failure {
         fields.field("Failure", &failure.code).maybe("Hint", failure.hint.as_ref());

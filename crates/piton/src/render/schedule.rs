@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use piton_api::{BulkAnswer, Fault, Schedule};
 use serde_json::Value;
 
-use super::{ERROR_WIDTH, first_line};
 use crate::clock::Clock;
 use crate::table::{Cell, Fields, Table};
 
@@ -105,7 +104,7 @@ fn tell<'a>(text: &mut String, refused: impl Iterator<Item = (String, String, &'
         }
         let field = if field.is_empty() { field } else { format!("{field}: ") };
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "  line {line}: {field}{}", first_line(detail, ERROR_WIDTH * 2));
+        let _ = writeln!(text, "  line {line}: {field}{}", detail.replace('\n', " "));
     }
     if more > 0 {
         let _ = writeln!(text, "  and {more} more; `-o json` tells all");

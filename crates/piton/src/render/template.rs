@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 
 use piton_api::{Template, TemplateUpdate, Validation};
 
-use super::{ERROR_WIDTH, first_line, second_or_never};
+use super::second_or_never;
 use crate::clock::Clock;
 use crate::output::Voice;
 use crate::table::{Cell, Fields, Table};
 
 /// What is registered.
-pub fn list(templates: &[Template]) -> String {
+pub fn list(templates: &[Template], width: Option<usize>) -> String {
     if templates.is_empty() {
         return "No templates registered\n".to_owned();
     }
@@ -20,16 +20,16 @@ pub fn list(templates: &[Template]) -> String {
             Cell::from(&template.name),
             (&template.source_url).into(),
             or_default(&template.source_ref).into(),
-            first_line(&template.description, ERROR_WIDTH).into(),
+            (&template.description).into(),
         ]);
     }
-    table.render()
+    table.render_within(width)
 }
 
 /// What is registered, one after the other in full.
 pub fn detailed(templates: &[Template], clock: &Clock, voice: Voice) -> String {
     if templates.is_empty() {
-        return list(templates);
+        return list(templates, None);
     }
     templates.iter().map(|template| show(template, clock, voice)).collect::<Vec<_>>().join("\n")
 }
@@ -124,7 +124,7 @@ mod tests {
 NAME     SOURCE                         REF     DESCRIPTION
 web-app  https://example.org/templates  v1.2.0  Standard web application template
 ";
-        assert_eq!(list(&[template()]), wanted);
+        assert_eq!(list(&[template()], None), wanted);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use piton_api::{Output, ScheduleLine, Upcoming, Workspace};
 
-use super::{ERROR_WIDTH, first_line, minute_or_never, second_or_never, skip, yes_or_no};
+use super::{minute_or_never, second_or_never, skip, yes_or_no};
 use crate::clock::Clock;
 use crate::output::Voice;
 use crate::table::{Cell, Fields, Table};
@@ -13,7 +13,7 @@ use crate::table::{Cell, Fields, Table};
 const NOT_DECLARED: &str = "not declared";
 
 /// What is declared.
-pub fn list(workspaces: &[Workspace], voice: Voice) -> String {
+pub fn list(workspaces: &[Workspace], voice: Voice, width: Option<usize>) -> String {
     if workspaces.is_empty() {
         return "No workspaces configured\n".to_owned();
     }
@@ -35,14 +35,14 @@ pub fn list(workspaces: &[Workspace], voice: Voice) -> String {
             or_dash(deploys).into(),
             or_dash(lines(&workspace.schedule, "destroy")).into(),
             workspace.template.as_deref().unwrap_or("-").into(),
-            first_line(workspace.description.as_deref().unwrap_or_default(), ERROR_WIDTH).into(),
+            workspace.description.as_deref().unwrap_or_default().into(),
         ]);
     }
-    table.render()
+    table.render_within(width)
 }
 
 /// Where each of them stands.
-pub fn statuses(workspaces: &[Workspace], clock: &Clock, voice: Voice) -> String {
+pub fn statuses(workspaces: &[Workspace], clock: &Clock, voice: Voice, width: Option<usize>) -> String {
     if workspaces.is_empty() {
         return "No workspaces configured\n".to_owned();
     }
@@ -64,7 +64,7 @@ pub fn statuses(workspaces: &[Workspace], clock: &Clock, voice: Voice) -> String
                     errors(workspace).unwrap_or_else(|| "None".to_owned()).into(),
                 ]);
             }
-            table.render()
+            table.render_within(width)
         }
         Voice::Piton => {
             let titles = ["WORKSPACE", "STATUS", "MODE", "LAST DEPLOYED", "LAST DESTROYED", "NEXT", "ERRORS"];
@@ -86,7 +86,7 @@ pub fn statuses(workspaces: &[Workspace], clock: &Clock, voice: Voice) -> String
                     errors(workspace).unwrap_or_else(|| "None".to_owned()).into(),
                 ]);
             }
-            table.render()
+            table.render_within(width)
         }
     }
 }
@@ -116,13 +116,14 @@ pub fn status(workspace: &Workspace, clock: &Clock, voice: Voice) -> String {
     }
     fields
         .maybe("Template", workspace.template.as_ref())
-        .maybe("Description", workspace.description.as_ref().map(|text| first_line(text, 500)))
+        .maybe("Description", workspace.description.as_ref())
         .field("Last Deployed", second_or_never(clock, workspace.last_deployed))
         .field("Last Destroyed", second_or_never(clock, workspace.last_destroyed))
         .maybe("Last Deploy Error", workspace.last_deploy_error.as_ref())
         .maybe("Last Destroy Error", workspace.last_destroy_error.as_ref());
     if voice == Voice::Piton {
         fields
+            .maybe("Waits", workspace.waits.as_ref())
             .maybe("Jobs", (!workspace.jobs.is_empty()).then(|| workspace.jobs.join(", ")))
             .maybe("Tags", (!workspace.tags.is_empty()).then(|| workspace.tags.join(", ")))
             .maybe("Active Run", workspace.active_run.as_ref())
@@ -183,7 +184,7 @@ pub fn effect(next: &Upcoming) -> String {
 fn errors(workspace: &Workspace) -> Option<String> {
     let deploy = workspace.last_deploy_error.as_ref().map(|error| format!("Deploy: {error}"));
     let destroy = workspace.last_destroy_error.as_ref().map(|error| format!("Destroy: {error}"));
-    deploy.or(destroy).map(|error| first_line(&error, ERROR_WIDTH))
+    deploy.or(destroy)
 }
 
 /// The lines without a mode that have this effect.
@@ -272,7 +273,7 @@ mod tests {
 
     #[test]
     fn the_schedulers_table() {
-        let text = statuses(&[workspace(json!({})), destroyed()], &clock(), Voice::Scheduler);
+        let text = statuses(&[workspace(json!({})), destroyed()], &clock(), Voice::Scheduler, None);
         let wanted = "\
 WORKSPACE       STATUS       LAST DEPLOYED        LAST DESTROYED       ERRORS
 -----------     ------       -------------        --------------       ------
@@ -317,10 +318,14 @@ Log File: /var/log/my-app.log
             workspace(json!({ "name": "off", "enabled": false, "status": "pending", "last_deployed": null }));
         let wanted = "\
 WORKSPACE  STATUS    MODE  LAST DEPLOYED     LAST DESTROYED  NEXT                                 ERRORS
-web        deployed  busy  2025-09-19 12:04  Never           deploy hibernation 2025-09-19 23:00  Deploy: plan failed...
+web        deployed  busy  2025-09-19 12:04  Never           deploy hibernation 2025-09-19 23:00  Deploy: plan failed with details
 off        pending   -     Never             Never           disabled                             None
 ";
-        assert_eq!(plain(statuses(&[modal(), disabled], &clock(), Voice::Piton)), wanted);
+        assert_eq!(plain(statuses(&[modal(), disabled], &clock(), Voice::Piton, None)), wanted);
+        let failed = workspace(json!({ "last_deploy_error": "plan failed: ".repeat(20) }));
+        let shown = |width| plain(statuses(std::slice::from_ref(&failed), &clock(), Voice::Piton, width));
+        assert!(shown(None).ends_with(&format!("Deploy: {}\n", "plan failed: ".repeat(20))), "{}", shown(None));
+        assert!(shown(Some(120)).lines().all(|line| line.len() <= 120), "{}", shown(Some(120)));
     }
 
     #[test]
@@ -330,10 +335,10 @@ WORKSPACE       ENABLED  DEPLOY SCHEDULE                                        
 my-app          yes      0 9 * * 1-5                                                    0 18 * * 1-5      -
 web             yes      busy: 0 8 * * 1-5, 0 13 * * 1-5; hibernation: 0 23 * * 1-5     -                 web-app
 ";
-        let text = list(&[workspace(json!({})), modal()], Voice::Piton);
+        let text = list(&[workspace(json!({})), modal()], Voice::Piton, None);
         let squeeze = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(squeeze(&text), squeeze(wanted));
-        assert_eq!(list(&[], Voice::Scheduler), "No workspaces configured\n");
+        assert_eq!(list(&[], Voice::Scheduler, None), "No workspaces configured\n");
     }
 
     #[test]

@@ -47,11 +47,13 @@ fn a_workspace_that_was_never_valid_is_missed_with_the_reason() {
 
 #[test]
 fn what_every_run_would_refuse() {
-    check(&[MAIN, (CONFIG, r#"{ "version": "about 1.9" }"#)], "config.json: error: version", &["about 1.9"]);
-    check(&[MAIN, (CONFIG, r#"{ "env": { "PATH": "/x" } }"#)], "config.json: error: env", &["PATH"]);
+    check(&[MAIN, (CONFIG, r#"{ "version": "about 1.9" }"#)], "config.json:1:14: error: version", &["about 1.9"]);
+    check(&[MAIN, (CONFIG, r#"{ "env": { "PATH": "/x" } }"#)], "config.json:1:20: error: env", &["PATH"]);
     check(&[MAIN, (CONFIG, r#"{ "var_files": "/etc/x.tfvars" }"#)], "config.json:1", &["var_files"]);
     let job = r#"{ "name": "x", "type": "command", "command": "true", "environment": { "LD_PRELOAD": "x" } }"#;
-    check(&[("jobs/x.json", job)], "jobs/x.json: error: x: environment", &["LD_PRELOAD"]);
+    check(&[("jobs/x.json", job)], "jobs/x.json:1:85: error: x: environment", &["LD_PRELOAD"]);
+    let jobs = "{\n  \"jobs\": [\n    { \"name\": \"x\", \"type\": \"command\", \"command\": \"true\",\n      \"environment\": { \"LD_PRELOAD\": \"x\" } }\n  ]\n}";
+    check(&[MAIN, (CONFIG, jobs)], "config.json:4:38: error: x: environment", &["LD_PRELOAD"]);
     check(&[("piton.toml", "[iac]\nversion = 'about 1.9'\n")], "piton.toml:2: error: iac.version", &["about 1.9"]);
     let site = Site::new();
     site.workspace("good", r#"{ "version": "~> 1.9", "env": { "A": "b" }, "var_files": "x.tfvars" }"#, CODE);

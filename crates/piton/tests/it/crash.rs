@@ -104,6 +104,31 @@ resource "terraform_data" "slow" {
 }
 
 #[test]
+fn what_ends_while_no_daemon_runs_ends_then() {
+    let site = Site::new();
+    let dir = site.path().display();
+    let line = format!("touch {dir}/begun; until [ -e {dir}/go ]; do sleep 0.05; done; echo $$ > {dir}/pid; exit 3");
+    let job = serde_json::json!({ "name": "slow", "type": "command", "schedule": "0 0 29 2 *", "command": line });
+    site.write("jobs/slow.json", &job.to_string());
+    let daemon = site.serve();
+    let run = site.piton(["job", "run", "slow", "--detach"]).out.trim().to_owned();
+    until("the job has begun", || site.path().join("begun").exists());
+    daemon.kill();
+    site.write("go", "");
+    let pid = || fs::read_to_string(site.path().join("pid")).ok().filter(|text| text.ends_with('\n'));
+    until("the job has ended", || pid().is_some_and(|pid| !std::path::Path::new("/proc").join(pid.trim()).exists()));
+    let gone = jiff::Timestamp::now();
+    let daemon = site.serve();
+    until("the run has ended", || site.json(["run", "show", &run])["state"] == "ended");
+    let shown = site.json(["run", "show", &run]);
+    let time = |member: &str| shown[member].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    assert_eq!((shown["outcome"].as_str(), shown["exit_code"].as_i64()), (Some("failed"), Some(3)), "{shown:#}");
+    assert!(time("started_at") <= time("ended_at") && time("ended_at") <= gone, "gone at {gone}: {shown:#}");
+    site.audit();
+    assert_eq!(daemon.shutdown(), 0);
+}
+
+#[test]
 fn an_apply_survives_the_keeper() {
     let site = Site::new();
     let slow = r#"

@@ -51,6 +51,14 @@ fn whoever_only_looks_leaves_no_directory_and_no_database() {
             assert!(said.err.contains(&format!("there is no {data} yet")), "{said}");
         }
     }
+    for args in [
+        &["run", "logs", "-f", "0199d6a2-7c00-7000-8000-000000000000"][..],
+        &["workspace", "logs", "-f", "k2"],
+        &["job", "logs", "-f", "none"],
+    ] {
+        let said = site.piton(args.iter().copied());
+        assert!(said.code == 3 && !site.data().exists(), "{args:?}: {said}");
+    }
     let said = site.named("workspacectl", ["list"]);
     assert!(said.code == 0 && !site.data().exists(), "{said}");
     let said = site.piton(["shutdown"]);

@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::site::{Site, until};
+use crate::wire::get;
 use crate::workspaces::CODE;
 
 fn job(site: &Site, name: &str, body: &str) {
@@ -32,6 +33,31 @@ fn scripts_commands_and_their_environment() {
     assert_eq!(shown["last_error"], "Command failed: exit status 3");
     assert_eq!((shown["run_count"].as_u64(), shown["failure_count"].as_u64()), (Some(1), Some(1)));
     site.audit();
+}
+
+#[test]
+fn dots_in_names_do_not_lead_to_another_job() {
+    let site = Site::new();
+    for (workspace, name) in [("a", "b.c"), ("a.b", "c")] {
+        let job = format!(r#"{{ "name": "{name}", "type": "command", "command": "true", "schedule": "0 0 29 2 *" }}"#);
+        site.workspace(workspace, &format!(r#"{{ "jobs": [{job}] }}"#), CODE);
+    }
+    let (daemon, address) = site.serve_at();
+    let refused = get(&address, "/api/cronjobs/a.b.c");
+    assert_eq!((refused.status, refused.json()["code"].as_str()), (409, Some("ambiguous_name")));
+    let detail = "'a.b.c' may mean job 'b.c' of workspace 'a' or job 'c' of workspace 'a.b'";
+    assert_eq!(
+        (refused.json()["detail"].as_str(), refused.json()["hint"].as_str()),
+        (Some(detail), Some("say which: a~b.c, a.b~c"))
+    );
+    for (path, workspace) in [("a~b.c", "a"), ("a.b~c", "a.b")] {
+        assert_eq!(get(&address, &format!("/api/cronjobs/{path}")).json()["workspace"], workspace);
+    }
+    assert_eq!(site.piton(["job", "run", "a.b.c"]).code, 5);
+    assert_eq!(site.piton(["job", "--workspace", "a.b", "run", "c"]).code, 0);
+    assert_eq!(site.json(["job", "--workspace", "a.b", "status", "c"])["run_count"], 1);
+    assert_eq!(site.json(["job", "--workspace", "a", "status", "b.c"])["run_count"], 0);
+    assert_eq!(daemon.shutdown(), 0);
 }
 
 #[test]

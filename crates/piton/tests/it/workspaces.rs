@@ -99,6 +99,35 @@ output "mode" { value = terraform_data.mode.output }
 }
 
 #[test]
+fn a_mode_that_failed_is_named_where_it_keeps_others_from_being_deployed() {
+    let site = Site::new();
+    let code = r#"
+variable "deployment_mode" {
+  type = string
+  validation {
+    condition     = var.deployment_mode != "hibernation"
+    error_message = "It cannot sleep."
+  }
+}
+"#;
+    site.write("repository/main.tf", code);
+    git_repository(&site, "repository");
+    let url = format!("file://{}", site.path().join("repository").display());
+    assert_eq!(site.piton(["template", "add", "modal", &url]).code, 0);
+    let config = r#"{ "template": "modal", "catch_up": "skip",
+        "mode_schedules": { "busy": "0 0 29 2 *", "hibernation": "0 1 29 2 *" } }"#;
+    site.workspace("everest", config, "");
+    assert_eq!(site.piton(["workspace", "deploy", "everest", "hibernation"]).code, 1);
+    let said = site.piton(["workspace", "status", "everest"]);
+    let waits = "Waits: the deployment in mode 'hibernation' failed, so the schedule deploys no other mode either until the \
+                 configuration, code or template changes, or somebody deploys: piton workspace deploy everest hibernation\n";
+    assert!(said.out.contains(waits), "{said}");
+    // By hand every mode can be deployed, and then nothing waits any more.
+    assert_eq!(site.piton(["workspace", "deploy", "everest", "busy"]).code, 0);
+    assert!(site.json(["workspace", "status", "everest"])["waits"].is_null());
+}
+
+#[test]
 fn a_schedule_deploys_and_destroys_by_itself() {
     let site = Site::new();
     // Six fields: the first are seconds.

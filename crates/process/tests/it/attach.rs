@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use piton_process::{ExitStatus, Invocation};
+use piton_process::{Child, ExitStatus, Invocation};
 
 use crate::scene::{Scene, count, lives, until};
 
@@ -46,7 +46,10 @@ pub(crate) async fn an_end_that_nobody_saw_is_reported_later() {
     until("the end", || !lives(pid)).await;
     scene.restart_daemon();
     for _ in 0..2 {
-        assert_eq!(scene.run(&invocation).await.unwrap().status, ExitStatus::Code(5));
+        let exit = scene.run(&invocation).await.unwrap();
+        assert_eq!(exit.status, ExitStatus::Code(5));
+        let noticed = scene.runner.held().await.unwrap().iter().find_map(Child::exited).unwrap();
+        assert_eq!(exit.ended_at.as_microsecond(), noticed.at_unix_us, "it ended before anybody asked");
     }
     assert_eq!(scene.log(), "$ a\none\ntwo\n");
 }

@@ -11,6 +11,7 @@ mod output;
 mod scene;
 mod stop;
 mod tree;
+mod unlogged;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -70,6 +71,9 @@ fn main() -> ExitCode {
         stop::stopping_signals_the_tool_and_not_its_children,
         tree::leftovers_are_killed_and_named,
         tree::open_output_delays_nothing,
+        unlogged::nothing_is_started_without_a_log,
+        unlogged::an_exit_is_known_whatever_became_of_the_log,
+        unlogged::what_was_started_is_attended_to_without_a_log,
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

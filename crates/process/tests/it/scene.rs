@@ -85,7 +85,9 @@ impl Scene {
     }
 
     pub(crate) async fn run(&self, invocation: &Invocation) -> Result<Exit, Error> {
-        self.runner.run(invocation, self.run, &self.open().await, &self.stop).await
+        let attended = self.runner.run(invocation, self.run, &self.open().await, &self.stop).await?;
+        assert!(attended.unwritten.is_none(), "{attended:?}");
+        Ok(attended.exit)
     }
 
     pub(crate) fn log(&self) -> String {
