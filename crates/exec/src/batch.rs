@@ -45,7 +45,9 @@ pub(crate) async fn execute(pass: &Pass<'_>, batch: &Batch) -> Result<Passed, Fa
     drop(crew);
     hooks.all(HookPhase::PostStop).await;
     match end?.failure() {
-        Some(failure) => Err(with_unwritten(Failure { exited_at, ..failure }, unwritten.as_deref())),
+        Some(failure) => {
+            Err(with_unwritten(Failure { exited_at: exited_at.map(Box::new), ..failure }, unwritten.as_deref()))
+        }
         None => Ok(Passed::Done(Report { exit_code: Some(0), exited_at, unwritten, ..Report::default() })),
     }
 }

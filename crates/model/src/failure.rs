@@ -20,9 +20,10 @@ pub struct Failure {
     /// The exit code of the program that failed, where one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
-    /// When that program ended, which may be before anybody heard of it.
+    /// When that program ended, which may be before anybody heard of it. In a box, as failures are handed around by
+    /// value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exited_at: Option<Timestamp>,
+    pub exited_at: Option<Box<Timestamp>>,
     /// How long whoever refused wants to be left alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<Duration>,
@@ -78,7 +79,7 @@ impl Failure {
 
     /// Adds when the program ended that failed.
     pub fn exited_at(mut self, at: Timestamp) -> Failure {
-        self.exited_at = Some(at);
+        self.exited_at = Some(Box::new(at));
         self
     }
 }

@@ -366,7 +366,7 @@ impl Run {
             (RunState::Running { cancel, .. }, Event::Failed { failure }) => {
                 run.failures += 1;
                 run.report.exit_code = failure.exit_code.or(run.report.exit_code);
-                run.report.exited_at = failure.exited_at.or(run.report.exited_at);
+                run.report.exited_at = failure.exited_at.as_deref().copied().or(run.report.exited_at);
                 self.after_failure(run.failures, failure, cancel.as_ref(), at, end)
             }
             (RunState::Running { step, cancel, .. }, Event::LeaseLost) => match cancel {
@@ -461,7 +461,7 @@ impl Run {
     fn ends(&self, event: &Event, at: Timestamp) -> Timestamp {
         let exited = match event {
             Event::Done { report } | Event::StepPassed { report, .. } => report.exited_at,
-            Event::Failed { failure } => failure.exited_at,
+            Event::Failed { failure } => failure.exited_at.as_deref().copied(),
             _ => None,
         };
         let before = [self.started_at, self.lease().map(|lease| lease.since), self.changed_at];

@@ -26,18 +26,18 @@ pub struct CallFailed {
 /// Why a call failed, before what was exchanged is added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
-    pub(crate) failure: Failure,
+    pub(crate) failure: Box<Failure>,
     pub(crate) retry_after: Option<Duration>,
 }
 
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Problem {
-        Problem { failure, retry_after: None }
+        Problem::after(failure, None)
     }
 }
 
 impl Problem {
     pub(crate) fn after(failure: Failure, retry_after: Option<Duration>) -> Problem {
-        Problem { failure, retry_after }
+        Problem { failure: Box::new(failure), retry_after }
     }
 }

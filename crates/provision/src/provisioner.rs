@@ -60,7 +60,7 @@ impl Provisioner {
                 let answer = (!tape.is_empty()).then(|| tape.finish(took));
                 tracing::debug!(schedule = %request.id, attempt = request.attempt, code = %failure.code,
                     "a provisioning request was not carried out");
-                Err(CallFailed { failure, retry_after, answer })
+                Err(CallFailed { failure: *failure, retry_after, answer })
             }
         }
     }
@@ -154,11 +154,11 @@ impl Provisioner {
 
 /// A call that was not made although those before it were. The next attempt makes those again, so that this one counts
 /// as a try: else they would be made for as long as this one cannot be.
-fn counted(problem: Problem) -> Problem {
-    let Problem { failure, retry_after } = problem;
-    let is_unsent = Unsent::ALL.iter().any(|unsent| unsent.code() == failure.code);
-    let failure = if is_unsent { Failure { code: "target_busy".to_owned(), ..failure } } else { failure };
-    Problem { failure, retry_after }
+fn counted(mut problem: Problem) -> Problem {
+    if Unsent::ALL.iter().any(|unsent| unsent.code() == problem.failure.code) {
+        "target_busy".clone_into(&mut problem.failure.code);
+    }
+    problem
 }
 
 /// A masker that hides what the targets are shown of us.

@@ -193,7 +193,10 @@ fn a_run_ends_when_its_program_did() {
     ] {
         let exited_at = exited.map(at);
         let report = Report { exited_at, ..Report::default() };
-        for event in [Event::Failed { failure: Failure { exited_at, ..failed() } }, Event::Done { report }] {
+        for event in [
+            Event::Failed { failure: Failure { exited_at: exited_at.map(Box::new), ..failed() } },
+            Event::Done { report },
+        ] {
             let ended = running.apply(&event, at(recorded)).unwrap();
             let RunState::Ended { at: found, .. } = ended.state else { panic!("{ended:?}") };
             assert_eq!(found, at(end), "{exited:?}, recorded at {recorded}: {event:?}");

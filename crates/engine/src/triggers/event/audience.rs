@@ -40,7 +40,9 @@ impl Audience {
     /// The same, and what is still to be heard for jobs that were declared otherwise before, up to `acted`.
     pub(super) fn following(self, now: &Catalog, audience: &Audience, before: &Catalog, acted: Seq) -> Audience {
         let same = |subject: &Subject| match (before.jobs.get(subject), now.jobs.get(subject)) {
-            (Some(before), Some(now)) => before.triggers == now.triggers && before.depends_on == now.depends_on,
+            (Some(before), Some(now)) => {
+                before.triggers == now.triggers && before.extras.depends_on == now.extras.depends_on
+            }
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
