@@ -245,7 +245,8 @@ async fn followed(batch: &mut Batch, id: ScheduleId, run: Option<RunId>, at: Tim
         None => Ok(None),
     };
     let following = match found {
-        Ok(found) => found.and_then(Following::run),
+        // Another program may have copied it from another row, which is not to change because of this one.
+        Ok(found) => found.and_then(Following::run).filter(|following| following.id() == id),
         // It must not keep the other rows from following theirs.
         Err(error @ Error::Unreadable { .. }) => {
             tracing::error!(provision = %id, %error, "nobody can read how a scheduled provision ended");

@@ -639,6 +639,31 @@ async fn a_row_with_a_run_that_is_none_does_not_keep_others_from_catching_up() {
     store.close().await;
 }
 
+/// Another program has copied it, with all that Piton keeps there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_with_the_run_of_another_row_does_not_change_that() {
+    let fixture = Fixture::postgres().await;
+    let store = fixture.open().await;
+    let mut outsider = outsider(&fixture).await;
+    let id = insert(&mut outsider, COLUMNS, VALUES).await;
+    let first = take_one(&store, at(20)).await;
+    store.record(first.id, failed(FailureClass::Transient), guard(&first), at(30)).await.unwrap();
+    let second = take_one(&store, at(100)).await;
+    store.record(second.id, done(), guard(&second), at(101)).await.unwrap();
+    let columns = format!("{COLUMNS}, status, first_run, last_run");
+    for status in ["pending", "executing"] {
+        let copied = format!("{VALUES}, '{status}', '{0}', '{0}'", first.id);
+        let copy = insert(&mut outsider, &columns, &copied).await;
+        store.catch_up_provisions(at(110)).await.unwrap();
+        assert!(take(&store, 10, at(111)).await.is_empty(), "nobody knows whether it was done");
+        assert_eq!(row(&store, copy).await.status, ScheduleStatus::Failed, "{status}");
+        assert_eq!(row(&store, id).await.status, ScheduleStatus::Completed, "{status}: it is done");
+    }
+    outsider.close().await.unwrap();
+    store.close().await;
+    fixture.audited().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_that_somebody_locks_holds_up_only_what_needs_it() {
     let fixture = Fixture::postgres().await;
