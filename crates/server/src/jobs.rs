@@ -291,7 +291,7 @@ async fn check_no_such_job(app: &App, cron_job: &Map<String, Value>) -> Answer<(
 }
 
 /// Changes the declaration of a CronJob. What it made goes on.
-#[utoipa::path(post, path = "/cronjobs/{name}", request_body = api::CronJobSpec, responses((status = 200, body = api::Scheduled), (status = 400, description = "There is no such CronJob, the new declaration is not valid, or it has another name."), (status = 409, description = "It is declared in the configuration, in a workspace, or in a file of another kind.")))]
+#[utoipa::path(post, path = "/cronjobs/{name}", request_body = api::CronJobSpec, responses((status = 200, body = api::Scheduled), (status = 400, description = "There is no such CronJob, the new declaration is not valid, or it has another name."), (status = 409, description = "It is declared in the configuration, in a workspace, or in a file of another kind; or the name may mean several.")))]
 async fn change(
     State(app): State<App>,
     Path(name): Path<String>,
@@ -300,9 +300,9 @@ async fn change(
 ) -> Answer<Json<api::Scheduled>> {
     let Json(body) = body.map_err(as_provisr)?;
     app.reload.now().await;
-    let job = find(&app, &caller, &name).map_err(as_provisr)?;
-    check_name(&body, &name)?;
+    let job = find(&app, &caller, &name).map_err(unless_in_the_way)?;
     check_no_workspace(&job, &name)?;
+    check_name(&body, job.name.as_str())?;
     check_declared_elsewhere(&job)?;
     let (about, loaded) = (app.about.clone(), app.engine.loaded());
     let known = provisr::cronjob_to_json(&job, loaded.catalog.surroundings(), Secrets::Shown);

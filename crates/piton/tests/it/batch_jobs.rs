@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::auth::{Door, PASSWORD, guarded};
 use crate::site::{Site, until};
 use crate::wire::{done, get, request, send};
+use crate::workspaces::CODE;
 
 fn job(address: &str, name: &str) -> Value {
     done(&get(address, &format!("/api/jobs/{name}")))
@@ -311,6 +312,29 @@ fn a_cronjob_is_declared_triggered_suspended_and_removed() {
     done(&request(&address, "DELETE", "/api/cronjobs/tick", &[], ""));
     assert!(!file.exists());
     assert_eq!(get(&address, "/api/cronjobs/tick").status, 404);
+    site.audit();
+}
+
+/// A job of a workspace may be called the same, and then only one of its names means it.
+#[test]
+fn a_cronjob_is_changed_and_removed_by_the_name_that_means_it_alone() {
+    let site = Site::new();
+    let job = r#"{ "name": "b", "type": "command", "command": "true", "schedule": "0 0 29 2 *" }"#;
+    site.workspace("a", &format!(r#"{{ "jobs": [{job}] }}"#), CODE);
+    let (_daemon, address) = site.serve_at();
+    let cron_job = |name: &str, schedule: &str| json!({ "name": name, "schedule": schedule, "job_template": { "command": "true" } });
+    done(&send(&address, "/api/cronjobs", &cron_job("a.b", "0 0 29 2 *")));
+    let other = cron_job("a.b", "0 1 29 2 *");
+    let refused = send(&address, "/api/cronjobs/a.b", &other);
+    assert_eq!((refused.status, refused.code().as_str()), (409, "ambiguous_name"), "{}", refused.text());
+    let changed = done(&send(&address, "/api/cronjobs/~a.b", &other));
+    assert_eq!((&changed["name"], &changed["schedule"]), (&json!("a.b"), &json!("0 1 29 2 *")), "{changed}");
+    let renamed = send(&address, "/api/cronjobs/~a.b", &cron_job("~a.b", "0 1 29 2 *"));
+    assert_eq!((renamed.status, renamed.json()["errors"][0]["pointer"].as_str()), (400, Some("/name")));
+    let of_workspace = send(&address, "/api/cronjobs/a~b", &cron_job("b", "0 1 29 2 *"));
+    assert_eq!((of_workspace.status, of_workspace.code().as_str()), (409, "declared_in_workspace"));
+    done(&request(&address, "DELETE", "/api/cronjobs/~a.b", &[], ""));
+    assert_eq!(get(&address, "/api/cronjobs/a.b").json()["workspace"], "a");
     site.audit();
 }
 
