@@ -123,11 +123,12 @@ impl Pass<'_> {
             )
             .hint("check what exists, then run it again"));
         }
-        // What is under way already is not given up for a disk that is full by now.
-        if of_this_boot() {
-            return Ok(());
+        // It may be there and not be on the disk yet. What is under way already is not given up for one that is full.
+        let is_marked = of_this_boot();
+        match durable::write(&mark, boot.as_bytes(), 0o600) {
+            Err(error) if !is_marked => Err(failing::io("write", &mark, &error)),
+            _ => Ok(()),
         }
-        durable::write(&mark, boot.as_bytes(), 0o600).map_err(|error| failing::io("write", &mark, &error))
     }
 
     fn invocation(&self, child: &Child) -> Invocation {
