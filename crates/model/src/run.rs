@@ -267,6 +267,15 @@ impl Run {
         }
     }
 
+    /// Since when it is known to have ended, if it has: where nobody looked, that is later than its end. What it leaves is
+    /// kept from then on.
+    pub fn known_to_have_ended(&self) -> Option<Timestamp> {
+        match &self.state {
+            RunState::Ended { at, .. } => Some(self.changed_at.map_or(*at, |changed| changed.max(*at))),
+            RunState::Pending { .. } | RunState::Running { .. } | RunState::Gated { .. } => None,
+        }
+    }
+
     /// The step it is in, while it is running.
     pub fn step(&self) -> Option<Step> {
         match &self.state {

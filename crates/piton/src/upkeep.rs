@@ -11,7 +11,7 @@ use piton_engine::{Clock, Engine};
 use piton_exec::Exec;
 use piton_exec::archive::Archive;
 use piton_logs::LogStore;
-use piton_model::{Run, RunId, RunState};
+use piton_model::{Run, RunId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -105,10 +105,7 @@ impl Upkeep {
 
 /// When the directory of a run may go; none while it has not ended. Pure.
 fn removable_at(run: &Run, retention: Duration) -> Option<Timestamp> {
-    match &run.state {
-        RunState::Ended { at, .. } => Some(at.checked_add(retention).unwrap_or(Timestamp::MAX)),
-        RunState::Pending { .. } | RunState::Running { .. } | RunState::Gated { .. } => None,
-    }
+    run.known_to_have_ended().map(|known| known.checked_add(retention).unwrap_or(Timestamp::MAX))
 }
 
 fn later(clock: &Clock, pause: Duration) -> Timestamp {

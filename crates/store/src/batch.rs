@@ -531,11 +531,12 @@ impl Batch {
             let id = run.id.to_string();
             let subject = run.subject.to_string();
             let body = row::run_body(&vault, run)?;
-            if let RunState::Ended { outcome, at } = &run.state {
+            if let (Some(outcome), Some(known)) = (run.outcome(), run.known_to_have_ended()) {
                 if held.place == Place::Live {
                     gone.push(id.clone());
                 }
-                history.extend(params![id, subject, outcome.kind().as_str(), row::micros(*at), changed, body]);
+                // Whoever removes what is old has looked at the times before already.
+                history.extend(params![id, subject, outcome.kind().as_str(), row::micros(known), changed, body]);
                 held.place = Place::History;
             } else {
                 live.extend(params![

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use jiff::Timestamp;
-use piton_model::{Run, RunState};
+use piton_model::Run;
 use piton_vault::Vault;
 
 use crate::batch::Batch;
@@ -57,8 +57,8 @@ impl Store {
         Ok(all)
     }
 
-    /// Looks at the runs that ended in this time: forgets the secrets of deployments that ended before
-    /// `forget_before`, and seals the others with the first key.
+    /// Looks at the runs of which it has been known since this time that they ended: forgets the secrets of deployments of
+    /// which it was known before `forget_before`, and seals the others with the first key.
     ///
     /// It works in small steps, so that other writes are not held up.
     pub async fn tend_history(&self, ended: Range<Timestamp>, forget_before: Timestamp) -> Result<Tended, Error> {
@@ -121,10 +121,7 @@ impl Tended {
 }
 
 fn judge(run: &Run, key: &str, vault: &Vault, forget_before: Option<Timestamp>) -> Verdict {
-    let is_old = match (&run.state, forget_before) {
-        (RunState::Ended { at, .. }, Some(before)) => *at < before,
-        _ => false,
-    };
+    let is_old = run.known_to_have_ended().zip(forget_before).is_some_and(|(known, before)| known < before);
     if is_old && row::may_be_forgotten(run) {
         return Verdict::Forget;
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use piton_model::{Digest, NewRun, Origin, Record, RunId, RunState, SkipReason, Subject};
+use piton_model::{Digest, NewRun, Origin, Record, RunId, SkipReason, Subject};
 use piton_spec::{CatchUp, ConcurrencyPolicy, Effect, Job, Workspace};
 use piton_store::{Fire, FireResult};
 
@@ -263,11 +263,8 @@ impl Round<'_> {
     async fn was_held_up(&self, job: &Job, fire: Timestamp) -> Result<bool, Error> {
         for subject in job.dependencies() {
             let latest = self.time.shared.store.latest_of(&subject).await?;
-            let Some(run) = latest else { continue };
-            let RunState::Ended { at, .. } = run.state else { continue };
-            // What counts is when this was noticed: a run may end while no daemon looks.
-            let noticed = run.changed_at.unwrap_or(at);
-            if noticed > fire && !self.is_late(noticed) {
+            let known = latest.and_then(|run| run.known_to_have_ended());
+            if known.is_some_and(|known| known > fire && !self.is_late(known)) {
                 return Ok(true);
             }
         }

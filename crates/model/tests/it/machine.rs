@@ -181,6 +181,7 @@ fn a_run_ends_when_its_program_did() {
     let running = drive(drive(run.clone(), &[claimed(&run, 1)]), &planned);
     // News is recorded when somebody looks again, and tells of what was before.
     let running = running.apply(&Event::Progressed { report: Report::default() }, at(90)).unwrap();
+    assert_eq!(running.known_to_have_ended(), None);
     let failed = || Failure::new(FailureClass::Permanent, "apply_failed", "no");
     for (exited, recorded, end) in [
         (None, 100, 100),
@@ -198,6 +199,7 @@ fn a_run_ends_when_its_program_did() {
             Event::Done { report },
         ] {
             let ended = running.apply(&event, at(recorded)).unwrap();
+            assert_eq!(ended.known_to_have_ended(), Some(at(recorded.max(3))), "{exited:?}: {event:?}");
             let RunState::Ended { at: found, .. } = ended.state else { panic!("{ended:?}") };
             assert_eq!(found, at(end), "{exited:?}, recorded at {recorded}: {event:?}");
         }

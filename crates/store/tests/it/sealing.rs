@@ -5,13 +5,15 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use piton_model::{Action, Event, GitAuth, GitSource, NewRun, RunState, Secret, Source, Subject};
-use piton_store::{Options, RunQuery, Store};
+use piton_model::{
+    Action, Event, Failure, FailureClass, GitAuth, GitSource, NewRun, RunState, Secret, Source, Subject,
+};
+use piton_store::{Options, RunQuery, Store, Tended};
 use piton_vault::{Key, Vault};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
-use crate::fixture::{Fixture, at, claim_one, deployment, end, job, new_run, submit_one, to_the_gate, worker};
+use crate::fixture::{Fixture, at, claim_one, deployment, end, guard, job, new_run, submit_one, to_the_gate, worker};
 
 /// Each with something that a text format has to escape.
 const SECRETS: [&str; 4] =
@@ -188,8 +190,8 @@ async fn what_was_written_in_clear_stays_readable(fixture: &Fixture) {
 async fn failed(store: &Store, name: &str, second: i64) -> piton_model::Run {
     submit_one(store, secretive(name), at(second)).await;
     let run = claim_one(store, &worker("w"), at(second)).await;
-    let failure = piton_model::Failure::new(piton_model::FailureClass::Permanent, "test", "it failed");
-    store.record(run.id, Event::Failed { failure }, crate::fixture::guard(&run), at(second)).await.unwrap()
+    let failure = Failure::new(FailureClass::Permanent, "test", "it failed");
+    store.record(run.id, Event::Failed { failure }, guard(&run), at(second)).await.unwrap()
 }
 
 async fn secrets_are_sealed_anew_and_forgotten_in_time(fixture: &Fixture) {
@@ -209,11 +211,8 @@ async fn secrets_are_sealed_anew_and_forgotten_in_time(fixture: &Fixture) {
     let tended = store.tend_history(jiff::Timestamp::MIN..at(100), at(15)).await.unwrap();
     // One was sealed with a key that nobody has any more: it is of no use, and goes too.
     assert_eq!((tended.resealed, tended.forgotten, tended.unknown.len()), (1, 2, 0));
-    assert_eq!(
-        store.tend_history(jiff::Timestamp::MIN..at(100), at(15)).await.unwrap(),
-        piton_store::Tended::default()
-    );
-    assert_eq!(store.tend_history(at(0)..at(15), at(15)).await.unwrap(), piton_store::Tended::default());
+    assert_eq!(store.tend_history(jiff::Timestamp::MIN..at(100), at(15)).await.unwrap(), Tended::default());
+    assert_eq!(store.tend_history(at(0)..at(15), at(15)).await.unwrap(), Tended::default());
     store.close().await;
 
     // The old key is not needed any more.
@@ -230,6 +229,25 @@ async fn secrets_are_sealed_anew_and_forgotten_in_time(fixture: &Fixture) {
     assert_eq!(store.audit().await.unwrap(), []);
     assert_eq!(store.check().await.unwrap(), Vec::<String>::new());
     assert_without_secrets("the database", &dump(fixture).await);
+    store.close().await;
+}
+
+/// It ended while nobody looked, before what was seen to last.
+async fn secrets_go_as_long_after_an_end_that_was_found_late(fixture: &Fixture) {
+    let key = Key::generate().unwrap();
+    let store = open(fixture, &[&key]).await;
+    submit_one(&store, secretive("everest"), at(1)).await;
+    let run = claim_one(&store, &worker("w"), at(1)).await;
+    assert_eq!(store.tend_history(jiff::Timestamp::MIN..at(100), at(50)).await.unwrap(), Tended::default());
+    let failure = Failure::new(FailureClass::Permanent, "test", "it failed").exited_at(at(2));
+    let run = store.record(run.id, Event::Failed { failure }, guard(&run), at(101)).await.unwrap();
+    assert!(matches!(run.state, RunState::Ended { at: found, .. } if found == at(2)), "{:?}", run.state);
+    // Until then it can be tried again, also after a restart.
+    assert_eq!(store.tend_history(at(50)..at(101), at(101)).await.unwrap(), Tended::default());
+    assert_eq!(store.tend_history(jiff::Timestamp::MIN..at(200), at(101)).await.unwrap(), Tended::default());
+    assert_eq!(store.tend_history(at(101)..at(102), at(102)).await.unwrap().forgotten, 1);
+    assert!(store.run(run.id).await.unwrap().unwrap().forgotten);
+    assert_eq!(store.audit().await.unwrap(), []);
     store.close().await;
 }
 
@@ -269,5 +287,6 @@ on_both!(
     a_run_of_another_key_is_kept_and_left_alone,
     what_was_written_in_clear_stays_readable,
     secrets_are_sealed_anew_and_forgotten_in_time,
+    secrets_go_as_long_after_an_end_that_was_found_late,
     runs_of_an_unknown_key_are_counted,
 );
