@@ -1,6 +1,6 @@
 //! What becomes of deployments, under the names that the runner's document gives.
 
-use piton_model::{Outcome, Phase, Run, SubjectKind};
+use piton_model::{Outcome, Phase, Run, RunState, SubjectKind};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -50,9 +50,9 @@ impl Deployments {
     }
 
     /// It took so long. One that was never begun took no time that would say anything.
-    pub(super) fn observe(&self, run: &Run, ended: jiff::Timestamp) {
-        if let Some(started) = run.started_at {
-            self.took.observe(ended.duration_since(started).as_secs_f64().max(0.0));
+    pub(super) fn observe(&self, run: &Run) {
+        if let (Some(started), RunState::Ended { at, .. }) = (run.started_at, &run.state) {
+            self.took.observe(at.duration_since(started).as_secs_f64().max(0.0));
         }
     }
 

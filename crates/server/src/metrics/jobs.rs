@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 
-use jiff::Timestamp;
 use piton_model::{
-    Action, Batch, Event, LedgerEntry, Origin, Outcome, OutcomeKind, Projection, Record, Run, Subject, SubjectKind,
+    Action, Batch, Event, LedgerEntry, Origin, Outcome, OutcomeKind, Projection, Record, Run, RunState, Subject,
+    SubjectKind,
 };
 use piton_store::Census;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -127,9 +127,9 @@ impl Jobs {
         }
     }
 
-    /// A run of a job ended at `at`.
-    pub(super) fn ended(&self, run: &Run, at: Timestamp) {
-        let Some(outcome) = run.outcome() else { return };
+    /// A run of a job ended, which may be longer ago than anybody knows of it.
+    pub(super) fn ended(&self, run: &Run) {
+        let RunState::Ended { outcome, at } = &run.state else { return };
         let (job_name, phase) = (name(&run.subject), phase(outcome));
         let result = if phase == "Succeeded" { "succeeded" } else { "failed" };
         let mode = batch(run).map_or("NonIndexed", |batch| match batch.completion_mode {
@@ -211,4 +211,39 @@ fn name(subject: &Subject) -> String {
 
 fn phase(outcome: &Outcome) -> &'static str {
     if outcome.kind() == OutcomeKind::Succeeded { "Succeeded" } else { "Failed" }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use piton_model::{AttemptNo, Backoff, By, Failure, FailureClass, Name, NewRun, Program, RunId, WorkerId};
+
+    use super::*;
+
+    #[test]
+    fn what_was_found_late_took_no_longer_for_that() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let new = NewRun {
+            id: RunId::new(at(5), [1; 10]),
+            subject: Subject::Job { workspace: None, name: Name::parse("slow").unwrap() },
+            action: Action::Batch(Batch::new(Program::Shell { line: "false".to_owned() })),
+            origin: Origin::call(By::System),
+            due: at(5),
+            priority: 0,
+            retry: Backoff::NONE,
+            retry_of: None,
+            dedup_key: None,
+            lock_key: None,
+        };
+        let (worker, attempt) = (WorkerId::new("w"), AttemptNo::FIRST);
+        let claimed = Event::Claimed { worker, attempt, lease_until: at(99), uptime: None };
+        let failure = Failure::new(FailureClass::Permanent, "test", "it failed").exited_at(at(14));
+        let run = Run::submitted(new, at(5)).apply(&claimed, at(10)).unwrap();
+        let run = run.apply(&Event::Failed { failure }, at(1000)).unwrap();
+        let mut registry = Registry::default();
+        Jobs::register(&mut registry).ended(&run);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        assert!(text.contains("job_duration_seconds_sum{job_name=\"slow\",phase=\"Failed\"} 4.0\n"), "{text}");
+    }
 }

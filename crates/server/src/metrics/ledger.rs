@@ -270,9 +270,9 @@ async fn measure(
             counters.waited.observe(since(run.submitted_at));
             counting.provisions.began(&run, at);
         }
-        Timed::Deployed(_) => counting.deployments.observe(&run, at),
+        Timed::Deployed(_) => counting.deployments.observe(&run),
         Timed::Scaffolded(_) => counting.scaffolds.observe(&run, at),
-        Timed::Done(_) => counting.jobs.ended(&run, at),
+        Timed::Done(_) => counting.jobs.ended(&run),
         Timed::Tried(_) => counting.provisions.took(&run, at),
     }
     Ok(())
