@@ -259,12 +259,14 @@ impl Batch {
         // Of several changes of one row the last one counts.
         let latest: BTreeMap<ScheduleId, Following> =
             self.following.drain(..).map(|following| (following.id(), following)).collect();
-        let may_wait_again = latest.values().any(Following::may_wait_again);
+        let may_wait_again = latest.values().filter(|following| following.may_wait_again());
+        let may_wait_again: BTreeSet<String> = may_wait_again.map(|following| following.id().to_string()).collect();
         let params = latest.values().flat_map(|following| following.params(now)).collect();
         let follow = &provisions::statements(self.conn.dialect()).follow;
         let followed = self.conn.write_rows_returning(follow, params).await?;
-        if may_wait_again {
-            self.provisions = true;
+        // One that is held is no news yet, and would be tried again at once for being some.
+        for row in &followed {
+            self.provisions |= may_wait_again.contains(&row.text(0)?);
         }
         Ok(followed.len() == latest.len())
     }

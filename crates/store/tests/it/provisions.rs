@@ -599,26 +599,30 @@ async fn a_row_that_stays_held_is_no_news_each_time_that_it_is_looked_at() {
     let fixture = Fixture::postgres().await;
     let (store, waits) = (fixture.open().await, fixture.open().await);
     let mut outsider = outsider(&fixture).await;
-    let held = insert(&mut outsider, COLUMNS, VALUES).await;
-    let run = take_one(&store, at(20)).await;
     let heard = async || {
         let head = store.head().await.unwrap();
         until(|| !waits.may_have_grown(head)).await;
         *waits.provision_changes().borrow()
     };
-    let before = heard().await;
-    let mut open = outsider.begin().await.unwrap();
-    open.execute(sqlx::AssertSqlSafe(lock_row(held))).await.unwrap();
-    store.record(run.id, done(), guard(&run), at(30)).await.unwrap();
-    for _ in 0..3 {
-        assert_eq!(store.catch_up_provisions(at(31)).await.unwrap(), 1, "it is found each time");
+    for (event, status) in
+        [(done(), ScheduleStatus::Completed), (failed(FailureClass::Transient), ScheduleStatus::Pending)]
+    {
+        let held = insert(&mut outsider, COLUMNS, VALUES).await;
+        let run = take_one(&store, at(20)).await;
+        let before = heard().await;
+        let mut open = outsider.begin().await.unwrap();
+        open.execute(sqlx::AssertSqlSafe(lock_row(held))).await.unwrap();
+        store.record(run.id, event, guard(&run), at(30)).await.unwrap();
+        for _ in 0..3 {
+            assert_eq!(store.catch_up_provisions(at(31)).await.unwrap(), 1, "it is found each time");
+        }
+        assert_eq!(row(&store, held).await.status, ScheduleStatus::Executing);
+        store.submit(vec![new_run(&job("a"), at(32))], at(32)).await.unwrap();
+        assert_eq!(heard().await - before, 1, "only the end of the run is news");
+        open.rollback().await.unwrap();
+        assert_eq!(store.catch_up_provisions(at(33)).await.unwrap(), 1);
+        assert_eq!(row(&store, held).await.status, status);
     }
-    assert_eq!(row(&store, held).await.status, ScheduleStatus::Executing);
-    store.submit(vec![new_run(&job("a"), at(32))], at(32)).await.unwrap();
-    assert_eq!(heard().await - before, 1, "only the end of the run is news");
-    open.rollback().await.unwrap();
-    assert_eq!(store.catch_up_provisions(at(33)).await.unwrap(), 1);
-    assert_eq!(row(&store, held).await.status, ScheduleStatus::Completed);
     outsider.close().await.unwrap();
     store.close().await;
     waits.close().await;
