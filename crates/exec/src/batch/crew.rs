@@ -49,6 +49,8 @@ enum Beside {
     Greeted(Result<(), Failure>),
     /// The hooks before the stop.
     Parted,
+    /// The log of a task that had ended before, but for what could not be written.
+    Logged(Option<String>),
 }
 
 /// The hooks before the stop.
@@ -115,7 +117,8 @@ impl<'a> Crew<'a> {
                     self.tasks.all.push(Task { id, state: TaskState::Ended { exit, at, stopped } });
                     // The end of its output may not be in the log yet, nor what it left behind be gone.
                     let end = self.run(id, CancellationToken::new());
-                    self.beside.push(Box::pin(end.map(|_| Beside::Whatever)));
+                    let unwritten = |attended: Attended| attended.unwritten.map(|error| error.to_string());
+                    self.beside.push(Box::pin(end.map(move |end| Beside::Logged(end.ok().and_then(unwritten)))));
                 }
             }
         }
@@ -270,7 +273,8 @@ impl<'a> Crew<'a> {
 
     fn settle(&mut self, beside: Beside) {
         match beside {
-            Beside::Whatever | Beside::Greeted(Ok(())) => {}
+            Beside::Whatever | Beside::Greeted(Ok(())) | Beside::Logged(None) => {}
+            Beside::Logged(Some(error)) => self.miss(error),
             Beside::Greeted(Err(failure)) => self.note(Err(failure)),
             Beside::Parted => self.farewell = Farewell::Over,
         }

@@ -1,6 +1,8 @@
 //! Jobs of several tasks.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::time::Duration;
 
 use piton_exec::Config;
@@ -199,6 +201,25 @@ pub(crate) async fn an_end_that_the_daemon_missed_is_found() {
     let ends = scene.runner.held().await.unwrap().into_iter().filter_map(|child| child.exited());
     let last = ends.map(|exited| exited.at_unix_us).max();
     assert_eq!(again.report.exited_at.map(jiff::Timestamp::as_microsecond), last, "it ended when its last task did");
+}
+
+/// The disk was filled while it ran and nobody looked.
+pub(crate) async fn what_the_log_lacks_of_a_task_that_ended_before_is_told() {
+    let mut scene = scene();
+    let line = "echo $$ > pid; until [ -e go ]; do sleep 0.01; done; echo last words";
+    let begun = begun(&scene, batch(&scene, line));
+    let pid = |scene: &Scene| fs::read_to_string(scene.path("pid")).ok().filter(|pid| pid.ends_with('\n'));
+    crash(&scene, &begun, "the task", || pid(&scene).is_some()).await;
+    let process = Path::new("/proc").join(pid(&scene).unwrap().trim());
+    fs::write(scene.path("go"), "").unwrap();
+    scene.until("its end", || !process.exists()).await;
+    scene.restart_with(soon);
+    let log = scene.logs.run_dir(begun.id).join("log");
+    fs::remove_file(&log).unwrap();
+    symlink("/dev/full", &log).unwrap();
+    let run = scene.drive(scene.step(&begun, true).await).await;
+    assert_eq!(run.outcome(), Some(&Outcome::Succeeded));
+    assert!(run.report.unwritten.is_some_and(|error| error.contains("log")));
 }
 
 pub(crate) async fn a_task_that_was_stopped_before_it_began_gets_a_new_number() {

@@ -117,6 +117,7 @@ fn main() -> ExitCode {
         batches::a_job_is_stopped_whole,
         batches::a_restarted_daemon_starts_no_task_twice,
         batches::an_end_that_the_daemon_missed_is_found,
+        batches::what_the_log_lacks_of_a_task_that_ended_before_is_told,
         batches::a_task_that_was_stopped_before_it_began_gets_a_new_number,
         batches::an_end_that_nobody_saw_is_a_failure,
         batches::policies_decide_early,
