@@ -132,6 +132,8 @@ impl Provisions {
 
     /// Takes back what other programs have written about rows that are under way.
     async fn heed_others(&mut self) -> Result<(), Error> {
+        // Where that fails it is done once more after a pause, and not at once because this time has come.
+        self.astray = None;
         let shared = &self.shared;
         stop_unwanted(shared).await?;
         let found = shared.store.catch_up_provisions(shared.clock.now()).await?;
@@ -239,7 +241,49 @@ fn before(due: Timestamp, ahead: Duration) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use piton_model::{Failure, Run, RunId, WorkerId};
+    use piton_store::{Options, Store};
+
     use super::*;
+    use crate::{Config, Executing, Executor, Loaded, Passed, Task, VirtualClock};
+
+    #[derive(Debug)]
+    struct Idle;
+
+    impl Executor for Idle {
+        fn execute<'a>(&'a self, _task: &'a Task) -> Executing<'a, Result<Passed, Failure>> {
+            Box::pin(std::future::pending())
+        }
+
+        fn ended<'a>(&'a self, _run: &'a Run) -> Executing<'a, ()> {
+            Box::pin(std::future::ready(()))
+        }
+
+        fn forget(&self, _runs: Vec<RunId>) -> Executing<'_, ()> {
+            Box::pin(std::future::ready(()))
+        }
+
+        fn reconcile<'a>(&'a self, _held: &'a [RunId]) -> Executing<'a, ()> {
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    /// Otherwise the loop would go round and round for as long as the database is away.
+    #[tokio::test]
+    async fn what_cannot_be_looked_at_is_not_looked_at_again_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", dir.path().join("piton.db").display());
+        let store = Store::open(&url, Options::default()).await.unwrap();
+        let loaded = watch::Sender::<Arc<Loaded>>::default();
+        let clock = VirtualClock::at(Timestamp::UNIX_EPOCH).clock();
+        let config = Config::new(WorkerId::new("w"));
+        let engine = Engine::new(config, store.clone(), clock, Arc::new(Idle), loaded.subscribe());
+        let mut provisions = Provisions::new(engine.0.clone());
+        provisions.astray = Some(Timestamp::UNIX_EPOCH);
+        store.close().await;
+        provisions.round(true).await.unwrap_err();
+        assert_eq!(provisions.astray, None);
+    }
 
     #[test]
     fn what_comes_while_there_is_other_work_is_heard_of_once() {
