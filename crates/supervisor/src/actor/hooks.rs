@@ -128,7 +128,8 @@ impl Actor {
             return;
         }
         let is_active = || Phase::parse(&child.token).is_some_and(|of| self.hooking.contains_key(&of));
-        if child.token.as_str().starts_with(HOOKS) && !is_active() {
+        // A mark goes with its phase, after all that it is about.
+        if child.token.as_str().starts_with(HOOKS) && !is_mark(&child.token) && !is_active() {
             let (keeping, token) = (self.keeping.clone(), child.token.clone());
             self.tasks.spawn(async move { forget(&keeping, &token).await });
         }
@@ -237,7 +238,12 @@ async fn release(keeping: &Keeping, prefix: &str) {
     held.retain(|child| child.token.as_str().starts_with(prefix));
     held.sort_by_key(|child| is_mark(&child.token));
     for child in held {
-        let _ = keeping.forget(&child.token).await;
+        let _ = if is_mark(&child.token) {
+            // It does nothing, but may not have come to that yet.
+            keeping.abandon_child(&child.token).await
+        } else {
+            keeping.forget(&child.token).await
+        };
     }
 }
 

@@ -251,6 +251,18 @@ mod tests {
         assert_eq!(actor.tasks.len(), 1, "the one that no keeper tells of is watched");
     }
 
+    /// Without it, a hook that was told to end and did so well would be taken for done.
+    #[tokio::test]
+    async fn that_hooks_were_cut_short_is_not_forgotten_before_they_are() {
+        let exited = State::Exited { status: ExitStatus::Code(0), at_unix_us: 7 };
+        let mut actor = actor(Vec::new());
+        actor.found = None;
+        for (token, forgotten) in [("hook/web/1/pre_start/:cut", 0), ("hook/web/1/pre_start/h/1", 1)] {
+            actor.hook_ended(&Child { token: token.parse().unwrap(), ..child("web", false, exited) });
+            assert_eq!(actor.tasks.len(), forgotten, "{token}");
+        }
+    }
+
     /// The answer to a start may be behind the word that its keeper has died.
     #[tokio::test]
     async fn who_was_just_started_by_a_keeper_that_died_prints_unread() {
