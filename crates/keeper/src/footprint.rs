@@ -52,6 +52,8 @@ impl Burst {
 const MUCH: u64 = 4 * 1024 * 1024;
 /// Whoever has worked for no longer since the last look is at rest.
 const REST: Duration = Duration::from_millis(100);
+/// After so much work there may be much that is free, also where there is no more memory than was left.
+const LONG: Duration = Duration::from_secs(2);
 
 /// What a process uses.
 #[derive(Debug, Clone, Copy, Default)]
@@ -75,24 +77,30 @@ impl Used {
     }
 }
 
-/// Notices that much memory was needed for what is over: there is more of it than after some was last given back, and
-/// nothing is going on. While something is, what is given back would be needed again at once. Pure.
+/// Notices that much memory was needed for what is over: there is more of it than at the lowest since some was last given
+/// back, or much was done since then, and nothing is going on. While something is, what is given back would be needed
+/// again at once. Pure.
 #[derive(Debug, Default)]
 pub struct Ebb {
     low: u64,
     worked: Duration,
+    /// What had been worked when memory was last given back.
+    left_at: Duration,
 }
 
 impl Ebb {
     /// Whether it is worth the while to give back now. To be asked every few seconds.
     pub fn is_worth_it(&mut self, now: Used) -> bool {
         let since = now.worked.saturating_sub(std::mem::replace(&mut self.worked, now.worked));
-        since <= REST && now.memory > self.low.saturating_add(MUCH)
+        // Some of it may be given back by others.
+        self.low = self.low.min(now.memory);
+        let was_long = now.worked.saturating_sub(self.left_at) >= LONG;
+        since <= REST && (was_long || now.memory > self.low.saturating_add(MUCH))
     }
 
     /// This is what was left.
     pub fn left(&mut self, now: Used) {
-        self.low = now.memory;
+        (self.low, self.left_at) = (now.memory, now.worked);
     }
 }
 
@@ -199,6 +207,15 @@ Anonymous:             0 kB
         assert!(ebb.is_worth_it(used(MUCH * 3 + 1, 5_200)));
         ebb.left(used(MUCH * 3, 5_200));
         assert!(!ebb.is_worth_it(used(MUCH * 4, 5_200)), "all of it is needed");
+        assert!(!ebb.is_worth_it(used(MUCH, 5_250)), "others gave it back");
+        assert!(ebb.is_worth_it(used(MUCH * 2 + 1, 5_300)), "it has grown since");
+        // What was needed before is free, and hides behind what was left.
+        ebb.left(used(MUCH * 9, 5_300));
+        assert!(!ebb.is_worth_it(used(MUCH * 9, 7_250)), "it works");
+        assert!(!ebb.is_worth_it(used(MUCH * 9, 7_299)), "it has done little");
+        assert!(ebb.is_worth_it(used(MUCH * 9, 7_300)), "it has done much");
+        ebb.left(used(MUCH, 7_310));
+        assert!(!ebb.is_worth_it(used(MUCH, 7_350)), "once is enough");
     }
 
     #[test]
