@@ -335,15 +335,18 @@ async fn remove(State(app): State<App>, Path(name): Path<String>, caller: Caller
     check_no_workspace(&job, &name)?;
     check_declared_elsewhere(&job)?;
     let last = answer(&app, &job, &caller).await?;
-    let made = app.engine.jobs_made_by(&job.name).await?;
+    // What it made goes with it. The runs of a command stay, of which there may be very many.
+    let made = match job.batch() {
+        Some(_) => Some(app.engine.jobs_made_by(&job.name).await?),
+        None => None,
+    };
     match tokio::fs::remove_file(&job.file).await {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(Refusal::internal(&error)),
         _ => {}
     }
     app.auth.note(caller.deed(Act::JobDeleted).to(job.subject.to_string())).await;
     app.reload.now().await;
-    if job.batch().is_some() {
-        // What it made goes with it.
+    if let Some(made) = made {
         app.engine.delete_jobs_of(&job.name, &made, caller.by.clone()).await?;
     }
     Ok(last)
