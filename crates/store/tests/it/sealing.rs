@@ -177,9 +177,8 @@ async fn what_was_written_in_clear_stays_readable(fixture: &Fixture) {
     // The next change seals it.
     let claimed = claim_one(&store, &worker("w"), at(1)).await;
     assert_eq!(claimed.action, run.action);
-    let event =
-        Event::Failed { failure: piton_model::Failure::new(piton_model::FailureClass::Permanent, "test", "it failed") };
-    store.record(run.id, event, crate::fixture::guard(&claimed), at(2)).await.unwrap();
+    let event = Event::Failed { failure: Failure::new(FailureClass::Permanent, "test", "it failed") };
+    store.record(run.id, event, guard(&claimed), at(2)).await.unwrap();
     store.close().await;
     let store = fixture.open().await;
     assert!(store.run(run.id).await.unwrap().unwrap().sealed.is_some());
