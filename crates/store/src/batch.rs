@@ -39,8 +39,13 @@ pub(crate) const DELETE_RUNS: In = In { head: "DELETE FROM runs WHERE id IN", ta
 pub(crate) const WRITE_RUNS: Rows = Rows {
     head: "INSERT INTO runs (id, subject, phase, due_at, priority, lock_key, queue_at, seq, worker, caller, turn, body)",
     columns: &[Text, Text, Text, Int, Int, Text, Int, Int, Text, Text, Int, Text],
-    tail: " ON CONFLICT (id) DO UPDATE SET phase = excluded.phase, due_at = excluded.due_at, \
-           worker = excluded.worker, body = excluded.body",
+    tail: "",
+};
+/// Only what changes of a run that is there: to insert it and find out costs more.
+pub(crate) const MOVE_RUNS: Rows = Rows {
+    head: "UPDATE runs SET phase = v.column2, due_at = v.column3, worker = v.column4, body = v.column5 FROM (",
+    columns: &[Text, Text, Int, Text, Text],
+    tail: ") AS v WHERE runs.id = v.column1",
 };
 pub(crate) const WRITE_HISTORY: Rows = Rows {
     head: "INSERT INTO run_history (id, subject, outcome, ended_at, ended_seq, body)",
@@ -525,7 +530,7 @@ impl Batch {
     /// Runs that ended leave the hot table first, so that whoever takes over their lock finds it free. What the history is
     /// to say of them.
     async fn flush_runs(&mut self) -> Result<Vec<Param<'static>>, Error> {
-        let (mut gone, mut history, mut live) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut gone, mut history, mut moved, mut new) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let vault = self.vault.clone();
         for held in self.runs.values_mut().flatten() {
             let Some(changed) = held.changed.take() else { continue };
@@ -540,17 +545,22 @@ impl Batch {
                 // Whoever removes what is old has looked at the times before already.
                 history.extend(params![id, subject, outcome.kind().as_str(), row::micros(known), changed, body]);
                 held.place = Place::History;
+                continue;
+            }
+            let (phase, due, worker) = (run.phase().as_str(), run.due().map_or(0, row::micros), worker_column(run));
+            if held.place == Place::Live {
+                moved.extend(params![id, phase, due, worker, body]);
             } else {
-                live.extend(params![
+                new.extend(params![
                     id,
                     subject,
-                    run.phase().as_str(),
-                    run.due().map_or(0, row::micros),
+                    phase,
+                    due,
                     i64::from(run.priority),
                     run.lock_key.as_ref().map(|key| key.as_str().to_owned()),
                     queue.0,
                     queue.1,
-                    worker_column(run),
+                    worker,
                     turn.as_ref().map(|turn| turn.caller.clone()),
                     turn.as_ref().map(|turn| turn.number),
                     body,
@@ -559,7 +569,8 @@ impl Batch {
             }
         }
         self.conn.run_in(&DELETE_RUNS, &gone).await?;
-        self.conn.write_rows(&WRITE_RUNS, live).await?;
+        self.conn.write_rows(&MOVE_RUNS, moved).await?;
+        self.conn.write_rows(&WRITE_RUNS, new).await?;
         Ok(history)
     }
 }

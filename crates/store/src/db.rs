@@ -255,7 +255,7 @@ impl Address {
                     .statement_cache_capacity(STATEMENTS)
                     // The thread of the database need not wait for whoever reads what it has found.
                     .row_buffer_size(ROWS)
-                    .pragma("wal_autocheckpoint", "4000")
+                    .pragma("wal_autocheckpoint", "16000")
                     .pragma("cache_size", "-16000")
                     .pragma("temp_store", "MEMORY");
                 options.connect().await.map(Conn::Sqlite)

@@ -239,6 +239,7 @@ fn statements(dialect: Dialect) -> Vec<String> {
     ];
     let rows = [
         batch::WRITE_RUNS,
+        batch::MOVE_RUNS,
         batch::WRITE_HISTORY,
         batch::WRITE_KEYS,
         batch::WRITE_PROJECTIONS,
