@@ -18,7 +18,7 @@ use crate::spread::Spread;
 /// How long they are watched.
 const WATCHED: Duration = Duration::from_secs(60);
 /// How often it is looked what they take meanwhile.
-const LOOKS: Duration = Duration::from_secs(1);
+const LOOKS: Duration = Duration::from_secs(5);
 /// How often the daemon looks over all declarations, whether or not it was told of a change.
 const LOADS: Duration = Duration::from_secs(60);
 
