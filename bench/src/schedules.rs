@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use piton_engine::{Clock, Loader};
-use piton_keeper::footprint::{Ebb, Used, trim_heap};
+use piton_keeper::footprint::Ebb;
 use piton_model::Origin;
 use piton_spec::Layout;
 use tokio_util::sync::CancellationToken;
@@ -86,10 +86,7 @@ async fn give_back(clock: Clock) {
     let mut ebb = Ebb::default();
     loop {
         clock.sleep(Duration::from_secs(2)).await;
-        if let Some(used) = Used::now().filter(|used| ebb.is_worth_it(*used)) {
-            trim_heap();
-            ebb.left(Used::now().unwrap_or(used));
-        }
+        ebb.give_back();
     }
 }
 

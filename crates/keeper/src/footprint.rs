@@ -56,17 +56,17 @@ const REST: Duration = Duration::from_millis(100);
 const LONG: Duration = Duration::from_secs(2);
 
 /// What a process uses.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Used {
+#[derive(Debug, Clone, Copy)]
+struct Used {
     /// Bytes of memory that are its own, and no file's.
-    pub memory: u64,
+    memory: u64,
     /// For how long it has worked, all threads together.
-    pub worked: Duration,
+    worked: Duration,
 }
 
 impl Used {
     /// What this process uses now; nothing where the kernel does not say.
-    pub fn now() -> Option<Used> {
+    fn now() -> Option<Used> {
         let statm = fs::read_to_string("/proc/self/statm").ok()?;
         let mut pages = statm.split_ascii_whitespace().skip(1).map(str::parse::<u64>);
         let (resident, shared) = (pages.next()?.ok()?, pages.next()?.ok()?);
@@ -79,7 +79,7 @@ impl Used {
 
 /// Notices that much memory was needed for what is over: there is more of it than at the lowest since some was last given
 /// back, or much was done since then, and nothing is going on. While something is, what is given back would be needed
-/// again at once. Pure.
+/// again at once.
 #[derive(Debug, Default)]
 pub struct Ebb {
     low: u64,
@@ -89,8 +89,16 @@ pub struct Ebb {
 }
 
 impl Ebb {
-    /// Whether it is worth the while to give back now. To be asked every few seconds.
-    pub fn is_worth_it(&mut self, now: Used) -> bool {
+    /// Gives free memory back, where that is worth the while now. To be called every few seconds.
+    pub fn give_back(&mut self) {
+        if let Some(used) = Used::now().filter(|used| self.is_worth_it(*used)) {
+            trim_heap();
+            self.left(Used::now().unwrap_or(used));
+        }
+    }
+
+    /// Whether it is worth the while. Pure.
+    fn is_worth_it(&mut self, now: Used) -> bool {
         let since = now.worked.saturating_sub(std::mem::replace(&mut self.worked, now.worked));
         // Some of it may be given back by others.
         self.low = self.low.min(now.memory);
@@ -99,7 +107,7 @@ impl Ebb {
     }
 
     /// This is what was left.
-    pub fn left(&mut self, now: Used) {
+    fn left(&mut self, now: Used) {
         (self.low, self.left_at) = (now.memory, now.worked);
     }
 }
@@ -126,14 +134,14 @@ fn forget_files() {
 /// Gives back the free memory that the allocator keeps, after something that took a lot of it for a moment.
 #[cfg(target_env = "gnu")]
 #[expect(unsafe_code, reason = "the C library offers it no other way")]
-pub fn trim_heap() {
+fn trim_heap() {
     // SAFETY: it takes nothing that could be wrong, and locks what it looks at.
     let _ = unsafe { libc::malloc_trim(0) };
 }
 
 /// There is nothing of the kind elsewhere.
 #[cfg(not(target_env = "gnu"))]
-pub fn trim_heap() {}
+fn trim_heap() {}
 
 /// Start and length of every mapping of a file that nobody may write and of which no page was ever changed, as the linker
 /// changes some before it makes them read-only.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use piton_engine::Shutdown;
-use piton_keeper::footprint::{self, Burst, Ebb, Used};
+use piton_keeper::footprint::{self, Burst, Ebb};
 use piton_spec::{LogOutput, Severity};
 use piton_supervisor::Supervisor;
 use sd_notify::NotifyState;
@@ -240,10 +240,7 @@ async fn run(
                     footprint::give_back();
                 }
                 // A load of many declarations, or a great answer.
-                if let Some(used) = Used::now().filter(|used| ebb.is_worth_it(*used)) {
-                    footprint::trim_heap();
-                    ebb.left(Used::now().unwrap_or(used));
-                }
+                ebb.give_back();
                 if !lock.is_in_place() {
                     let message = format!("the data directory {} is gone", place.data_dir.display());
                     tracing::error!("{message}");
