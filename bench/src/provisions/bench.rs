@@ -31,7 +31,7 @@ impl Bench {
         let settings = Settings { api_url: Some(target.to_owned()), concurrency: at_once, ..Settings::default() };
         let provisioner = Provisioner::new(Targets::new(settings)?, Arc::new(Time(clock.clone())))?;
         let caller = Arc::new(Caller { provisioner, ended: watch::Sender::new(0) });
-        let provisions = ProvisionRules { ahead: Duration::from_millis(25), retry: Backoff::NONE, max_concurrent: 64 };
+        let provisions = ProvisionRules { ahead: Duration::from_millis(25), retry: Backoff::NONE, max_concurrent: 256 };
         let config = Config { provisions, ..Config::new(WorkerId::new(worker)) };
         let catalog = watch::Sender::new(Arc::new(Loaded::default()));
         let store = Store::open(url, Options::default()).await?;
@@ -105,7 +105,7 @@ impl Caller {
 impl Executor for Caller {
     fn execute<'a>(&'a self, task: &'a Task) -> Executing<'a, Result<Passed, Failure>> {
         Box::pin(async move {
-            let Action::Provision(provision) = &task.run.action else {
+            let Action::Provision(provision) = &*task.run.action else {
                 return Err(Failure::new(FailureClass::Permanent, "internal", "not a provision"));
             };
             let request = piton_provision::Request {

@@ -72,7 +72,7 @@ pub(crate) fn verdict(run: &Run, loaded: &Loaded, suspended: &BTreeSet<Subject>)
     if !fires {
         return Verdict::Withdraw("its schedule was changed just before it was due");
     }
-    if job.action(&loaded.catalog) == run.action { Verdict::Go } else { Verdict::Replace }
+    if job.action(&loaded.catalog) == *run.action { Verdict::Go } else { Verdict::Replace }
 }
 
 /// Whether a run was submitted before the schedule that made it was due.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use piton_model::{AttemptNo, Phase, Run, RunId, Seq, SubjectKind};
+use piton_model::{AttemptNo, LedgerEntry, Phase, Record, Run, RunId, Seq, SubjectKind};
 use piton_store::{Room, grown};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -35,6 +35,14 @@ impl Lane {
             SubjectKind::Scaffold => self == Lane::Scaffolds,
             // Their rows are taken by another loop.
             SubjectKind::Provision => false,
+        }
+    }
+
+    /// Whether a run of it may be claimable since this entry that was not before.
+    fn concerns(self, entry: &LedgerEntry) -> bool {
+        match &entry.record {
+            Record::Run { subject, .. } => self.has(subject.kind()),
+            Record::Skipped { .. } | Record::Removed { .. } | Record::Audit(_) => false,
         }
     }
 }
@@ -86,8 +94,7 @@ impl Claimer {
             let seen = *changes.borrow_and_update();
             let now = shared.clock.now();
             let room = shared.room(self.lane);
-            let still = known
-                .filter(|known| why == Why::Silence && known.room == room && !shared.store.may_have_grown(known.seen));
+            let still = known.filter(|known| known.room == room && !self.may_find_more(why, known.seen));
             let look = match still {
                 Some(known) => Ok(Look::At(known.next)),
                 None => self.round(why).await,
@@ -127,6 +134,16 @@ impl Claimer {
                 () = shared.clock.sleep_until(wake), if !full => if wake == backstop { Why::Silence } else { Why::Due },
                 () = grown(&mut changes, seen), if !full => Why::News,
             };
+        }
+    }
+
+    /// Whether there may be something to claim that was not there when the ledger ended at `seen`.
+    fn may_find_more(&self, why: Why, seen: Seq) -> bool {
+        let store = &self.shared.store;
+        match why {
+            Why::Due => true,
+            Why::News => !store.recent_are(seen, |entry| !self.lane.concerns(entry)),
+            Why::Silence => store.may_have_grown(seen),
         }
     }
 

@@ -1,5 +1,7 @@
 //! What people decide about a run: cancel, approve, reject, retry.
 
+use std::sync::Arc;
+
 use piton_model::{Action, By, Decision, Digest, Event, NewRun, Origin, Phase, Run, RunId, RunState, Subject};
 use piton_store::{Guard, RecordError};
 
@@ -9,7 +11,7 @@ use crate::{Engine, Error};
 impl Engine {
     /// Asks for a run to stop. A run that has not begun ends at once; one that is under way stops gracefully.
     pub async fn cancel(&self, id: RunId, by: By, reason: Option<String>) -> Result<Run, Error> {
-        if let Action::Remote(_) = self.run(id).await?.action {
+        if let Action::Remote(_) = *self.run(id).await?.action {
             return Err(Error::CancelledElsewhere(id));
         }
         let run = self.decide(id, Event::CancelAsked { by, reason, superseded_by: None }).await?;
@@ -80,7 +82,7 @@ impl Engine {
         }
         let old = self.run(id).await?;
         let of_schedule = matches!(old.subject, Subject::Job { .. }) && is_of_schedule(&old);
-        match (&old.action, &old.subject) {
+        match (&*old.action, &old.subject) {
             (Action::Remote(_), _) => return Err(Error::RetriedElsewhere(id)),
             // Its row says when and how often it is tried.
             (Action::Provision(_), Subject::Provision(schedule)) => {
@@ -97,7 +99,7 @@ impl Engine {
         if old.forgotten {
             return Err(Error::Forgotten(id));
         }
-        if let (Subject::Deployment(_), Action::Iac(iac)) = (&old.subject, &old.action) {
+        if let (Subject::Deployment(_), Action::Iac(iac)) = (&old.subject, &*old.action) {
             let again = self.0.new_deployment(iac.clone(), by)?;
             return self.submit_one(NewRun { retry_of: Some(id), ..again }).await;
         }
@@ -106,7 +108,7 @@ impl Engine {
             id: self.0.ids.run(&old.subject, now),
             lock_key: old.lock_key,
             subject: old.subject,
-            action: old.action,
+            action: Arc::unwrap_or_clone(old.action),
             origin: Origin::Call { by, of_schedule },
             due: now,
             priority: old.priority,

@@ -340,7 +340,7 @@ impl Engine {
     }
 
     fn object(&self, run: Run, held: &Held) -> Option<JobObject> {
-        let Action::Batch(batch) = &run.action else { return None };
+        let Action::Batch(batch) = &*run.action else { return None };
         let declared = self.loaded().catalog.jobs.get(&run.subject).is_some_and(|job| job.is_scheduled());
         let scheduled = declared || is_of_schedule(&run);
         let is_of_it =

@@ -40,7 +40,7 @@ pub struct ProvisionRules {
 
 impl Default for ProvisionRules {
     fn default() -> ProvisionRules {
-        ProvisionRules { max_concurrent: 64, retry: Backoff::NONE, ahead: Duration::ZERO }
+        ProvisionRules { max_concurrent: 256, retry: Backoff::NONE, ahead: Duration::ZERO }
     }
 }
 

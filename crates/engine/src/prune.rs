@@ -201,7 +201,7 @@ fn is_limited(rules: &RunRules) -> bool {
 
 /// When a run is to go, if it has ended and its job says so.
 fn expiry(run: &Run) -> Option<(Timestamp, RunId)> {
-    match (&run.action, &run.state) {
+    match (&*run.action, &run.state) {
         (Action::Batch(batch), RunState::Ended { at, .. }) => {
             batch.ttl_after_finished.map(|ttl| (after(*at, ttl), run.id))
         }

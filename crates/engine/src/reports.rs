@@ -66,7 +66,7 @@ impl Engine {
 
     /// Whether it is this worker that executes a run, or has: then its log lies here.
     async fn is_logged_here(&self, run: &Run) -> Result<bool, Error> {
-        if let Action::Remote(_) = run.action {
+        if let Action::Remote(_) = *run.action {
             return Ok(false);
         }
         if let Some(lease) = run.lease() {

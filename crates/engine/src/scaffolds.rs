@@ -42,7 +42,7 @@ impl Engine {
             Some(Submitted::New(_)) | None => return Ok(Accepted::New(id)),
         };
         let run = self.run(known).await?;
-        let first = match &run.action {
+        let first = match &*run.action {
             Action::Scaffold(first) if first.digest == scaffold.digest => first,
             _ => return Ok(Accepted::Other(known)),
         };

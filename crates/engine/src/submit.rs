@@ -194,7 +194,7 @@ impl Engine {
 
 /// What a live run does to its workspace, in a word; none for a plan.
 fn doing(run: &Run) -> Option<&'static str> {
-    let Action::Iac(iac) = &run.action else { return None };
+    let Action::Iac(iac) = &*run.action else { return None };
     match (run.phase(), &iac.operation) {
         (_, Operation::Plan { .. }) => None,
         (Phase::Gated, _) => Some("waiting for approval"),

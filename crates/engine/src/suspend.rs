@@ -26,7 +26,7 @@ impl Shared {
     /// What has to be suspended for a run to be held back: the job itself. A schedule that is suspended holds back no
     /// run that it has made.
     pub(crate) fn heeds(&self, run: &Run) -> Option<Subject> {
-        let Action::Batch(_) = run.action else { return None };
+        let Action::Batch(_) = *run.action else { return None };
         let catalog = self.catalog.borrow();
         let declared = catalog.catalog.jobs.get(&run.subject);
         let scheduled = declared.is_some_and(|job| job.is_scheduled()) || is_of_schedule(run);

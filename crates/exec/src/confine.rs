@@ -35,7 +35,7 @@ impl Pass<'_> {
     pub(crate) fn confined(&self, child: &Child) -> (Vec<String>, Option<PathBuf>) {
         let Confine::Hide { launcher, hidden } = &self.world.config.confine else { return (child.argv.clone(), None) };
         // What jobs do is declared by who runs Piton, not by code from elsewhere.
-        let Action::Iac(iac) = &self.input.run.action else { return (child.argv.clone(), None) };
+        let Action::Iac(iac) = &*self.input.run.action else { return (child.argv.clone(), None) };
         let config = &self.world.config;
         let raw = self.world.logs.raw_path(self.input.run.id, &self.token(child.what));
         let mut confinement = Confinement {

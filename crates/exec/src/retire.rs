@@ -20,7 +20,7 @@ impl Exec {
     /// Removes the directory of an ended deployment; whether there was one. State that knows of something and lies
     /// nowhere else is kept: without it, nobody could ever change or destroy what was made.
     pub async fn retire(&self, run: &Run) -> io::Result<bool> {
-        let Action::Iac(iac) = &run.action else { return Ok(false) };
+        let Action::Iac(iac) = &*run.action else { return Ok(false) };
         let Source::Git(source) = &iac.source else { return Ok(false) };
         if run.subject.kind() != SubjectKind::Deployment || !matches!(run.state, RunState::Ended { .. }) {
             return Ok(false);

@@ -126,7 +126,7 @@ impl Exec {
         let files = self.files(input.run.id);
         let pass = Pass { world: &self.world, input: &input, files };
         pass.world.logs.prepare(input.run.id).await.map_err(|error| log_failure(&error))?;
-        match (&input.run.action, input.step) {
+        match (&*input.run.action, input.step) {
             (Action::Iac(_), Step::Iac(_)) if matches!(self.world.config.confine, Confine::Impossible) => {
                 Err(confinement_unavailable())
             }

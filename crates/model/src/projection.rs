@@ -149,7 +149,7 @@ impl WorkspaceState {
     fn after(&self, run: &Run, event: &Event) -> WorkspaceState {
         let mut next = self.clone();
         next.last_run = Some(run.id);
-        let Action::Iac(iac) = &run.action else { return next };
+        let Action::Iac(iac) = &*run.action else { return next };
         if matches!(iac.operation, Operation::Plan { .. }) {
             return next;
         }
@@ -178,7 +178,7 @@ impl WorkspaceState {
     }
 
     fn settle(&mut self, run: &Run, operation: &Operation, outcome: &Outcome, at: Timestamp) {
-        let Action::Iac(iac) = &run.action else { return };
+        let Action::Iac(iac) = &*run.action else { return };
         let began_to_apply = run.reached >= Some(Step::Iac(IacStep::Apply));
         match (outcome, operation) {
             (Outcome::Succeeded, Operation::Deploy { mode }) => {

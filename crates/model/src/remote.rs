@@ -106,7 +106,7 @@ impl RemoteWord {
                     // A clock that is coarse says two things at once.
                     _ => self.news.said_at >= said_last,
                 });
-                match run.action {
+                match *run.action {
                     Action::Remote(_) if is_news => Hearing::Continues(run.id),
                     // Whoever carries it out here knows better.
                     _ => Hearing::Known(run.id),
@@ -173,7 +173,7 @@ impl RemoteWord {
 impl Run {
     /// The worker that refused the message which asks for this run; none where it is a run in its own right.
     pub fn refused_by(&self) -> Option<&str> {
-        match (&self.action, &self.origin, &self.report.remote) {
+        match (&*self.action, &self.origin, &self.report.remote) {
             (Action::Remote(_), Origin::Message { .. }, Some(news)) => Some(&news.worker),
             _ => None,
         }

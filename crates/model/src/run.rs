@@ -1,6 +1,7 @@
 //! A run and its state machine.
 
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -43,8 +44,8 @@ pub struct Run {
     pub id: RunId,
     /// What it is about.
     pub subject: Subject,
-    /// What it does.
-    pub action: Action,
+    /// What it does; never changes.
+    pub action: Arc<Action>,
     /// What `action` lacks, where that cannot be read here: the run was accepted by somebody with another key. Such a
     /// run is shown and may be cancelled, and is not executed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -229,7 +230,7 @@ impl Run {
         Run {
             id,
             subject,
-            action,
+            action: Arc::new(action),
             sealed: None,
             forgotten: false,
             origin,

@@ -142,7 +142,7 @@ impl<D: Duty> Follower<D> {
     /// Workers that share a database each look after their own. What nobody has begun is everybody's; what somebody else
     /// has told of, nobody's.
     async fn is_ours(&self, run: &Run) -> Result<bool, piton_store::Error> {
-        if let Action::Remote(_) = &run.action {
+        if let Action::Remote(_) = *run.action {
             return Ok(run.refused_by() == Some(self.engine.worker().as_str()));
         }
         let entries = self.engine.store().entries_of(run.id).await?;

@@ -20,7 +20,7 @@ pub struct Real {
 
 impl Executor for Real {
     fn execute<'a>(&'a self, task: &'a Task) -> Executing<'a, Result<Passed, Failure>> {
-        match (&task.run.action, task.step) {
+        match (&*task.run.action, task.step) {
             // Needs no child, no file and no log: what was said is kept with the run.
             (Action::Provision(provision), _) => Box::pin(self.provisioning.call(task, provision)),
             (Action::Scaffold(scaffold), Step::Scaffold(step)) => Box::pin(self.scaffolding.step(task, scaffold, step)),
@@ -34,7 +34,7 @@ impl Executor for Real {
 
     fn ended<'a>(&'a self, run: &'a Run) -> Executing<'a, ()> {
         Box::pin(async move {
-            match &run.action {
+            match &*run.action {
                 Action::Provision(_) => return,
                 Action::Scaffold(scaffold) => self.scaffolding.ended(run, scaffold),
                 Action::Remote(_) => {}

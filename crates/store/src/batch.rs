@@ -104,6 +104,8 @@ pub(crate) struct Committed {
     /// Whether there is something new to be seen among the scheduled provisions.
     pub(crate) provisions: bool,
     pub(crate) known: Known,
+    /// What the ledger has grown by.
+    pub(crate) written: Vec<LedgerEntry>,
 }
 
 /// What a writer remembers of the runs that it has claimed: mostly it is the next to change them, and need not load them.
@@ -142,6 +144,8 @@ pub(crate) struct Batch {
     keys: HashMap<DedupKey, Option<RunId>>,
     new_keys: Vec<(DedupKey, RunId)>,
     entries: Vec<LedgerEntry>,
+    /// Those of them that were flushed.
+    written: Vec<LedgerEntry>,
     /// Rows of scheduled provisions that have to follow their runs.
     following: Vec<Following>,
     /// Whether they may: else somebody keeps their table locked, and they follow later.
@@ -208,6 +212,7 @@ impl Batch {
             keys: HashMap::new(),
             new_keys: Vec::new(),
             entries: Vec::new(),
+            written: Vec::new(),
             following: Vec::new(),
             follows,
             provisions: false,
@@ -228,7 +233,12 @@ impl Batch {
         end.push_str("COMMIT");
         self.conn.script(end).await?;
         let known = Known::of(self.head, self.runs, self.projections);
-        Ok(Committed { conn: self.conn, provisions: self.provisions, known })
+        Ok(Committed { conn: self.conn, provisions: self.provisions, known, written: self.written })
+    }
+
+    /// Where the ledger ends with what was decided so far.
+    pub(crate) fn head(&self) -> Seq {
+        self.head
     }
 
     /// The connection, for statements that search. Call [`Batch::flush`] first.
@@ -513,7 +523,7 @@ impl Batch {
         }
 
         let mut entries = Vec::with_capacity(self.entries.len() * WRITE_EVENTS.width());
-        for entry in self.entries.drain(..) {
+        for entry in &self.entries {
             let (run, skipped, topic) = match &entry.record {
                 Record::Run { run, .. } => (Some(run.to_string()), None, None),
                 Record::Skipped { subject, .. } => (None, Some(subject.to_string()), None),
@@ -523,6 +533,7 @@ impl Batch {
             let body = row::record_body(&entry.record)?;
             entries.extend(params![entry.seq, row::micros(entry.at), run, skipped, topic, body]);
         }
+        self.written.append(&mut self.entries);
         let values = [history, keys, projections, entries];
         self.conn.write_together(TOGETHER.into_iter().zip(values).collect()).await
     }

@@ -2,8 +2,8 @@
 //!
 //! These are hints. Whoever waits must also look from time to time.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use piton_model::Seq;
@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use crate::Error;
 use crate::dialect::{CHANNEL, PROVISIONS};
 use crate::events::HEAD;
+use crate::tail::Tail;
 use crate::writer::pause;
 
 /// How long nothing may be heard before it is asked whether the connection still lives.
@@ -36,8 +37,12 @@ pub async fn grown(changes: &mut watch::Receiver<Seq>, seen: Seq) {
 pub(crate) struct Tidings {
     /// The position of the last entry.
     pub(crate) head: watch::Sender<Seq>,
+    /// The last entries, as far as this node wrote them.
+    pub(crate) tail: Mutex<Tail>,
     /// Counts what may have changed among the scheduled provisions.
     pub(crate) provisions: watch::Sender<u64>,
+    /// Where the ledger ends with the transaction that this node commits, or committed last.
+    own: AtomicI64,
     /// Whether commits of others are heard at all.
     listening: AtomicBool,
 }
@@ -45,6 +50,12 @@ pub(crate) struct Tidings {
 impl Tidings {
     pub(crate) fn new(head: Seq) -> Tidings {
         Tidings { head: watch::Sender::new(head), ..Tidings::default() }
+    }
+
+    /// This node commits a transaction with which the ledger ends at `head`. Who waits is told when the writer knows that
+    /// it is done, and what this node hears of itself meanwhile comes too early: the tail lacks its entries still.
+    pub(crate) fn commits(&self, head: Seq) {
+        self.own.store(head, Ordering::Release);
     }
 
     /// Whether the ledger may be longer than `seen`: it is known to be, or nobody would have told.
@@ -66,7 +77,7 @@ pub(crate) async fn listen(connect: PgConnectOptions, tidings: Arc<Tidings>) {
 }
 
 async fn listen_once(connect: &PgConnectOptions, tidings: &Tidings) -> Result<(), Error> {
-    let Tidings { head: changes, provisions, listening } = tidings;
+    let Tidings { head: changes, provisions, listening, own, .. } = tidings;
     let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(connect.clone());
     let mut listener = PgListener::connect_with(&pool).await?;
     listener.listen_all([CHANNEL, PROVISIONS]).await?;
@@ -85,7 +96,9 @@ async fn listen_once(connect: &PgConnectOptions, tidings: &Tidings) -> Result<()
                 }
                 Some(notification) => {
                     let head = notification.payload().parse().unwrap_or(0);
-                    raise(changes, head);
+                    if head != own.load(Ordering::Acquire) {
+                        raise(changes, head);
+                    }
                 }
                 // The connection was lost, and with it perhaps a notification.
                 None => return Ok(()),
@@ -94,7 +107,7 @@ async fn listen_once(connect: &PgConnectOptions, tidings: &Tidings) -> Result<()
     }
 }
 
-/// Wakes those who wait, unless they know already: this node hears itself too.
+/// Wakes those who wait, unless they know already.
 fn raise(changes: &watch::Sender<Seq>, head: Seq) {
     changes.send_if_modified(|known| {
         let news = head > *known;

@@ -42,8 +42,19 @@ impl Store {
 
     /// Up to `limit` entries after the position `after`, in order.
     pub async fn entries(&self, after: Seq, limit: usize) -> Result<Vec<LedgerEntry>, Error> {
+        let head = *self.changes().borrow();
+        if let Some(entries) = self.tail().after(after, head) {
+            return Ok(entries.take(limit).cloned().collect());
+        }
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.readers().rows(AFTER, params![after, limit]).await?.iter().map(entry).collect()
+    }
+
+    /// Whether all entries after the position `after` are such, where that is known without asking the database, because
+    /// this node wrote them just now.
+    pub fn recent_are(&self, after: Seq, such: impl FnMut(&LedgerEntry) -> bool) -> bool {
+        let head = *self.changes().borrow();
+        self.tail().after(after, head).is_some_and(|mut entries| entries.all(such))
     }
 
     /// Up to `limit` entries of the audit trail before the position `before`, the newest first.

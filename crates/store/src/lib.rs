@@ -66,12 +66,13 @@ mod secrets;
 mod sqlite_file;
 mod statement;
 mod submit;
+mod tail;
 mod tokens;
 mod turns;
 mod wishes;
 mod writer;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use piton_model::Seq;
@@ -82,7 +83,8 @@ use tokio::task::JoinHandle;
 use crate::changes::Tidings;
 use crate::db::Address;
 use crate::readers::Readers;
-use crate::writer::Writer;
+use crate::tail::Tail;
+use crate::writer::{Writer, lock};
 
 pub use accounts::{AccountError, Among};
 pub use census::{Census, Scope, Waiting};
@@ -218,6 +220,11 @@ impl Store {
 
     pub(crate) fn writer(&self) -> &Writer {
         &self.inner.writer
+    }
+
+    /// Of the ledger, what this node wrote last.
+    pub(crate) fn tail(&self) -> MutexGuard<'_, Tail> {
+        lock(&self.inner.tidings.tail)
     }
 
     pub(crate) fn readers(&self) -> &Readers {

@@ -1,5 +1,7 @@
 //! Typed values to rows and back: the only place that knows which column repeats what of the body.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use piton_model::{OutcomeKind, Projection, Record, Run, RunState, Sealed, Seq, Subject};
 use piton_vault::Vault;
@@ -41,7 +43,7 @@ pub(crate) fn run_body(vault: &Vault, run: &Run) -> Result<String, Error> {
     if run.sealed.is_some() || !run.action.holds_secrets() {
         return write(run);
     }
-    let action = run.action.without_secrets();
+    let action = Arc::new(run.action.without_secrets());
     if needs_no_secrets(run) {
         return write(&Run { action, forgotten: true, ..run.clone() });
     }
@@ -94,7 +96,8 @@ pub(crate) fn run(vault: &Vault, body: &str, due: Option<i64>) -> Result<Run, Er
         match vault.open(&run.id.to_string(), &sealed) {
             Ok(action) => {
                 let unreadable = |detail| Error::Unreadable { what: format!("the action of run {}", run.id), detail };
-                run.action = serde_json::from_slice(&action).map_err(|error| unreadable(error.to_string()))?;
+                run.action =
+                    serde_json::from_slice(&action).map(Arc::new).map_err(|error| unreadable(error.to_string()))?;
             }
             Err(error) => {
                 tracing::debug!(run = %run.id, %error, "the secrets of a run stay sealed");

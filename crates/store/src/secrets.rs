@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use piton_model::Run;
@@ -105,7 +106,7 @@ impl Tended {
             Verdict::Leave => Ok(None),
             Verdict::Forget => {
                 self.forgotten += 1;
-                let action = run.action.without_secrets();
+                let action = Arc::new(run.action.without_secrets());
                 row::run_body(vault, &Run { action, sealed: None, forgotten: true, ..run }).map(Some)
             }
             Verdict::Reseal => {

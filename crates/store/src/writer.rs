@@ -100,7 +100,7 @@ impl Writer {
 }
 
 /// A poisoned lock guards nothing but an `Option` that is always whole.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
@@ -269,12 +269,18 @@ impl Loop {
         let known = std::mem::take(&mut self.known);
         let prepared = within(limit, prepare(conn, self.options.vault.clone(), known, follows, &mut jobs));
         let batch = attended(&self.address, Instant::now() + SILENCE, prepared).await?;
+        self.tidings.commits(batch.head());
         // In doubt about a commit, its outcome would not be known: that is worth the wait.
         let committed = within(limit, batch.commit()).await;
-        let Committed { conn, provisions, known } = committed.map_err(commit_error)?;
+        let Committed { conn, provisions, known, written } = committed.map_err(|error| {
+            // Another node may commit what ends there.
+            self.tidings.commits(0);
+            commit_error(error)
+        })?;
         let head = known.head;
         (self.conn, self.known) = (Some(conn), known);
         self.away.send_if_modified(std::mem::take);
+        lock(&self.tidings.tail).extend(written);
         // Of a later commit of another node it may be known already.
         self.tidings.head.send_modify(|known| *known = head.max(*known));
         if provisions {

@@ -35,13 +35,20 @@ pub struct Events {
     shared: Arc<Shared>,
     /// Up to where all is acted on as far as this node knows; 0 before it has looked.
     seen: AtomicI64,
+    /// Where the cursor stands as far as this node knows; 0 before it has looked.
+    acted: AtomicI64,
     audience: Mutex<Option<(Arc<Loaded>, Arc<Audience>)>>,
 }
 
 impl Events {
     /// The trigger of `engine`.
     pub fn new(engine: &Engine) -> Events {
-        Events { shared: engine.0.clone(), seen: AtomicI64::new(0), audience: Mutex::default() }
+        Events {
+            shared: engine.0.clone(),
+            seen: AtomicI64::new(0),
+            acted: AtomicI64::new(0),
+            audience: Mutex::default(),
+        }
     }
 
     /// Acts on what happened since the last round; whether there may be more.
@@ -58,12 +65,18 @@ impl Events {
             return Ok(false);
         };
         let is_full = entries.len() == BATCH;
+        // Whoever reads these again finds nothing in them either, so that their place is not worth a transaction.
+        let careless =
+            |acted: Seq, entries: &[LedgerEntry]| last - acted < CARELESS && !entries.iter().any(may_be_heard);
+        if careless(self.acted.load(Ordering::Relaxed), &entries) {
+            self.seen.store(last, Ordering::Relaxed);
+            return Ok(is_full);
+        }
         // Another node may have acted on them.
         let cursor = store.follow_cursor(NAME).await?;
+        self.acted.store(cursor, Ordering::Relaxed);
         entries.retain(|entry| entry.seq > cursor);
-        let ends = entries.iter().any(may_be_heard);
-        if !ends && last - cursor < CARELESS {
-            // Whoever reads these again finds nothing in them either, so that their place is not worth a transaction.
+        if careless(cursor, &entries) {
             self.seen.store(last, Ordering::Relaxed);
             return Ok(is_full);
         }
@@ -92,6 +105,7 @@ impl Events {
             }
         }
         if store.advance(NAME, cursor, last, submit, skipped, now).await? {
+            self.acted.store(last, Ordering::Relaxed);
             self.seen.store(last, Ordering::Relaxed);
         }
         Ok(is_full)
@@ -306,7 +320,7 @@ fn listeners<'a>(
 
 /// The word for how a workspace's run ended. Pure.
 fn word_of(run: &Run, outcome: &Outcome) -> Option<TriggerWord> {
-    let (Subject::Workspace(_), Action::Iac(iac)) = (&run.subject, &run.action) else { return None };
+    let (Subject::Workspace(_), Action::Iac(iac)) = (&run.subject, &*run.action) else { return None };
     let failed = match outcome {
         Outcome::Succeeded => false,
         Outcome::Failed { .. } | Outcome::TimedOut { .. } | Outcome::Indeterminate { .. } => true,

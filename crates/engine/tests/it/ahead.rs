@@ -168,7 +168,7 @@ async fn a_command_that_is_changed_in_the_moment_is_the_one_that_runs() {
     let effects = begun(&simulation);
     assert_eq!(begun_at(&simulation), [monday("09:00:00")]);
     let begun = simulation.node(0).run(effects[0].key.0).await.unwrap();
-    let Action::Command(command) = &begun.action else { panic!("{begun:?}") };
+    let Action::Command(command) = &*begun.action else { panic!("{begun:?}") };
     assert_eq!(command.program, Program::Shell { line: "false".to_owned() });
     assert_eq!(begun.origin, run.origin);
     assert_eq!(outcome(&simulation, &run).await, Some(OutcomeKind::Superseded));

@@ -105,7 +105,7 @@ async fn a_call_that_failed_is_made_again_until_there_were_enough() {
     // Whoever is called knows all tries by one key; another execution has another one.
     let runs: Vec<_> = simulation.runs().await.unwrap().into_values().collect();
     let keys = |runs: &[piton_model::Run]| {
-        let key = |run: &piton_model::Run| match &run.action {
+        let key = |run: &piton_model::Run| match &*run.action {
             piton_model::Action::Provision(provision) => provision.key,
             other => panic!("{other:?}"),
         };

@@ -224,7 +224,7 @@ async fn modes_follow_their_lines() {
     assert!(matches!(state.settled, WorkspacePhase::Deployed { mode: Some(mode) } if mode.to_string() == "busy"));
     let last = *submitted(&simulation).await.last().unwrap();
     let run = simulation.node(0).run(last).await.unwrap();
-    let piton_model::Action::Iac(iac) = run.action else { panic!("not infrastructure") };
+    let piton_model::Action::Iac(iac) = &*run.action else { panic!("not infrastructure") };
     assert!(matches!(iac.operation, Operation::Deploy { .. }));
 }
 
@@ -327,7 +327,7 @@ async fn what_a_vanished_workspace_deployed_is_still_seen_and_destroyed() {
     assert!(error.code() == "not_declared" && error.hint().unwrap().contains("put its directory back"), "{error}");
 
     let run = engine.destroy("everest", ana()).await.unwrap();
-    let piton_model::Action::Iac(iac) = &run.action else { panic!("{run:?}") };
+    let piton_model::Action::Iac(iac) = &*run.action else { panic!("{run:?}") };
     assert_eq!((&iac.operation, &iac.vars["camps"]), (&Operation::Destroy, &4.into()));
     assert_eq!(iac.state_at.as_ref().map(|worker| worker.as_str()), Some("one"));
     assert_eq!(engine.destroy("everest", ana()).await.unwrap_err().code(), "busy");

@@ -287,7 +287,7 @@ async fn workspaces_are_what_their_runs_made_of_them(simulation: &Simulation) {
 }
 
 fn made(run: &Run, outcome: &Outcome) -> Option<WorkspacePhase> {
-    let Action::Iac(iac) = &run.action else { return None };
+    let Action::Iac(iac) = &*run.action else { return None };
     let began = run.reached >= Some(Step::Iac(IacStep::Apply));
     match (outcome, &iac.operation) {
         (Outcome::Succeeded, Operation::Deploy { mode }) => Some(WorkspacePhase::Deployed { mode: mode.clone() }),
@@ -326,7 +326,7 @@ async fn a_while(seed: u64, days: i64, crashes: u32) {
     assert_eq!(ahead > 0, takes_ahead(seed), "{ahead} were taken ahead of their time");
     assert!(outcomes.len() >= 6, "it was too quiet: {outcomes:?}");
     let busy = Mode(Name::parse("busy").unwrap());
-    let in_mode = |run: &Run| matches!(&run.action, Action::Iac(iac) if iac.operation.mode() == Some(&busy));
+    let in_mode = |run: &Run| matches!(&*run.action, Action::Iac(iac) if iac.operation.mode() == Some(&busy));
     assert!(runs.values().any(in_mode));
 }
 

@@ -82,7 +82,7 @@ pub enum RowChange {
 impl RowChange {
     /// What the row of `run` is now; nothing where the run is not about a row, or is not under way yet. Pure.
     pub fn of(run: &Run) -> Option<RowChange> {
-        let Action::Provision(provision) = &run.action else { return None };
+        let Action::Provision(provision) = &*run.action else { return None };
         match &run.state {
             RunState::Pending { .. } | RunState::Gated { .. } => None,
             RunState::Running { .. } => Some(RowChange::Executing),

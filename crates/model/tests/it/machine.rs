@@ -1,5 +1,6 @@
 //! What must hold whatever happens to a run.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use piton_model::{
@@ -164,7 +165,7 @@ fn only_code_from_git_is_checked_out() {
         steps.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(steps_of(&run), "prepare init plan apply outputs");
-    let Action::Iac(iac) = &mut run.action else { panic!("{run:?}") };
+    let Action::Iac(iac) = Arc::make_mut(&mut run.action) else { panic!("{run:?}") };
     iac.source = Source::Git(GitSource {
         url: "https://host/repository".into(),
         reference: "main".into(),

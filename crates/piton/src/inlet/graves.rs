@@ -19,7 +19,7 @@ impl Duty for Graves {
     }
 
     async fn discharge(&self, run: &Run) -> Result<(), String> {
-        let (Action::Scaffold(scaffold), RunState::Ended { outcome, at }) = (&run.action, &run.state) else {
+        let (Action::Scaffold(scaffold), RunState::Ended { outcome, at }) = (&*run.action, &run.state) else {
             return Ok(());
         };
         if run.sealed.is_some() || run.forgotten {

@@ -82,7 +82,7 @@ impl<'a> About<'a> {
 
 /// What is told of a run that has ended, and since when that is so; none of one that is not about a repository. Pure.
 fn about(run: &Run, ended_at: Timestamp) -> Option<(About<'_>, Timestamp)> {
-    match (&run.action, &run.report.remote) {
+    match (&*run.action, &run.report.remote) {
         (Action::Scaffold(scaffold), _) => Some((About::own(run, scaffold), ended_at)),
         // Exactly as it is known here, so that it is nothing new where it comes back to this ledger.
         (Action::Remote(remote), Some(news)) => {

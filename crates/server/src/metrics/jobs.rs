@@ -194,7 +194,7 @@ impl Jobs {
 
 /// What it is made of, where it is more than one program.
 fn batch(run: &Run) -> Option<&Batch> {
-    match &run.action {
+    match &*run.action {
         Action::Batch(batch) => Some(batch),
         Action::Iac(_) | Action::Command(_) | Action::Provision(_) | Action::Scaffold(_) | Action::Remote(_) => None,
     }

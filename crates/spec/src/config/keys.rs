@@ -309,7 +309,7 @@ pub(crate) const KEYS: &[Key] = &[
         .default("3600"),
     key("provisioning.headers", Kind::Table, "Headers of every call.").secret(),
     key("provisioning.secret", Kind::Text, "Secret that signs calls.").aliases(&["PROVISIONING_SECRET"]).secret(),
-    key("provisioning.max_concurrent", POSITIVE, "How many provisions may be under way at once.").default("64"),
+    key("provisioning.max_concurrent", POSITIVE, "How many provisions may be under way at once.").default("256"),
     key("provisioning.concurrency", POSITIVE, "How many calls to one host may be under way at once.").default("16"),
     key("provisioning.rate", POSITIVE, "How many calls to one host may begin in a second.").otherwise("any number"),
     key("provisioning.allow_past", Kind::Bool, "Take requests for a time that has passed, and execute them at once.")

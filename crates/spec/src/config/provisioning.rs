@@ -115,7 +115,7 @@ impl Provisioning {
             retry_max_delay: settings.duration("provisioning.retry_max_delay"),
             headers: headers(settings, found),
             secret: settings.text("provisioning.secret").map(|secret| Secret::new(secret.to_owned())),
-            max_concurrent: number("provisioning.max_concurrent").map_or(64, |number| number as usize),
+            max_concurrent: number("provisioning.max_concurrent").map_or(256, |number| number as usize),
             concurrency: number("provisioning.concurrency").unwrap_or(16),
             rate: number("provisioning.rate").and_then(NonZeroU32::new),
             allow_past: settings.flag("provisioning.allow_past"),

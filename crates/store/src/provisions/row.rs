@@ -206,7 +206,7 @@ pub(crate) struct Following {
 impl Following {
     /// What the row of this run is to be; nothing where it has none.
     pub(crate) fn run(run: &Run) -> Option<Following> {
-        let piton_model::Action::Provision(provision) = &run.action else { return None };
+        let piton_model::Action::Provision(provision) = &*run.action else { return None };
         let change = RowChange::of(run)?;
         let over = match &change {
             RowChange::Executing | RowChange::Again { .. } => false,

@@ -213,7 +213,7 @@ pub async fn end(store: &Store, run: &Run, at: Timestamp) -> Run {
 pub async fn to_the_gate(store: &Store, run: &Run, at: Timestamp) -> Run {
     for step in [IacStep::Prepare, IacStep::Checkout, IacStep::Init] {
         // Only code from git is checked out.
-        if step == IacStep::Checkout && !matches!(&run.action, Action::Iac(Iac { source: Source::Git(_), .. })) {
+        if step == IacStep::Checkout && !matches!(&*run.action, Action::Iac(Iac { source: Source::Git(_), .. })) {
             continue;
         }
         let passed = Event::StepPassed { step: Step::Iac(step), report: Report::default() };

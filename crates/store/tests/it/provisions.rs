@@ -79,7 +79,7 @@ async fn take_one(store: &Store, now: Timestamp) -> Run {
 }
 
 fn of(run: &Run) -> ScheduleId {
-    match &run.action {
+    match &*run.action {
         piton_model::Action::Provision(provision) => provision.schedule,
         other => panic!("{other:?}"),
     }

@@ -104,11 +104,11 @@ async fn secrets_are_in_no_row(fixture: &Fixture) {
     let new = secretive("everest");
     let action = new.action.clone();
     let run = submit_one(&store, new, at(0)).await;
-    assert_eq!(run.action, action);
+    assert_eq!(*run.action, action);
     let run = claim_one(&store, &worker("w"), at(1)).await;
-    assert_eq!(run.action, action, "whoever claims it needs all of it");
+    assert_eq!(*run.action, action, "whoever claims it needs all of it");
     let gated = to_the_gate(&store, &run, at(2)).await;
-    assert_eq!(gated.action, action);
+    assert_eq!(*gated.action, action);
     // What is ended lies elsewhere.
     submit_one(&store, secretive("kilimanjaro"), at(3)).await;
     let other = claim_one(&store, &worker("w"), at(3)).await;
@@ -122,10 +122,10 @@ async fn secrets_are_in_no_row(fixture: &Fixture) {
     // Nothing but the key is needed to read it all again.
     let store = open(fixture, &[&key]).await;
     let run = store.run(gated.id).await.unwrap().unwrap();
-    assert_eq!((&run.action, &run.sealed, run.forgotten), (&action, &None, false));
+    assert_eq!((&*run.action, &run.sealed, run.forgotten), (&action, &None, false));
     // What went well is not done again with what was given for it.
     let run = store.run(other.id).await.unwrap().unwrap();
-    assert_eq!((&run.action, &run.sealed, run.forgotten), (&other.action.without_secrets(), &None, true));
+    assert_eq!((&*run.action, &run.sealed, run.forgotten), (&other.action.without_secrets(), &None, true));
     assert_eq!(store.audit().await.unwrap(), []);
     assert_eq!(store.check().await.unwrap(), Vec::<String>::new());
     store.close().await;
@@ -143,7 +143,7 @@ async fn a_run_of_another_key_is_kept_and_left_alone(fixture: &Fixture) {
     let store = open(fixture, &[&own]).await;
     let shown = store.run(theirs[0].id).await.unwrap().unwrap();
     assert_eq!(shown.sealed.as_ref().unwrap().key, other.fingerprint());
-    assert_eq!(shown.action, theirs[0].action.without_secrets());
+    assert_eq!(*shown.action, theirs[0].action.without_secrets());
     assert_eq!(store.runs(&RunQuery::default()).await.unwrap().runs.len(), 5);
     assert!(store.check().await.unwrap()[0].contains(other.fingerprint()));
     assert_eq!(store.audit().await.unwrap(), []);
@@ -222,7 +222,7 @@ async fn secrets_are_sealed_anew_and_forgotten_in_time(fixture: &Fixture) {
     }
     for run in [&early, &theirs] {
         let found = store.run(run.id).await.unwrap().unwrap();
-        assert_eq!((&found.action, &found.sealed, found.forgotten), (&run.action.without_secrets(), &None, true));
+        assert_eq!((&*found.action, &found.sealed, found.forgotten), (&run.action.without_secrets(), &None, true));
         assert_eq!(found.outcome(), run.outcome());
     }
     assert_eq!(store.audit().await.unwrap(), []);
