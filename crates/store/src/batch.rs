@@ -188,10 +188,21 @@ struct Seen {
 
 impl Batch {
     /// Begins the transaction and becomes the only writer. Rows of scheduled provisions are written where it `follows`.
-    pub(crate) async fn begin(mut conn: Conn, vault: Vault, known: Known, follows: bool) -> Result<Batch, Error> {
+    pub(crate) async fn begin(conn: Conn, vault: Vault, known: Known, follows: bool) -> Result<Batch, Error> {
         // To a database on another host every statement is a way there and back, and others wait for the lock.
-        let dialect = conn.dialect();
-        let rows = conn.script_rows(format!("{}; {LOCK_HEAD}{}", dialect.begin(), dialect.wait_little())).await;
+        let begin = format!("{}; ", conn.dialect().begin());
+        Batch::take_turn(conn, begin, vault, known, follows).await
+    }
+
+    /// The same in a transaction that `begin` begins, or that has begun already.
+    pub(crate) async fn take_turn(
+        mut conn: Conn,
+        begin: String,
+        vault: Vault,
+        known: Known,
+        follows: bool,
+    ) -> Result<Batch, Error> {
+        let rows = conn.script_rows(format!("{begin}{LOCK_HEAD}{}", conn.dialect().wait_little())).await;
         // The turn did not come: that is nobody's lock of a table.
         let rows = rows.map_err(|error| match error {
             Error::Locked(detail) => Error::Unavailable(detail),

@@ -58,6 +58,16 @@ impl Tidings {
         self.own.store(head, Ordering::Release);
     }
 
+    /// The ledger is known to end at `head`. Wakes those who wait.
+    pub(crate) fn told(&self, head: Seq) {
+        self.head.send_modify(|known| *known = head.max(*known));
+    }
+
+    /// Something may have changed among the scheduled provisions.
+    pub(crate) fn provisions_changed(&self) {
+        self.provisions.send_modify(|count| *count += 1);
+    }
+
     /// Whether the ledger may be longer than `seen`: it is known to be, or nobody would have told.
     pub(crate) fn may_be_beyond(&self, seen: Seq) -> bool {
         !self.listening.load(Ordering::Acquire) || *self.head.borrow() > seen
@@ -77,11 +87,11 @@ pub(crate) async fn listen(connect: PgConnectOptions, tidings: Arc<Tidings>) {
 }
 
 async fn listen_once(connect: &PgConnectOptions, tidings: &Tidings) -> Result<(), Error> {
-    let Tidings { head: changes, provisions, listening, own, .. } = tidings;
+    let Tidings { head: changes, listening, own, .. } = tidings;
     let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(connect.clone());
     let mut listener = PgListener::connect_with(&pool).await?;
     listener.listen_all([CHANNEL, PROVISIONS]).await?;
-    provisions.send_modify(|count| *count += 1);
+    tidings.provisions_changed();
     loop {
         // First the head: what was committed before the listening began was not heard. It is asked on this connection, so
         // that one that died without a word is noticed.
@@ -92,7 +102,7 @@ async fn listen_once(connect: &PgConnectOptions, tidings: &Tidings) -> Result<()
         while let Ok(notification) = timeout(BACKSTOP, listener.try_recv()).await {
             match notification? {
                 Some(notification) if notification.channel() == PROVISIONS => {
-                    provisions.send_modify(|count| *count += 1);
+                    tidings.provisions_changed();
                 }
                 Some(notification) => {
                     let head = notification.payload().parse().unwrap_or(0);

@@ -16,6 +16,11 @@
 //! which holds the position of the last entry: transactions follow each other, and positions become visible in order
 //! and without gaps (`docs/adr/0004-one-writer-at-a-time.md`).
 //!
+//! Thousands of scheduled provisions at once are sent on a connection of their own, whose transaction takes its turn when
+//! they are there, so that nobody waits meanwhile.
+//!
+//! What this process has written last of the ledger stays in memory, where most of those who follow it find what is new.
+//!
 //! Runs that have not ended live in a small table of their own; the transaction that ends one moves it to the history.
 //! Reads go through a pool of other connections.
 //!
@@ -220,6 +225,10 @@ impl Store {
 
     pub(crate) fn writer(&self) -> &Writer {
         &self.inner.writer
+    }
+
+    pub(crate) fn tidings(&self) -> &Tidings {
+        &self.inner.tidings
     }
 
     /// Of the ledger, what this node wrote last.

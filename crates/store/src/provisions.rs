@@ -7,6 +7,7 @@
 //! its run before it is taken or altered. A table that it holds locked is waited for shortly: then what needs it fails
 //! with [`Error::Locked`], and everything else goes on.
 
+mod beside;
 mod copy;
 mod list;
 mod row;
@@ -87,7 +88,11 @@ impl Store {
         by: By,
         at: Timestamp,
     ) -> Result<Vec<ScheduleId>, Error> {
-        self.writer().perform(Schedule { new, by, at: whole_micros(at) }).await
+        let at = whole_micros(at);
+        match self.schedule_beside(&new, &by, at).await? {
+            Some(ids) => Ok(ids),
+            None => self.writer().perform(Schedule { new, by, at }).await,
+        }
     }
 
     /// One row.
@@ -159,15 +164,18 @@ impl Operation for Schedule {
             let inserted = batch.conn().write_rows_returning(&statements(dialect).insert, values).await?;
             inserted.iter().map(row::id).collect::<Result<Vec<_>, _>>()?
         };
-        let target = match ids.as_slice() {
-            [] => return Ok(ids),
-            [only] => only.to_string(),
-            more => format!("{} rows", more.len()),
-        };
-        batch.append(Record::Audit(Deed::new(self.by.clone(), Act::ProvisionsScheduled).to(target)), self.at);
-        batch.wake_provisions();
+        scheduled(batch, ids.iter().copied(), &self.by, self.at);
         Ok(ids)
     }
+}
+
+/// Tells of new rows, if there are any.
+fn scheduled(batch: &mut Batch, ids: impl ExactSizeIterator<Item = ScheduleId>, by: &By, at: Timestamp) {
+    let (count, mut ids) = (ids.len(), ids);
+    let Some(first) = ids.next() else { return };
+    let target = if count == 1 { first.to_string() } else { format!("{count} rows") };
+    batch.append(Record::Audit(Deed::new(by.clone(), Act::ProvisionsScheduled).to(target)), at);
+    batch.wake_provisions();
 }
 
 struct Take {

@@ -23,7 +23,7 @@ const QUEUE: usize = 4096;
 const FIRST_DELAY: Duration = Duration::from_millis(20);
 const LONGEST_DELAY: Duration = Duration::from_secs(1);
 /// How long the database may say nothing in the midst of a transaction until it is taken for away.
-const SILENCE: Duration = Duration::from_secs(5);
+pub(crate) const SILENCE: Duration = Duration::from_secs(5);
 
 /// Something that is written.
 pub(crate) trait Operation: Send + Sync + 'static {
@@ -50,6 +50,7 @@ pub(crate) struct Writer {
     /// Whether the database is away, as far as is known; told with each try that fails.
     away: watch::Receiver<bool>,
     task: Mutex<Option<JoinHandle<()>>>,
+    limit: Duration,
 }
 
 impl Writer {
@@ -57,11 +58,11 @@ impl Writer {
     pub(crate) fn start(address: Address, options: Options, conn: Conn, tidings: Arc<Tidings>) -> Writer {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let (away, told) = watch::channel(false);
-        let provisions = Provisions::Free;
+        let (provisions, limit) = (Provisions::Free, limit(&options));
         let known = Known::default();
         let task =
             tokio::spawn(Loop { address, options, conn: Some(conn), known, tidings, away, provisions }.run(jobs));
-        Writer { queue: Mutex::new(Some(queue)), away: told, task: Mutex::new(Some(task)) }
+        Writer { queue: Mutex::new(Some(queue)), away: told, task: Mutex::new(Some(task)), limit }
     }
 
     /// Performs an operation; when this returns, it is durable.
@@ -88,6 +89,16 @@ impl Writer {
         }
     }
 
+    /// Whether anything is still written.
+    pub(crate) fn is_open(&self) -> bool {
+        lock(&self.queue).is_some()
+    }
+
+    /// How long a transaction may take, and so may its commit.
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
+    }
+
     /// Lets the writer finish what was asked, and waits for it.
     pub(crate) async fn close(&self) {
         lock(&self.queue).take();
@@ -102,6 +113,10 @@ impl Writer {
 /// A poisoned lock guards nothing but an `Option` that is always whole.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn limit(options: &Options) -> Duration {
+    options.statement_timeout * 2
 }
 
 /// An operation with the caller that waits for it.
@@ -240,7 +255,7 @@ impl Loop {
 
     /// One transaction. Whatever fails, the connection is dropped, and with it what was not committed.
     async fn attempt(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Error> {
-        let limit = self.options.statement_timeout * 2;
+        let limit = limit(&self.options);
         if self.provisions == Provisions::Locked && jobs.iter().all(|job| job.needs_provisions()) {
             return Ok(());
         }
@@ -282,9 +297,9 @@ impl Loop {
         self.away.send_if_modified(std::mem::take);
         lock(&self.tidings.tail).extend(written);
         // Of a later commit of another node it may be known already.
-        self.tidings.head.send_modify(|known| *known = head.max(*known));
+        self.tidings.told(head);
         if provisions {
-            self.tidings.provisions.send_modify(|count| *count += 1);
+            self.tidings.provisions_changed();
         }
         Ok(())
     }
@@ -334,7 +349,7 @@ async fn prepare(
 }
 
 /// A commit that the database refused did not happen; one whose answer was lost may have.
-fn commit_error(error: Error) -> Error {
+pub(crate) fn commit_error(error: Error) -> Error {
     match error {
         Error::Unavailable(detail) => Error::Unknown(detail),
         error => error,

@@ -13,7 +13,7 @@ use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
 
-use crate::fixture::{Fixture, at, done, guard, job, new_run, on_both_engines, run_id, worker};
+use crate::fixture::{Fixture, at, done, guard, job, new_run, on_both_engines, run_id, submit_one, worker};
 use crate::postgres::until;
 use crate::suite::raw;
 
@@ -522,6 +522,38 @@ async fn a_row_that_somebody_holds_is_waited_for_by_nobody() {
     outsider.close().await.unwrap();
     store.close().await;
     fixture.audited().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn very_many_that_are_scheduled_at_once_keep_nobody_waiting() {
+    let fixture = Fixture::postgres().await;
+    let store = fixture.open().await;
+    let (mut outsider, mut observer) = (outsider(&fixture).await, outsider(&fixture).await);
+    let many: Vec<NewProvision> = (0..3_000).map(|second| new(at(second))).collect();
+    let waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'COPY %'";
+    // It waits for that other program for a second, in which a busy machine may come to nothing else.
+    for _ in 0..20 {
+        let mut open = outsider.begin().await.unwrap();
+        let taken = format!("'{}', {VALUES}", many[2_999].id);
+        insert(&mut open, &format!("id, {COLUMNS}"), &taken).await;
+        let (sender, rows) = (store.clone(), many.clone());
+        let sent = tokio::spawn(async move { sender.schedule_provisions(rows, bob(), at(0)).await });
+        while !sent.is_finished() && sqlx::query(waiting).fetch_optional(&mut observer).await.unwrap().is_none() {}
+        submit_one(&store, new_run(&job("backup"), at(0)), at(0)).await;
+        let is_kept = !sent.is_finished();
+        open.rollback().await.unwrap();
+        match sent.await.unwrap() {
+            Ok(made) => assert_eq!(made.len(), many.len()),
+            Err(error) => assert!(matches!(error, Error::Locked(_)), "{error:?}"),
+        }
+        if is_kept {
+            outsider.close().await.unwrap();
+            observer.close().await.unwrap();
+            store.close().await;
+            return;
+        }
+    }
+    panic!("whoever submitted a run waited for all of them");
 }
 
 const LOCK_TABLE: &str = "LOCK TABLE scheduled_provisions IN ACCESS EXCLUSIVE MODE";
