@@ -94,14 +94,17 @@ impl Claimer {
             let seen = *changes.borrow_and_update();
             let now = shared.clock.now();
             let room = shared.room(self.lane);
-            let still = known.filter(|known| known.room == room && !self.may_find_more(why, known.seen));
+            let is_fresh = |known: &Known| why != Why::News || now < after(known.looked, shared.config.check_interval);
+            let still =
+                known.filter(|known| known.room == room && is_fresh(known) && !self.may_find_more(why, known.seen));
+            let looked = still.map_or(now, |known| known.looked);
             let look = match still {
                 Some(known) => Ok(Look::At(known.next)),
                 None => self.round(why).await,
             };
             known = match look {
                 Ok(Look::At(next)) if !self.unsure && shared.room(self.lane) == room => {
-                    Some(Known { seen, room, next })
+                    Some(Known { seen, room, next, looked })
                 }
                 _ => None,
             };
@@ -212,6 +215,8 @@ struct Known {
     room: Room,
     /// When there is something next, as far as that hangs on these.
     next: Option<Timestamp>,
+    /// When the database was asked for that.
+    looked: Timestamp,
 }
 
 fn is_full(room: Room) -> bool {

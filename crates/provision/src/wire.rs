@@ -64,6 +64,10 @@ pub enum NoClient {
     Client(#[from] reqwest::Error),
 }
 
+/// How many times as long as a call may take it waits for its turn: with the usual numbers as many may be before it, and only
+/// where they are slower than a call may be it makes room for calls of other hosts.
+const PATIENCE: u32 = 4;
+
 #[derive(Debug)]
 pub(crate) struct Wire {
     client: Client,
@@ -111,7 +115,7 @@ impl Wire {
         let permit = tokio::select! {
             biased;
             () = stop.cancelled() => return Err(Unanswered::Stopped),
-            admitted = turnstile.pass(self.timeout) => admitted.map_err(Unanswered::NotAdmitted)?,
+            admitted = turnstile.pass(self.timeout * PATIENCE) => admitted.map_err(Unanswered::NotAdmitted)?,
         };
         let begun = self.clock.uptime();
         let result = self.exchange(&outgoing, longest, begun + self.timeout, stop).await;

@@ -43,6 +43,8 @@ pub(crate) struct Tidings {
     pub(crate) provisions: watch::Sender<u64>,
     /// Where the ledger ends with the transaction that this node commits, or committed last.
     own: AtomicI64,
+    /// Where it ended when a commit was heard of last.
+    heard: AtomicI64,
     /// Whether commits of others are heard at all.
     listening: AtomicBool,
 }
@@ -55,7 +57,23 @@ impl Tidings {
     /// This node commits a transaction with which the ledger ends at `head`. Who waits is told when the writer knows that
     /// it is done, and what this node hears of itself meanwhile comes too early: the tail lacks its entries still.
     pub(crate) fn commits(&self, head: Seq) {
-        self.own.store(head, Ordering::Release);
+        self.own.store(head, Ordering::SeqCst);
+    }
+
+    /// The commit failed, or nobody knows. What was heard of its position is true all the same, whoever wrote there.
+    pub(crate) fn commit_failed(&self) {
+        let own = self.own.swap(0, Ordering::SeqCst);
+        if self.heard.load(Ordering::SeqCst) == own {
+            raise(&self.head, own);
+        }
+    }
+
+    /// A commit was heard of, with which the ledger ends at `head`.
+    fn hears(&self, head: Seq) {
+        self.heard.store(head, Ordering::SeqCst);
+        if head != self.own.load(Ordering::SeqCst) {
+            raise(&self.head, head);
+        }
     }
 
     /// The ledger is known to end at `head`. Wakes those who wait.
@@ -87,7 +105,7 @@ pub(crate) async fn listen(connect: PgConnectOptions, tidings: Arc<Tidings>) {
 }
 
 async fn listen_once(connect: &PgConnectOptions, tidings: &Tidings) -> Result<(), Error> {
-    let Tidings { head: changes, listening, own, .. } = tidings;
+    let Tidings { head: changes, listening, .. } = tidings;
     let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(connect.clone());
     let mut listener = PgListener::connect_with(&pool).await?;
     listener.listen_all([CHANNEL, PROVISIONS]).await?;
@@ -105,10 +123,7 @@ async fn listen_once(connect: &PgConnectOptions, tidings: &Tidings) -> Result<()
                     tidings.provisions_changed();
                 }
                 Some(notification) => {
-                    let head = notification.payload().parse().unwrap_or(0);
-                    if head != own.load(Ordering::Acquire) {
-                        raise(changes, head);
-                    }
+                    tidings.hears(notification.payload().parse().unwrap_or(0));
                 }
                 // The connection was lost, and with it perhaps a notification.
                 None => return Ok(()),
@@ -124,4 +139,31 @@ fn raise(changes: &watch::Sender<Seq>, head: Seq) {
         *known = head.max(*known);
         news
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_heard_of_an_own_commit_is_told_when_that_is_over() {
+        let tidings = Tidings::new(4);
+        tidings.commits(5);
+        tidings.hears(5);
+        assert_eq!(*tidings.head.borrow(), 4, "the tail lacks it");
+        tidings.told(5);
+        tidings.hears(6);
+        assert_eq!(*tidings.head.borrow(), 6, "another node wrote it");
+        // Its answer is lost, or somebody else wrote there.
+        tidings.commits(7);
+        tidings.hears(7);
+        tidings.commit_failed();
+        assert_eq!(*tidings.head.borrow(), 7);
+        // It never happened, and nobody must believe in it: the next one that ends there is news.
+        tidings.commits(8);
+        tidings.commit_failed();
+        assert_eq!(*tidings.head.borrow(), 7);
+        tidings.hears(8);
+        assert_eq!(*tidings.head.borrow(), 8);
+    }
 }

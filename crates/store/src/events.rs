@@ -1,5 +1,7 @@
 //! Reading the ledger.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use piton_model::{LedgerEntry, RunId, Seq, Subject};
 
@@ -43,8 +45,10 @@ impl Store {
     /// Up to `limit` entries after the position `after`, in order.
     pub async fn entries(&self, after: Seq, limit: usize) -> Result<Vec<LedgerEntry>, Error> {
         let head = *self.changes().borrow();
-        if let Some(entries) = self.tail().after(after, head) {
-            return Ok(entries.take(limit).cloned().collect());
+        // Whoever writes waits for the tail, which is therefore left at once.
+        let recent = self.tail().after(after, head).map(|entries| entries.take(limit).cloned().collect::<Vec<_>>());
+        if let Some(recent) = recent {
+            return Ok(recent.into_iter().map(Arc::unwrap_or_clone).collect());
         }
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.readers().rows(AFTER, params![after, limit]).await?.iter().map(entry).collect()
@@ -52,9 +56,9 @@ impl Store {
 
     /// Whether all entries after the position `after` are such, where that is known without asking the database, because
     /// this node wrote them just now.
-    pub fn recent_are(&self, after: Seq, such: impl FnMut(&LedgerEntry) -> bool) -> bool {
+    pub fn recent_are(&self, after: Seq, mut such: impl FnMut(&LedgerEntry) -> bool) -> bool {
         let head = *self.changes().borrow();
-        self.tail().after(after, head).is_some_and(|mut entries| entries.all(such))
+        self.tail().after(after, head).is_some_and(|mut entries| entries.all(|entry| such(entry)))
     }
 
     /// Up to `limit` entries of the audit trail before the position `before`, the newest first.

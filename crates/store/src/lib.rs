@@ -82,7 +82,7 @@ use std::time::Duration;
 
 use piton_model::Seq;
 use piton_vault::Vault;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::changes::Tidings;
@@ -158,6 +158,8 @@ struct Inner {
     writer: Writer,
     tidings: Arc<Tidings>,
     listener: Mutex<Option<JoinHandle<()>>>,
+    /// Who writes beside the writer; see [`provisions`].
+    beside: Semaphore,
 }
 
 impl Store {
@@ -178,8 +180,8 @@ impl Store {
         };
         let vault = options.vault.clone();
         let writer = Writer::start(address.clone(), options, conn, tidings.clone());
-        let listener = Mutex::new(listener);
-        Ok(Store { inner: Arc::new(Inner { address, vault, readers, writer, tidings, listener }) })
+        let (listener, beside) = (Mutex::new(listener), Semaphore::new(provisions::AT_ONCE as usize));
+        Ok(Store { inner: Arc::new(Inner { address, vault, readers, writer, tidings, listener, beside }) })
     }
 
     /// Whether the server of a database can be reached, and lets whoever asks in. A file needs none.
@@ -194,6 +196,10 @@ impl Store {
 
     /// Finishes what was asked and closes the database. Clones answer [`Error::Closed`] from then on.
     pub async fn close(self) {
+        if let Ok(turns) = self.inner.beside.acquire_many(provisions::AT_ONCE).await {
+            self.inner.beside.close();
+            drop(turns);
+        }
         self.inner.writer.close().await;
         self.inner.stop_listening();
         self.inner.readers.close().await;
@@ -225,6 +231,10 @@ impl Store {
 
     pub(crate) fn writer(&self) -> &Writer {
         &self.inner.writer
+    }
+
+    pub(crate) fn beside(&self) -> &Semaphore {
+        &self.inner.beside
     }
 
     pub(crate) fn tidings(&self) -> &Tidings {

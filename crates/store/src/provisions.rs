@@ -26,6 +26,7 @@ use crate::row::{micros, run_id, timestamp, whole_micros};
 use crate::writer::Operation;
 use crate::{Error, Store};
 
+pub(crate) use beside::AT_ONCE;
 pub use list::{ProvisionPage, ProvisionQuery};
 pub(crate) use row::Following;
 pub(crate) use sql::{statements, texts};

@@ -74,6 +74,9 @@ impl Store {
             let more = self.writer().perform(forget).await?;
             removed.runs.extend(more.runs);
             removed.entries += more.entries;
+            if more.entries > 0 {
+                self.tail().forget_before(horizon);
+            }
             if rows.is_empty() && more.entries == 0 {
                 return Ok(removed);
             }

@@ -1,6 +1,7 @@
 //! The end of the ledger as this node wrote it: whoever follows the ledger need not read that back.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use piton_model::{LedgerEntry, Seq};
 
@@ -9,7 +10,7 @@ const MOST: usize = 1_024;
 
 /// The last entries, without gaps. What other nodes wrote is not among them.
 #[derive(Debug, Default)]
-pub(crate) struct Tail(VecDeque<LedgerEntry>);
+pub(crate) struct Tail(VecDeque<Arc<LedgerEntry>>);
 
 impl Tail {
     /// Takes in what was just committed.
@@ -21,15 +22,22 @@ impl Tail {
         if !follows_on {
             self.0.clear();
         }
-        self.0.extend(entries);
-        let surplus = self.0.len().saturating_sub(MOST);
+        let more = entries.len().min(MOST);
+        let surplus = (self.0.len() + more).saturating_sub(MOST);
         self.0.drain(..surplus);
+        self.0.extend(entries.into_iter().rev().take(more).rev().map(Arc::new));
+    }
+
+    /// Forgets what stands before an entry: retention has removed it.
+    pub(crate) fn forget_before(&mut self, first: Seq) {
+        let gone = self.0.iter().take_while(|entry| entry.seq < first).count();
+        self.0.drain(..gone);
     }
 
     /// Those after a position, where all are here, from the very next one to the `head` of the ledger.
-    pub(crate) fn after(&self, after: Seq, head: Seq) -> Option<impl Iterator<Item = &LedgerEntry>> {
+    pub(crate) fn after(&self, after: Seq, head: Seq) -> Option<impl Iterator<Item = &Arc<LedgerEntry>>> {
         let (first, last) = (self.0.front()?.seq, self.0.back()?.seq);
-        let skipped = usize::try_from((after + 1).checked_sub(first)?).ok()?;
+        let skipped = usize::try_from(after.checked_add(1)?.checked_sub(first)?).ok()?;
         (skipped < self.0.len() && last >= head).then(|| self.0.range(skipped..))
     }
 }
@@ -62,6 +70,8 @@ mod tests {
         assert_eq!(after(&tail, 9), None, "the tenth is not here");
         assert_eq!(after(&tail, 14), None, "there is nothing to tell");
         assert_eq!(after(&tail, 99), None);
+        assert_eq!(after(&tail, Seq::MAX), None);
+        assert_eq!(after(&tail, Seq::MIN), None);
         assert!(tail.after(12, 14).is_some());
         assert!(tail.after(12, 15).is_none(), "another node has written the fifteenth");
     }
@@ -87,5 +97,17 @@ mod tests {
         assert_eq!(tail.0.len(), MOST);
         assert_eq!(after(&tail, 4_999), Some(vec![5_000]));
         assert_eq!(after(&tail, 3_000), None);
+        tail.extend(entries(5_001..=9_000));
+        assert_eq!(tail.0.len(), MOST);
+        assert_eq!(after(&tail, 8_998), Some(vec![8_999, 9_000]));
+    }
+
+    #[test]
+    fn what_retention_removed_is_not_told() {
+        let mut tail = Tail::default();
+        tail.extend(entries(1..=9));
+        tail.forget_before(4);
+        assert_eq!(after(&tail, 0), None, "whoever asks for all of them asks the database");
+        assert_eq!(after(&tail, 3), Some((4..=9).collect()));
     }
 }

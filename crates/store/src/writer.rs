@@ -14,6 +14,7 @@ use crate::batch::{Batch, Committed, Known, Needs};
 use crate::changes::Tidings;
 use crate::db::{Address, Conn};
 use crate::hurry::{self, Place, attended, silent};
+use crate::tail::Tail;
 use crate::{Error, Options};
 
 /// How many operations share a transaction at most.
@@ -87,11 +88,6 @@ impl Writer {
             }
             () = place.given_up(deadline, self.away.clone()) => Err(silent()),
         }
-    }
-
-    /// Whether anything is still written.
-    pub(crate) fn is_open(&self) -> bool {
-        lock(&self.queue).is_some()
     }
 
     /// How long a transaction may take, and so may its commit.
@@ -265,6 +261,7 @@ impl Loop {
                 self.away.send_replace(true);
                 // Whatever answers now may have lost what was committed last.
                 self.known = Known::default();
+                *lock(&self.tidings.tail) = Tail::default();
                 within(limit, self.address.connect()).await?
             }
         };
@@ -288,8 +285,7 @@ impl Loop {
         // In doubt about a commit, its outcome would not be known: that is worth the wait.
         let committed = within(limit, batch.commit()).await;
         let Committed { conn, provisions, known, written } = committed.map_err(|error| {
-            // Another node may commit what ends there.
-            self.tidings.commits(0);
+            self.tidings.commit_failed();
             commit_error(error)
         })?;
         let head = known.head;

@@ -223,17 +223,17 @@ async fn the_rate_and_the_number_at_a_time_are_kept_and_places_given_up() {
 #[tokio::test]
 async fn nobody_waits_for_ever_for_a_turn() {
     let target = scripted([]).await;
-    let rate = Some(Rate::new(1, 60 * SECOND).unwrap());
+    let rate = Some(Rate::new(1, 240 * SECOND).unwrap());
     let scene = Scene::new(Settings { rate, ..settings(&target.url) });
     scene.carry_out(&provision()).await.unwrap();
     scene.clock.advance(SECOND);
     let second = scene.spawn(provision());
-    scene.clock.sleeper(31 * SECOND).await;
-    scene.clock.advance(30 * SECOND);
+    scene.clock.sleeper(121 * SECOND).await;
+    scene.clock.advance(120 * SECOND);
     let failed = second.await.unwrap().unwrap_err();
     assert_eq!(kind(&failed.failure), (FailureClass::Transient, "target_crowded"));
     assert!(failed.answer.is_none());
-    scene.clock.advance(29 * SECOND);
+    scene.clock.advance(119 * SECOND);
     scene.carry_out(&provision()).await.unwrap();
     assert_eq!(target.asked().len(), 2);
 }

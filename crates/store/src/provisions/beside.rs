@@ -16,6 +16,8 @@ use crate::hurry::{self, attended};
 use crate::writer::{SILENCE, commit_error, within};
 use crate::{Error, Store};
 
+/// How many are written so at once, each with a connection to the server.
+pub(crate) const AT_ONCE: u32 = 2;
 /// From how many rows on others would mind to wait; a connection of one's own has its price, too.
 const MANY: usize = 2_000;
 
@@ -28,9 +30,12 @@ impl Store {
         by: &By,
         at: Timestamp,
     ) -> Result<Option<Vec<ScheduleId>>, Error> {
-        if new.len() < MANY || self.dialect() != Dialect::Postgres || !self.writer().is_open() {
+        if new.len() < MANY || self.dialect() != Dialect::Postgres {
             return Ok(None);
         }
+        // Closed: the writer says so.
+        let Ok(_turn) = self.beside().acquire().await else { return Ok(None) };
+        let begun = Instant::now();
         let give_up = hurry::deadline().unwrap_or_else(|| Instant::now() + SILENCE);
         let limit = self.writer().limit();
         let sent = attended(self.address(), give_up, within(limit, self.send(new, by, at))).await;
@@ -39,6 +44,8 @@ impl Store {
             Ok(None) => return Ok(None),
             // The writer would have to wait for the same lock.
             Err(locked @ Error::Locked(_)) => return Err(locked),
+            // It would take as long, and everybody would wait for it.
+            Err(error) if begun.elapsed() >= limit / 2 => return Err(error),
             Err(error) => {
                 tracing::debug!(%error, "rows could not be sent beside the writer");
                 return Ok(None);
@@ -59,6 +66,8 @@ impl Store {
         let dialect = conn.dialect();
         conn.script(format!("{}{}", dialect.begin(), dialect.wait_little())).await?;
         if !conn.copy(copy::COPY, copy::lines(new, at)).await? {
+            // However it ends, nothing was written.
+            let _ = conn.close().await;
             return Ok(None);
         }
         conn.script(dialect.wait_long()).await?;
