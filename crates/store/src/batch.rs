@@ -4,7 +4,7 @@
 //! leaves no trace and does not disturb the others of its transaction. A statement that searches (a claim, say) must
 //! see what was decided before it: such operations call [`Batch::flush`] first.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use piton_model::{
@@ -17,6 +17,7 @@ use crate::Error;
 use crate::db::{Conn, Param, Row, params};
 use crate::dialect::Dialect;
 use crate::events::AUDIT;
+use crate::known::{Held, Known, Place, Seen};
 use crate::provisions::{self, Following};
 use crate::row;
 use crate::statement::Column::{Int, Text};
@@ -26,9 +27,6 @@ use crate::turns::{self, Turn};
 // The row lock on the head makes this transaction the only writing one among all nodes, from its first statement.
 pub(crate) const LOCK_HEAD: &str = "UPDATE ledger SET head = head WHERE id = 1 RETURNING head";
 pub(crate) const WRITE_HEAD: &str = "UPDATE ledger SET head = ";
-
-/// How many runs are remembered from one transaction to the next.
-const MOST_KNOWN: usize = 1_024;
 
 pub(crate) const LOAD_LIVE: In = In { head: "SELECT body, due_at, queue_at, seq FROM runs WHERE id IN", tail: "" };
 pub(crate) const LOAD_ENDED: In = In { head: "SELECT body FROM run_history WHERE id IN", tail: "" };
@@ -108,29 +106,6 @@ pub(crate) struct Committed {
     pub(crate) written: Vec<LedgerEntry>,
 }
 
-/// What a writer remembers of the runs that it has claimed: mostly it is the next to change them, and need not load them.
-/// Nobody else changes them without an entry in the ledger, but for their worker, which renews their leases by the same
-/// writer; so what is known holds as long as the ledger ends where it did.
-#[derive(Default)]
-pub(crate) struct Known {
-    /// The position of the last entry.
-    pub(crate) head: Seq,
-    runs: BTreeMap<RunId, Option<Box<Held>>>,
-    projections: BTreeMap<Subject, Seen>,
-}
-
-impl Known {
-    fn of(head: Seq, mut runs: BTreeMap<RunId, Option<Box<Held>>>, mut seen: BTreeMap<Subject, Seen>) -> Known {
-        runs.retain(|_, held| held.as_ref().is_some_and(|held| held.is_ours()));
-        while runs.len() > MOST_KNOWN {
-            runs.pop_first();
-        }
-        let subjects: HashSet<&Subject> = runs.values().flatten().map(|held| &held.run.subject).collect();
-        seen.retain(|subject, _| subjects.contains(subject));
-        Known { head, runs, projections: seen }
-    }
-}
-
 /// A write transaction.
 pub(crate) struct Batch {
     conn: Conn,
@@ -152,38 +127,6 @@ pub(crate) struct Batch {
     follows: bool,
     /// There is something new to be seen among the scheduled provisions.
     provisions: bool,
-}
-
-struct Held {
-    run: Run,
-    place: Place,
-    /// When it was first due, and the entry that submitted it: its place in the queue of its lock.
-    queue: (i64, Seq),
-    /// Its place in the line of deployments; only of runs that were submitted in this transaction.
-    turn: Option<Turn>,
-    /// The last entry about it, when that was written in this transaction.
-    changed: Option<Seq>,
-    /// It was claimed by this writer.
-    claimed: bool,
-}
-
-impl Held {
-    /// Whether nobody else changes it without an entry.
-    fn is_ours(&self) -> bool {
-        self.claimed && self.place == Place::Live && matches!(self.run.state, RunState::Running { .. })
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Nowhere,
-    Live,
-    History,
-}
-
-struct Seen {
-    projection: Projection,
-    changed: Option<Seq>,
 }
 
 impl Batch {

@@ -52,6 +52,7 @@ mod followers;
 mod holds;
 mod hurry;
 mod inspect;
+mod known;
 mod migrate;
 mod peers;
 mod process_history;

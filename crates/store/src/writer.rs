@@ -10,10 +10,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use crate::batch::{Batch, Committed, Known, Needs};
+use crate::batch::{Batch, Committed, Needs};
 use crate::changes::Tidings;
 use crate::db::{Address, Conn};
 use crate::hurry::{self, Place, attended, silent};
+use crate::known::Known;
 use crate::tail::Tail;
 use crate::{Error, Options};
 

@@ -543,7 +543,7 @@ fn certificates_come_from_where_the_configuration_says() {
 fn provisioning() {
     let site = Site::new();
     let plain = good(&sources(&site)).provisioning;
-    assert_eq!((plain.max_concurrent, plain.rate, plain.allow_past), (64, None, false));
+    assert_eq!((plain.max_concurrent, plain.rate, plain.allow_past), (256, None, false));
     assert!(plain.webhooks.is_empty() && plain.approval_required.is_empty() && plain.headers.is_empty());
     assert_eq!((plain.google, plain.microsoft), (None, None));
 

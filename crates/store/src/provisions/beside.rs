@@ -10,9 +10,10 @@ use piton_model::{By, NewProvision, ScheduleId};
 use tokio::time::Instant;
 
 use super::{copy, scheduled};
-use crate::batch::{Batch, Known};
+use crate::batch::Batch;
 use crate::dialect::Dialect;
 use crate::hurry::{self, attended};
+use crate::known::Known;
 use crate::writer::{SILENCE, commit_error, within};
 use crate::{Error, Store};
 
@@ -38,7 +39,7 @@ impl Store {
         let begun = Instant::now();
         let give_up = hurry::deadline().unwrap_or_else(|| Instant::now() + SILENCE);
         let limit = self.writer().limit();
-        let sent = attended(self.address(), give_up, within(limit, self.send(new, by, at))).await;
+        let sent = attended(self.address(), give_up, within(limit, Box::pin(self.send(new, by, at)))).await;
         let batch = match sent {
             Ok(Some(batch)) => batch,
             Ok(None) => return Ok(None),
