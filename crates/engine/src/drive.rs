@@ -17,6 +17,7 @@ use crate::ahead::{self, Verdict};
 use crate::claim::Slots;
 use crate::clock::{Moment, RETRY, after};
 use crate::executor::{Passed, Task};
+use crate::leave::Leave;
 use crate::news::News;
 use crate::{Engine, Error, Shared};
 
@@ -226,6 +227,7 @@ impl Drive {
         let progress = watch::Sender::new(None);
         let (mut news, mut told) = (News::of(&progress), progress.subscribe());
         self.shared.hold_back(&self.run, &self.suspended).await;
+        let leave = Leave::new(self.shared.clone(), self.run.id, self.attempt);
         let task = Task {
             run: self.run.clone(),
             step,
@@ -234,6 +236,7 @@ impl Drive {
             resumed: std::mem::take(&mut self.resumed),
             progress,
             suspended: self.suspended.subscribe(),
+            leave: leave.clone(),
         };
         let executor = self.shared.executor.clone();
         // A task of its own, so that a panic fails this run and nothing else.
@@ -244,7 +247,7 @@ impl Drive {
                 // In this order, so that what is done counts as done whatever else happens at the same moment.
                 biased;
                 done = &mut work => break done,
-                () = self.shared.stages.detach.cancelled() => return Driven::Detached,
+                () = self.let_go(&leave) => return Driven::Detached,
                 () = self.stop.cancelled(), if why.is_none() => {
                     why = Some(Stopped::Asked);
                     stop.cancel();
@@ -279,6 +282,17 @@ impl Drive {
         }
         let event = event_after(step, result, why, self.shared.clock.now());
         self.commit(event).await
+    }
+
+    /// Waits until the engine lets go of what is under way. A call that has begun gets a while to come to its end.
+    async fn let_go(&self, leave: &Leave) {
+        self.shared.stages.detach.cancelled().await;
+        if leave.is_taken() {
+            tokio::select! {
+                () = self.shared.clock.sleep(self.shared.config.call_grace) => {}
+                () = self.shared.stages.end_calls.cancelled() => {}
+            }
+        }
     }
 
     /// Waits until the engine is ending and the step tells that it is at rest: it would not end before somebody resumes it,

@@ -9,6 +9,8 @@ use piton_model::{AttemptNo, Failure, Gate, Report, Run, RunId, Step};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::Leave;
+
 /// A boxed future, so that the engine does not depend on the type of its executor.
 pub type Executing<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -49,6 +51,8 @@ pub struct Task {
     pub progress: watch::Sender<Option<Report>>,
     /// Whether the run is held back. Only jobs of several tasks heed it.
     pub suspended: watch::Receiver<bool>,
+    /// Asked before anything is begun that nobody can take back, and that does not go on without the daemon.
+    pub leave: Leave,
 }
 
 /// How a step went well.

@@ -51,6 +51,7 @@ mod ids;
 mod job_conditions;
 mod job_objects;
 mod leap;
+mod leave;
 mod leftover;
 mod nap;
 mod news;
@@ -75,7 +76,7 @@ use std::time::Duration;
 
 use piton_model::{RunId, Uptime, WorkerId};
 use piton_store::{Dialect, Store};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 pub use call::{Call, calling};
@@ -89,6 +90,7 @@ pub use explain::{Explanation, Upcoming};
 pub use heartbeat::Heartbeat;
 pub use job_conditions::JobCondition;
 pub use job_objects::{JobObject, JobPhase};
+pub use leave::Leave;
 pub use provisions::ProvisionRules;
 pub use rounds::Rounds;
 pub use scaffolds::{Accepted, Sent};
@@ -111,6 +113,8 @@ pub struct Config {
     pub max_queued_deployments: u64,
     /// How many of those may be one requester's.
     pub max_queued_deployments_each: u64,
+    /// How long a call that has begun may take when the daemon ends.
+    pub call_grace: Duration,
     /// How long a lease lasts unless it is renewed.
     pub lease: Duration,
     /// How long before it is due a run is claimed, and a job submitted that a schedule starts.
@@ -148,6 +152,7 @@ impl Config {
             provisions: ProvisionRules::default(),
             max_queued_deployments: 1000,
             max_queued_deployments_each: 500,
+            call_grace: Duration::from_secs(10),
             lease: Duration::from_secs(15),
             ahead: ahead::AHEAD,
             check_interval: Duration::from_secs(60),
@@ -182,6 +187,8 @@ pub(crate) struct Shared {
     pub(crate) scaffold_slots: Arc<Semaphore>,
     drivers: Mutex<HashMap<RunId, drive::Driver>>,
     pub(crate) alarms: alarm::Alarms,
+    /// It was seen which runs are held still.
+    pub(crate) renewed: Notify,
     /// Whether another node was there when this one looked last.
     pub(crate) has_peers: AtomicBool,
     /// Runs that are not driven here (yet), and for which a request to cancel was seen in the ledger. Only a hint.
@@ -235,6 +242,7 @@ impl Engine {
             catalog,
             drivers: Mutex::default(),
             alarms: alarm::Alarms::default(),
+            renewed: Notify::new(),
             has_peers: AtomicBool::new(false),
             cancels_asked: Mutex::default(),
             stages: shutdown::Stages::default(),

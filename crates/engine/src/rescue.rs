@@ -25,7 +25,7 @@ use crate::clock::{Moment, after};
 use crate::{Error, Shared};
 
 /// How many overdue runs one round takes care of.
-const BATCH: usize = 200;
+const BATCH: usize = 2_000;
 /// How long nobody looks while nothing is under way anywhere, and how soon after that changed somebody does.
 const QUIET: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_secs(1);
@@ -97,6 +97,11 @@ fn gives_up(kept: Moment, lease: Duration) -> Moment {
     kept.after(lease / 3 * 2)
 }
 
+/// Whether nobody can have given up yet what was held then, also where it is a scheduled provision. Pure.
+pub(crate) fn is_fresh(kept: Moment, lease: Duration, now: Moment) -> bool {
+    now < kept.after(prompt(lease) / 3 * 2)
+}
+
 /// Stops, without a look at the store, what is driven here under leases that were not renewed in time.
 pub(crate) async fn guard_leases(shared: Arc<Shared>) {
     loop {
@@ -112,7 +117,7 @@ pub(crate) async fn guard_leases(shared: Arc<Shared>) {
 
 impl Shared {
     /// Takes note of which of what was driven is held still, as of when that was asked; the rest stops.
-    fn keep(&self, driven: &[(RunId, AttemptNo)], held: &BTreeSet<RunId>, asked: Moment) {
+    pub(crate) fn keep(&self, driven: &[(RunId, AttemptNo)], held: &BTreeSet<RunId>, asked: Moment) {
         let mut drivers = self.drivers();
         for (run, attempt) in driven {
             // A later attempt of the same run may have begun here since.
@@ -124,6 +129,7 @@ impl Shared {
                 driver.stop.cancel();
             }
         }
+        self.renewed.notify_waiters();
     }
 
     /// Stops what is to be given up by now; when to look again.
@@ -267,10 +273,15 @@ fn pause(lease: Duration) -> Duration {
     (lease / 5).min(PROMPT / 3)
 }
 
+/// How long the holder of a scheduled provision may be silent. Pure.
+fn prompt(lease: Duration) -> Duration {
+    (lease * 3 / 5).min(PROMPT)
+}
+
 /// How long the holder of a run may be silent. Pure.
 fn patience(run: &Run, lease: Duration) -> Duration {
     match run.subject.kind() {
-        SubjectKind::Provision => (lease * 3 / 5).min(PROMPT),
+        SubjectKind::Provision => prompt(lease),
         SubjectKind::Workspace | SubjectKind::Job | SubjectKind::Deployment | SubjectKind::Scaffold => lease,
     }
 }

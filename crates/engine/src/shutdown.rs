@@ -14,7 +14,8 @@ use crate::{Engine, Error};
 /// What becomes of the runs that are under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shutdown {
-    /// They go on without the daemon, and the next one takes them back.
+    /// They go on without the daemon, and the next one takes them back. Calls of scheduled provisions cannot: those that
+    /// have begun come to their end, for `call_grace` at most.
     Detach,
     /// The daemon waits until they have ended, are suspended or wait for a person.
     Drain,
@@ -24,8 +25,10 @@ pub enum Shutdown {
 pub(crate) struct Stages {
     /// No new work is accepted and none is begun.
     pub(crate) closing: CancellationToken,
-    /// Runs that are under way are let go.
+    /// Runs that are under way are let go, but for calls that have begun.
     pub(crate) detach: CancellationToken,
+    /// Those too.
+    pub(crate) end_calls: CancellationToken,
     /// The loops that runs under way need end too.
     pub(crate) over: CancellationToken,
 }
@@ -51,6 +54,11 @@ impl Engine {
         shared.serving.close();
         shared.serving.wait().await;
         self.hold_on().await;
+    }
+
+    /// Waits for no call any more.
+    pub fn end_calls(&self) {
+        self.0.stages.end_calls.cancel();
     }
 
     /// What goes on without the daemon is this worker's for a while longer: a restart, an upgrade or a reboot is no

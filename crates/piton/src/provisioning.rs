@@ -8,7 +8,8 @@ use piton_engine::{Clock, Passed, ProvisionRules, Task};
 use piton_exec::guard::Guard;
 use piton_model::{Failure, FailureClass, Provision, Report, Secret};
 use piton_provision::{
-    GoogleSettings, InvalidTargets, MicrosoftSettings, Provisioner, Rate, Request, Settings, Sleeping, Targets,
+    GoogleSettings, InvalidTargets, MayBegin, MicrosoftSettings, Provisioner, Rate, Request, Settings, Sleeping,
+    Targets, asking,
 };
 use piton_spec::{Config, Diagnostic, Provisioning as Section};
 
@@ -55,7 +56,12 @@ impl Provisioning {
             attempt: provision.retries.saturating_add(1),
             due: due(task),
         };
-        match provisioner.carry_out(&request, &task.stop).await {
+        let leave = task.leave.clone();
+        let may_begin: MayBegin = Arc::new(move || {
+            let leave = leave.clone();
+            Box::pin(async move { leave.take().await })
+        });
+        match asking(may_begin, provisioner.carry_out(&request, &task.stop)).await {
             Ok(answer) => Ok(Passed::Done(Report { answer: Some(answer), ..Report::default() })),
             Err(failed) => {
                 if failed.answer.is_some() {

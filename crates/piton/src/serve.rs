@@ -335,7 +335,8 @@ async fn finish(engine: &piton_engine::Engine, signals: &mut Signals) {
     }
 }
 
-/// Detaches at once, or drains until nothing runs; a signal while draining detaches. Whether it drained to the end.
+/// Detaches, but for calls that have begun, or drains until nothing runs; a signal while draining detaches, and while calls
+/// come to their end it ends the waiting. Whether it drained to the end.
 async fn end(engine: &piton_engine::Engine, how: Shutdown, signals: &mut Signals) -> bool {
     let running = engine.driving();
     match how {
@@ -355,7 +356,13 @@ async fn end(engine: &piton_engine::Engine, how: Shutdown, signals: &mut Signals
         }
         tracing::info!(running = engine.driving(), "draining was cut short; runs go on without the daemon");
     }
-    engine.shutdown(Shutdown::Detach).await;
+    tokio::select! {
+        () = engine.shutdown(Shutdown::Detach) => {}
+        () = signals.end() => {
+            engine.end_calls();
+            engine.shutdown(Shutdown::Detach).await;
+        }
+    }
     false
 }
 

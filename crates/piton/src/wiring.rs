@@ -249,6 +249,7 @@ pub async fn open(place: &Place, lock: DataLock, listens_on: Option<SocketAddr>)
     settings.max_queued_deployments_each = config.deployments.max_queued_each;
     settings.self_approval = config.deployments.self_approval;
     settings.provisions = provisioning::rules(&config.provisioning);
+    settings.call_grace = config.server.drain_timeout;
     settings.boot_id = piton_keeper::BootId::current().map(|id| id.as_str().to_owned());
     settings.heartbeat = watchdog();
     let (tell_ended, ended) = mpsc::unbounded_channel();

@@ -28,6 +28,7 @@
 mod answer;
 mod clock;
 mod google;
+mod leave;
 mod legible;
 mod mask;
 mod microsoft;
@@ -48,6 +49,7 @@ mod wire;
 pub use answer::{CallFailed, LONGEST_BODY};
 pub use clock::{Clock, Sleeping};
 pub use google::{GoogleSettings, InvalidCredentials};
+pub use leave::{MayBegin, asking};
 pub use microsoft::MicrosoftSettings;
 pub use pace::{BreakerRules, InvalidRate, InvalidRules, Rate};
 pub use provisioner::Provisioner;

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::Clock;
+use crate::leave::may_begin;
 use crate::pace::{Lane, Turnstile};
 use crate::resolver::Resolver;
 use crate::retry_after;
@@ -117,6 +118,14 @@ impl Wire {
             () = stop.cancelled() => return Err(Unanswered::Stopped),
             admitted = turnstile.pass(self.timeout * PATIENCE) => admitted.map_err(Unanswered::NotAdmitted)?,
         };
+        let may_begin = tokio::select! {
+            biased;
+            () = stop.cancelled() => false,
+            may_begin = may_begin() => may_begin,
+        };
+        if !may_begin {
+            return Err(Unanswered::Stopped);
+        }
         let begun = self.clock.uptime();
         let result = self.exchange(&outgoing, longest, begun + self.timeout, stop).await;
         let took = self.clock.uptime().saturating_sub(begun);

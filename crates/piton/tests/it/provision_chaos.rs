@@ -177,13 +177,34 @@ fn a_daemon_that_dies_or_hangs_is_replaced_and_changes_nothing_when_it_wakes() {
     let completed = rows(&one, "completed");
     // Longer than a lease lasts.
     until("its leases are over", || stopped.elapsed() > Duration::from_secs(17));
+    let woken = Instant::now();
     kill(second.pid(), "CONT");
     until("the sleeper is awake", || count(&two, "completed") == Some(scheduled.len()));
     // Whatever it held it has tried to record, and was refused.
     until("it drives nothing any more", || metric(&two, "piton_runs_driven ") == Some(0));
     assert_eq!(rows(&one, "completed"), completed, "the one that was replaced has written");
+    let late = api.calls().iter().filter(|call| call.at > woken).count();
+    assert_eq!(late, 0, "what waited for its turn was called although somebody else had done it");
     check(&sites[0], &one, &api, &scheduled);
     assert_eq!((first.shutdown(), second.shutdown()), (0, 0));
+}
+
+#[test]
+fn a_daemon_that_ends_lets_its_calls_come_to_their_end_and_begins_no_others() {
+    let api = Api::start(Mood::Slow(Duration::from_secs(1)));
+    let site = Site::new();
+    site.write("piton.toml", &format!("[provisioning]\napi_url = '{}'\n", api.url()));
+    let (daemon, address) = site.serve_at();
+    let scheduled = schedule(&address, 40, 1_000, Timestamp::now());
+    until("as many calls as may be are under way", || api.calls().len() == 16);
+    assert_eq!(daemon.terminate(), 0);
+    let called = api.calls().len();
+    assert!(called <= 32, "{called} of 40 were called before it ended");
+    let (daemon, address) = site.serve_at();
+    until_completed(&address, scheduled.len());
+    assert_eq!(api.calls().len(), scheduled.len(), "some were called twice");
+    check(&site, &address, &api, &scheduled);
+    assert_eq!(daemon.shutdown(), 0);
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub struct Server {
     pub max_streams: usize,
     /// Requests that one caller may make in a second; none for as many as they like.
     pub rate_limit: Option<u32>,
-    /// How long requests that are under way may take when the daemon ends.
+    /// How long requests, and calls of scheduled provisions, that are under way may take when the daemon ends.
     pub drain_timeout: Duration,
     /// How long the daemon says that it is not ready before it stops to listen.
     pub shutdown_delay: Option<Duration>,

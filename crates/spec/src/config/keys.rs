@@ -139,7 +139,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("server.max_streams", POSITIVE, "Streams of logs and events that one caller reads at once.").default("256"),
     key("server.rate_limit", COUNT, "Requests that one caller may make in a second, and twice that in a burst; 0 for no limit.")
         .default("1000"),
-    key("server.drain_timeout", Kind::Duration, "How long requests that are under way may take when the daemon ends.")
+    key("server.drain_timeout", Kind::Duration, "How long requests, and calls of scheduled provisions, that are under way may take when the daemon ends.")
         .default("10s"),
     key(
         "server.shutdown_delay",
