@@ -1,10 +1,25 @@
 //! Scheduled provisions that nobody wants any more, whoever says so and wherever.
 
-use piton_model::{ApprovalStatus, ScheduleStatus};
+use piton_model::{ApprovalStatus, Event, ScheduleStatus};
 use sqlx::{Connection as _, Executor as _};
 
-use crate::fixture::{Fixture, at, done, guard};
-use crate::provisions::{COLUMNS, VALUES, end_unheard, insert, lock_row, outsider, row, take_one, told};
+use crate::fixture::{Fixture, at, cancel, done, guard, on_both_engines};
+use crate::provisions::{COLUMNS, VALUES, end_unheard, insert, lock_row, new, outsider, row, schedule, take_one, told};
+
+on_both_engines![what_was_cancelled_stays_cancelled_when_its_worker_is_lost];
+
+async fn what_was_cancelled_stays_cancelled_when_its_worker_is_lost(fixture: &Fixture) {
+    let store = fixture.open().await;
+    let id = schedule(&store, new(at(10))).await;
+    let run = take_one(&store, at(10)).await;
+    let asked = store.record(run.id, cancel(), guard(&run), at(11)).await.unwrap();
+    store.record(run.id, Event::LeaseLost, guard(&asked), at(30)).await.unwrap();
+    let over = row(&store, id).await;
+    assert_eq!((over.status, over.executed_at), (ScheduleStatus::Cancelled, None));
+    let told = over.error_message.unwrap();
+    assert!(told.contains("cancelled by") && told.contains("may have been made"), "{told}");
+    store.close().await;
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_another_program_refuses_is_cancelled() {
