@@ -380,12 +380,12 @@ impl Run {
                 self.after_failure(run.failures, failure, cancel.as_ref(), at, end)
             }
             (RunState::Running { step, cancel, .. }, Event::LeaseLost) => match cancel {
-                // The row goes on, with a run of its own; what somebody asked to stop may have been done.
+                // The row goes on, with a run of its own; what nobody wants any more is not called again.
                 None if matches!(step, Step::Provision(_)) => {
                     RunState::Ended { outcome: Outcome::Failed { failure: call_lost() }, at: end }
                 }
-                Some(_) if matches!(step, Step::Provision(_)) => {
-                    RunState::Ended { outcome: Outcome::Indeterminate { failure: lease_lost(*step) }, at: end }
+                Some(request) if matches!(step, Step::Provision(_)) => {
+                    RunState::Ended { outcome: request.outcome_of_lost_call(), at: end }
                 }
                 _ if step.may_have_effect() => {
                     RunState::Ended { outcome: Outcome::Indeterminate { failure: lease_lost(*step) }, at: end }
@@ -489,6 +489,13 @@ fn begins(due: Timestamp, at: Timestamp) -> Timestamp {
 impl CancelRequest {
     fn outcome(&self) -> Outcome {
         cancelled(&self.by, self.reason.as_ref(), self.superseded_by)
+    }
+
+    /// The same where the worker was lost during a call: whoever has cancelled it has to know that it may have been made.
+    fn outcome_of_lost_call(&self) -> Outcome {
+        let lost = "its worker was lost during the call, which may have been made";
+        let reason = self.reason.as_ref().map_or_else(|| lost.to_owned(), |reason| format!("{reason}; {lost}"));
+        cancelled(&self.by, Some(&reason), self.superseded_by)
     }
 }
 

@@ -108,6 +108,7 @@ pub async fn hot_plans(store: &Store) -> Result<Vec<(&'static str, String)>, Err
         (provisions.again.as_str(), params![0, 10]),
         (provisions.next.as_str(), params![]),
         (provisions.behind.as_str(), params![]),
+        (provisions.refused.as_str(), params![]),
         (claim::PRIORITIES, params![]),
         (claim::CLAIMABLE, params![0, 0, 10]),
         (claim::FIRST_CLAIMABLE, params![0, 10]),

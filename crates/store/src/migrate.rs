@@ -20,6 +20,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 8, text: include_str!("../migrations/0008_approval_reason.sql") },
     Migration { version: 9, text: include_str!("../migrations/0009_lanes.sql") },
     Migration { version: 10, text: include_str!("../migrations/0010_held_jobs.sql") },
+    Migration { version: 11, text: include_str!("../migrations/0011_refused_provisions.sql") },
 ];
 
 const CREATE: &str = "CREATE TABLE IF NOT EXISTS migrations (version BIGINT PRIMARY KEY, checksum TEXT NOT NULL)";

@@ -125,8 +125,9 @@ impl Store {
         self.writer().perform(Alter { id, alteration, by, at: whole_micros(at) }).await?
     }
 
-    /// Lets rows follow their runs that could not when those changed, and gives up those that wait for a time that never
-    /// comes. How many there were of either kind: where there were some, others may be left, or still be held.
+    /// Lets rows follow their runs that could not when those changed, gives up those that wait for a time that never
+    /// comes, and cancels those that another program has refused. How many there were of these kinds: where there were
+    /// some, others may be left, or still be held.
     pub async fn catch_up_provisions(&self, at: Timestamp) -> Result<usize, Error> {
         if self.readers().row(statements(self.dialect()).astray.as_str(), params![]).await?.is_none() {
             return Ok(0);
@@ -276,6 +277,24 @@ async fn spoil(batch: &mut Batch, found: &crate::db::Row, error: &Error, at: Tim
     Ok(())
 }
 
+/// Cancels a row of which another program has written that somebody refused it.
+async fn refuse(batch: &mut Batch, found: &crate::db::Row, at: Timestamp) -> Result<(), Error> {
+    if let Some(run) = row::unheard(found)? {
+        // Its run has ended: what that did is done. If the row waits after that too, it is found again.
+        let following = followed(batch, row::id(found)?, Some(run), at).await?;
+        batch.follow(following);
+        batch.follow_runs(at).await?;
+        return Ok(());
+    }
+    let refused = match row::provision(found) {
+        Ok(provision) => provision.refused(at),
+        Err(error) => return spoil(batch, found, &error, at).await,
+    };
+    let alter = statements(batch.conn().dialect()).alter.as_str();
+    batch.conn().run(alter, row::altered(&refused)).await?;
+    Ok(())
+}
+
 struct Alter {
     id: ScheduleId,
     alteration: Alteration,
@@ -354,6 +373,10 @@ impl Operation for CatchUp {
                 spoil(batch, found, &error, self.at).await?;
             }
         }
-        Ok(behind.len() + never.len())
+        let refused = batch.conn().rows(sql.refused.as_str(), params![]).await?;
+        for found in &refused {
+            refuse(batch, found, self.at).await?;
+        }
+        Ok(behind.len() + never.len() + refused.len())
     }
 }

@@ -19,7 +19,8 @@ pub enum Alteration {
         /// The IANA zone in which that was meant; none for the one that it has.
         timezone: Option<String>,
     },
-    /// It was not done, and shall be tried once more.
+    /// It was not done, and shall be tried once more. Where nobody agreed to it, they are asked, once more if somebody
+    /// refused it, and it keeps its time.
     Retry,
     /// Somebody agrees to it.
     Approve {
@@ -79,9 +80,6 @@ impl Alteration {
     pub fn apply(&self, row: &ScheduledProvision, at: Timestamp) -> Result<ScheduledProvision, NotAltered> {
         let approval = row.wanted.approval;
         match (self, row.status) {
-            (Alteration::Retry, ScheduleStatus::Failed | ScheduleStatus::Cancelled) if !approval.allows() => {
-                return Err(NotAltered::Unapproved);
-            }
             (Alteration::Retry, ScheduleStatus::Failed | ScheduleStatus::Cancelled) => {}
             (Alteration::Retry, status) => return Err(NotAltered::Unfinished(status)),
             (_, ScheduleStatus::Pending) => {}
@@ -102,6 +100,9 @@ impl Alteration {
                 row.status = ScheduleStatus::Pending;
                 row.next_attempt_at = Some(at);
                 row.retry_count = 0;
+                if !approval.allows() {
+                    row.ask_anew();
+                }
             }
             Alteration::Approve { .. } | Alteration::Reject { .. } if approval != ApprovalStatus::PendingApproval => {
                 return Err(NotAltered::Unasked(approval));
@@ -115,9 +116,7 @@ impl Alteration {
                 row.wanted.approval = ApprovalStatus::Rejected;
                 row.approved_by = Some(by.clone());
                 row.approval_reason.clone_from(reason);
-                let because = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-                row.error_message = Some(format!("rejected by {by}{because}"));
-                row.end(ScheduleStatus::Cancelled);
+                row.refuse();
             }
         }
         Ok(row)
@@ -125,6 +124,30 @@ impl Alteration {
 }
 
 impl ScheduledProvision {
+    /// What a row is that waits although somebody has written into it that it was refused. Pure.
+    #[must_use]
+    pub fn refused(&self, at: Timestamp) -> ScheduledProvision {
+        let mut row = ScheduledProvision { updated_at: at, ..self.clone() };
+        row.refuse();
+        row
+    }
+
+    fn refuse(&mut self) {
+        let by = self.approved_by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+        let because = self.approval_reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        self.error_message = Some(format!("rejected{by}{because}"));
+        self.end(ScheduleStatus::Cancelled);
+    }
+
+    /// As if it had been scheduled just now: nobody has decided anything about it.
+    fn ask_anew(&mut self) {
+        self.wanted.approval = ApprovalStatus::PendingApproval;
+        self.approved_by = None;
+        self.approval_reason = None;
+        self.error_message = None;
+        self.next_attempt_at = None;
+    }
+
     fn end(&mut self, status: ScheduleStatus) {
         self.status = status;
         self.next_attempt_at = None;

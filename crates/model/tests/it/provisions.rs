@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use piton_model::{
-    Alteration, ApprovalStatus, Backoff, By, DedupKey, Failure, FailureClass, JobType, NewProvision, NotAltered,
+    Alteration, ApprovalStatus, Backoff, By, DedupKey, Event, Failure, FailureClass, JobType, NewProvision, NotAltered,
     Outcome, RowChange, Run, RunId, RunState, ScheduleId, ScheduleStatus, ScheduledProvision, Secret, Unsent,
 };
 use proptest::prelude::*;
 use serde_json::json;
 
-use crate::samples::at;
+use crate::samples::{at, claimed};
 
 fn row(status: ScheduleStatus, approval: ApprovalStatus) -> ScheduledProvision {
     ScheduledProvision {
@@ -178,8 +178,50 @@ fn what_can_be_done_in_which_status() {
     assert_eq!((rejected.status, rejected.wanted.approval), (S::Cancelled, Rejected));
     assert_eq!(rejected.error_message.as_deref(), Some("rejected by bob: no budget"));
     assert_eq!(rejected.approval_reason.as_deref(), Some("no budget"));
-    assert_eq!(Alteration::Retry.apply(&rejected, at(10)), Err(NotAltered::Unapproved));
+    let asked = Alteration::Retry.apply(&rejected, at(11)).unwrap();
+    assert_eq!((asked.status, asked.wanted.approval, asked.due()), (S::Pending, PendingApproval, at(100)));
+    assert_eq!((&asked.approved_by, &asked.approval_reason, &asked.error_message), (&None, &None, &None));
+    assert!(approve.apply(&asked, at(12)).unwrap().wanted.approval.allows(), "it is no dead end");
+    let cancelled = Alteration::Cancel.apply(&held, at(10)).unwrap();
+    let asked = Alteration::Retry.apply(&cancelled, at(11)).unwrap();
+    assert_eq!((asked.status, asked.wanted.approval, asked.due()), (S::Pending, PendingApproval, at(100)));
     assert!(reschedule.apply(&held, at(10)).is_ok() && Alteration::Cancel.apply(&held, at(10)).is_ok());
+}
+
+#[test]
+fn what_was_refused_in_the_table_says_so_as_far_as_it_knows() {
+    let row = row(ScheduleStatus::Pending, ApprovalStatus::Rejected);
+    for (by, reason, message) in [
+        (None, None, "rejected"),
+        (Some("bob"), None, "rejected by bob"),
+        (None, Some("no budget"), "rejected: no budget"),
+        (Some("bob"), Some("no budget"), "rejected by bob: no budget"),
+    ] {
+        let (approved_by, approval_reason) = (by.map(str::to_owned), reason.map(str::to_owned));
+        let refused = ScheduledProvision { approved_by, approval_reason, ..row.clone() }.refused(at(10));
+        assert_eq!((refused.status, refused.next_attempt_at), (ScheduleStatus::Cancelled, None));
+        assert_eq!((refused.error_message.as_deref(), refused.updated_at), (Some(message), at(10)));
+    }
+}
+
+#[test]
+fn what_was_cancelled_stays_cancelled_when_its_worker_is_lost_and_says_that_it_may_be_done() {
+    let row = row(ScheduleStatus::Pending, ApprovalStatus::AutoApproved);
+    let run = Run::submitted(row.run(RunId::new(at(100), [1; 10]), Backoff::NONE), at(100));
+    let called = run.apply(&claimed(&run, 100), at(100)).unwrap();
+    let lost = "its worker was lost during the call, which may have been made";
+    for (reason, wanted) in [
+        (None, format!("cancelled by piton: {lost}")),
+        (Some("its row was cancelled"), format!("cancelled by piton: its row was cancelled; {lost}")),
+    ] {
+        let reason = reason.map(str::to_owned);
+        let asked = called.apply(&Event::CancelAsked { by: By::System, reason, superseded_by: None }, at(101)).unwrap();
+        let over = asked.apply(&Event::LeaseLost, at(120)).unwrap();
+        assert_eq!(RowChange::of(&over), Some(RowChange::Cancelled { reason: wanted }));
+    }
+    // What is still wanted is called again.
+    let again = RowChange::of(&called.apply(&Event::LeaseLost, at(120)).unwrap());
+    assert!(matches!(again, Some(RowChange::Again { .. })), "{again:?}");
 }
 
 #[test]

@@ -316,7 +316,11 @@ fn some_need_somebody_who_agrees() {
     assert_eq!((&rejected["status"], &rejected["approval_status"]), (&json!("cancelled"), &json!("rejected")));
     assert_eq!(rejected["error_message"], "rejected by admin: not yet");
     assert_eq!(rejected["approval_reason"], "not yet");
-    assert_eq!(admin.send("POST", &format!("{path}/retry"), "").code(), "approval_required");
+    let asked = ada.send("POST", &format!("{path}/retry"), "");
+    assert_eq!((asked.status, &asked.json()["approval_status"]), (202, &json!("pending_approval")), "{}", asked.text());
+    assert_eq!((&asked.json()["status"], &asked.json()["approved_by"]), (&json!("pending"), &json!(null)));
+    let approved = admin.send("POST", &format!("{path}/approve"), "");
+    assert_eq!((approved.status, &approved.json()["status"]), (200, &json!("pending")), "{}", approved.text());
 }
 
 #[test]

@@ -131,10 +131,12 @@ async fn execute(
     Ok((StatusCode::ACCEPTED, alter(&app, caller, id_of(&id)?, Alteration::ExecuteNow).await?))
 }
 
-/// Tries a scheduled provision once more that failed or was cancelled.
+/// Tries a scheduled provision once more that failed or was cancelled. One that was rejected, or never approved, waits for
+/// approval.
 #[utoipa::path(post, path = "/schedule/{id}/retry", responses(
-    (status = 202, description = "It is executed as soon as there is room.", body = api::Schedule),
-    (status = 409, description = "It has neither failed nor been cancelled, or somebody has to approve it first.")))]
+    (status = 202, description = "It is executed as soon as there is room, or once it is approved.",
+        body = api::Schedule),
+    (status = 409, description = "It has neither failed nor been cancelled.")))]
 async fn retry(
     State(app): State<App>,
     Path(id): Path<String>,

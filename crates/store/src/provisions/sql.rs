@@ -36,7 +36,9 @@ pub(crate) struct Statements {
     pub(crate) behind: String,
     /// Rows that wait for a time that never comes.
     pub(crate) never: String,
-    /// Whether there is a row of either kind.
+    /// Rows that wait although somebody refused them, and when their runs ended.
+    pub(crate) refused: String,
+    /// Whether there is a row of one of these kinds.
     pub(crate) astray: String,
     /// Runs under way whose rows somebody has cancelled or deleted.
     pub(crate) unwanted: String,
@@ -205,9 +207,16 @@ fn write(words: &Words, dialect: Dialect) -> Statements {
     let never = format!(
         "SELECT {columns} FROM scheduled_provisions s WHERE {is_never} ORDER BY s.schedule_time, s.id LIMIT 100{lock}"
     );
+    let is_refused = "s.status = 'pending' AND s.approval_status = 'rejected'";
+    let refused = format!(
+        "SELECT {columns}, {ended} FROM scheduled_provisions s WHERE {is_refused} ORDER BY s.id LIMIT 100{lock}"
+    );
+    // Waiting rows are many, and so are refused ones: without its order, PostgreSQL might expect one that is both among the
+    // first of another index.
     let astray = format!(
         "SELECT 1 WHERE EXISTS (SELECT 1 FROM scheduled_provisions s WHERE {is_behind}) \
-         OR EXISTS (SELECT 1 FROM scheduled_provisions s WHERE {is_never})"
+         OR EXISTS (SELECT 1 FROM scheduled_provisions s WHERE {is_never}) \
+         OR (SELECT s.id FROM scheduled_provisions s WHERE {is_refused} ORDER BY s.id LIMIT 1) IS NOT NULL"
     );
     let unwanted = format!(
         "SELECT r.id FROM runs r WHERE r.subject >= 'provision/' AND r.subject < 'provision0' AND NOT EXISTS (\
@@ -225,6 +234,7 @@ fn write(words: &Words, dialect: Dialect) -> Statements {
         alter,
         behind,
         never,
+        refused,
         astray,
         unwanted,
         all: format!("{all} ORDER BY s.id LIMIT $1"),
@@ -312,6 +322,7 @@ pub(crate) fn texts(dialect: Dialect) -> Vec<String> {
         &all.alter,
         &all.behind,
         &all.never,
+        &all.refused,
         &all.astray,
         &all.unwanted,
         &all.all,

@@ -14,3 +14,4 @@ mod requests;
 mod sealing;
 mod sqlite;
 mod suite;
+mod unwanted_provisions;

@@ -19,7 +19,7 @@ use crate::suite::raw;
 
 const RETRY: Backoff = Backoff { max_attempts: 3, first: Duration::from_secs(60), cap: Duration::from_secs(3600) };
 
-fn new(due: Timestamp) -> NewProvision {
+pub fn new(due: Timestamp) -> NewProvision {
     NewProvision {
         id: run_id(at(0)).into(),
         job_type: JobType::Provision,
@@ -39,13 +39,13 @@ fn bob() -> By {
     By::User("bob".to_owned())
 }
 
-async fn schedule(store: &Store, new: NewProvision) -> ScheduleId {
+pub async fn schedule(store: &Store, new: NewProvision) -> ScheduleId {
     let id = new.id;
     assert_eq!(store.schedule_provisions(vec![new], bob(), at(0)).await.unwrap(), [id]);
     id
 }
 
-async fn row(store: &Store, id: ScheduleId) -> ScheduledProvision {
+pub async fn row(store: &Store, id: ScheduleId) -> ScheduledProvision {
     store.provision(id).await.unwrap().unwrap()
 }
 
@@ -72,7 +72,7 @@ async fn take(store: &Store, most: usize, now: Timestamp) -> Vec<Run> {
 }
 
 /// Takes the one row that is due.
-async fn take_one(store: &Store, now: Timestamp) -> Run {
+pub async fn take_one(store: &Store, now: Timestamp) -> Run {
     let mut taken = take(store, 10, now).await;
     assert_eq!(taken.len(), 1, "{taken:?}");
     taken.remove(0)
@@ -399,20 +399,20 @@ async fn a_row_that_cannot_be_read_says_where(fixture: &Fixture) {
     store.close().await;
 }
 
-async fn outsider(fixture: &Fixture) -> PgConnection {
+pub async fn outsider(fixture: &Fixture) -> PgConnection {
     let options: PgConnectOptions = fixture.url.parse().unwrap();
     options.connect().await.unwrap()
 }
 
-async fn insert(outsider: &mut PgConnection, columns: &str, values: &str) -> ScheduleId {
+pub async fn insert(outsider: &mut PgConnection, columns: &str, values: &str) -> ScheduleId {
     let statement = format!("INSERT INTO scheduled_provisions ({columns}) VALUES ({values}) RETURNING id::text");
     let row = sqlx::query(sqlx::AssertSqlSafe(statement)).fetch_one(outsider).await.unwrap();
     row.get::<String, _>(0).parse().unwrap()
 }
 
 /// What the documented interface of the table needs, and no more.
-const COLUMNS: &str = "employee_data, applications, schedule_time, tags";
-const VALUES: &str = "'{\"fullName\": \"Ada\"}', '{\"google\": true}', '2023-11-14T22:13:30Z', '{new-hire}'";
+pub const COLUMNS: &str = "employee_data, applications, schedule_time, tags";
+pub const VALUES: &str = "'{\"fullName\": \"Ada\"}', '{\"google\": true}', '2023-11-14T22:13:30Z', '{new-hire}'";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_programs_write_the_table() {
@@ -558,12 +558,12 @@ async fn very_many_that_are_scheduled_at_once_keep_nobody_waiting() {
 
 const LOCK_TABLE: &str = "LOCK TABLE scheduled_provisions IN ACCESS EXCLUSIVE MODE";
 
-fn lock_row(id: ScheduleId) -> String {
+pub fn lock_row(id: ScheduleId) -> String {
     format!("SELECT 1 FROM scheduled_provisions WHERE id = '{id}' FOR UPDATE")
 }
 
 /// Another program changes a row that is being executed, and keeps it or the table locked while its run ends.
-async fn end_unheard(store: &Store, outsider: &mut PgConnection, set: &str, lock: &str, ended: (&Run, Event)) {
+pub async fn end_unheard(store: &Store, outsider: &mut PgConnection, set: &str, lock: &str, ended: (&Run, Event)) {
     let (run, event) = ended;
     let statement = format!("UPDATE scheduled_provisions SET {set} WHERE id = '{}'", of(run));
     outsider.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
@@ -773,11 +773,17 @@ async fn what_cannot_be_read_does_not_stop_the_rest() {
     let refused = "INSERT INTO scheduled_provisions (employee_data, applications, schedule_time, tags, job_type) \
          VALUES ('{}', '{}', 'epoch', '{}', 'explode')";
     assert!(outsider.execute(refused).await.is_err());
+    let constraint = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'piton_job_type'";
+    let constraint: String = sqlx::query(constraint).fetch_one(&mut outsider).await.unwrap().get(0);
+    assert!(constraint.ends_with("NOT VALID"), "{constraint}");
     outsider.execute("ALTER TABLE scheduled_provisions DROP CONSTRAINT piton_job_type").await.unwrap();
     let broken = insert(&mut outsider, &format!("{COLUMNS}, job_type"), &format!("{VALUES}, 'explode'")).await;
     let good = insert(&mut outsider, COLUMNS, VALUES).await;
     assert_eq!(list(&store, ProvisionQuery::default()).await, [good], "lists leave it out");
     pages_are_full(&store, &mut outsider).await;
+    // It may not keep Piton from writing that the row is over.
+    let add = format!("ALTER TABLE scheduled_provisions ADD CONSTRAINT piton_job_type {constraint}");
+    outsider.execute(sqlx::AssertSqlSafe(add)).await.unwrap();
     let taken: Vec<ScheduleId> = take(&store, 10, at(20)).await.iter().map(of).collect();
     assert_eq!(taken, [good]);
     let statement = format!("SELECT status, error_message FROM scheduled_provisions WHERE id = '{broken}'");
@@ -824,7 +830,7 @@ async fn pages_are_full(store: &Store, outsider: &mut PgConnection) {
     outsider.execute("DELETE FROM scheduled_provisions WHERE schedule_time > '2023-11-14T22:13:30Z'").await.unwrap();
 }
 
-async fn told(outsider: &mut PgConnection, id: ScheduleId) -> (String, String) {
+pub async fn told(outsider: &mut PgConnection, id: ScheduleId) -> (String, String) {
     let statement = format!("SELECT status, COALESCE(error_message, '') FROM scheduled_provisions WHERE id = '{id}'");
     let row = sqlx::query(sqlx::AssertSqlSafe(statement)).fetch_one(outsider).await.unwrap();
     (row.get(0), row.get(1))
