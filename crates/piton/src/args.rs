@@ -252,6 +252,11 @@ pub fn name() -> impl clap::builder::TypedValueParser<Value = String> {
     clap::builder::NonEmptyStringValueParser::new()
 }
 
+/// How many of something are wanted; whoever wants none need not ask.
+pub fn count() -> impl clap::builder::TypedValueParser<Value = usize> {
+    clap::builder::RangedU64ValueParser::<usize>::new().range(1..)
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -414,6 +419,15 @@ mod tests {
             "3",
         ])
         .unwrap();
+    }
+
+    #[test]
+    fn nobody_asks_for_a_list_of_nothing() {
+        for list in ["deploy list", "job history x", "run list", "schedule list", "auth audit"] {
+            let refused = parse(&format!("piton {list} --limit 0")).unwrap_err();
+            assert_eq!(refused.kind(), clap::error::ErrorKind::ValueValidation, "{list}");
+            parse(&format!("piton {list} --limit 1")).unwrap_or_else(|error| panic!("{list}: {error}"));
+        }
     }
 
     /// The command lines below a command, hidden ones left out.

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::terminal::{Target, clean};
+
 /// What stands for the rest of a text.
 const DOTS: &str = "...";
 /// So much of a last column is shown however narrow a terminal is.
@@ -79,8 +81,9 @@ fn colour_of(state: &str) -> &'static str {
     }
 }
 
+/// A line of somebody's words, wherever it is shown: tables are for people, also where they go through a pipe.
 fn one_line(text: &str) -> String {
-    text.replace(['\n', '\t'], " ")
+    clean(text, Target::Plain).replace(['\n', '\t'], " ")
 }
 
 /// A column: its title, the least it is wide, and how long the dashes below its title are.
@@ -237,6 +240,13 @@ much-longer
         let wide = format!("api   {}...", "\u{5bbd}".repeat(10));
         assert_eq!(lines(Some(30)), ["NAME  NOTE", "web   a note that is longer...", &wide]);
         assert_eq!(lines(Some(5))[1], "web   a note that is lo...");
+    }
+
+    #[test]
+    fn what_hides_or_rings_is_not_shown() {
+        let mut table = Table::new(&["NOTE", "X"]);
+        table.row(["a\u{7}b\u{202e}c\x1b[2J".into(), "1".into()]);
+        assert_eq!(table.render(), "NOTE   X\na\u{fffd}b\u{fffd}c  1\n");
     }
 
     #[test]

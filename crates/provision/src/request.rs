@@ -14,8 +14,8 @@ pub struct Request {
     pub key: String,
     /// What is asked for.
     pub job_type: JobType,
-    /// What is sent: `employee` and `applications`, and for other types than `provision` also `job_type`, `id` and
-    /// `payload`.
+    /// What is sent: `employee` and `applications`, and for other types than `provision`, or with a payload, also
+    /// `job_type`, `id`, `payload` and `target_user_email`.
     pub body: Value,
     /// Which attempt this is, from 1.
     pub attempt: u32,

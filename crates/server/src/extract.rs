@@ -126,8 +126,7 @@ fn shape<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
         let inner = error.inner();
         if inner.classify() == serde_json::error::Category::Data {
             // The place in the text adds nothing to the pointer.
-            let text = inner.to_string();
-            let detail = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text).to_owned();
+            let detail = without_place(&inner.to_string()).to_owned();
             let fault = Fault { pointer: pointer(error.path()), detail: detail.clone() };
             Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", detail, None).at(fault)
         } else {
@@ -136,6 +135,11 @@ fn shape<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     })?;
     deserializer.end().map_err(|error| malformed(&error))?;
     Ok(value)
+}
+
+/// What the reader of JSON says, but for the line and column.
+pub(crate) fn without_place(text: &str) -> &str {
+    text.rsplit_once(" at line ").map_or(text, |(text, _)| text)
 }
 
 fn malformed(error: &serde_json::Error) -> Refusal {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::name;
+use super::{count, name};
 
 /// What to do with deployments of code from git. An id may be abbreviated to six or more of its first or last
 /// characters.
@@ -69,7 +69,7 @@ pub enum DeployCommand {
         #[arg(long, value_name = "TIME")]
         since: Option<String>,
         /// How many at most.
-        #[arg(long, value_name = "COUNT", default_value_t = 20)]
+        #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = count())]
         limit: usize,
     },
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::name;
+use super::{count, name};
 
 /// Which jobs, and what to do with them.
 #[derive(Debug, Args)]
@@ -85,7 +85,7 @@ pub enum JobCommand {
         #[arg(value_parser = name())]
         name: String,
         /// How many at most.
-        #[arg(long, value_name = "COUNT", default_value_t = 20)]
+        #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = count())]
         limit: usize,
     },
 }

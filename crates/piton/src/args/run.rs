@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::name;
+use super::{count, name};
 
 /// What to do with runs. An id may be abbreviated to six or more of its first or last characters; a run that makes a
 /// repository has the name that its message calls it, too.
@@ -91,7 +91,7 @@ pub struct ListArgs {
     #[arg(long, value_name = "TIME")]
     pub since: Option<String>,
     /// How many at most.
-    #[arg(long, value_name = "COUNT", default_value_t = 20)]
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = count())]
     pub limit: usize,
     /// Due times that made no run, and why, in place of runs.
     #[arg(long, conflicts_with_all = ["kind", "state"])]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::name;
+use super::{count, name};
 
 /// What to do with scheduled provisions. A daemon executes them; all else works without one, too.
 #[derive(Debug, Subcommand)]
@@ -101,7 +101,7 @@ pub struct ListSchedulesArgs {
     #[arg(long = "type", value_name = "TYPE")]
     pub job_type: Option<String>,
     /// How many at most.
-    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = count())]
     pub limit: usize,
 }
 

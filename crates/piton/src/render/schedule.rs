@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::clock::Clock;
 use crate::table::{Cell, Fields, Table};
+use crate::terminal::{Target, clean};
 
 /// How many lines that were refused are told one by one.
 const TOLD: usize = 20;
@@ -103,8 +104,9 @@ fn tell<'a>(text: &mut String, refused: impl Iterator<Item = (String, String, &'
             continue;
         }
         let field = if field.is_empty() { field } else { format!("{field}: ") };
+        let told = clean(&format!("{field}{detail}"), Target::Plain).replace('\n', " ");
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "  line {line}: {field}{}", detail.replace('\n', " "));
+        let _ = writeln!(text, "  line {line}: {told}");
     }
     if more > 0 {
         let _ = writeln!(text, "  and {more} more; `-o json` tells all");
@@ -152,6 +154,15 @@ mod tests {
         {
             assert!(text.contains(line), "{text}");
         }
+    }
+
+    #[test]
+    fn words_of_others_are_shown_as_text() {
+        let rejected = json!({"approval_reason": "no\u{7}t\u{202e} yet", "approved_by": "a\u{1b}[1Ada"});
+        let text = show(&schedule(rejected), &clock());
+        assert!(text.contains("Decided By: ada\nReason: no\u{fffd}t\u{fffd} yet\n"), "{text:?}");
+        let odd = Fault { pointer: "/2/employee/a\u{202e}b".to_owned(), detail: "n\u{7}o".to_owned() };
+        assert_eq!(refused(&[odd]), "  line 2: employee.a\u{fffd}b: n\u{fffd}o\n");
     }
 
     #[test]

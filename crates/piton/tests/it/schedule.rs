@@ -258,6 +258,12 @@ fn a_file_is_taken_line_by_line_or_as_a_whole() {
     assert_eq!(answer["results"][1]["error"]["code"], "invalid_row");
     assert_eq!(bulk(&address, "", "text/csv", "a,b\n1,2\n").code(), "invalid_csv");
     assert_eq!(bulk(&address, "", "application/json", "[]").status, 415);
+    let open = "fullName,workEmail,applications,schedule_time,timezone,tags\n\
+        \"Doe,jd@c.org,google,2099-12-01T09:00,,a\n\
+        Jim,jim@company.com,google,2099-12-01T09:00,,a\n";
+    let reply = bulk(&address, "", "text/csv", open);
+    assert_eq!((reply.status, reply.code().as_str()), (400, "invalid_csv"), "{}", reply.text());
+    assert!(reply.text().contains("the quote that begins in line 2 is never closed"), "{}", reply.text());
 }
 
 #[test]

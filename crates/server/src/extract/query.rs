@@ -18,6 +18,9 @@ use utoipa::openapi::path::ParameterIn;
 use super::pointer;
 use crate::problem::Refusal;
 
+/// What the reader of numbers says of a text that is none. What it wants, it does not say.
+const NO_NUMBER: [&str; 2] = ["invalid digit found in string", "cannot parse integer from empty string"];
+
 /// Parameters of the query.
 pub(crate) struct Query<T>(pub(crate) T);
 
@@ -73,6 +76,8 @@ fn unreadable<T: IntoParams>(rejection: &QueryRejection) -> Refusal {
     if let Some(parameter) = meant
         && let Some(name) = parameter["name"].as_str()
     {
+        let problem =
+            if NO_NUMBER.contains(&problem.as_str()) { format!("expected {}", kind(parameter)) } else { problem };
         return wrong(name, format!("parameter `{name}`: {problem}"), Some(allowed(name, parameter)));
     }
     let names: Vec<&str> = known.iter().filter_map(|parameter| parameter["name"].as_str()).collect();
@@ -80,13 +85,19 @@ fn unreadable<T: IntoParams>(rejection: &QueryRejection) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, "invalid_query", problem, Some(hint))
 }
 
-/// What a parameter may be, in words.
+/// What a parameter may be, and what it is for.
 fn allowed(name: &str, parameter: &Value) -> String {
+    let about: Vec<&str> = parameter["description"].as_str().unwrap_or_default().split_whitespace().collect();
+    format!("`{name}` is {}. {}", kind(parameter), about.join(" ")).trim_end().to_owned()
+}
+
+/// What a parameter may be, in words.
+fn kind(parameter: &Value) -> String {
     let schema = &parameter["schema"];
     let kinds = &schema["type"];
     let is = |kind: &str| *kinds == kind || kinds.as_array().is_some_and(|kinds| kinds.iter().any(|one| *one == kind));
     let words = words(schema);
-    let what = if !words.is_empty() {
+    if !words.is_empty() {
         format!("one of {}", words.join(", "))
     } else if is("integer") {
         match (schema["minimum"].as_f64(), schema["maximum"].as_f64()) {
@@ -101,9 +112,7 @@ fn allowed(name: &str, parameter: &Value) -> String {
         "a time such as `2026-05-01T09:00:00Z`".to_owned()
     } else {
         "a text".to_owned()
-    };
-    let about: Vec<&str> = parameter["description"].as_str().unwrap_or_default().split_whitespace().collect();
-    format!("`{name}` is {what}. {}", about.join(" ")).trim_end().to_owned()
+    }
 }
 
 /// The words of an enumeration, which is one of several shapes where it may be null or has a title of its own.
@@ -153,9 +162,14 @@ mod tests {
     #[test]
     fn a_refusal_names_the_parameter_and_what_it_may_be() {
         let table = [
-            ("limit=abc", "/limit", "invalid digit", "a whole number from 1 to 1000. How many at most."),
-            ("limit=", "/limit", "empty string", "from 1 to 1000"),
-            ("limit=-1", "/limit", "invalid digit", "from 1 to 1000"),
+            (
+                "limit=abc",
+                "/limit",
+                "parameter `limit`: expected a whole number from 1 to 1000",
+                "a whole number from 1 to 1000. How many at most.",
+            ),
+            ("limit=", "/limit", "expected a whole number", "from 1 to 1000"),
+            ("limit=-1", "/limit", "expected a whole number", "from 1 to 1000"),
             ("limit=99999999999999999999", "/limit", "too large", "from 1 to 1000"),
             ("limit=1&limit=2", "/limit", "duplicate field `limit`", "from 1 to 1000"),
             ("since=yesterday", "/since", "parameter `since`: ", "2026-05-01T09:00:00Z"),

@@ -190,6 +190,11 @@ fn once(field: Option<&str>, text: &[u8], members: Map<String, Value>) -> Result
 
 fn csv_lines(body: &[u8], most: usize) -> Result<Vec<Line>, Mistake> {
     let unreadable = |what: String| mistake("invalid_csv", "", what);
+    // The reader takes all that follows it for one cell: rows that nobody would hear of.
+    if let Some(begins) = open_quote(body) {
+        let line = 1 + ends_of_lines(&body[..begins]);
+        return Err(unreadable(format!("the quote that begins in line {line} is never closed")));
+    }
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(body);
     let titles = reader.headers().map_err(|error| unreadable(format!("the titles cannot be read: {error}")))?;
     let columns: Vec<Column> = titles.iter().map(column).collect();
@@ -214,6 +219,32 @@ fn csv_lines(body: &[u8], most: usize) -> Result<Vec<Line>, Mistake> {
         found.push(Line { number, members: cells(&columns, &record) });
     }
     Ok(found)
+}
+
+/// Where in a cell a byte stands, as the reader sees it.
+enum Place {
+    Begin,
+    Bare,
+    /// In quotes that begin there.
+    Quoted(usize),
+    /// After a quote that ends them, unless another one follows it.
+    Closing(usize),
+}
+
+/// Where the quote begins that is still open at the end.
+fn open_quote(table: &[u8]) -> Option<usize> {
+    let step = |place: Place, (index, byte): (usize, &u8)| match (place, *byte) {
+        (Place::Begin, b'"') => Place::Quoted(index),
+        // Two quotes within quotes are one, and part of the text.
+        (Place::Quoted(begins), b'"') => Place::Closing(begins),
+        (Place::Quoted(begins), _) | (Place::Closing(begins), b'"') => Place::Quoted(begins),
+        (_, b',' | b'\r' | b'\n') => Place::Begin,
+        (_, _) => Place::Bare,
+    };
+    match table.iter().enumerate().fold(Place::Begin, step) {
+        Place::Quoted(begins) => Some(begins),
+        Place::Begin | Place::Bare | Place::Closing(_) => None,
+    }
 }
 
 /// Line feeds, and carriage returns that stand by themselves.
@@ -291,9 +322,14 @@ fn list(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn object(field: &str, text: &str) -> Result<Map<String, Value>, Mistake> {
-    serde_json::from_str(text)
-        .map_err(|error| mistake("invalid_row", field, format!("this is no JSON object: {error}")))
-        .and_then(|members| once(Some(field), text.as_bytes(), members))
+    let read = serde_json::from_str(text).map_err(|error| {
+        let expected = "a JSON object is expected, such as `{\"name\": \"value\"}`";
+        // Of other texts it says nothing that helps. What it calls a line is not one of the file.
+        let why = text.starts_with('{').then(|| error.to_string());
+        let why = why.as_deref().map(extract::without_place);
+        mistake("invalid_row", field, why.map_or_else(|| expected.to_owned(), |why| format!("{expected}: {why}")))
+    });
+    read.and_then(|members| once(Some(field), text.as_bytes(), members))
 }
 
 #[cfg(test)]
@@ -353,6 +389,63 @@ mod tests {
             let found = lines(format, text.as_bytes(), MOST).unwrap().remove(0).members.unwrap_err();
             let detail = format!("the member `{place}` stands twice");
             assert_eq!((found.field, found.detail), (place.to_owned(), detail), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_hides_no_row() {
+        let titles = "schedule_time,fullName\n";
+        for (rows, line) in [
+            ("\"Doe,x\na,b\n", 2),
+            ("\na,b\r\n\r\nx,\"Doe\r\na,b", 5),
+            ("a,b\n\"two\nlines\",\"Doe\n\n\n", 4),
+            ("a,b\rx,\"Doe \"\"J\"\"", 3),
+            ("a,\"", 2),
+        ] {
+            for most in [MOST, 1] {
+                let text = format!("{titles}{rows}");
+                let problem = lines(Format::Csv, text.as_bytes(), most).unwrap_err().into_problem();
+                assert_eq!((problem.status, problem.code.as_str()), (400, "invalid_csv"), "{text:?}");
+                assert_eq!(problem.detail, format!("the quote that begins in line {line} is never closed"), "{text:?}");
+            }
+        }
+        let problem = lines(Format::Csv, b"\"schedule_time,a\nb,c\n", MOST).unwrap_err().into_problem();
+        assert_eq!(problem.detail, "the quote that begins in line 1 is never closed");
+        for end in ["", "\n", "\r\n", "\n\n\n"] {
+            let rows = read(Format::Csv, &format!("{titles}a,\"b\"\nc,5\" wide\nd,\"e\"\"\"{end}"));
+            assert_eq!(rows.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [2, 3, 4], "{end:?}");
+            assert!(rows.iter().all(|(_, row)| row.is_ok()), "{end:?}: {rows:?}");
+        }
+    }
+
+    /// Text that follows the end of a line is a record of its own, unless a quote is open.
+    #[test]
+    fn quotes_are_open_where_the_reader_says_so() {
+        let mut texts = vec![String::new()];
+        for _ in 0..=5 {
+            for text in &texts {
+                let marked = format!("{text}\n\0");
+                let mut reader =
+                    csv::ReaderBuilder::new().flexible(true).has_headers(false).from_reader(marked.as_bytes());
+                let last = reader.byte_records().map(Result::unwrap).last().unwrap();
+                assert_eq!(open_quote(text.as_bytes()).is_some(), last.as_slice() != b"\0", "{text:?}");
+            }
+            let longer = |text: &String| ['a', ',', '"', '\r', '\n'].map(|next| format!("{text}{next}"));
+            texts = texts.iter().flat_map(longer).collect();
+        }
+    }
+
+    #[test]
+    fn a_cell_that_is_no_object_is_told_what_it_may_be() {
+        let expected = "a JSON object is expected, such as `{\"name\": \"value\"}`";
+        for (cell, detail) in [
+            ("new here", expected.to_owned()),
+            ("[1]", expected.to_owned()),
+            ("{", format!("{expected}: EOF while parsing an object")),
+        ] {
+            let text = format!("schedule_time,payload\nx,{cell}\n");
+            let found = lines(Format::Csv, text.as_bytes(), MOST).unwrap().remove(0).members.unwrap_err();
+            assert_eq!((found.code, found.field.as_str(), found.detail), ("invalid_row", "payload", detail), "{cell}");
         }
     }
 

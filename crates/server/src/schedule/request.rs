@@ -100,7 +100,9 @@ pub(crate) fn read(body: &Map<String, Value>, id: ScheduleId, by: &Measure<'_>) 
         }
         Some(_) => {
             let is_empty = |object: &Option<Map<String, Value>>| object.as_ref().is_none_or(Map::is_empty);
-            if target_user_email.is_none() && is_empty(&employee) && is_empty(&payload) {
+            // What cannot be read may have said it.
+            let is_told = ["employee", "payload"].into_iter().any(|field| reader.is_wrong(field));
+            if target_user_email.is_none() && is_empty(&employee) && is_empty(&payload) && !is_told {
                 reader.missing("whose account it is about", "target_user_email");
             }
         }
@@ -168,13 +170,27 @@ impl<'a> Reader<'a> {
         self.found.push(mistake("invalid_field", field, detail));
     }
 
+    /// Whether something is wrong with all of a member.
+    fn is_wrong(&self, field: &str) -> bool {
+        self.found.iter().any(|mistake| mistake.field == field)
+    }
+
+    /// What is there and cannot be read is not missing.
     fn missing(&mut self, what: &str, field: &str) {
+        if self.is_wrong(field) {
+            return;
+        }
         self.found.push(mistake("missing_field", field, format!("`{field}` is missing: {what}")));
     }
 
     fn job_type(&mut self) -> Option<JobType> {
         let Some(value) = self.given("job_type") else { return Some(JobType::Provision) };
-        let read = value.as_str().unwrap_or_default().parse::<JobType>();
+        let Some(text) = value.as_str() else {
+            let detail = format!("`job_type` must be text, such as `{}`", JobType::Provision);
+            self.found.push(mistake("unknown_job_type", "job_type", detail));
+            return None;
+        };
+        let read = text.parse::<JobType>();
         read.map_err(|error| self.found.push(mistake("unknown_job_type", "job_type", error.to_string()))).ok()
     }
 
@@ -428,6 +444,31 @@ mod tests {
         let terminate = json!({"job_type": "terminate", "schedule_time": "2025-12-01T09:00:00Z"});
         assert_eq!(with(&terminate, &[]).unwrap_err(), [("missing_field", "target_user_email".to_owned())]);
         assert_eq!(with(&json!({}), &[]).unwrap_err().len(), 3, "all that is wrong is told at once");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_missing_too() {
+        let of =
+            |fields: &[&str]| fields.iter().map(|field| ("invalid_field", (*field).to_owned())).collect::<Vec<_>>();
+        assert_eq!(mistakes(json!({"employee": 5, "applications": "google"})), of(&["employee", "applications"]));
+        let without = |changes: Value| {
+            let mut body = json!({"job_type": "terminate", "schedule_time": "2025-12-01T09:00:00Z"});
+            for (name, value) in changes.as_object().unwrap() {
+                body[name] = value.clone();
+            }
+            with(&body, &[]).unwrap_err()
+        };
+        for field in ["target_user_email", "employee", "payload"] {
+            assert_eq!(without(json!({field: 5})), of(&[field]));
+        }
+    }
+
+    #[test]
+    fn a_type_that_is_no_text_is_told_so() {
+        let body = json!({"job_type": 5});
+        let mut reader = Reader { body: body.as_object().unwrap(), found: vec![] };
+        assert_eq!(reader.job_type(), None);
+        assert_eq!(reader.found[0].detail, "`job_type` must be text, such as `provision`");
     }
 
     #[test]

@@ -116,7 +116,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("database.user", Kind::Text, "User of PostgreSQL.").otherwise("postgres").aliases(&["DATABASE_USER"]),
     key("database.password", Kind::Text, "Password of PostgreSQL.").aliases(&["DATABASE_PASSWORD"]).secret(),
     key("database.dbname", Kind::Text, "Database of PostgreSQL.")
-        .otherwise("piton")
+        .otherwise("oneclick")
         .aliases(&["DATABASE_NAME", "DATABASE_DBNAME"]),
     key(
         "database.sslmode",

@@ -479,7 +479,8 @@ fn store_url(settings: &Settings, root: &Path, data_dir: &Path, found: &mut Vec<
     // The path of a directory with the server's socket is a host too, but not one that a URL can hold as it is.
     let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { percent_encode(&host) };
     let port = settings.integer("database.port").unwrap_or(5432);
-    let name = percent_encode(&text("database.dbname", "piton"));
+    // Whose form this is. Who names no more than a host and a password wants the database that is there.
+    let name = percent_encode(&text("database.dbname", "oneclick"));
     let sslmode = text("database.sslmode", "prefer");
     format!("postgres://{user}{}@{host}:{port}/{name}?sslmode={sslmode}", password.unwrap_or_default())
 }

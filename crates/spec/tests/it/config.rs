@@ -148,6 +148,10 @@ fn databases() {
     assert_eq!(explained(&config, "store.url").0, "postgres://postgres:***@db:5432/one?sslmode=prefer");
     assert!(!format!("{:?}", config.store_url).contains("a%2Fb"));
 
+    // As the container of the Go scheduler is started.
+    sources.environment = variables(&[("DATABASE_HOST", "postgres"), ("DATABASE_PASSWORD", "password")]);
+    assert_eq!(good(&sources).store_url.expose(), "postgres://postgres:password@postgres:5432/oneclick?sslmode=prefer");
+
     site.write("piton.toml", "[store]\nurl = 'sqlite:my.db'\n");
     let (config, warnings) = Config::load(&sources).unwrap();
     assert_eq!(config.store_url.expose(), &format!("sqlite:{}", site.path("my.db").display()));
