@@ -81,35 +81,15 @@ mod tests {
     use std::time::Duration;
 
     use jiff::Timestamp;
-    use piton_model::{Failure, Run, WorkerId};
+    use piton_model::WorkerId;
     use piton_store::{Options, Store};
     use tokio::sync::watch;
     use tokio_util::sync::CancellationToken;
 
     use super::*;
     use crate::drive::Driver;
-    use crate::{Config, Engine, Executing, Executor, Loaded, Passed, Shutdown, Task, VirtualClock};
-
-    #[derive(Debug)]
-    struct Idle;
-
-    impl Executor for Idle {
-        fn execute<'a>(&'a self, _task: &'a Task) -> Executing<'a, Result<Passed, Failure>> {
-            Box::pin(std::future::pending())
-        }
-
-        fn ended<'a>(&'a self, _run: &'a Run) -> Executing<'a, ()> {
-            Box::pin(std::future::ready(()))
-        }
-
-        fn forget(&self, _runs: Vec<RunId>) -> Executing<'_, ()> {
-            Box::pin(std::future::ready(()))
-        }
-
-        fn reconcile<'a>(&'a self, _held: &'a [RunId]) -> Executing<'a, ()> {
-            Box::pin(std::future::ready(()))
-        }
-    }
+    use crate::idle::Idle;
+    use crate::{Config, Engine, Loaded, Shutdown, VirtualClock};
 
     struct Scene {
         engine: Engine,

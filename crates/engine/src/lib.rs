@@ -47,6 +47,8 @@ mod executor;
 mod explain;
 mod follow;
 mod heartbeat;
+#[cfg(test)]
+mod idle;
 mod ids;
 mod job_conditions;
 mod job_objects;

@@ -241,32 +241,12 @@ fn before(due: Timestamp, ahead: Duration) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use piton_model::{Failure, Run, RunId, WorkerId};
+    use piton_model::WorkerId;
     use piton_store::{Options, Store};
 
     use super::*;
-    use crate::{Config, Executing, Executor, Loaded, Passed, Task, VirtualClock};
-
-    #[derive(Debug)]
-    struct Idle;
-
-    impl Executor for Idle {
-        fn execute<'a>(&'a self, _task: &'a Task) -> Executing<'a, Result<Passed, Failure>> {
-            Box::pin(std::future::pending())
-        }
-
-        fn ended<'a>(&'a self, _run: &'a Run) -> Executing<'a, ()> {
-            Box::pin(std::future::ready(()))
-        }
-
-        fn forget(&self, _runs: Vec<RunId>) -> Executing<'_, ()> {
-            Box::pin(std::future::ready(()))
-        }
-
-        fn reconcile<'a>(&'a self, _held: &'a [RunId]) -> Executing<'a, ()> {
-            Box::pin(std::future::ready(()))
-        }
-    }
+    use crate::idle::Idle;
+    use crate::{Config, Loaded, VirtualClock};
 
     /// Otherwise the loop would go round and round for as long as the database is away.
     #[tokio::test]
