@@ -113,19 +113,15 @@ impl Wire {
     ) -> Result<Incoming, Unanswered> {
         self.guard.check_host(outgoing.url.host_str().unwrap_or_default()).map_err(Unanswered::Blocked)?;
         let turnstile = self.turnstile(&outgoing.url);
+        let admitted = async {
+            let permit = turnstile.pass(self.timeout * PATIENCE).await.map_err(Unanswered::NotAdmitted)?;
+            if may_begin().await { Ok(permit) } else { Err(Unanswered::Stopped) }
+        };
         let permit = tokio::select! {
             biased;
             () = stop.cancelled() => return Err(Unanswered::Stopped),
-            admitted = turnstile.pass(self.timeout * PATIENCE) => admitted.map_err(Unanswered::NotAdmitted)?,
+            admitted = admitted => admitted?,
         };
-        let may_begin = tokio::select! {
-            biased;
-            () = stop.cancelled() => false,
-            may_begin = may_begin() => may_begin,
-        };
-        if !may_begin {
-            return Err(Unanswered::Stopped);
-        }
         let begun = self.clock.uptime();
         let result = self.exchange(&outgoing, longest, begun + self.timeout, stop).await;
         let took = self.clock.uptime().saturating_sub(begun);

@@ -1,12 +1,13 @@
 //! The HTTP target.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use piton_model::JobType;
 use piton_model::guard::Guard;
 use piton_model::{FailureClass, Secret};
-use piton_provision::{BreakerRules, LONGEST_BODY, Rate, Settings};
+use piton_provision::{BreakerRules, LONGEST_BODY, MayBegin, Rate, Settings, asking};
 use ring::hmac;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -221,6 +222,19 @@ async fn the_rate_and_the_number_at_a_time_are_kept_and_places_given_up() {
 }
 
 #[tokio::test]
+async fn what_may_not_begin_any_more_calls_nobody_and_leaves_its_place() {
+    let target = scripted([]).await;
+    let scene = Scene::new(Settings { concurrency: 1, ..settings(&target.url) });
+    let refuse: MayBegin = Arc::new(|| Box::pin(std::future::ready(false)));
+    let failed = asking(refuse, scene.carry_out(&provision())).await.unwrap_err();
+    assert_eq!(failed.failure.class, FailureClass::Interrupted);
+    assert!(failed.answer.is_none() && target.asked().is_empty());
+    let allow: MayBegin = Arc::new(|| Box::pin(std::future::ready(true)));
+    asking(allow, scene.carry_out(&provision())).await.unwrap();
+    assert_eq!(target.asked().len(), 1);
+}
+
+#[tokio::test]
 async fn nobody_waits_for_ever_for_a_turn() {
     let target = scripted([]).await;
     let rate = Some(Rate::new(1, 240 * SECOND).unwrap());
@@ -258,7 +272,7 @@ async fn a_certificate_that_nobody_vouches_for_is_told_as_such() {
     let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let config =
         rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key);
-    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config.unwrap()));
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config.unwrap()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = tokio::spawn(async move {
