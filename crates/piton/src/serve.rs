@@ -341,7 +341,10 @@ async fn end(engine: &piton_engine::Engine, how: Shutdown, signals: &mut Signals
     let running = engine.driving();
     match how {
         Shutdown::Detach if running > 0 => {
-            tracing::info!(running, "ending; runs go on without the daemon, and the next one takes them back");
+            tracing::info!(
+                running,
+                "ending; calls come to their end, other runs go on without the daemon, and the next one takes them back"
+            );
         }
         Shutdown::Detach => tracing::info!("ending"),
         Shutdown::Drain => tracing::info!(running, "draining: waiting for runs to end"),
